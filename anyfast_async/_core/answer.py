@@ -1,0 +1,372 @@
+"""(status, headers, body) to a completion, or to the right exception; also for errors that come inside a 200.
+
+Error shapes: new-api ``types/error.go`` and its middleware, Google's ``google.rpc.Status`` (also wrapped in a list),
+RFC 9457 problem details as Cloudflare sends them, FastAPI's ``detail``, HTML pages of proxies, empty bodies.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+
+import attrs
+
+from anyfast_async._core import backoff, codec
+from anyfast_async._core.fold import Fold
+from anyfast_async._core.sse import Decoder
+from anyfast_async.completions import ChatCompletion, Model
+from anyfast_async.errors import (
+    APIError,
+    APIStatusError,
+    IncompleteStreamError,
+    InsufficientQuotaError,
+    ModelNotFoundError,
+    ResponseShapeError,
+    escaped,
+    status_error,
+)
+
+Hide: TypeAlias = Callable[[str], str]
+"""Takes the key out of a text; a function, so that no frame that an exception passes through holds the key."""
+
+DONE: Final = b"[DONE]"
+SUCCESS: Final = range(200, 300)
+REDIRECTS: Final = range(300, 400)
+_ERROR_STATUSES: Final = range(400, 600)
+_SHOWN_BODY: Final = 400
+
+_GOOGLE_STATUS: Final = {
+    "INVALID_ARGUMENT": 400,
+    "FAILED_PRECONDITION": 400,
+    "UNAUTHENTICATED": 401,
+    "PERMISSION_DENIED": 403,
+    "NOT_FOUND": 404,
+    "RESOURCE_EXHAUSTED": 429,
+    "INTERNAL": 500,
+    "UNAVAILABLE": 503,
+    "DEADLINE_EXCEEDED": 504,
+}
+"""google.rpc.Code to HTTP, for errors inside a 200."""
+_WORD_STATUS: Final = {
+    "rate_limit_exceeded": 429,
+    "rate_limit_error": 429,
+    "insufficient_quota": 429,
+    "insufficient_user_quota": 403,
+    "invalid_api_key": 401,
+    "authentication_error": 401,
+    "invalid_request_error": 400,
+    "invalid_request": 500,
+    "prompt_blocked": 400,
+    "model_not_found": 503,
+    "server_error": 500,
+    "internal_server_error": 500,
+    "do_request_failed": 500,
+    "bad_response": 500,
+    "bad_response_body": 500,
+    "read_response_body_failed": 500,
+    "empty_response": 500,
+    "overloaded_error": 529,
+}
+"""Codes and types to the status that they come with when they come with one, for errors inside a 200."""
+
+_REQUEST_ID_HEADERS: Final = ("x-oneapi-request-id", "x-request-id", "cf-ray")
+_REQUEST_ID_TEXT: Final = re.compile(r"\(request id: ([0-9A-Za-z]+)\)")
+_TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+_BEARER: Final = re.compile(r"(?i)bearer\s+\S+|\bsk-[A-Za-z0-9_\-]{8,}")
+
+
+E = TypeVar("E", bound=APIError)
+
+
+def _as_is(text: str) -> str:
+    return text
+
+
+class Problem(NamedTuple):
+    """What an error body says."""
+
+    message: str
+    type: str | None = None
+    code: str | int | None = None
+    param: str | None = None
+    status: int | None = None
+    """The HTTP status that the body names, for errors inside a 200."""
+
+
+def request_id(headers: Mapping[str, str], message: str = "") -> str | None:
+    """Return the gateway's id of the request: from a header, else the last one in the message."""
+    for name in _REQUEST_ID_HEADERS:
+        if headers.get(name):
+            return headers[name]
+    found = _REQUEST_ID_TEXT.findall(message)
+    return found[-1] if found else None
+
+
+def without_keys(text: str) -> str:
+    """Return *text* without anything that looks like a key: gateways do echo them."""
+    return _BEARER.sub("***", text)
+
+
+# -- what an error body says -----------------------------------------------------------------------------------------
+
+
+def _status_of(*values: Any) -> int | None:
+    for value in values:
+        if isinstance(value, bool):
+            continue
+        if isinstance(value, int) and value in _ERROR_STATUSES:
+            return value
+        if isinstance(value, str):
+            if value.isascii() and value.isdigit() and len(value) == 3 and int(value) in _ERROR_STATUSES:  # noqa: PLR2004
+                return int(value)
+            if status := _GOOGLE_STATUS.get(value) or _WORD_STATUS.get(value):
+                return status
+    return None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def problem_of(payload: Any) -> Problem | None:
+    """Return what the decoded error body *payload* says, None if it is no error body."""
+    if isinstance(payload, list):
+        payload = next((item for item in payload if isinstance(item, Mapping)), None)
+    if not isinstance(payload, Mapping):
+        return None
+    inner = payload.get("error")
+    source = inner if isinstance(inner, Mapping) else payload
+    code = source.get("code")
+    if not isinstance(code, (str, int)) or isinstance(code, bool):
+        code = None
+    message: Any = inner if isinstance(inner, str) else None
+    for name in ("message", "msg", "detail", "error_msg", "title"):
+        message = message or source.get(name)
+    if message is None and inner is None and source.get("object") != "error" and source.get("success") is not False:
+        return None
+    text = message if isinstance(message, str) else codec.dumps(message).decode() if message is not None else ""
+    if text.startswith("{") and (nested := _nested(text)) is not None:
+        # Google's SDK-based proxies put the whole upstream body into the message, as text.
+        return nested._replace(code=nested.code if nested.code is not None else code)
+    status = _status_of(source.get("status"), code, source.get("type"), payload.get("status"))
+    return Problem(text, _text(source.get("type")), code, _text(source.get("param")), status)
+
+
+def _nested(text: str) -> Problem | None:
+    try:
+        value = codec.loads(text.encode("utf-8", "replace"))
+    except codec.InvalidJSONError:
+        return None
+    return problem_of(value) if isinstance(value, Mapping) and "error" in value else None
+
+
+def is_error(payload: Any) -> bool:
+    """Return whether a decoded answer with a success status is an error object all the same."""
+    if isinstance(payload, list):
+        return any(isinstance(item, Mapping) and item.get("error") for item in payload)
+    if not isinstance(payload, Mapping) or payload.get("choices"):
+        return bool(isinstance(payload, Mapping) and payload.get("error"))
+    return bool(payload.get("error")) or payload.get("object") == "error" or payload.get("success") is False
+
+
+# -- exceptions ------------------------------------------------------------------------------------------------------
+
+
+def error_of(
+    status: int, headers: Mapping[str, str], body: bytes, *, now: float, hide: Hide = _as_is
+) -> APIStatusError:
+    """Return the exception for an answer with an error *status*; *headers* have lower-case names."""
+    text = hide(without_keys(body.decode("utf-8", "replace")))
+    try:
+        payload = codec.loads(text.encode("utf-8", "replace")) if text.strip() else None
+    except codec.InvalidJSONError:
+        payload = None
+    problem = problem_of(payload) or Problem(_plain_message(text))
+    return _status_error(status, headers, problem, payload if payload is not None else text, now)
+
+
+def inband_error(payload: Any, headers: Mapping[str, str], *, now: float, hide: Hide = _as_is) -> APIError:
+    """Return the exception for an error object that came inside a success."""
+    safe = codec.loads(hide(without_keys(codec.dumps(payload).decode())).encode())
+    problem = problem_of(safe) or Problem("")
+    if problem.status is None:
+        return _fill(APIError(_message("the gateway reported an error", problem)), headers, problem, safe)
+    return _status_error(problem.status, headers, problem, safe, now)
+
+
+def _status_error(status: int, headers: Mapping[str, str], problem: Problem, body: Any, now: float) -> APIStatusError:
+    if backoff.is_quota(status, problem.code, problem.message):
+        kind: type[APIStatusError] = InsufficientQuotaError
+    elif problem.code in backoff.MODEL_CODES:
+        kind = ModelNotFoundError
+    else:
+        kind = status_error(status)
+    error = kind(_message(f"{status}", problem) + _advice(status, headers, problem))
+    error.status_code = status
+    error.retry_after = backoff.retry_after(headers, body, problem.message, now)
+    if kind is not InsufficientQuotaError:
+        error.retry_class = backoff.retry_class(status, problem.code, problem.type, headers.get("x-should-retry"))
+    error.retryable = error.retry_class != "never"
+    error.billed = backoff.billed(status, problem.code)
+    return _fill(error, headers, problem, body)
+
+
+def _fill(error: E, headers: Mapping[str, str], problem: Problem, body: Any) -> E:
+    error.message = problem.message or str(error)
+    error.code, error.type, error.param, error.body = problem.code, problem.type, problem.param, body
+    error.request_id = request_id(headers, problem.message)
+    return error
+
+
+def _message(start: str, problem: Problem) -> str:
+    code = f" {escaped(problem.code, 60)}" if isinstance(problem.code, str) and problem.code else ""
+    return f"{start}{code}: {escaped(problem.message)}" if problem.message else f"{start}{code}"
+
+
+def _advice(status: int, headers: Mapping[str, str], problem: Problem) -> str:
+    if status in REDIRECTS:
+        where = escaped(headers.get("location", "nowhere"), 120)
+        return f" (a redirect to {where}; redirects are not followed, because the key must not go there: set base_url)"
+    if status == 401:  # noqa: PLR2004
+        return " (check ANYFAST_API_KEY, or the key's state in the gateway's console)"
+    if status == 524:  # noqa: PLR2004
+        return " (a proxy gave up on an answer that was silent for 100 s: pass via_stream=True, or use client.stream)"
+    if problem.code in backoff.MODEL_CODES:
+        return " (no channel serves this model for this key: see `anyfast models` for what it may use)"
+    return ""
+
+
+def _plain_message(text: str) -> str:
+    title = _TITLE.search(text)
+    if title:
+        return title[1].strip()
+    return text.strip()[:_SHOWN_BODY]
+
+
+def shape_error(
+    what: str, headers: Mapping[str, str], body: bytes, *, status: int | None, hide: Hide = _as_is
+) -> ResponseShapeError:
+    """Return the exception for a success that is no completion."""
+    text = hide(without_keys(body[:_SHOWN_BODY].decode("utf-8", "replace")))
+    error = ResponseShapeError(f"{what}: {escaped(text, 200)}" if text else what)
+    error.status_code = status
+    error.body = text
+    error.request_id = request_id(headers)
+    return error
+
+
+# -- answers ---------------------------------------------------------------------------------------------------------
+
+
+def is_html(headers: Mapping[str, str], body: bytes) -> bool:
+    """Return whether the answer is a web page."""
+    return "html" in headers.get("content-type", "") or body.lstrip()[:1] == b"<"
+
+
+def _no_page(headers: Mapping[str, str], body: bytes, status: int, hide: Hide) -> None:
+    if is_html(headers, body):
+        what = "the answer is a web page; does base_url end in /v1?"
+        raise shape_error(what, headers, body, status=status, hide=hide)
+
+
+def completion_of(
+    status: int, headers: Mapping[str, str], body: bytes, *, now: float, hide: Hide = _as_is
+) -> ChatCompletion:
+    """Return the completion that answers a request which was not streamed.
+
+    Raises:
+        APIError: an error status, or an error inside a success.
+        ResponseShapeError: a success that is no completion.
+        IncompleteStreamError: the upstream streamed all the same, and broke off.
+
+    """
+    if status not in SUCCESS:
+        raise error_of(status, headers, body, now=now, hide=hide)
+    if "event-stream" in headers.get("content-type", "") or body.lstrip()[:5] == b"data:":
+        return _folded(headers, body, now=now, hide=hide)
+    _no_page(headers, body, status, hide)
+    try:
+        completion = codec.decode_completion(body)
+    except codec.InvalidJSONError:
+        completion = None
+    if completion is None or not completion.choices:
+        _raise_inband(headers, body, now=now, hide=hide)
+        raise shape_error("the answer is no completion", headers, body, status=status, hide=hide)
+    return attrs.evolve(completion, request_id=request_id(headers))
+
+
+def _raise_inband(headers: Mapping[str, str], body: bytes, *, now: float, hide: Hide) -> None:
+    try:
+        payload = codec.loads(body)
+    except codec.InvalidJSONError:
+        return
+    if is_error(payload):
+        raise inband_error(payload, headers, now=now, hide=hide)
+
+
+def _folded(headers: Mapping[str, str], body: bytes, *, now: float, hide: Hide) -> ChatCompletion:
+    """Fold an event stream that answered a call which did not ask for one (new-api relays what its upstream sends)."""
+    decoder = Decoder()
+    fold = Fold()
+    for event in decoder.feed(body):
+        if event.data.strip() == DONE:
+            break
+        payload = event_payload(event.data, event.type, headers, now=now, hide=hide)
+        if payload is not None:
+            fold.add(payload)
+    rest = decoder.close()
+    if rest.bare:
+        _raise_inband(headers, rest.bare, now=now, hide=hide)
+    if not fold.finished:
+        error = IncompleteStreamError("the answer ended before it was complete")
+        error.reason = "no_finish" if fold.begun else "empty"
+        error.partial = fold.completion()
+        raise error
+    return attrs.evolve(fold.completion(), request_id=request_id(headers))
+
+
+def event_payload(
+    data: bytes, event_type: str, headers: Mapping[str, str], *, now: float, hide: Hide = _as_is
+) -> dict[str, Any] | None:
+    """Return the chunk in an event's *data*, None if the event says nothing.
+
+    Raises:
+        APIError: it is an error.
+        ResponseShapeError: it is no JSON object.
+
+    """
+    try:
+        payload = codec.loads(data, mend=False)
+    except codec.InvalidJSONError:
+        if event_type == "error":
+            payload = {"error": data.decode("utf-8", "replace")}
+        elif not data.strip():
+            return None
+        else:
+            raise shape_error("an event of the stream is no JSON", headers, data, status=200, hide=hide) from None
+    if event_type == "error" and isinstance(payload, dict) and "error" not in payload:
+        payload = {"error": payload}
+    if is_error(payload):
+        raise inband_error(payload, headers, now=now, hide=hide)
+    if not isinstance(payload, dict):
+        raise shape_error("an event of the stream is no JSON object", headers, data, status=200, hide=hide)
+    return payload
+
+
+def models_of(status: int, headers: Mapping[str, str], body: bytes, *, now: float, hide: Hide = _as_is) -> list[Model]:
+    """Return the models of ``GET /v1/models``.
+
+    Raises:
+        APIError: an error status, or an error inside a success.
+        ResponseShapeError: a success that is no list of models.
+
+    """
+    if status not in SUCCESS:
+        raise error_of(status, headers, body, now=now, hide=hide)
+    _no_page(headers, body, status, hide)
+    _raise_inband(headers, body, now=now, hide=hide)
+    try:
+        return codec.decode_models(body)
+    except codec.InvalidJSONError:
+        raise shape_error("the answer is no list of models", headers, body, status=status, hide=hide) from None

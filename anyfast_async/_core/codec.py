@@ -1,0 +1,373 @@
+"""Request to JSON bytes, JSON bytes to completion or chunk. Here attrs, cattrs and orjson meet, and nowhere else.
+
+Answers are lossless: what a class does not know, or knows with another type, goes into ``extra`` and comes out again.
+Where orjson refuses (lone surrogates, NaN, bad UTF-8, deep nesting) or would round (integers over 64 bits), the standard
+library reads the text instead.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from types import UnionType
+from typing import Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import attrs
+import cattrs
+import orjson
+
+from anyfast_async import completions, messages
+from anyfast_async.completions import ChatCompletion, ChatCompletionChunk, Model
+from anyfast_async.messages import (
+    JSON,
+    WIRE_FIELDS,
+    AssistantMessage,
+    AudioPart,
+    ChatRequest,
+    FilePart,
+    ImagePart,
+    SystemMessage,
+    TextPart,
+    ToolCall,
+    ToolMessage,
+    UserMessage,
+    VideoPart,
+)
+
+T = TypeVar("T")
+
+_EXACT_FLOAT: Final = 2.0**63
+"""orjson turns integers over 64 bits into floats; a float this large is a reason to read the text again."""
+
+
+class InvalidJSONError(ValueError):
+    """The text is no JSON."""
+
+
+class _RoundedError(Exception):
+    """A number in the answer may have been rounded."""
+
+
+# -- text and numbers that orjson cannot do --------------------------------------------------------------------------
+
+
+def mended(text: str) -> str:
+    """Return *text* with surrogate pairs joined and lone surrogates replaced, so that it can be encoded."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _mended_value(value: Any) -> Any:
+    match value:
+        case str():
+            return value if value.isascii() else mended(value)
+        case dict():
+            return {_mended_value(k): _mended_value(v) for k, v in value.items()}
+        case list() | tuple():
+            return [_mended_value(v) for v in value]
+    return value
+
+
+def loads(data: bytes, *, mend: bool = True) -> Any:
+    """Return the value of JSON *data*.
+
+    With *mend* false, strings may hold lone surrogates: a pair may be split over two events of a stream.
+
+    Raises:
+        InvalidJSONError: it is no JSON, or nested deeper than the interpreter's stack.
+
+    """
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return _mended_value(_loads_exactly(data)) if mend else _loads_exactly(data)
+
+
+def _loads_exactly(data: bytes) -> Any:
+    try:
+        return json.loads(data.decode("utf-8", "replace"), strict=False)
+    except (ValueError, RecursionError) as error:
+        raise InvalidJSONError(type(error).__name__) from None
+
+
+def dumps(value: Any) -> bytes:
+    """Return *value* as JSON bytes, valid UTF-8 whatever the strings hold.
+
+    Raises:
+        TypeError: it holds something that JSON cannot.
+
+    """
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # lone surrogates and integers over 64 bits; anything else is refused again
+        text = json.dumps(_mended_value(value), ensure_ascii=False, separators=(",", ":"), default=_plain)
+        return text.encode()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    message = f"{type(value).__name__} cannot be sent as JSON"
+    raise TypeError(message)
+
+
+# -- answers: one lossless hook for every class that has ``extra`` and ``blank`` -------------------------------------
+
+_MISFIT: Final = object()
+Keep = Callable[[Any], Any]
+"""What is done with an unknown value before it goes into ``extra``."""
+
+
+def _is_lossless(kind: Any) -> bool:
+    return attrs.has(kind) and hasattr(kind, "__attrs_attrs__") and {"extra", "blank"} <= attrs.fields_dict(kind).keys()
+
+
+def _wire_fields(kind: type[Any]) -> list[tuple[str, Any]]:
+    hints = get_type_hints(kind, vars(completions) | vars(messages))
+    private = ("extra", "blank")
+    return [
+        (a.name, hints[a.name]) for a in attrs.fields(kind) if a.name not in private and a.metadata.get("wire", True)
+    ]
+
+
+def _reader(hint: Any, converter: cattrs.Converter) -> Callable[[Any], Any]:
+    """Return a function from a JSON value to the field's value, or to ``_MISFIT``."""
+    members = [
+        m for m in (get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)) if m is not type(None)
+    ]
+    if hint == JSON or members == list(get_args(JSON)):
+        return lambda value: value if type(value) is dict else _MISFIT
+    (member, *others) = members
+    if get_origin(member) is tuple and not others:
+        item = _reader(get_args(member)[0], converter)
+
+        def read_list(value: Any) -> Any:
+            if type(value) is not list:
+                return _MISFIT
+            items = tuple(item(v) for v in value)
+            return _MISFIT if _MISFIT in items else items
+
+        return read_list
+    if _is_lossless(member):
+        hook: Callable[[Any, Any], Any] | None = None
+
+        def read_object(value: Any) -> Any:
+            nonlocal hook
+            hook = hook or converter.get_structure_hook(member)
+            return hook(value, member) if type(value) is dict else _MISFIT
+
+        return read_object
+    if str in members and others:  # content: text, or a list of parts that is kept as it came
+        return lambda value: value if type(value) in (str, list) else _MISFIT
+    return lambda value: value if type(value) is member else _MISFIT
+
+
+def _exact(value: Any) -> Any:
+    """Return *value*, or say that a number in it may have been rounded."""
+    if type(value) is float and abs(value) >= _EXACT_FLOAT:
+        raise _RoundedError
+    if type(value) is dict:
+        for v in value.values():
+            _exact(v)
+    elif type(value) is list:
+        for v in value:
+            _exact(v)
+    return value
+
+
+def _structure_hook(kind: type[T], converter: cattrs.Converter, keep: Keep) -> Callable[[Any, Any], T]:
+    readers = {name: _reader(hint, converter) for name, hint in _wire_fields(kind)}
+    absent = {"role": None} if kind is AssistantMessage else {}
+    make: Callable[..., T] = kind
+
+    def structure(value: Any, _: Any) -> T:
+        known: dict[str, Any] = dict(absent)
+        extra: dict[str, Any] = {}
+        blank: dict[str, Any] = {}
+        for name, item in value.items():
+            read = readers.get(name)
+            if read is None:
+                extra[name] = keep(item)
+            elif item is None or item == []:
+                blank[name] = item
+            elif (good := read(item)) is _MISFIT:
+                extra[name] = keep(item)
+            else:
+                known[name] = good
+        return make(**known, extra=extra, blank=blank)
+
+    return structure
+
+
+def _unstructure_hook(kind: type[Any]) -> Callable[[Any], dict[str, Any]]:
+    names = [name for name, _ in _wire_fields(kind)]
+
+    def unstructure(value: Any) -> dict[str, Any]:
+        known = {n: _to_json(item) for n in names if (item := getattr(value, n)) is not None and item != ()}
+        return dict(value.blank) | known | dict(value.extra)
+
+    return unstructure
+
+
+def _make_converter(keep: Keep) -> cattrs.Converter:
+    converter = cattrs.Converter(detailed_validation=False)
+    converter.register_structure_hook_factory(_is_lossless, lambda kind: _structure_hook(kind, converter, keep))
+    converter.register_unstructure_hook_factory(_is_lossless, _unstructure_hook)
+    return converter
+
+
+_converter: Final = _make_converter(lambda value: value)
+_exact_converter: Final = _make_converter(_exact)
+
+
+def _to_json(value: Any) -> Any:
+    match value:
+        case str() | int() | float() | None:
+            return value
+        case list() | tuple():
+            return [_to_json(v) for v in value]
+        case Mapping():
+            return value
+    return _converter.unstructure(value)
+
+
+def as_dict(value: Any) -> dict[str, Any]:
+    """Return an answer as the JSON object that it came from."""
+    unstructured: dict[str, Any] = _converter.unstructure(value)
+    return unstructured
+
+
+def structure(value: JSON, kind: type[T]) -> T:
+    """Return the JSON object *value* as an answer of class *kind*; it never fails on a dict."""
+    return _converter.structure(value, kind)
+
+
+def _decoded(data: bytes, kind: type[T]) -> T | Any:
+    """Return *kind* if *data* is a JSON object, else the value it is."""
+    value = loads(data)
+    if not isinstance(value, dict):
+        return value
+    try:
+        return _exact_converter.structure(value, kind)
+    except _RoundedError:
+        return structure(_mended_value(_loads_exactly(data)), kind)
+
+
+def decode_completion(data: bytes) -> ChatCompletion:
+    """Return the completion in *data*, strings encodable.
+
+    Raises:
+        InvalidJSONError: it is no JSON object.
+
+    """
+    return _object_of(data, ChatCompletion)
+
+
+def decode_chunk(data: bytes) -> ChatCompletionChunk:
+    """Return the chunk in *data*.
+
+    Raises:
+        InvalidJSONError: it is no JSON object.
+
+    """
+    return _object_of(data, ChatCompletionChunk)
+
+
+def decode_models(data: bytes) -> list[Model]:
+    """Return the list of ``GET /v1/models``.
+
+    Raises:
+        InvalidJSONError: it is none.
+
+    """
+    value = loads(data)
+    items = value.get("data") if isinstance(value, dict) else None
+    if not isinstance(items, list):
+        message = "no list under 'data'"
+        raise InvalidJSONError(message)
+    return [structure(item, Model) for item in items if isinstance(item, dict)]
+
+
+def _object_of(data: bytes, kind: type[T]) -> T:
+    result = _decoded(data, kind)
+    if not isinstance(result, kind):
+        message = f"a JSON object was expected, not {type(result).__name__}"
+        raise InvalidJSONError(message)
+    return result
+
+
+# -- requests --------------------------------------------------------------------------------------------------------
+
+
+def _part_to_wire(part: Any) -> Any:
+    match part:
+        case str():
+            return {"type": "text", "text": part}
+        case TextPart():
+            return {"type": "text", "text": part.text}
+        case ImagePart():
+            image = {"url": part.url} | ({"detail": part.detail} if part.detail else {})
+            return {"type": "image_url", "image_url": image}
+        case AudioPart():
+            return {"type": "input_audio", "input_audio": {"data": part.data, "format": part.format}}
+        case FilePart():
+            return {"type": "file", "file": {"filename": part.filename, "file_data": part.file_data}}
+        case VideoPart():
+            # Gemini's translation takes a plain string, the other families an object (new-api dto/openai_request.go).
+            video = part.url if part.fps is None else {"url": part.url, "fps": part.fps}
+            return {"type": "video_url", "video_url": video}
+    return part
+
+
+def _content_to_wire(content: Any) -> Any:
+    return content if content is None or isinstance(content, str) else [_part_to_wire(p) for p in content]
+
+
+def _tool_call_to_wire(call: ToolCall) -> dict[str, Any]:
+    return {"type": "function"} | {
+        k: v for k, v in as_dict(call).items() if k != "index" and not (k == "type" and v is None)
+    }
+
+
+def message_to_wire(message: Any) -> JSON:
+    """Return a message as the JSON object that goes out; a dict goes out as it is."""
+    match message:
+        case AssistantMessage():
+            wire = as_dict(message) | {"role": message.role or "assistant"}
+            if message.content is not None:
+                wire["content"] = _content_to_wire(message.content)
+            if message.tool_calls:
+                wire["tool_calls"] = [_tool_call_to_wire(c) for c in message.tool_calls]
+            return wire
+        case ToolMessage():
+            wire = {"role": "tool", "tool_call_id": message.tool_call_id}
+        case SystemMessage() | UserMessage():
+            wire = {"role": message.role}
+        case _:
+            return dict(message)
+    wire["content"] = _content_to_wire(message.content)
+    return wire | ({"name": message.name} if message.name is not None else {})
+
+
+def body_of(request: ChatRequest, *, stream: bool) -> dict[str, Any]:
+    """Return the JSON object that *request* is sent as."""
+    body: dict[str, Any] = {"model": request.model, "messages": [message_to_wire(m) for m in request.messages]}
+    for name in WIRE_FIELDS[1:]:
+        value = getattr(request, name)
+        if value is not None:
+            body[name] = value
+    if stream:
+        body["stream"] = True
+        body.setdefault("stream_options", {"include_usage": True})
+    else:
+        body.pop("stream_options", None)  # only valid on streams, by the OpenAI reference
+    return body | dict(request.extra_body or {})
+
+
+def encode(request: ChatRequest, *, stream: bool) -> bytes:
+    """Return the bytes of *request*'s body.
+
+    Raises:
+        TypeError: a tool, ``extra_body`` or raw part holds something that JSON cannot.
+
+    """
+    return dumps(body_of(request, stream=stream))

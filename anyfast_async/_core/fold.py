@@ -1,0 +1,287 @@
+"""Chunks to the completion they amount to, whatever an upstream does to the format.
+
+:class:`Fold` works on decoded chunks as plain dicts, so that text can be handed on without building an object for every
+event. It only appends; joining happens once, in :meth:`Fold.completion`: time is linear in the number of chunks.
+
+Shapes: new-api ``relay-gemini.go``, ``relay-openai.go`` and ``relay-claude.go``; OpenAI's streaming reference; the
+deviations of OpenRouter, vLLM, Ollama, Azure, Moonshot and Google's compatibility endpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from anyfast_async._core import codec
+from anyfast_async.completions import ChatCompletion
+
+_REASONING: Final = ("reasoning_content", "reasoning")
+_HEAD: Final = ("id", "created", "model")
+_NOISE: Final = frozenset({"object", "choices", "usage", "obfuscation", *_HEAD})
+"""``obfuscation`` is random padding that OpenAI adds against traffic analysis."""
+
+
+def chunk_choices(payload: Mapping[str, Any]) -> list[tuple[int, dict[str, Any], dict[str, Any]]]:
+    """Return (index, choice, delta) of every choice in a chunk.
+
+    ``choices`` may be empty, null or absent (usage chunks, Azure's filter results), an index may be missing, a delta
+    null or absent, and some upstreams put a whole ``message`` where the delta belongs.
+    """
+    choices = payload.get("choices")
+    found = []
+    for position, choice in enumerate(choices if isinstance(choices, list) else ()):
+        if isinstance(choice, dict):
+            index = choice.get("index")
+            delta = choice.get("delta")
+            if not isinstance(delta, dict):
+                delta = choice.get("message")
+            found.append((index if type(index) is int else position, choice, delta if isinstance(delta, dict) else {}))
+    return found
+
+
+def has_content(payload: Mapping[str, Any]) -> bool:
+    """Return whether a chunk carries text, reasoning, a tool call or an image: what the clocks wait for."""
+    for _, _, delta in chunk_choices(payload):
+        if delta.get("content") or delta.get("tool_calls") or delta.get("images") or delta.get("refusal"):
+            return True
+        if any(delta.get(name) for name in _REASONING) or delta.get("audio") or delta.get("function_call"):
+            return True
+    return False
+
+
+class _Text:
+    """Text that comes in pieces; a surrogate pair may be split over two of them."""
+
+    __slots__ = ("_carry", "pieces")
+
+    def __init__(self) -> None:
+        self.pieces: list[str] = []
+        self._carry = ""
+
+    def add(self, piece: str) -> str:
+        """Take a piece; return what can be shown of it."""
+        if piece.isascii() and not self._carry:
+            self.pieces.append(piece)
+            return piece
+        piece = self._carry + piece
+        self._carry = ""
+        if "\ud800" <= piece[-1:] <= "\udbff":
+            self._carry = piece[-1]
+            piece = piece[:-1]
+        piece = codec.mended(piece)
+        if piece:
+            self.pieces.append(piece)
+        return piece
+
+    def __str__(self) -> str:
+        return "".join(self.pieces) + ("\ufffd" if self._carry else "")
+
+
+class _Call:
+    """One tool call in the making."""
+
+    __slots__ = ("arguments", "extra", "function_extra", "id", "index", "name")
+
+    def __init__(self, index: int | None) -> None:
+        self.index = index
+        self.id = ""
+        self.name = ""
+        self.arguments = _Text()
+        self.extra: dict[str, Any] = {}
+        self.function_extra: dict[str, Any] = {}
+
+    def add(self, delta: Mapping[str, Any]) -> None:
+        if isinstance(delta.get("id"), str):
+            self.id = self.id or delta["id"]
+        _merge(self.extra, {k: v for k, v in delta.items() if k not in ("index", "id", "type", "function")})
+        function = delta.get("function")
+        if not isinstance(function, Mapping):
+            return
+        name = function.get("name")
+        if isinstance(name, str) and name != self.name:
+            self.name += name
+        arguments = function.get("arguments")
+        if isinstance(arguments, str):
+            self.arguments.add(arguments)
+        elif isinstance(arguments, (dict, list)):
+            self.arguments.add(codec.dumps(arguments).decode())
+        _merge(self.function_extra, {k: v for k, v in function.items() if k not in ("name", "arguments")})
+
+    def as_dict(self) -> dict[str, Any]:
+        function = {"name": self.name, "arguments": str(self.arguments)} | self.function_extra
+        return {"id": self.id, "type": "function", "function": function} | self.extra
+
+
+def _merge(into: dict[str, Any], new: Mapping[str, Any]) -> None:
+    """Put unknown fields together: objects merge, lists grow, null says nothing, the last of anything else wins."""
+    for name, value in new.items():
+        old = into.get(name)
+        if value is None:
+            into.setdefault(name, None)
+        elif isinstance(old, dict) and isinstance(value, dict):
+            _merge(old, value)
+        elif isinstance(old, list) and isinstance(value, list):
+            old.extend(value)
+        else:
+            into[name] = dict(value) if isinstance(value, dict) else list(value) if isinstance(value, list) else value
+
+
+class _Choice:
+    """One choice in the making."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.role: str | None = None
+        self.content: _Text | None = None
+        self.parts: list[Any] = []
+        self.texts: dict[str, _Text] = {}
+        self.calls: list[_Call] = []
+        self.extra: dict[str, Any] = {}
+        self.choice_extra: dict[str, Any] = {}
+        self.logprobs: dict[str, Any] | None = None
+        self.finish_reason: str | None = None
+
+    def add(self, choice: Mapping[str, Any], delta: Mapping[str, Any]) -> str:
+        shown = ""
+        for name, value in delta.items():
+            match name:
+                case "content":
+                    shown = self._content(value)
+                case "role":
+                    self.role = self.role or (value if isinstance(value, str) and value else None)
+                case "tool_calls":
+                    for position, call in enumerate(value if isinstance(value, list) else ()):
+                        if isinstance(call, Mapping):
+                            self._slot(call, position).add(call)
+                case "reasoning_content" | "reasoning" | "refusal" if isinstance(value, str):
+                    self.texts.setdefault(name, _Text()).add(value)
+                case _:
+                    _merge(self.extra, {name: value})
+        reason = choice.get("finish_reason")
+        if isinstance(reason, str) and reason:
+            self.finish_reason = reason
+        logprobs = choice.get("logprobs")
+        if isinstance(logprobs, dict):
+            self.logprobs = self.logprobs if self.logprobs is not None else {}
+            _merge(self.logprobs, logprobs)
+        known = ("index", "delta", "message", "finish_reason", "logprobs", "usage")
+        if len(choice) > 4 or "finish_reason" not in choice:  # noqa: PLR2004 - the usual four have nothing unknown
+            _merge(self.choice_extra, {k: v for k, v in choice.items() if k not in known})
+        return shown
+
+    def _content(self, value: Any) -> str:
+        if isinstance(value, str):
+            self.content = self.content or _Text()
+            return self.content.add(value)
+        shown = ""
+        for part in value if isinstance(value, list) else ():
+            text = part.get("text") if isinstance(part, Mapping) and part.get("type", "text") == "text" else None
+            if isinstance(text, str):
+                shown += self._content(text)
+            else:
+                self.parts.append(part)
+        return shown
+
+    def _slot(self, delta: Mapping[str, Any], position: int) -> _Call:
+        """Return the call that a delta belongs to.
+
+        The id wins over the index, because old new-api builds and Ollama number all parallel calls 0: a new id opens a
+        new call. Without an id the index decides; without both, a name opens a new call and anything else continues
+        the last one.
+        """
+        call_id = delta.get("id")
+        index = delta.get("index") if type(delta.get("index")) is int else None
+        function = delta.get("function")
+        named = isinstance(function, Mapping) and bool(function.get("name"))
+        if isinstance(call_id, str) and call_id:
+            for call in self.calls:
+                if call.id == call_id:
+                    return call
+            if index is not None:
+                for call in reversed(self.calls):
+                    if call.index == index and not call.id:
+                        return call
+            return self._open(index)
+        if index is not None:
+            for call in reversed(self.calls):
+                if call.index == index:
+                    return call
+            return self._open(index)
+        if self.calls and not named:
+            return self.calls[-1] if position == 0 or position >= len(self.calls) else self.calls[position]
+        return self._open(None)
+
+    def _open(self, index: int | None) -> _Call:
+        self.calls.append(_Call(index))
+        return self.calls[-1]
+
+    @property
+    def reason(self) -> str | None:
+        """The finish reason; a stream that ends a tool call with "stop" means "tool_calls" (new-api before 2026-05)."""
+        return "tool_calls" if self.calls and self.finish_reason == "stop" else self.finish_reason
+
+    def as_dict(self) -> dict[str, Any]:
+        text = None if self.content is None else str(self.content)
+        content: Any = text
+        if self.parts:
+            content = ([{"type": "text", "text": text}] if text else []) + self.parts
+        message: dict[str, Any] = {"role": self.role or "assistant", "content": content}
+        message |= {name: str(value) for name, value in self.texts.items()}
+        if self.calls:
+            message["tool_calls"] = [call.as_dict() for call in self.calls]
+        choice: dict[str, Any] = {"index": self.index, "message": message | self.extra, "finish_reason": self.reason}
+        if self.logprobs is not None:
+            choice["logprobs"] = self.logprobs
+        return choice | self.choice_extra
+
+
+class Fold:
+    """Collect the chunks of one stream."""
+
+    def __init__(self) -> None:
+        self._choices: dict[int, _Choice] = {}
+        self._head: dict[str, Any] = {}
+        self._extra: dict[str, Any] = {}
+        self._usage: dict[str, Any] | None = None
+
+    def add(self, payload: Mapping[str, Any]) -> str:
+        """Take a chunk; return the text that it adds to choice 0."""
+        shown = ""
+        for index, choice, delta in chunk_choices(payload):
+            state = self._choices.get(index)
+            if state is None:
+                state = self._choices[index] = _Choice(index)
+            text = state.add(choice, delta)
+            if index == 0:
+                shown += text
+            usage = choice.get("usage")  # Moonshot puts it here
+            if isinstance(usage, dict):
+                self._usage = usage
+        usage = payload.get("usage")
+        if isinstance(usage, dict):
+            self._usage = usage
+        for name in _HEAD:
+            value = payload.get(name)
+            if value and name not in self._head:
+                self._head[name] = value
+        if payload.keys() - _NOISE:
+            _merge(self._extra, {k: v for k, v in payload.items() if k not in _NOISE})
+        return shown
+
+    @property
+    def begun(self) -> bool:
+        """Whether any choice has been seen."""
+        return bool(self._choices)
+
+    @property
+    def finished(self) -> bool:
+        """Whether there are choices, and every one has its finish reason."""
+        return bool(self._choices) and all(c.finish_reason for c in self._choices.values())
+
+    def completion(self) -> ChatCompletion:
+        """Return the completion so far."""
+        value: dict[str, Any] = {"object": "chat.completion", **self._head}
+        value["choices"] = [self._choices[i].as_dict() for i in sorted(self._choices)]
+        if self._usage is not None:
+            value["usage"] = self._usage
+        return codec.structure(value | self._extra, ChatCompletion)

@@ -1,0 +1,186 @@
+"""Bytes, cut anywhere, to server-sent events.
+
+Contract of :class:`Decoder`: ``feed`` takes the next bytes of the body and returns the events that they complete;
+``close`` says that the body has ended and returns what was left over. It knows nothing of JSON or chat completions. Time
+is linear in the input, however it is cut; memory is bounded by the two limits below.
+
+Rules: WHATWG HTML, 9.2.5 and 9.2.6, https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple, TypeAlias
+
+from anyfast_async.errors import ResponseShapeError
+
+Data: TypeAlias = bytes | bytearray | memoryview
+
+MAX_LINE: Final = 64 * 1024 * 1024
+"""Longest line in bytes. Image models send a whole picture, base64, in one ``data:`` line: tens of MB do occur."""
+MAX_EVENT: Final = 64 * 1024 * 1024
+"""Largest event in bytes, over all its ``data:`` lines."""
+MAX_BARE: Final = 64 * 1024
+"""How much text outside of the event-stream format is kept; an error object that a gateway appends is far smaller."""
+
+_BOM: Final = b"\xef\xbb\xbf"
+_MAX_RETRY_DIGITS: Final = 1000  # Python refuses to convert more than 4300
+
+
+class Event(NamedTuple):
+    """One dispatched event."""
+
+    data: bytes
+    """The ``data:`` lines joined by LF, not yet decoded."""
+    type: str = "message"
+    id: str = ""
+
+    @property
+    def text(self) -> str:
+        """The data as text; a malformed byte sequence becomes U+FFFD, as the standard wants."""
+        return self.data.decode("utf-8", "replace")
+
+
+class Rest(NamedTuple):
+    """What stood at the end of the body outside of any dispatched event."""
+
+    data: bytes
+    """The data of an event that no blank line ended. The standard discards it; some servers end so after ``[DONE]``."""
+    unfinished: bool
+    """Whether the last line had no line end."""
+    bare: bytes
+    """Lines that look like JSON and are no field: this gateway appends an error object to a stream that it has begun,
+    without ``data:`` (gin writes it to the open response)."""
+
+
+class Decoder:
+    """Decode one event stream."""
+
+    def __init__(self, *, max_line: int = MAX_LINE, max_event: int = MAX_EVENT) -> None:
+        self._max_line = max_line
+        self._max_event = max_event
+        self._head: bytes | None = b""  # the first bytes, until it is known whether they are a BOM
+        self._skip_lf = False  # a CR ended the last line; a LF right after it belongs to it
+        self._partial: list[bytes] = []  # pieces of the line that has not ended yet
+        self._partial_size = 0
+        self._data: list[bytes] = []
+        self._data_size = 0
+        self._type = ""
+        self._id = ""  # buffered until a blank line commits it
+        self._bare: list[bytes] = []
+        self._bare_size = 0
+        self._closed = False
+        self.last_event_id = ""
+        """The last committed event id."""
+        self.retry: list[int] = []
+        """Every accepted ``retry:`` value in milliseconds."""
+
+    def feed(self, data: Data) -> list[Event]:
+        """Return the events that *data* completes.
+
+        Raises:
+            ResponseShapeError: a line or an event is longer than its limit.
+            ValueError: called after :meth:`close`.
+
+        """
+        if self._closed:
+            message = "feed() after close()"
+            raise ValueError(message)
+        piece = bytes(data)
+        if self._head is not None:
+            piece = self._head + piece
+            if len(piece) < len(_BOM) and _BOM.startswith(piece):
+                self._head = piece
+                return []
+            self._head = None
+            piece = piece.removeprefix(_BOM)
+        if not piece:
+            return []
+        if self._skip_lf:
+            self._skip_lf = False
+            if piece[0] == 0x0A:  # noqa: PLR2004
+                piece = piece[1:]
+        if b"\r" in piece:
+            self._skip_lf = piece.endswith(b"\r")
+            piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        lines = piece.split(b"\n")
+        last = lines.pop()
+        events: list[Event] = []
+        if lines and self._partial:
+            self._partial.append(lines[0])
+            lines[0] = b"".join(self._partial)
+            self._partial.clear()
+            self._partial_size = 0
+        for line in lines:
+            if line:
+                self._line(line)
+            else:
+                self._dispatch(events)
+        if last:
+            self._partial.append(last)
+            self._partial_size += len(last)
+            self._check(self._partial_size, self._max_line, "line")
+        return events
+
+    def close(self) -> Rest:
+        """Say that the body has ended; return what is left."""
+        self._closed = True
+        if self._head:
+            self._partial.append(self._head)
+        unfinished = b"".join(self._partial)
+        self._partial.clear()
+        if unfinished:
+            self._line(unfinished)
+        return Rest(b"\n".join(self._data), bool(unfinished), b"\n".join(self._bare))
+
+    def _line(self, line: bytes) -> None:
+        self._check(len(line), self._max_line, "line")
+        if line.startswith(b"data:"):  # nearly every line
+            self._append(line[6:] if line[5:6] == b" " else line[5:])
+            return
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        match name:
+            case b"":
+                pass  # a comment
+            case b"data":
+                self._append(value)
+            case b"event":
+                self._type = value.decode("utf-8", "replace")
+            case b"id":
+                if b"\0" not in value:
+                    self._id = value.decode("utf-8", "replace")
+            case b"retry":
+                # int() would take signs, underscores and other scripts' digits; the standard takes ASCII digits only.
+                if value and not value.strip(b"0123456789") and len(value) <= _MAX_RETRY_DIGITS:
+                    self.retry.append(int(value))
+            case _:
+                self._keep_bare(line)
+
+    def _append(self, value: bytes) -> None:
+        self._data.append(value)
+        self._data_size += len(value) + 1
+        self._check(self._data_size, self._max_event, "event")
+        if self._bare:
+            self._bare.clear()
+            self._bare_size = 0
+
+    def _keep_bare(self, line: bytes) -> None:
+        begun = bool(self._bare) or line.lstrip()[:1] in (b"{", b"[")
+        if begun and self._bare_size < MAX_BARE:
+            self._bare.append(line[:MAX_BARE])
+            self._bare_size += len(line)
+
+    def _dispatch(self, events: list[Event]) -> None:
+        self.last_event_id = self._id
+        if self._data:
+            data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+            events.append(Event(data, self._type or "message", self._id))
+            self._data = []
+            self._data_size = 0
+        self._type = ""
+
+    @staticmethod
+    def _check(size: int, limit: int, what: str) -> None:
+        if size > limit:
+            message = f"the stream holds a {what} of more than {limit} bytes"
+            raise ResponseShapeError(message)

@@ -1,0 +1,230 @@
+"""Admission: concurrency, requests and tokens per minute, and the hold after a throttled answer.
+
+This is the only queue in the client. Waiters are served in the order in which they came; a lane (origin, key, model)
+that is held or used up does not stop the others. Nothing runs while nobody waits: no task, no timer, no future.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+import attrs
+
+from anyfast_async._core.backoff import throttle_hold
+from anyfast_async._core.bucket import Expected, Window, _Slot
+from anyfast_async.errors import ClientStateError, QueueFullError
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from anyfast_async.policies import Limits
+
+
+@attrs.define(eq=False)
+class Lane:
+    """What is counted per origin, key and model."""
+
+    requests: Window | None
+    tokens: Window | None
+    expected: Expected = attrs.field(factory=Expected)
+    in_flight: int = 0
+    held_until: float = 0.0
+    hold_began: float = float("-inf")
+    streak: int = 0
+    """Throttled answers in a row, each to a request that was sent after the hold before it."""
+    ceiling: int | None = None
+    """After a hold: calls in flight that are let in, growing with every success."""
+    waiters: deque[_Waiter] = attrs.field(factory=deque)
+
+    def wait(self, now: float, tokens: float) -> float | None:
+        """Return the seconds until the next call may go; None if only the end of another one can tell."""
+        if self.ceiling is not None and self.in_flight >= self.ceiling:
+            return None
+        waits = [self.held_until - now, 0.0]
+        if self.requests is not None:
+            waits.append(self.requests.wait(now, 1))
+        if self.tokens is not None:
+            waits.append(self.tokens.wait(now, tokens))
+        return max(waits)
+
+
+@attrs.define(eq=False)
+class _Waiter:
+    order: int
+    tokens: float
+    granted: asyncio.Future[Permit]
+
+
+@attrs.define(eq=False)
+class Permit:
+    """A call that was admitted; it must be released."""
+
+    lane: Lane
+    at: float
+    tokens: float
+    slot: _Slot | None
+    released: bool = False
+
+
+def _closed_error() -> ClientStateError:
+    return ClientStateError("the client is closed")
+
+
+class Gate:
+    """One per client, shared by everything made of it with ``with_options``."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._lanes: dict[Hashable, Lane] = {}
+        self._arrivals = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+        self.in_flight = 0
+        self.queued = 0
+
+    def lane(self, key: Hashable) -> Lane:
+        """Return the lane for an (origin, key, model)."""
+        lane = self._lanes.get(key)
+        if lane is None:
+            limits = self._limits
+            lane = self._lanes[key] = Lane(
+                None if limits.requests_per_minute is None else Window(limits.requests_per_minute),
+                None if limits.tokens_per_minute is None else Window(limits.tokens_per_minute),
+            )
+        return lane
+
+    async def acquire(self, lane: Lane, tokens: float = 0.0) -> Permit:
+        """Wait for admission.
+
+        Raises:
+            QueueFullError: ``Limits.max_queued`` calls wait already.
+
+        """
+        loop = asyncio.get_running_loop()
+        if self._closed:
+            raise _closed_error()
+        if not self.queued and self.in_flight < self._limits.concurrency and lane.wait(loop.time(), tokens) == 0:
+            return self._admit(lane, tokens, loop.time())
+        limit = self._limits.max_queued
+        if limit is not None and self.queued >= limit:
+            error = QueueFullError(f"{self.queued} calls are waiting already (Limits.max_queued={limit})")
+            error.retry_after = lane.wait(loop.time(), tokens)
+            raise error
+        self._arrivals += 1
+        waiter = _Waiter(self._arrivals, tokens, loop.create_future())
+        lane.waiters.append(waiter)
+        self.queued += 1
+        self._serve()
+        try:
+            return await waiter.granted
+        except asyncio.CancelledError:
+            if waiter.granted.done() and not waiter.granted.cancelled() and waiter.granted.exception() is None:
+                self.release(waiter.granted.result())  # granted and cancelled in one tick: pass it on
+            else:
+                waiter.granted.cancel()
+                if waiter in lane.waiters:
+                    lane.waiters.remove(waiter)
+                    self.queued -= 1
+                self._serve()
+            raise
+
+    def release(self, permit: Permit) -> None:
+        """Give the place back and let the next one in. Calling it again does nothing."""
+        if permit.released:
+            return
+        permit.released = True
+        permit.lane.in_flight -= 1
+        self.in_flight -= 1
+        if self.queued:
+            self._serve()
+
+    def settle(self, permit: Permit, used: int) -> None:
+        """Put the tokens that a call really used in place of those reserved for it."""
+        if permit.lane.tokens is not None and permit.slot is not None:
+            permit.lane.tokens.settle(asyncio.get_running_loop().time(), permit.slot, used - permit.tokens)
+            if self.queued:
+                self._serve()
+
+    def throttled(self, permit: Permit, asked: float | None, rand: float) -> float:
+        """Hold the lane after a throttled answer; return the loop time until which.
+
+        Answers to requests that were sent before the hold began belong to the same cascade: they count once.
+        """
+        lane, now = permit.lane, asyncio.get_running_loop().time()
+        if permit.at > lane.hold_began or asked is not None:
+            if permit.at > lane.hold_began:
+                lane.streak += 1
+                lane.hold_began = now
+            lane.held_until = max(lane.held_until, now + throttle_hold(lane.streak - 1, asked, rand))
+            lane.ceiling = 1
+        return lane.held_until
+
+    def succeeded(self, permit: Permit) -> None:
+        """Say that the gateway took a request: after a hold this lets more in, twice as many per round trip."""
+        lane = permit.lane
+        if lane.ceiling is not None and permit.at >= lane.held_until:
+            lane.streak = 0
+            lane.ceiling += 1
+            if lane.ceiling >= self._limits.concurrency:
+                lane.ceiling = None
+
+    def close(self) -> None:
+        """End every waiting call, and every later one, with ``ClientStateError``."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for lane in self._lanes.values():
+            for waiter in lane.waiters:
+                if not waiter.granted.done():
+                    waiter.granted.set_exception(_closed_error())
+            lane.waiters.clear()
+        self.queued = 0
+
+    def reset(self) -> None:
+        """Forget everybody who waited or ran on a loop that is closed by now; keep what the limits have counted."""
+        self._timer = None
+        self.in_flight = self.queued = 0
+        for lane in self._lanes.values():
+            lane.in_flight = 0
+            lane.waiters.clear()
+            # The clock of another loop may start anywhere; a hold must not outlive it by more than its own length.
+            lane.held_until, lane.hold_began, lane.ceiling = 0.0, float("-inf"), None
+
+    def _admit(self, lane: Lane, tokens: float, now: float) -> Permit:
+        lane.in_flight += 1
+        self.in_flight += 1
+        if lane.requests is not None:
+            lane.requests.take(now, 1)
+        slot = lane.tokens.take(now, tokens) if lane.tokens is not None else None
+        return Permit(lane, now, tokens, slot)
+
+    def _serve(self) -> None:
+        """Admit whoever may go, in order of arrival; set the one timer for the next who may."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        soonest: float | None = None
+        while self.queued and self.in_flight < self._limits.concurrency:
+            soonest = None
+            best: Lane | None = None
+            for lane in self._lanes.values():
+                if not lane.waiters:
+                    continue
+                wait = lane.wait(now, lane.waiters[0].tokens)
+                if wait is None:
+                    continue
+                if wait > 0:
+                    soonest = wait if soonest is None else min(soonest, wait)
+                elif best is None or lane.waiters[0].order < best.waiters[0].order:
+                    best = lane
+            if best is None:
+                break
+            waiter = best.waiters.popleft()
+            self.queued -= 1
+            waiter.granted.set_result(self._admit(best, waiter.tokens, now))
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if soonest is not None and self.queued:
+            self._timer = loop.call_later(soonest, self._serve)

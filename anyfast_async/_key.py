@@ -1,0 +1,136 @@
+"""Where the key comes from, and that it never shows."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, NoReturn, TypeAlias
+
+from anyfast_async.errors import ConfigurationError
+
+KeySource: TypeAlias = "str | Path | Callable[[], Awaitable[str]]"
+"""A key, a file that holds it (read again when it changes), or an async function that returns it (asked once per
+attempt, and once more after a 401)."""
+
+_KEY: Final = re.compile(r"[\x21-\x7e]{1,512}")
+
+_TAIL: Final = 8
+
+NO_KEY: Final = (
+    "no key: pass api_key=..., or set ANYFAST_API_KEY, or ANYFAST_API_KEY_FILE to the name of a file that holds it. "
+    "Without a key, the simulator answers: `anyfast demo`, or anyfast_async.simulator.Simulator"
+)
+
+
+class Secret:
+    """A key that does not show: not in repr, str, format, pickles or tracebacks with locals."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def __repr__(self) -> str:
+        return "Secret('***')"
+
+    def __reduce__(self) -> NoReturn:
+        message = "a key is not pickled"
+        raise TypeError(message)
+
+    def header(self) -> str:
+        """Return the value of the Authorization header, for the one place that sends it."""
+        return f"Bearer {self._value}"
+
+    def hide(self, text: str) -> str:
+        """Return *text* without the key and without its end, by which gateways like to name it."""
+        text = text.replace(self._value, "***")
+        tail = self._value[-_TAIL:]
+        return text.replace(tail, "***") if len(self._value) >= 2 * _TAIL else text
+
+
+def checked(value: Any, source: str) -> Secret:
+    """Return the key in *value*, without the white space around it.
+
+    Raises:
+        ConfigurationError: it cannot be a key; the message says what is wrong and does not show it.
+
+    """
+    if not isinstance(value, str):
+        message = f"{source} must be a string, not {type(value).__name__}"
+        raise ConfigurationError(message)
+    text = value.strip()
+    if not text:
+        problem = "is empty"
+    elif text.lower().startswith("bearer "):
+        problem = "starts with 'Bearer '; pass the key alone"
+    elif not _KEY.fullmatch(text):
+        problem = (
+            "is longer than 512 characters"
+            if len(text) > 512  # noqa: PLR2004
+            else "holds a space, a line break, a control character or a character outside of ASCII"
+        )
+    else:
+        return Secret(text)
+    message = f"{source} {problem} (its value is not shown here)"
+    raise ConfigurationError(message)
+
+
+class Key:
+    """The key of a client, looked up for each attempt."""
+
+    def __init__(self, given: KeySource | None, environ: Mapping[str, str] = os.environ) -> None:
+        self._call: Callable[[], Awaitable[str]] | None = None
+        self._path: Path | None = None
+        self._stamp: tuple[int, int] | None = None
+        self._secret: Secret | None = None
+        if isinstance(given, str):
+            self._secret = checked(given, "api_key")
+        elif isinstance(given, Path):
+            self._path = given
+        elif callable(given):
+            self._call = given
+        elif given is not None:
+            message = f"api_key must be a string, a pathlib.Path or an async function, not {type(given).__name__}"
+            raise ConfigurationError(message)
+        elif environ.get("ANYFAST_API_KEY"):
+            self._secret = checked(environ["ANYFAST_API_KEY"], "ANYFAST_API_KEY")
+        elif environ.get("ANYFAST_API_KEY_FILE"):
+            self._path = Path(environ["ANYFAST_API_KEY_FILE"])
+        else:
+            raise ConfigurationError(NO_KEY)
+        if self._path is not None:
+            self._read(self._path)
+
+    @property
+    def renewable(self) -> bool:
+        """Whether asking again may give another key."""
+        return self._secret is None or self._path is not None
+
+    async def get(self) -> Secret:
+        """Return the key for the next attempt.
+
+        Raises:
+            ConfigurationError: what the file holds or the function returns cannot be a key.
+
+        """
+        if self._call is not None:
+            return checked(await self._call(), "the result of api_key()")
+        if self._path is not None:
+            return self._read(self._path)
+        assert self._secret is not None  # noqa: S101 - one of the three is set
+        return self._secret
+
+    def _read(self, path: Path) -> Secret:
+        try:
+            status = path.stat()
+            stamp = (status.st_mtime_ns, status.st_size)
+            if self._secret is None or stamp != self._stamp:
+                self._secret = checked(path.read_text(), f"the key in {path}")
+                self._stamp = stamp
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not text"
+            message = f"cannot read the key from {path}: {reason}"
+            raise ConfigurationError(message) from None
+        return self._secret

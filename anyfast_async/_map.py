@@ -1,0 +1,325 @@
+"""N workers, one source, one bounded queue. Knows nothing of HTTP.
+
+One task per worker, not per item: the source is asked for an item only when a worker is free, and a worker is free only
+when its last result was taken, so memory is flat however long the source is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sized
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+import attrs
+
+from anyfast_async.errors import AnyFastError, Attempt, ClientStateError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from anyfast_async.completions import ChatCompletion
+
+T = TypeVar("T")
+
+REORDER_WINDOW: Final = 4
+"""Ordered: results that may wait for a slower one before them, as a multiple of the concurrency."""
+
+
+@attrs.frozen
+class Result(Generic[T]):
+    """What became of one item of a ``map``: a completion, or an error as a value."""
+
+    index: int
+    """The item's place in the source, from 0."""
+    item: Any
+    """The item, as it came from the source."""
+    id: str | None = None
+    """The row's ``custom_id`` or ``id``, where it has one."""
+    completion: ChatCompletion | None = attrs.field(default=None, repr=False)
+    value: T | None = None
+    """With ``into=``: the parsed answer."""
+    error: AnyFastError | None = None
+    attempts: tuple[Attempt, ...] = attrs.field(default=(), repr=False)
+    """Every try that was made, oldest first."""
+    recorded: bool = False
+    """Whether it was read from a journal and not sent."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is an answer."""
+        return self.error is None
+
+    @property
+    def text(self) -> str:
+        """The answer's text, ``""`` after an error."""
+        return self.completion.text if self.completion is not None else ""
+
+    def unwrap(self) -> ChatCompletion:
+        """Return the completion.
+
+        Raises:
+            AnyFastError: the item's error.
+
+        """
+        if self.error is not None:
+            raise self.error
+        assert self.completion is not None  # noqa: S101 - one of the two is set
+        return self.completion
+
+    def row(self) -> dict[str, Any]:
+        """Return a flat dict for a table: id, text (or the fields of ``into``), finish reason, tokens, error."""
+        usage = self.completion.usage if self.completion is not None else None
+        answer: dict[str, Any] = {"text": self.text if self.ok else None}
+        if self.value is not None:
+            kind = type(self.value)
+            has_fields = attrs.has(kind) or hasattr(kind, "__dataclass_fields__")
+            names = (
+                [a.name for a in attrs.fields(kind)]
+                if attrs.has(kind)
+                else list(getattr(kind, "__dataclass_fields__", ()))
+            )
+            answer = {n: getattr(self.value, n) for n in names} if has_fields else {"value": self.value}
+        return {
+            "id": self.id if self.id is not None else self.index,
+            **answer,
+            "finish_reason": self.completion.finish_reason if self.completion is not None else None,
+            "prompt_tokens": usage.prompt_tokens if usage is not None else None,
+            "completion_tokens": usage.completion_tokens if usage is not None else None,
+            "error_kind": self.error.kind if self.error is not None else None,
+            "error": str(self.error) if self.error is not None else None,
+        }
+
+
+@attrs.frozen(kw_only=True)
+class Progress:
+    """How far a ``map`` is; given to the ``progress`` callable after each result."""
+
+    done: int
+    """Results so far, failed ones included."""
+    failed: int
+    total: int | None
+    """Items in all, where the source has a length."""
+    in_flight: int
+    tokens: int
+    """As the gateway reported them."""
+    seconds: float
+    """Since the first item was taken."""
+
+    @property
+    def rate(self) -> float:
+        """Results a second."""
+        return self.done / self.seconds if self.seconds > 0 else 0.0
+
+
+class MapRun(Generic[T]):
+    """A run of ``map``: await it for a list, or enter it and iterate over results as they come.
+
+    ``break``, an exception or a cancellation stops the workers, and leaving the context waits for them.
+    """
+
+    def __init__(
+        self,
+        source: Iterable[Any] | AsyncIterable[Any],
+        call: Callable[[int, Any], Awaitable[Result[T]]],
+        *,
+        concurrency: int,
+        ordered: bool = False,
+        stop_on: Iterable[str] = (),
+        progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        self._source = source
+        self._call = call
+        self._concurrency = concurrency
+        self._ordered = ordered
+        self._stop_on = frozenset(stop_on)
+        self._progress = progress
+        self._items: AsyncIterator[Any] | Iterator[Any] | None = None
+        self._turn = asyncio.Lock()
+        self._next_index = 0
+        self._exhausted = False
+        self._failure: BaseException | None = None
+        self._workers: list[asyncio.Task[None]] = []
+        self._running = 0
+        self._in_flight = 0
+        self._ready: deque[Result[T]] = deque()
+        self._parked: dict[int, Result[T]] = {}
+        self._given = 0
+        self._news = asyncio.Event()
+        self._room = asyncio.Condition()
+        self._began = 0.0
+        self._done = self._failed = self._tokens = 0
+        self._closed = False
+        self.stopped: AnyFastError | None = None
+        """The error that ended the run early (its kind is in ``stop_on``), None if there was none."""
+
+    def __await__(self) -> Generator[Any, None, list[Result[T]]]:
+        return self._collect().__await__()
+
+    async def __aenter__(self) -> MapRun[T]:
+        if self._workers or self._closed:
+            message = "a map runs once; call client.map again"
+            raise ClientStateError(message)
+        source = self._source
+        self._items = source.__aiter__() if isinstance(source, AsyncIterable) else iter(source)
+        self._began = time.monotonic()
+        self._running = self._concurrency
+        loop = asyncio.get_running_loop()
+        self._workers = [loop.create_task(self._work()) for _ in range(self._concurrency)]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __aiter__(self) -> MapRun[T]:
+        return self
+
+    async def __anext__(self) -> Result[T]:
+        if not self._workers:
+            message = "enter the map first: `async with client.map(...) as results`, or await it for a list"
+            raise ClientStateError(message)
+        while not self._ready:
+            if self._closed:
+                message = "the map was closed before its end"
+                raise ClientStateError(message)
+            if self._running == 0:
+                if self._failure is not None:
+                    failure, self._failure = self._failure, None
+                    raise failure
+                raise StopAsyncIteration
+            self._news.clear()
+            await self._news.wait()
+        result = self._ready.popleft()
+        self._given += 1
+        async with self._room:
+            self._room.notify_all()
+        return result
+
+    async def aclose(self) -> None:
+        """Stop the workers and wait for them. Calling it again does nothing."""
+        self._closed = True
+        for worker in self._workers:
+            worker.cancel()
+        if self._workers:
+            await asyncio.wait(self._workers)
+        close = getattr(self._items, "aclose", None)
+        if close is not None:
+            await close()
+        self._items = None
+        self._news.set()
+
+    async def _collect(self) -> list[Result[T]]:
+        results: list[Result[T]] = []
+        async with self:
+            try:
+                async for result in self:
+                    results.append(result)
+            except AnyFastError as error:
+                if error is not self.stopped:
+                    raise
+                async for item in self._rest():
+                    results.append(Result(self._next_index, item, row_id(item), error=error))
+                    self._next_index += 1
+        results.sort(key=lambda result: result.index)
+        return results
+
+    async def _rest(self) -> AsyncIterator[Any]:
+        if isinstance(self._items, AsyncIterator):
+            async for item in self._items:
+                yield item
+        else:
+            for item in self._items or ():
+                yield item
+
+    # -- workers -----------------------------------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        try:
+            while (taken := await self._pull()) is not None:
+                index, item = taken
+                self._in_flight += 1
+                try:
+                    result = await self._call(index, item)
+                finally:
+                    self._in_flight -= 1
+                await self._put(result)
+        except Exception as error:  # noqa: BLE001 - whatever the source or the caller's request= raises ends the run
+            self._exhausted = True
+            self._failure = self._failure or error
+        finally:
+            self._running -= 1
+            self._news.set()
+
+    async def _pull(self) -> tuple[int, Any] | None:
+        async with self._turn:
+            if self._ordered:
+                window = REORDER_WINDOW * self._concurrency
+                await self._has_room(lambda: self._next_index - self._given < window)
+            if self._exhausted:
+                return None
+            try:
+                if isinstance(self._items, AsyncIterator):
+                    item = await anext(self._items)
+                else:
+                    assert self._items is not None  # noqa: S101 - set on entering
+                    item = next(self._items)
+            except (StopIteration, StopAsyncIteration):
+                self._exhausted = True
+                return None
+            index = self._next_index
+            self._next_index += 1
+            return index, item
+
+    async def _has_room(self, condition: Callable[[], bool]) -> None:
+        if not condition():
+            async with self._room:
+                await self._room.wait_for(condition)
+
+    async def _put(self, result: Result[T]) -> None:
+        if not self._ordered:
+            await self._has_room(lambda: len(self._ready) < self._concurrency)
+        self._parked[result.index] = result
+        if self._ordered:
+            first = self._given + len(self._ready)
+            while first in self._parked:
+                self._ready.append(self._parked.pop(first))
+                first += 1
+        else:
+            self._ready.append(self._parked.pop(result.index))
+        self._count(result)
+        self._news.set()
+
+    def _count(self, result: Result[T]) -> None:
+        self._done += 1
+        usage = result.completion.usage if result.completion is not None else None
+        self._tokens += (usage.total_tokens or 0) if usage is not None else 0
+        if result.error is not None:
+            self._failed += 1
+            if result.error.kind in self._stop_on:
+                self._exhausted = True
+                self.stopped = self.stopped or result.error
+                self._failure = self._failure or result.error
+        if self._progress is not None:
+            total = len(self._source) if isinstance(self._source, Sized) else None
+            self._progress(
+                Progress(
+                    done=self._done,
+                    failed=self._failed,
+                    total=total,
+                    in_flight=self._in_flight,
+                    tokens=self._tokens,
+                    seconds=time.monotonic() - self._began,
+                ),
+            )
+
+
+def row_id(item: Any) -> str | None:
+    """Return a row's own id: its ``custom_id`` or ``id``, as a key or an attribute."""
+    for name in ("custom_id", "id"):
+        value = item.get(name) if isinstance(item, Mapping) else getattr(item, name, None)
+        if isinstance(value, (str, int)) and not isinstance(value, bool):
+            return str(value)
+    return None

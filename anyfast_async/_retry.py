@@ -1,0 +1,135 @@
+"""Every second attempt goes through here. The only file that imports tenacity.
+
+The first attempt runs bare, because tenacity costs as much as a whole call; only after a failure is an ``AsyncRetrying``
+built, a fresh one for each call: a shared one mixes its tasks' states up. The predicate is positive (our own exceptions
+only), because a negative one would swallow cancellation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import attrs
+import tenacity
+
+from anyfast_async._core.backoff import RetryBudget, backoff
+from anyfast_async.errors import AnyFastError
+from anyfast_async.policies import RetryPolicy
+
+T = TypeVar("T")
+
+
+@attrs.define
+class Retries:
+    """What the policy says of one call, failure by failure. Arithmetic on given values."""
+
+    policy: RetryPolicy
+    budget: RetryBudget
+    patient: bool
+    """Whether throttling and an empty budget may hold the call for ever, as in ``map``."""
+    deadline: float | None = None
+    failures: int = 0
+    """Failures that used up a try."""
+    ambiguous: int = 0
+    stale: int = 0
+    throttled_since: float | None = None
+
+    def delay(self, error: AnyFastError, *, now: float, held_until: float, rand: float) -> float | None:
+        """Return the seconds after which to try again, None for not at all.
+
+        Args:
+            error: what the last attempt ended with.
+            now: loop time.
+            held_until: loop time until which the limiter holds the lane.
+            rand: 0 to 1.
+
+        """
+        asked: float | None = getattr(error, "retry_after", None)
+        match error.retry_class:
+            case "throttled":
+                return self._throttled(asked, now, held_until)
+            case "stale" if self.stale == 0 and self.policy.attempts > 1:
+                self.stale += 1
+                return 0.0
+            case "clock" if not self.policy.resend_after_timeout:
+                return None
+            case "never":
+                return None
+        self.failures += 1
+        if error.retry_class in ("ambiguous", "clock", "stale"):
+            self.ambiguous += 1
+            if self.ambiguous > 1:
+                return None
+        if self.failures >= self.policy.attempts or self._too_long(asked, now):
+            return None
+        wait = backoff(self.policy, self.failures, asked, rand)
+        if error.retry_class == "unsent" or self.budget.withdraw(now):
+            return wait
+        if not self.patient:
+            return None
+        self.failures -= 1  # the row is not at fault: it waits for the budget and probes
+        return max(wait, self.policy.backoff[1] * (0.5 + 0.5 * rand))
+
+    def _throttled(self, asked: float | None, now: float, held_until: float) -> float | None:
+        if self.policy.attempts == 1 and not self.patient:
+            return None
+        if self.throttled_since is None:
+            self.throttled_since = now
+        if self.patient:
+            return 0.0  # the limiter holds
+        if self._too_long(asked, now) or held_until - self.throttled_since > self.policy.throttle_patience:
+            return None
+        return 0.0
+
+    def _too_long(self, asked: float | None, now: float) -> bool:
+        if asked is None or self.patient:
+            return False
+        left = float("inf") if self.deadline is None else self.deadline - now
+        return asked > min(self.policy.max_retry_after, left)
+
+
+async def call_again(
+    first: AnyFastError,
+    attempt: Callable[[], Awaitable[T]],
+    delay: Callable[[AnyFastError], float | None],
+    sleep: Callable[[float], Awaitable[None]],
+) -> T:
+    """Go on after the first attempt ended with *first*.
+
+    Args:
+        first: what it ended with.
+        attempt: makes another one.
+        delay: the seconds to wait after a failure, None to give up; called once for each.
+        sleep: waits.
+
+    Raises:
+        AnyFastError: what the last attempt ended with.
+
+    """
+    pending: AnyFastError | None = first
+    wait = 0.0
+
+    async def step() -> T:
+        nonlocal pending
+        if pending is not None:
+            error, pending = pending, None
+            raise error
+        return await attempt()
+
+    def wanted(error: BaseException) -> bool:
+        nonlocal wait
+        if not isinstance(error, AnyFastError):
+            return False
+        seconds = delay(error)
+        wait = seconds or 0.0
+        return seconds is not None
+
+    retrying = tenacity.AsyncRetrying(
+        retry=tenacity.retry_if_exception(wanted),
+        stop=tenacity.stop_never,
+        wait=lambda _: wait,
+        sleep=sleep,
+        reraise=True,
+    )
+    return await retrying(step)

@@ -1,0 +1,593 @@
+"""``AnyFast``: composes the floors below.
+
+A call goes: request built and checked, encoded once, then total( retry( gate( exchange ) ) ), and one pure function turns
+what came into a completion or an exception.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import os
+import platform
+import ssl as ssl_module
+import time
+import uuid
+import warnings
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
+from urllib.request import proxy_bypass
+
+import attrs
+from yarl import URL
+
+from anyfast_async._call import Call, Clock, Running, Spending
+from anyfast_async._core import answer, codec
+from anyfast_async._core.backoff import RetryBudget
+from anyfast_async._gate import Gate
+from anyfast_async._key import Key, KeySource
+from anyfast_async._map import MapRun, Progress, Result, row_id
+from anyfast_async._stream import ChatStream, Reception, receive
+from anyfast_async._transport import Transport
+from anyfast_async.completions import ChatCompletion, Model
+from anyfast_async.errors import (
+    AnyFastError,
+    ClientStateError,
+    ConfigurationError,
+    FieldError,
+    FirstTokenTimeout,
+    RequestValidationError,
+    ResponseTimeout,
+    escaped,
+)
+from anyfast_async.messages import GEMINI_MODELS, ChatOptions, ChatRequest, Prompt, as_request
+from anyfast_async.policies import Budget, Limits, RetryPolicy, Timeouts, as_timeouts
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from anyfast_async._gate import Permit
+    from anyfast_async._transport import Exchange
+
+T = TypeVar("T")
+
+DEFAULT_BASE_URL: Final = "https://www.anyfast.ai/v1"
+OFF_LOOP_BYTES: Final = 1024 * 1024
+"""Requests with more text than this are encoded in a thread."""
+CLOSING: Final = 1.0
+"""Seconds that closing waits for the calls it has stopped."""
+
+_OWN_HEADERS: Final = frozenset({"authorization", "host", "content-length", "transfer-encoding", "content-type"})
+_STEERING: Final = ("system", "timeout", "via_stream", "accept_missing_finish", "extra_headers")
+_UNSET: Final[Any] = object()
+
+
+@attrs.define(eq=False)
+class _Shared:
+    """What a client and everything made of it with ``with_options`` have in common."""
+
+    transport: Transport
+    gate: Gate
+    retry_budget: RetryBudget
+    spending: Spending
+    running: Running = attrs.field(factory=Running)
+    warned: set[str] = attrs.field(factory=set)
+    """Model ids that were warned of."""
+    closed: bool = False
+
+    async def enter(self) -> None:
+        """Bind to the running loop, again if the loop before it is closed.
+
+        Raises:
+            ClientStateError: the client is closed, or serves another loop that still runs.
+
+        """
+        if self.closed:
+            message = "the client is closed; make a new one"
+            raise ClientStateError(message)
+        bound = self.transport.loop
+        if bound is None or bound is asyncio.get_running_loop():
+            return
+        if not bound.is_closed():
+            message = "the client serves another event loop, which still runs; make one client per loop"
+            raise ClientStateError(message)
+        self.gate.reset()
+        self.running.clear()
+        await self.transport.leave_loop()
+
+
+class AnyFast:
+    """A client for the AnyFast gateway's chat completions.
+
+    Use it as an async context manager, or call :meth:`aclose`. It may be built outside of an event loop, and belongs to
+    the loop in which it is first used.
+
+    Args:
+        api_key: the key: a ``str``, a ``pathlib.Path`` to a file that holds it (read again when it changes), or an async
+            function (asked once per attempt, and once more after a 401). Else ``ANYFAST_API_KEY``, else the file named
+            by ``ANYFAST_API_KEY_FILE``.
+        base_url: the gateway, with or without ``/v1``; else ``ANYFAST_BASE_URL``, else https://www.anyfast.ai/v1.
+        model: the model of calls that name none; else ``ANYFAST_MODEL``. There is no default model.
+        limits: what the client allows itself.
+        retry: when a failed attempt is made again.
+        timeouts: the clocks.
+        budget: a ceiling on what the client may spend.
+        headers: sent with every request.
+        proxy: the URL of an HTTP proxy, or ``"env"`` for ``HTTPS_PROXY`` and ``NO_PROXY``.
+        ssl_context: for another certificate authority, or client certificates.
+        allow_http: hosts to which plain http is allowed; also ``ANYFAST_ALLOW_HTTP``, separated by commas. Loopback is
+            always allowed.
+
+    Raises:
+        ConfigurationError: no key, or an argument that cannot be; the message names it.
+
+    """
+
+    def __init__(
+        self,
+        api_key: KeySource | None = None,
+        *,
+        base_url: str | None = None,
+        model: str | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008
+        timeouts: Timeouts = Timeouts(),  # noqa: B008
+        budget: Budget | None = None,
+        headers: Mapping[str, str] | None = None,
+        proxy: str | None = None,
+        ssl_context: ssl_module.SSLContext | None = None,
+        allow_http: Sequence[str] = (),
+    ) -> None:
+        _check_kind("limits", limits, Limits)
+        _check_kind("retry", retry, RetryPolicy)
+        _check_kind("timeouts", timeouts, Timeouts)
+        _check_kind("budget", budget, Budget, None)
+        _check_kind("ssl_context", ssl_context, ssl_module.SSLContext, None)
+        self._key = Key(api_key)
+        self._allow_http = tuple(allow_http)
+        self._base_url = _base_url(base_url, self._allow_http)
+        self._model = model if model is not None else os.environ.get("ANYFAST_MODEL") or None
+        self._limits = limits
+        self._retry = retry
+        self._timeouts = timeouts
+        self._headers = _user_headers("headers", headers)
+        self._root = True
+        self._shared = _Shared(
+            Transport(ssl_context=ssl_context, proxy=_proxy(proxy, self._base_url)),
+            Gate(limits),
+            RetryBudget(retry.retry_ratio),
+            Spending(budget),
+        )
+
+    def __repr__(self) -> str:
+        return f"AnyFast(base_url={str(self._base_url)!r}, model={self._model!r})"
+
+    async def __aenter__(self) -> AnyFast:
+        await self._shared.enter()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self, grace: float = 0) -> None:
+        """Close the client. Queued calls end at once; those in flight get *grace* seconds, then end too, with
+        ``ClientStateError``.
+
+        Only the client that was built closes anything, not what ``with_options`` made of it. Calling it again does
+        nothing.
+        """
+        shared = self._shared
+        if not self._root or shared.closed:
+            return
+        shared.closed = True
+        shared.gate.close()
+        if grace > 0:
+            await shared.running.ended(grace)
+        shared.running.stop()
+        await shared.running.ended(CLOSING)
+        await shared.transport.aclose()
+
+    def with_options(
+        self,
+        *,
+        api_key: KeySource = _UNSET,
+        base_url: str = _UNSET,
+        model: str | None = _UNSET,
+        retry: RetryPolicy = _UNSET,
+        timeouts: Timeouts | float = _UNSET,
+        headers: Mapping[str, str] | None = _UNSET,
+    ) -> AnyFast:
+        """Return a client with other settings that shares connections and limits with this one. It costs nothing.
+
+        *headers* are put over those of this client.
+
+        Raises:
+            ConfigurationError: as at construction.
+
+        """
+        other = object.__new__(AnyFast)
+        other.__dict__.update(self.__dict__)
+        other._root = False
+        if api_key is not _UNSET:
+            other._key = Key(api_key)
+        if base_url is not _UNSET:
+            other._base_url = _base_url(base_url, self._allow_http)
+        if model is not _UNSET:
+            other._model = model
+        if retry is not _UNSET:
+            _check_kind("retry", retry, RetryPolicy)
+            other._retry = retry
+        if timeouts is not _UNSET:
+            other._timeouts = as_timeouts(timeouts, self._timeouts)
+        if headers is not _UNSET:
+            other._headers = self._headers | _user_headers("headers", headers)
+        return other
+
+    # -- the verbs ---------------------------------------------------------------------------------------------------
+
+    async def complete(self, messages: Prompt | ChatRequest, **options: Unpack[ChatOptions]) -> ChatCompletion:
+        """Send *messages* and return the completion.
+
+        Args:
+            messages: a ``str`` (one user message), a message, several, or a ``ChatRequest``.
+            **options: the fields of the wire, see :class:`ChatRequest`, and of the call, see ``CallOptions``.
+
+        Raises:
+            RequestValidationError: naming every bad field; nothing was sent.
+            AnyFastError: the call failed; ``.attempts`` tells what was tried, ``.billed`` whether it may have cost money.
+
+        """
+        return await self._complete(messages, options, patient=False)
+
+    def stream(self, messages: Prompt | ChatRequest, **options: Unpack[ChatOptions]) -> ChatStream:
+        """Return the stream that answers *messages*; nothing is sent before it is entered, awaited or iterated over.
+
+        Args:
+            messages: as for :meth:`complete`.
+            **options: as for :meth:`complete`.
+
+        Raises:
+            RequestValidationError: naming every bad field; nothing is sent.
+
+        """
+        return self._stream(messages, options, patient=False)
+
+    def map(
+        self,
+        source: Iterable[Any] | AsyncIterable[Any],
+        *,
+        request: Callable[[Any], Prompt | ChatRequest] | None = None,
+        concurrency: int = 64,
+        ordered: bool = False,
+        progress: Callable[[Progress], None] | None = None,
+        stop_on: Iterable[str] = ("auth", "quota", "model", "budget", "configuration"),
+        **options: Unpack[ChatOptions],
+    ) -> MapRun[Any]:
+        """Send every item of *source*, and return the run: await it for a list in input order, or enter it and iterate.
+
+        A bad item is a value (``result.error``), not a raise. Throttling never fails an item.
+
+        Args:
+            source: any iterable or async iterable of prompts, messages, ``ChatRequest`` objects, or, with *request*, of
+                anything. It may be endless.
+            request: makes the prompt or ``ChatRequest`` of an item.
+            concurrency: items in work at once, from 1; ``Limits.concurrency`` bounds them too.
+            ordered: give results in the order of the source, not as they come.
+            progress: called with a ``Progress`` after each result.
+            stop_on: kinds of errors that would fail every item after them and so end the run: what is in flight is
+                finished and given out, then the error is raised. Awaited, the items that were not sent get it as theirs.
+            **options: as for :meth:`complete`, for every item.
+
+        """
+        if isinstance(source, (str, bytes, Mapping)):
+            message = f"map takes an iterable of prompts, not one {type(source).__name__}; put it into a list"
+            raise ConfigurationError(message)
+        if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
+            message = f"concurrency must be a whole number from 1 up, not {concurrency!r}"
+            raise ConfigurationError(message)
+        # Options that are wrong for every item are wrong before the first one is pulled.
+        self._request("x", dict(options))
+
+        async def call(index: int, item: Any) -> Result[Any]:
+            try:
+                prompt = _prompt_of(item, request)
+                completion = await self._complete(prompt, options, patient=True)
+            except AnyFastError as error:
+                return Result(index, item, row_id(item), error=error, attempts=error.attempts)
+            attempts = completion.trace.attempts if completion.trace is not None else ()
+            return Result(index, item, row_id(item), completion, attempts=attempts)
+
+        return MapRun(source, call, concurrency=concurrency, ordered=ordered, stop_on=stop_on, progress=progress)
+
+    async def models(self) -> list[Model]:
+        """Return the models that the key may use, as the gateway lists them.
+
+        Raises:
+            AnyFastError: the call failed.
+
+        """
+
+        async def attempt(_: Permit) -> list[Model]:
+            exchange, body = await self._round_trip("GET", "models", None, self._headers, self._timeouts)
+            return answer.models_of(exchange.status, exchange.headers, body, now=time.time(), hide=exchange.hide)
+
+        await self._shared.enter()
+        return await self._call(attempt, None, b"", self._timeouts, patient=False).run()
+
+    # -- how they are made -------------------------------------------------------------------------------------------
+
+    async def _complete(
+        self, messages: Prompt | ChatRequest, options: Mapping[str, Any], *, patient: bool
+    ) -> ChatCompletion:
+        if options.get("via_stream"):
+            async with self._stream(messages, options, patient=patient) as stream:
+                return await stream.drain()
+        request = self._request(messages, options)
+        timeouts = self._call_timeouts(options)
+        headers = self._call_headers(options)
+        await self._shared.enter()
+        body = await _encoded(request, stream=False)
+
+        async def attempt(permit: Permit) -> ChatCompletion:
+            exchange, content = await self._round_trip("POST", "chat/completions", body, headers, timeouts)
+            call.connect = exchange.connect_seconds
+            completion = answer.completion_of(
+                exchange.status, exchange.headers, content, now=time.time(), hide=exchange.hide
+            )
+            call.settle(permit, completion.usage)
+            return completion
+
+        call = self._call(attempt, request, body, timeouts, patient=patient)
+        return call.traced(await call.run())
+
+    def _stream(self, messages: Prompt | ChatRequest, options: Mapping[str, Any], *, patient: bool) -> ChatStream:
+        request = self._request(messages, options)
+        timeouts = self._call_timeouts(options)
+        headers = self._call_headers(options)
+        lenient = bool(options.get("accept_missing_finish"))
+
+        async def opened() -> tuple[Call[Reception], Reception]:
+            await self._shared.enter()
+            body = await _encoded(request, stream=True)
+
+            async def attempt(permit: Permit) -> Reception:
+                async with Clock(timeouts.first_token, FirstTokenTimeout, "first_token") as clock:
+                    exchange = await self._send(
+                        "POST", "chat/completions", body, _STREAM_HEADERS | headers, timeouts, clock
+                    )
+                call.connect = exchange.connect_seconds
+                return await receive(exchange, call, permit, accept_missing_finish=lenient)
+
+            call = self._call(attempt, request, body, timeouts, patient=patient)
+            call.keeps_permit = True
+            return call, await call.run()
+
+        return ChatStream(opened, accept_missing_finish=lenient)
+
+    async def _round_trip(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str], timeouts: Timeouts
+    ) -> tuple[Exchange, bytes]:
+        """Make one attempt that is not streamed; return its exchange and what came."""
+        async with Clock(timeouts.response, ResponseTimeout, "response") as clock:
+            exchange = await self._send(method, path, body, _UNARY_HEADERS | headers, timeouts, clock)
+            try:
+                good = exchange.status in answer.SUCCESS
+                return exchange, await (exchange.read() if good else exchange.read_start())
+            except BaseException:
+                exchange.close()
+                raise
+
+    async def _send(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], timeouts: Timeouts, clock: Clock
+    ) -> Exchange:
+        return await self._shared.transport.send(
+            method,
+            self._base_url / path,
+            headers=headers,
+            secret=await self._key.get(),
+            body=body,
+            connect_timeout=timeouts.connect,
+            on_sent=clock.start,
+        )
+
+    def _request(self, messages: Prompt | ChatRequest, options: Mapping[str, Any]) -> ChatRequest:
+        """Return the checked request with its model."""
+        fields = {name: value for name, value in options.items() if name not in _STEERING}
+        if fields.get("model") is None and not (isinstance(messages, ChatRequest) and messages.model):
+            fields["model"] = self._model
+        request = as_request(messages, fields, system=options.get("system"))
+        if request.model is None:
+            problem = (
+                "is not set: pass model= to the call or to AnyFast(...), or set ANYFAST_MODEL; there is no default"
+            )
+            raise RequestValidationError.of([FieldError("model", problem)])
+        self._warn_of_unknown(request.model)
+        return request
+
+    def _warn_of_unknown(self, model: str) -> None:
+        if not model.startswith("gemini-") or model in GEMINI_MODELS or model in self._shared.warned:
+            return
+        self._shared.warned.add(model)
+        near = difflib.get_close_matches(model, GEMINI_MODELS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        warnings.warn(f"{escaped(model, 60)!r} is not among the documented Gemini models{hint}", stacklevel=5)
+
+    def _call_timeouts(self, options: Mapping[str, Any]) -> Timeouts:
+        value = options.get("timeout")
+        return self._timeouts if value is None else as_timeouts(value, self._timeouts)
+
+    def _call_headers(self, options: Mapping[str, Any]) -> dict[str, str]:
+        extra = _user_headers("extra_headers", options.get("extra_headers"))
+        # One for the logical call, the same on every attempt; the gateway promises nothing for it.
+        return {"Idempotency-Key": uuid.uuid4().hex} | self._headers | extra
+
+    def _call(
+        self,
+        attempt: Callable[[Permit], Awaitable[T]],
+        request: ChatRequest | None,
+        body: bytes,
+        timeouts: Timeouts,
+        *,
+        patient: bool,
+    ) -> Call[T]:
+        shared = self._shared
+        model, messages = "", 0  # GET /v1/models
+        limit: int | None = 0
+        if request is not None:
+            model, messages = request.model or "", len(request.messages)
+            limit = request.max_completion_tokens or request.max_tokens
+        return Call(
+            running=shared.running,
+            gate=shared.gate,
+            lane=shared.gate.lane((self._base_url.origin(), self._key, model)),
+            retry_budget=shared.retry_budget,
+            spending=shared.spending,
+            policy=self._retry,
+            timeouts=timeouts,
+            body=body,
+            messages=messages,
+            max_tokens=limit,
+            patient=patient,
+            renewable_key=self._key.renewable,
+            attempt=attempt,
+        )
+
+
+_AGENT: Final = f"anyfast-async/{version('anyfast-async')} python/{platform.python_version()}"
+_COMMON_HEADERS: Final = {"User-Agent": _AGENT, "Content-Type": "application/json", "Accept-Language": "en"}
+# Cloudflare answers its own errors in JSON, with a delay, only if asked for JSON.
+_UNARY_HEADERS: Final = _COMMON_HEADERS | {"Accept": "application/json", "Accept-Encoding": "gzip, deflate"}
+# Not compressed: no proxy then holds events back to compress them, and no cut can hide in a gzip stream.
+_STREAM_HEADERS: Final = _COMMON_HEADERS | {
+    "Accept": "text/event-stream, application/json;q=0.9",
+    "Accept-Encoding": "identity",
+}
+
+
+async def _encoded(request: ChatRequest, *, stream: bool) -> bytes:
+    size = sum(len(part) for message in request.messages for part in _texts(message))
+    try:
+        if size > OFF_LOOP_BYTES:
+            return await asyncio.to_thread(codec.encode, request, stream=stream)
+        return codec.encode(request, stream=stream)
+    except TypeError as error:
+        raise RequestValidationError.of([FieldError("body", f"holds what JSON cannot: {error}")]) from None
+
+
+def _texts(message: Any) -> Iterable[str]:
+    content = message.get("content") if isinstance(message, Mapping) else message.content
+    for part in [content] if isinstance(content, str) else content or ():
+        if isinstance(part, str):
+            yield part
+        else:
+            yield from _strings(part)
+
+
+def _strings(value: Any) -> Iterable[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _strings(inner)
+    elif attrs.has(type(value)):
+        yield from (inner for inner in attrs.astuple(value) if isinstance(inner, str))
+
+
+def _prompt_of(item: Any, request: Callable[[Any], Prompt | ChatRequest] | None) -> Prompt | ChatRequest:
+    if request is None:
+        prompt: Prompt | ChatRequest = item
+        return prompt
+    try:
+        return request(item)
+    except Exception as error:  # noqa: BLE001 - the caller's own function; the row is at fault, not the run
+        problem = f"request= raised {type(error).__name__} for this item: {escaped(str(error), 100)}"
+        raise RequestValidationError.of([FieldError("item", problem)]) from error
+
+
+# -- settings --------------------------------------------------------------------------------------------------------
+
+
+def _check_kind(name: str, value: object, *kinds: type | None) -> None:
+    if not any(value is None if kind is None else isinstance(value, kind) for kind in kinds):
+        wanted = " or ".join("None" if kind is None else kind.__name__ for kind in kinds)
+        message = f"{name} must be {wanted}, not {type(value).__name__}"
+        raise ConfigurationError(message)
+
+
+def _base_url(given: str | None, allow_http: Sequence[str]) -> URL:
+    """Return the checked base URL, ending in its last path segment.
+
+    Raises:
+        ConfigurationError: it is no URL, or plain http to a host where that is not allowed.
+
+    """
+    source = "base_url" if given is not None else "ANYFAST_BASE_URL"
+    text = given if given is not None else os.environ.get("ANYFAST_BASE_URL") or DEFAULT_BASE_URL
+    try:
+        url = URL(text.strip())
+    except (ValueError, TypeError, AttributeError):
+        message = f"{source} is no URL"
+        raise ConfigurationError(message) from None
+    if url.scheme not in ("http", "https") or not url.host:
+        message = f"{source} must start with https:// and name a host, such as {DEFAULT_BASE_URL}"
+        raise ConfigurationError(message)
+    if url.user or url.password or url.query_string or url.fragment:
+        message = f"{source} must hold no user, password, query or fragment"
+        raise ConfigurationError(message)
+    allowed = {*allow_http, *filter(None, os.environ.get("ANYFAST_ALLOW_HTTP", "").replace(" ", "").split(","))}
+    if url.scheme == "http" and not _is_loopback(url.host) and url.host not in allowed:
+        message = (
+            f"{source} is plain http to {url.host}: the key and the prompts would be readable on the way. Use https, or "
+            f"allow_http=[{url.host!r}] (ANYFAST_ALLOW_HTTP) if the network between is yours"
+        )
+        raise ConfigurationError(message)
+    path = url.path.rstrip("/")
+    return url.with_path(path if path.endswith("/v1") else f"{path}/v1")
+
+
+def _is_loopback(host: str) -> bool:
+    return host in ("localhost", "::1") or (host.startswith("127.") and host.replace(".", "").isdigit())
+
+
+_TOKEN: Final = frozenset(
+    "!#$%&'*+-.^_`|~" + "abcdefghijklmnopqrstuvwxyz" + "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + "0123456789"
+)
+
+
+def _user_headers(source: str, given: Mapping[str, str] | None) -> dict[str, str]:
+    """Return checked headers.
+
+    Raises:
+        ConfigurationError: a name or value that HTTP forbids, or a header that the client sets itself.
+
+    """
+    for name, value in (given or {}).items():
+        if not isinstance(name, str) or not name or not set(name) <= _TOKEN:
+            message = f"{source}: {escaped(str(name), 60)!r} is no header name"
+            raise ConfigurationError(message)
+        if name.lower() in _OWN_HEADERS:
+            message = f"{source}: {name} is set by the client" + (
+                "; use api_key" if name.lower() == "authorization" else ""
+            )
+            raise ConfigurationError(message)
+        if not isinstance(value, str) or any(c in value for c in "\r\n\0"):
+            message = f"{source}: the value of {name} must be a string without line breaks"
+            raise ConfigurationError(message)
+    return dict(given or {})
+
+
+def _proxy(given: str | None, base_url: URL) -> str | None:
+    """Return the proxy's URL for *base_url*; ``"env"`` means HTTPS_PROXY unless NO_PROXY names the host."""
+    if given is None:
+        return None
+    if given != "env":
+        if URL(given).scheme not in ("http", "https"):
+            message = "proxy must be an http:// or https:// URL, or 'env'"
+            raise ConfigurationError(message)
+        return given
+    if base_url.host and proxy_bypass(base_url.host):
+        return None
+    return os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")

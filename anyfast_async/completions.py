@@ -1,0 +1,193 @@
+"""What comes out: frozen answers that keep every field they do not know.
+
+A known field with a value of another type than the one written here, and every unknown field, stands in ``extra``;
+``blank`` holds the known fields that came as ``null`` or ``[]``. So an answer turned back into JSON has the same values,
+null distinct from absent. Shapes: the OpenAI chat-completion object as this gateway and its upstreams send it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from anyfast_async.errors import Attempt
+from anyfast_async.messages import JSON, AssistantMessage, ToolCall
+
+
+def _extra() -> Any:
+    return attrs.field(factory=dict, kw_only=True)
+
+
+def _blank() -> Any:
+    return attrs.field(factory=dict, kw_only=True, repr=False, eq=False)
+
+
+@attrs.frozen(kw_only=True)
+class PromptTokensDetails:
+    """Where the prompt's tokens went."""
+
+    cached_tokens: int | None = None
+    text_tokens: int | None = None
+    audio_tokens: int | None = None
+    image_tokens: int | None = None
+    extra: JSON = _extra()
+    blank: JSON = _blank()
+
+
+@attrs.frozen(kw_only=True)
+class CompletionTokensDetails:
+    """Where the answer's tokens went."""
+
+    reasoning_tokens: int | None = None
+    text_tokens: int | None = None
+    audio_tokens: int | None = None
+    image_tokens: int | None = None
+    extra: JSON = _extra()
+    blank: JSON = _blank()
+
+
+@attrs.frozen(kw_only=True)
+class Usage:
+    """What the call used, as the gateway reports it. Reasoning is part of ``completion_tokens``."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    """The upstream's own total: it need not be the sum of the other two."""
+    prompt_tokens_details: PromptTokensDetails | None = None
+    completion_tokens_details: CompletionTokensDetails | None = None
+    extra: JSON = _extra()
+    blank: JSON = _blank()
+
+
+@attrs.frozen(kw_only=True)
+class Choice:
+    """One of the answers to a request."""
+
+    index: int | None = None
+    message: AssistantMessage | None = None
+    finish_reason: str | None = None
+    """``"stop"``, ``"length"``, ``"tool_calls"``, ``"content_filter"``, or any other word an upstream uses."""
+    logprobs: JSON | None = None
+    extra: JSON = _extra()
+    blank: JSON = _blank()
+
+
+@attrs.frozen(kw_only=True)
+class Trace:
+    """How a call went, in seconds."""
+
+    queue: float = 0.0
+    """Waiting for admission by our own limits, over all attempts."""
+    connect: float | None = None
+    """Name lookup, TCP and TLS of the last attempt; None on a reused connection."""
+    first_token: float | None = None
+    """Streams: from sending to the first content, in the last attempt."""
+    total: float = 0.0
+    """The whole call."""
+    attempts: tuple[Attempt, ...] = ()
+    """Every try, oldest first."""
+
+
+@attrs.frozen(kw_only=True)
+class ChatCompletion:
+    """The answer to a request."""
+
+    id: str | None = None
+    object: str | None = None
+    created: int | None = None
+    """Unix seconds."""
+    model: str | None = None
+    """The model that answered; gateways may name another one than was asked for."""
+    choices: tuple[Choice, ...] = ()
+    usage: Usage | None = None
+    extra: JSON = _extra()
+    blank: JSON = _blank()
+    request_id: str | None = attrs.field(default=None, eq=False, metadata={"wire": False})
+    """The gateway's id of the request, for its support."""
+    trace: Trace | None = attrs.field(default=None, eq=False, repr=False, metadata={"wire": False})
+    """How the call went; no part of equality or JSON."""
+
+    @property
+    def message(self) -> AssistantMessage:
+        """The first choice's message; an empty one if there is none."""
+        return (self.choices[0].message if self.choices else None) or AssistantMessage()
+
+    @property
+    def text(self) -> str:
+        """The first choice's text, ``""`` if there is none."""
+        return self.message.text
+
+    @property
+    def reasoning(self) -> str:
+        """The first choice's thoughts, whichever name the upstream gave them; ``""`` if there are none."""
+        other = self.message.extra.get("reasoning")
+        return self.message.reasoning_content or (other if isinstance(other, str) else "")
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The first choice's tool calls."""
+        return self.message.tool_calls or ()
+
+    @property
+    def finish_reason(self) -> str | None:
+        """The first choice's finish reason."""
+        return self.choices[0].finish_reason if self.choices else None
+
+
+@attrs.frozen(kw_only=True)
+class ChunkChoice:
+    """What one event adds to one choice."""
+
+    index: int | None = None
+    delta: AssistantMessage | None = None
+    """Only what is new; ``role`` is None on most chunks."""
+    finish_reason: str | None = None
+    logprobs: JSON | None = None
+    extra: JSON = _extra()
+    blank: JSON = _blank()
+
+
+@attrs.frozen(kw_only=True)
+class ChatCompletionChunk:
+    """One event of a stream."""
+
+    id: str | None = None
+    object: str | None = None
+    created: int | None = None
+    model: str | None = None
+    choices: tuple[ChunkChoice, ...] = ()
+    usage: Usage | None = None
+    extra: JSON = _extra()
+    blank: JSON = _blank()
+
+    @property
+    def text(self) -> str:
+        """The text that this event adds to choice 0."""
+        return "".join(c.delta.text for c in self.choices if c.delta is not None and not c.index)
+
+
+@attrs.frozen(kw_only=True)
+class Model:
+    """A model that the key sees, from ``GET /v1/models``."""
+
+    id: str | None = None
+    object: str | None = None
+    created: int | None = None
+    owned_by: str | None = None
+    extra: JSON = _extra()
+    blank: JSON = _blank()
+
+
+__all__ = [
+    "ChatCompletion",
+    "ChatCompletionChunk",
+    "Choice",
+    "ChunkChoice",
+    "CompletionTokensDetails",
+    "Model",
+    "PromptTokensDetails",
+    "Trace",
+    "Usage",
+]

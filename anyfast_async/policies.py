@@ -1,0 +1,108 @@
+"""How a client behaves: limits, clocks, retries, budget. Frozen values, checked when they are made."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from anyfast_async.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _number(
+    low: float, high: float = math.inf, *, optional: bool = False, whole: bool = False
+) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
+    """Validate a number in ``low..high``; the message names the field, the value and the range."""
+    allowed = (
+        f"{'a whole number' if whole else 'a number'} from {low:g} up" if high == math.inf else f"{low:g} to {high:g}"
+    )
+
+    def check(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if value is None and optional:
+            return
+        kind = int if whole else (int, float)
+        if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
+            owner = type(instance).__name__
+            message = f"{owner}.{attribute.name} must be {allowed}{' or None' if optional else ''}, not {value!r}"
+            raise ConfigurationError(message)
+
+    return check
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """What this client allows itself. Requests and tokens are counted per origin, key and model."""
+
+    concurrency: int = attrs.field(default=200, validator=_number(1, whole=True))
+    """Calls in flight at once, exact. 200: well below what one process can carry, above what most keys are granted."""
+    requests_per_minute: int | None = attrs.field(default=None, validator=_number(1, optional=True, whole=True))
+    """In no window of 60 s are more requests admitted, retries included. None: no limit (the gateway states none)."""
+    tokens_per_minute: int | None = attrs.field(default=None, validator=_number(1, optional=True, whole=True))
+    """In no window of 60 s are more tokens reserved: the estimated prompt plus the expected answer, settled against
+    the usage that the gateway reports. A request larger than the limit waits for a full window, then goes."""
+    max_queued: int | None = attrs.field(default=None, validator=_number(0, optional=True, whole=True))
+    """Calls that may wait for admission; one more is refused with ``QueueFullError``. None: any number."""
+
+
+@attrs.frozen(kw_only=True)
+class Timeouts:
+    """The clocks of a call, in seconds; None switches one off. None of them runs while a call queues, but ``total``."""
+
+    connect: float | None = attrs.field(default=10.0, validator=_number(0.001, optional=True))
+    """Name lookup, TCP and TLS. 10: a gateway that needs longer is down."""
+    first_token: float | None = attrs.field(default=300.0, validator=_number(0.001, optional=True))
+    """Streams: from the request to the first text, reasoning, tool call or image. Role chunks and keep-alive
+    comments do not stop it. 300: thinking models are silent for minutes."""
+    idle: float | None = attrs.field(default=120.0, validator=_number(0.001, optional=True))
+    """Streams: between two events with content. Time in which the consumer does not read is not counted."""
+    response: float | None = attrs.field(default=600.0, validator=_number(0.001, optional=True))
+    """Not streamed: from the request to the last byte of the answer. 600: what the vendor SDKs allow."""
+    total: float | None = attrs.field(default=None, validator=_number(0.001, optional=True))
+    """The whole call: queueing, every attempt, the waits between them, and for a stream reading it to its end."""
+
+
+def _range_of_seconds(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    match value:
+        case (int() | float() as first, int() | float() as last) if 0 <= first <= last:
+            return
+    message = f"{type(instance).__name__}.{attribute.name} must be (first, longest) seconds, not {value!r}"
+    raise ConfigurationError(message)
+
+
+@attrs.frozen(kw_only=True)
+class RetryPolicy:
+    """When a failed attempt is made again. ``RetryPolicy(attempts=1)`` switches every retry off."""
+
+    attempts: int = attrs.field(default=4, validator=_number(1, whole=True))
+    """Tries in all, for failures that the gateway or the network caused. Throttling (429) does not use them up."""
+    backoff: tuple[float, float] = attrs.field(default=(1.0, 30.0), validator=_range_of_seconds)
+    """First and longest wait in seconds; the wait doubles, times a random 0.5 to 1 (jitter)."""
+    retry_ratio: float = attrs.field(default=0.2, validator=_number(0, 1))
+    """Retries allowed per first attempt, over the whole client, plus one per second: an outage is not multiplied.
+    The shape is Finagle's RetryBudget."""
+    throttle_patience: float = attrs.field(default=120.0, validator=_number(0))
+    """Seconds that a single call lets itself be throttled. In ``map`` and batches throttling never fails a row."""
+    max_retry_after: float = attrs.field(default=120.0, validator=_number(0))
+    """A server that asks for a longer wait than this many seconds fails a single call at once."""
+    resend_after_timeout: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
+    """Whether a call is sent again after a first-token, idle or response timeout. The gateway goes on working on the
+    first one and bills it, so False."""
+
+
+@attrs.frozen(kw_only=True)
+class Budget:
+    """A ceiling on what a client may spend. A call is admitted only if spent plus reserved plus its estimate fits."""
+
+    tokens: int | None = attrs.field(default=None, validator=_number(0, optional=True, whole=True))
+    """Prompt and completion tokens in all, as the gateway reports them."""
+    requests: int | None = attrs.field(default=None, validator=_number(0, optional=True, whole=True))
+    """Requests in all, retries included."""
+
+
+def as_timeouts(value: float | Timeouts, base: Timeouts) -> Timeouts:
+    """Return the clocks of one call: a number is its ``total``, a ``Timeouts`` replaces *base*."""
+    return value if isinstance(value, Timeouts) else attrs.evolve(base, total=value)
