@@ -69,6 +69,7 @@ from anyfast_async.policies import Budget, Limits, RetryPolicy, Timeouts
 __version__ = "0.1.0"
 
 __all__ = [
+    "GEMINI_MODELS",
     "APIConnectionError",
     "APIError",
     "APIStatusError",
@@ -100,7 +101,6 @@ __all__ = [
     "FilePart",
     "FirstTokenTimeout",
     "FunctionCall",
-    "GEMINI_MODELS",
     "IdleTimeout",
     "ImagePart",
     "IncompleteStreamError",

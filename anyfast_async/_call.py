@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 
 import attrs
 
@@ -124,7 +124,7 @@ class Clock:
         if self._limit is not None:
             self._timeout.reschedule(at + self._limit)
 
-    async def __aenter__(self) -> Clock:
+    async def __aenter__(self) -> Self:
         await self._timeout.__aenter__()
         return self
 
@@ -137,7 +137,8 @@ class Clock:
             pass
         else:
             return
-        raise self._overdue(f"no answer within {self._limit:g} s (Timeouts.{self._name})")
+        message = f"no answer within {self._limit:g} s (Timeouts.{self._name})"
+        raise self._overdue(message)
 
 
 @attrs.define(eq=False)

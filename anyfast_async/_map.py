@@ -9,7 +9,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sized
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sized,
+)
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import attrs
@@ -220,9 +230,10 @@ class MapRun(Generic[T]):
             except AnyFastError as error:
                 if error is not self.stopped:
                     raise
+                index = self._next_index
                 async for item in self._rest():
-                    results.append(Result(self._next_index, item, row_id(item), error=error))
-                    self._next_index += 1
+                    results.append(Result(index, item, row_id(item), error=error))
+                    index += 1
         results.sort(key=lambda result: result.index)
         return results
 

@@ -1,8 +1,8 @@
 """Every second attempt goes through here. The only file that imports tenacity.
 
-The first attempt runs bare, because tenacity costs as much as a whole call; only after a failure is an ``AsyncRetrying``
-built, a fresh one for each call: a shared one mixes its tasks' states up. The predicate is positive (our own exceptions
-only), because a negative one would swallow cancellation.
+The first attempt runs bare, because tenacity costs as much as a whole call; only after a failure is an
+``AsyncRetrying`` built, a fresh one for each call: a shared one mixes its tasks' states up. The predicate is positive
+(our own exceptions only), because a negative one would swallow cancellation.
 """
 
 from __future__ import annotations

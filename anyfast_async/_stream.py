@@ -2,8 +2,8 @@
 
 :class:`Reception` is the arriving side: a sink that the transport pushes bytes into. It decodes them at once, keeps the
 clocks, and buffers events, bounded in bytes. :class:`ChatStream` is the reading side: it takes events out of the
-reception, folds them, and hands on text or chunks. When a stream breaks, everything that arrived is read first, then the
-error is raised.
+reception, folds them, and hands on text or chunks. When a stream breaks, everything that arrived is read first, then
+the error is raised.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 import attrs
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from anyfast_async.policies import Timeouts
 
 MAX_BUFFER: Final = 8 * 1024 * 1024
-"""Bytes of events that wait for a slow reader; from there on the connection is not read, which slows the server down."""
+"""Bytes of events that wait for a slow reader; beyond them the connection is not read, which slows the server down."""
 DRAIN: Final = 0.1
 """Seconds that a finished stream waits for the end of the body, so that the connection can be used again."""
 
@@ -284,7 +284,7 @@ class ChatStream:
         self._finished = False
         self._settled = False
 
-    async def __aenter__(self) -> ChatStream:
+    async def __aenter__(self) -> Self:
         await self._open()
         return self
 
@@ -293,7 +293,7 @@ class ChatStream:
     ) -> None:
         await self.aclose()
 
-    def __await__(self) -> Generator[Any, None, ChatStream]:
+    def __await__(self) -> Generator[Any, None, Self]:
         return self.__aenter__().__await__()
 
     def __aiter__(self) -> ChatStream:
@@ -410,8 +410,8 @@ def verdict(fold: Fold, *, accept_missing_finish: bool) -> IncompleteStreamError
         return None
     if fold.begun:
         error = IncompleteStreamError(
-            "the stream ended without a finish_reason: the answer is probably cut short. If this model never sends one, "
-            "pass accept_missing_finish=True",
+            "the stream ended without a finish_reason: the answer is probably cut short. If this model never sends "
+            "one, pass accept_missing_finish=True",
         )
         error.reason = "no_finish"
         return error

@@ -113,10 +113,12 @@ def fault_of(error: BaseException) -> _Fault | None:
     return next((fault for kind, fault in FAULTS if isinstance(error, kind)), None)
 
 
-def connection_error(error: BaseException, host: str, *, reused: bool, answering: bool) -> APIConnectionError:
-    """Return our exception for one of aiohttp's; it holds nothing of it but words."""
+def connection_error(
+    error: BaseException, host: str, hint: str = "", *, reused: bool, answering: bool
+) -> APIConnectionError:
+    """Return our exception for one of aiohttp's; it holds nothing of it but words. *hint* is for failed connects."""
     fault = fault_of(error) or _Fault("the request failed")
-    found = fault.kind(f"{host}: {fault.message}{_detail(error)}")
+    found = fault.kind(f"{host}: {fault.message}{_detail(error)}{hint if fault.unsent else ''}")
     if fault.unsent:
         found.phase, found.billed = "unsent", "no"
         found.retry_class = "unsent" if fault.retryable else "never"
@@ -281,7 +283,8 @@ class Exchange:
 class Transport:
     """The pooled connections of a client. It belongs to the loop in which it is first used."""
 
-    def __init__(self, *, ssl_context: ssl.SSLContext | None, proxy: str | None) -> None:
+    def __init__(self, *, ssl_context: ssl.SSLContext | None, proxy: str | None, hint: str = "") -> None:
+        self._hint = hint
         self._ssl = ssl_context
         self._proxy = proxy
         self._session: aiohttp.ClientSession | None = None
@@ -329,7 +332,7 @@ class Transport:
                 trace_request_ctx=exchange,
             )
         except (aiohttp.ClientError, OSError, aiohttp.http_exceptions.HttpProcessingError) as error:
-            found = connection_error(error, exchange.host, reused=exchange.reused, answering=False)
+            found = connection_error(error, exchange.host, self._hint, reused=exchange.reused, answering=False)
         else:
             exchange._response = response  # noqa: SLF001 - its maker
             exchange.status = response.status

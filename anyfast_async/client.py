@@ -1,7 +1,7 @@
 """``AnyFast``: composes the floors below.
 
-A call goes: request built and checked, encoded once, then total( retry( gate( exchange ) ) ), and one pure function turns
-what came into a completion or an exception.
+A call goes: request built and checked, encoded once, then total( retry( gate( exchange ) ) ), and one pure function
+turns what came into a completion or an exception.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import uuid
 import warnings
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
-from urllib.request import proxy_bypass
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack
 
 import attrs
-from yarl import URL
 
 from anyfast_async._call import Call, Clock, Running, Spending
-from anyfast_async._core import answer, codec
+from anyfast_async._core import answer
 from anyfast_async._core.backoff import RetryBudget
 from anyfast_async._gate import Gate
 from anyfast_async._key import Key, KeySource
 from anyfast_async._map import MapRun, Progress, Result, row_id
+from anyfast_async._outgoing import encoded
+from anyfast_async._settings import base_url_of, check_kind, headers_of, proxy_of, unused_proxy
 from anyfast_async._stream import ChatStream, Reception, receive
 from anyfast_async._transport import Transport
 from anyfast_async.completions import ChatCompletion, Model
@@ -52,13 +52,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-DEFAULT_BASE_URL: Final = "https://www.anyfast.ai/v1"
-OFF_LOOP_BYTES: Final = 1024 * 1024
-"""Requests with more text than this are encoded in a thread."""
 CLOSING: Final = 1.0
 """Seconds that closing waits for the calls it has stopped."""
 
-_OWN_HEADERS: Final = frozenset({"authorization", "host", "content-length", "transfer-encoding", "content-type"})
 _STEERING: Final = ("system", "timeout", "via_stream", "accept_missing_finish", "extra_headers")
 _UNSET: Final[Any] = object()
 
@@ -104,9 +100,9 @@ class AnyFast:
     the loop in which it is first used.
 
     Args:
-        api_key: the key: a ``str``, a ``pathlib.Path`` to a file that holds it (read again when it changes), or an async
-            function (asked once per attempt, and once more after a 401). Else ``ANYFAST_API_KEY``, else the file named
-            by ``ANYFAST_API_KEY_FILE``.
+        api_key: the key: a ``str``, a ``pathlib.Path`` to a file that holds it (read again when it changes), or an
+            async function (asked once per attempt, and once more after a 401). Else ``ANYFAST_API_KEY``, else the file
+            named by ``ANYFAST_API_KEY_FILE``.
         base_url: the gateway, with or without ``/v1``; else ``ANYFAST_BASE_URL``, else https://www.anyfast.ai/v1.
         model: the model of calls that name none; else ``ANYFAST_MODEL``. There is no default model.
         limits: what the client allows itself.
@@ -139,22 +135,24 @@ class AnyFast:
         ssl_context: ssl_module.SSLContext | None = None,
         allow_http: Sequence[str] = (),
     ) -> None:
-        _check_kind("limits", limits, Limits)
-        _check_kind("retry", retry, RetryPolicy)
-        _check_kind("timeouts", timeouts, Timeouts)
-        _check_kind("budget", budget, Budget, None)
-        _check_kind("ssl_context", ssl_context, ssl_module.SSLContext, None)
+        check_kind("limits", limits, Limits)
+        check_kind("retry", retry, RetryPolicy)
+        check_kind("timeouts", timeouts, Timeouts)
+        check_kind("budget", budget, Budget, None)
+        check_kind("ssl_context", ssl_context, ssl_module.SSLContext, None)
         self._key = Key(api_key)
         self._allow_http = tuple(allow_http)
-        self._base_url = _base_url(base_url, self._allow_http)
+        self._base_url = base_url_of(base_url, self._allow_http)
         self._model = model if model is not None else os.environ.get("ANYFAST_MODEL") or None
         self._limits = limits
         self._retry = retry
         self._timeouts = timeouts
-        self._headers = _user_headers("headers", headers)
+        self._headers = headers_of("headers", headers)
         self._root = True
         self._shared = _Shared(
-            Transport(ssl_context=ssl_context, proxy=_proxy(proxy, self._base_url)),
+            Transport(
+                ssl_context=ssl_context, proxy=proxy_of(proxy, self._base_url), hint=unused_proxy(proxy, self._base_url)
+            ),
             Gate(limits),
             RetryBudget(retry.retry_ratio),
             Spending(budget),
@@ -163,7 +161,7 @@ class AnyFast:
     def __repr__(self) -> str:
         return f"AnyFast(base_url={str(self._base_url)!r}, model={self._model!r})"
 
-    async def __aenter__(self) -> AnyFast:
+    async def __aenter__(self) -> Self:
         await self._shared.enter()
         return self
 
@@ -173,9 +171,9 @@ class AnyFast:
         await self.aclose()
 
     async def aclose(self, grace: float = 0) -> None:
-        """Close the client. Queued calls end at once; those in flight get *grace* seconds, then end too, with
-        ``ClientStateError``.
+        """Close the client.
 
+        Queued calls end at once; those in flight get *grace* seconds, then end too, all with ``ClientStateError``.
         Only the client that was built closes anything, not what ``with_options`` made of it. Calling it again does
         nothing.
         """
@@ -214,16 +212,16 @@ class AnyFast:
         if api_key is not _UNSET:
             other._key = Key(api_key)
         if base_url is not _UNSET:
-            other._base_url = _base_url(base_url, self._allow_http)
+            other._base_url = base_url_of(base_url, self._allow_http)
         if model is not _UNSET:
             other._model = model
         if retry is not _UNSET:
-            _check_kind("retry", retry, RetryPolicy)
+            check_kind("retry", retry, RetryPolicy)
             other._retry = retry
         if timeouts is not _UNSET:
             other._timeouts = as_timeouts(timeouts, self._timeouts)
         if headers is not _UNSET:
-            other._headers = self._headers | _user_headers("headers", headers)
+            other._headers = self._headers | headers_of("headers", headers)
         return other
 
     # -- the verbs ---------------------------------------------------------------------------------------------------
@@ -237,7 +235,8 @@ class AnyFast:
 
         Raises:
             RequestValidationError: naming every bad field; nothing was sent.
-            AnyFastError: the call failed; ``.attempts`` tells what was tried, ``.billed`` whether it may have cost money.
+            AnyFastError: the call failed; ``.attempts`` tells what was tried, ``.billed`` whether it may have cost
+                money.
 
         """
         return await self._complete(messages, options, patient=False)
@@ -266,19 +265,20 @@ class AnyFast:
         stop_on: Iterable[str] = ("auth", "quota", "model", "budget", "configuration"),
         **options: Unpack[ChatOptions],
     ) -> MapRun[Any]:
-        """Send every item of *source*, and return the run: await it for a list in input order, or enter it and iterate.
+        """Send every item of *source* and return the run: await it for a list in input order, or enter it and iterate.
 
         A bad item is a value (``result.error``), not a raise. Throttling never fails an item.
 
         Args:
-            source: any iterable or async iterable of prompts, messages, ``ChatRequest`` objects, or, with *request*, of
-                anything. It may be endless.
+            source: any iterable or async iterable of prompts, messages, ``ChatRequest`` objects, or, with *request*,
+                of anything. It may be endless.
             request: makes the prompt or ``ChatRequest`` of an item.
             concurrency: items in work at once, from 1; ``Limits.concurrency`` bounds them too.
             ordered: give results in the order of the source, not as they come.
             progress: called with a ``Progress`` after each result.
             stop_on: kinds of errors that would fail every item after them and so end the run: what is in flight is
-                finished and given out, then the error is raised. Awaited, the items that were not sent get it as theirs.
+                finished and given out, then the error is raised. Awaited, the items that were not sent get it as
+                theirs.
             **options: as for :meth:`complete`, for every item.
 
         """
@@ -311,7 +311,7 @@ class AnyFast:
         """
 
         async def attempt(_: Permit) -> list[Model]:
-            exchange, body = await self._round_trip("GET", "models", None, self._headers, self._timeouts)
+            exchange, body = await self._round_trip("models", None, self._headers, self._timeouts)
             return answer.models_of(exchange.status, exchange.headers, body, now=time.time(), hide=exchange.hide)
 
         await self._shared.enter()
@@ -329,10 +329,10 @@ class AnyFast:
         timeouts = self._call_timeouts(options)
         headers = self._call_headers(options)
         await self._shared.enter()
-        body = await _encoded(request, stream=False)
+        body = await encoded(request, stream=False)
 
         async def attempt(permit: Permit) -> ChatCompletion:
-            exchange, content = await self._round_trip("POST", "chat/completions", body, headers, timeouts)
+            exchange, content = await self._round_trip("chat/completions", body, headers, timeouts)
             call.connect = exchange.connect_seconds
             completion = answer.completion_of(
                 exchange.status, exchange.headers, content, now=time.time(), hide=exchange.hide
@@ -351,13 +351,11 @@ class AnyFast:
 
         async def opened() -> tuple[Call[Reception], Reception]:
             await self._shared.enter()
-            body = await _encoded(request, stream=True)
+            body = await encoded(request, stream=True)
 
             async def attempt(permit: Permit) -> Reception:
                 async with Clock(timeouts.first_token, FirstTokenTimeout, "first_token") as clock:
-                    exchange = await self._send(
-                        "POST", "chat/completions", body, _STREAM_HEADERS | headers, timeouts, clock
-                    )
+                    exchange = await self._send("chat/completions", body, _STREAM_HEADERS | headers, timeouts, clock)
                 call.connect = exchange.connect_seconds
                 return await receive(exchange, call, permit, accept_missing_finish=lenient)
 
@@ -368,11 +366,11 @@ class AnyFast:
         return ChatStream(opened, accept_missing_finish=lenient)
 
     async def _round_trip(
-        self, method: str, path: str, body: bytes | None, headers: dict[str, str], timeouts: Timeouts
+        self, path: str, body: bytes | None, headers: dict[str, str], timeouts: Timeouts
     ) -> tuple[Exchange, bytes]:
         """Make one attempt that is not streamed; return its exchange and what came."""
         async with Clock(timeouts.response, ResponseTimeout, "response") as clock:
-            exchange = await self._send(method, path, body, _UNARY_HEADERS | headers, timeouts, clock)
+            exchange = await self._send(path, body, _UNARY_HEADERS | headers, timeouts, clock)
             try:
                 good = exchange.status in answer.SUCCESS
                 return exchange, await (exchange.read() if good else exchange.read_start())
@@ -381,10 +379,10 @@ class AnyFast:
                 raise
 
     async def _send(
-        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], timeouts: Timeouts, clock: Clock
+        self, path: str, body: bytes | None, headers: Mapping[str, str], timeouts: Timeouts, clock: Clock
     ) -> Exchange:
         return await self._shared.transport.send(
-            method,
+            "GET" if body is None else "POST",
             self._base_url / path,
             headers=headers,
             secret=await self._key.get(),
@@ -420,7 +418,7 @@ class AnyFast:
         return self._timeouts if value is None else as_timeouts(value, self._timeouts)
 
     def _call_headers(self, options: Mapping[str, Any]) -> dict[str, str]:
-        extra = _user_headers("extra_headers", options.get("extra_headers"))
+        extra = headers_of("extra_headers", options.get("extra_headers"))
         # One for the logical call, the same on every attempt; the gateway promises nothing for it.
         return {"Idempotency-Key": uuid.uuid4().hex} | self._headers | extra
 
@@ -467,127 +465,12 @@ _STREAM_HEADERS: Final = _COMMON_HEADERS | {
 }
 
 
-async def _encoded(request: ChatRequest, *, stream: bool) -> bytes:
-    size = sum(len(part) for message in request.messages for part in _texts(message))
-    try:
-        if size > OFF_LOOP_BYTES:
-            return await asyncio.to_thread(codec.encode, request, stream=stream)
-        return codec.encode(request, stream=stream)
-    except TypeError as error:
-        raise RequestValidationError.of([FieldError("body", f"holds what JSON cannot: {error}")]) from None
-
-
-def _texts(message: Any) -> Iterable[str]:
-    content = message.get("content") if isinstance(message, Mapping) else message.content
-    for part in [content] if isinstance(content, str) else content or ():
-        if isinstance(part, str):
-            yield part
-        else:
-            yield from _strings(part)
-
-
-def _strings(value: Any) -> Iterable[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _strings(inner)
-    elif attrs.has(type(value)):
-        yield from (inner for inner in attrs.astuple(value) if isinstance(inner, str))
-
-
 def _prompt_of(item: Any, request: Callable[[Any], Prompt | ChatRequest] | None) -> Prompt | ChatRequest:
     if request is None:
         prompt: Prompt | ChatRequest = item
         return prompt
     try:
         return request(item)
-    except Exception as error:  # noqa: BLE001 - the caller's own function; the row is at fault, not the run
+    except Exception as error:
         problem = f"request= raised {type(error).__name__} for this item: {escaped(str(error), 100)}"
         raise RequestValidationError.of([FieldError("item", problem)]) from error
-
-
-# -- settings --------------------------------------------------------------------------------------------------------
-
-
-def _check_kind(name: str, value: object, *kinds: type | None) -> None:
-    if not any(value is None if kind is None else isinstance(value, kind) for kind in kinds):
-        wanted = " or ".join("None" if kind is None else kind.__name__ for kind in kinds)
-        message = f"{name} must be {wanted}, not {type(value).__name__}"
-        raise ConfigurationError(message)
-
-
-def _base_url(given: str | None, allow_http: Sequence[str]) -> URL:
-    """Return the checked base URL, ending in its last path segment.
-
-    Raises:
-        ConfigurationError: it is no URL, or plain http to a host where that is not allowed.
-
-    """
-    source = "base_url" if given is not None else "ANYFAST_BASE_URL"
-    text = given if given is not None else os.environ.get("ANYFAST_BASE_URL") or DEFAULT_BASE_URL
-    try:
-        url = URL(text.strip())
-    except (ValueError, TypeError, AttributeError):
-        message = f"{source} is no URL"
-        raise ConfigurationError(message) from None
-    if url.scheme not in ("http", "https") or not url.host:
-        message = f"{source} must start with https:// and name a host, such as {DEFAULT_BASE_URL}"
-        raise ConfigurationError(message)
-    if url.user or url.password or url.query_string or url.fragment:
-        message = f"{source} must hold no user, password, query or fragment"
-        raise ConfigurationError(message)
-    allowed = {*allow_http, *filter(None, os.environ.get("ANYFAST_ALLOW_HTTP", "").replace(" ", "").split(","))}
-    if url.scheme == "http" and not _is_loopback(url.host) and url.host not in allowed:
-        message = (
-            f"{source} is plain http to {url.host}: the key and the prompts would be readable on the way. Use https, or "
-            f"allow_http=[{url.host!r}] (ANYFAST_ALLOW_HTTP) if the network between is yours"
-        )
-        raise ConfigurationError(message)
-    path = url.path.rstrip("/")
-    return url.with_path(path if path.endswith("/v1") else f"{path}/v1")
-
-
-def _is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or (host.startswith("127.") and host.replace(".", "").isdigit())
-
-
-_TOKEN: Final = frozenset(
-    "!#$%&'*+-.^_`|~" + "abcdefghijklmnopqrstuvwxyz" + "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + "0123456789"
-)
-
-
-def _user_headers(source: str, given: Mapping[str, str] | None) -> dict[str, str]:
-    """Return checked headers.
-
-    Raises:
-        ConfigurationError: a name or value that HTTP forbids, or a header that the client sets itself.
-
-    """
-    for name, value in (given or {}).items():
-        if not isinstance(name, str) or not name or not set(name) <= _TOKEN:
-            message = f"{source}: {escaped(str(name), 60)!r} is no header name"
-            raise ConfigurationError(message)
-        if name.lower() in _OWN_HEADERS:
-            message = f"{source}: {name} is set by the client" + (
-                "; use api_key" if name.lower() == "authorization" else ""
-            )
-            raise ConfigurationError(message)
-        if not isinstance(value, str) or any(c in value for c in "\r\n\0"):
-            message = f"{source}: the value of {name} must be a string without line breaks"
-            raise ConfigurationError(message)
-    return dict(given or {})
-
-
-def _proxy(given: str | None, base_url: URL) -> str | None:
-    """Return the proxy's URL for *base_url*; ``"env"`` means HTTPS_PROXY unless NO_PROXY names the host."""
-    if given is None:
-        return None
-    if given != "env":
-        if URL(given).scheme not in ("http", "https"):
-            message = "proxy must be an http:// or https:// URL, or 'env'"
-            raise ConfigurationError(message)
-        return given
-    if base_url.host and proxy_bypass(base_url.host):
-        return None
-    return os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")

@@ -1,8 +1,8 @@
 """What comes out: frozen answers that keep every field they do not know.
 
 A known field with a value of another type than the one written here, and every unknown field, stands in ``extra``;
-``blank`` holds the known fields that came as ``null`` or ``[]``. So an answer turned back into JSON has the same values,
-null distinct from absent. Shapes: the OpenAI chat-completion object as this gateway and its upstreams send it.
+``blank`` holds the known fields that came as ``null`` or ``[]``. So an answer turned back into JSON has the same
+values, null distinct from absent. Shapes: the OpenAI chat-completion object as this gateway and its upstreams send it.
 """
 
 from __future__ import annotations

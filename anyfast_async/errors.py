@@ -61,9 +61,9 @@ SHOWN_CHARACTERS = 400
 
 
 def escaped(text: str, limit: int = SHOWN_CHARACTERS) -> str:
-    """Return *text* safe for a log or a terminal: one line, printable, at most *limit* characters.
+    r"""Return *text* safe for a log or a terminal: one line, printable, at most *limit* characters.
 
-    Control characters, escape sequences and bidirectional overrides become ``\\x..``/``\\u....`` escapes.
+    Control characters, escape sequences and bidirectional overrides become ``\x..``/``\u....`` escapes.
     """
     shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:limit])
     return f"{shown}... ({len(text)} characters)" if len(text) > limit else shown

@@ -55,18 +55,29 @@ class TextPart:
 class ImagePart:
     """An image, or any other file that the model takes through ``image_url`` (PDF, audio, video)."""
 
-    url: str
-    """An ``https:`` or ``data:`` URL."""
+    url: str | Path
+    """An ``https:`` or ``data:`` URL, or the path of a local file. A ``str`` is never opened."""
     detail: Literal["auto", "low", "high"] | None = attrs.field(default=None, kw_only=True)
+
+    @classmethod
+    def from_path(cls, path: str | Path, *, detail: Literal["auto", "low", "high"] | None = None) -> ImagePart:
+        """Return the part for a local file, which is read when the request is sent."""
+        return cls(Path(path), detail=detail)
 
 
 @attrs.frozen
 class AudioPart:
     """Spoken input."""
 
-    data: str
-    """The audio in base64."""
+    data: str | Path
+    """The audio in base64, or the path of a local file."""
     format: Literal["wav", "mp3"]
+
+    @classmethod
+    def from_path(cls, path: str | Path) -> AudioPart:
+        """Return the part for a local ``.wav`` or ``.mp3`` file, which is read when the request is sent."""
+        file = Path(path)
+        return cls(file, "mp3" if file.suffix.lower() == ".mp3" else "wav")
 
 
 @attrs.frozen
@@ -74,21 +85,72 @@ class FilePart:
     """A document."""
 
     filename: str
-    file_data: str
-    """A ``data:`` URL, such as ``data:application/pdf;base64,...``."""
+    file_data: str | Path
+    """A ``data:`` URL, such as ``data:application/pdf;base64,...``, or the path of a local file."""
+
+    @classmethod
+    def from_path(cls, path: str | Path) -> FilePart:
+        """Return the part for a local file, which is read when the request is sent."""
+        file = Path(path)
+        return cls(file.name, file)
 
 
 @attrs.frozen
 class VideoPart:
     """A video. Gemini takes the plain URL, Doubao, Qwen and Kimi an object, which ``fps`` makes it."""
 
-    url: str
-    """An ``https:`` or ``data:`` URL."""
+    url: str | Path
+    """An ``https:`` or ``data:`` URL, or the path of a local file."""
     fps: float | None = attrs.field(default=None, kw_only=True)
 
+    @classmethod
+    def from_path(cls, path: str | Path, *, fps: float | None = None) -> VideoPart:
+        """Return the part for a local file, which is read when the request is sent."""
+        return cls(Path(path), fps=fps)
 
-Part: TypeAlias = TextPart | ImagePart | AudioPart | FilePart | VideoPart | str | JSON
-"""A content part; a ``str`` is text, a dict goes out as it is."""
+
+MEDIA_TYPES: dict[str, str] = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+    ".heic": "image/heic",
+    ".heif": "image/heif",
+    ".pdf": "application/pdf",
+    ".txt": "text/plain",
+    ".mp3": "audio/mp3",
+    ".wav": "audio/wav",
+    ".mov": "video/mov",
+    ".mpeg": "video/mpeg",
+    ".mpg": "video/mpg",
+    ".mp4": "video/mp4",
+    ".avi": "video/avi",
+    ".wmv": "video/wmv",
+    ".flv": "video/flv",
+}
+"""The local files that may be sent, by suffix: the types that the gateway's Gemini translation takes (new-api
+``relay/channel/gemini``); anything else it would refuse with a 500."""
+
+MAX_FILE = 64 * 1024 * 1024
+"""Largest local file in bytes: the gateway's own limit for a file that it downloads."""
+
+Part: TypeAlias = TextPart | ImagePart | AudioPart | FilePart | VideoPart | Path | str | JSON
+"""A content part; a ``str`` is text, a ``pathlib.Path`` a local file, a dict goes out as it is."""
+
+
+def part_of_path(path: Path) -> ImagePart | AudioPart | FilePart | VideoPart:
+    """Return the part for a local file by its suffix."""
+    family = MEDIA_TYPES.get(path.suffix.lower(), "").partition("/")[0]
+    match family:
+        case "image":
+            return ImagePart(path)
+        case "audio":
+            return AudioPart.from_path(path)
+        case "video":
+            return VideoPart(path)
+    return FilePart.from_path(path)
+
+
 Content: TypeAlias = str | Sequence[Part]
 
 
@@ -449,7 +511,9 @@ WIRE_FIELDS: tuple[str, ...] = tuple(name for name in _RULES if name != "extra_b
 
 _MESSAGE_CLASSES = (SystemMessage, UserMessage, AssistantMessage, ToolMessage)
 _URL_FIELDS = {"image_url": "url", "video_url": "url"}
-_LOCAL_HINT = "must be an https: or data: URL; nothing is opened, read the file yourself and pass a data: URL"
+_LOCAL_HINT = (
+    "must be an https: or data: URL; nothing was opened: a local file enters as pathlib.Path or by from_path()"
+)
 
 
 def _message_problems(messages: Any) -> list[FieldError]:
@@ -502,13 +566,14 @@ def _problems_of_part(path: str, part: Any) -> list[FieldError]:
         case ImagePart() | VideoPart():
             return _named(f"{path}.url", _url(part.url))
         case AudioPart():
-            return _named(f"{path}.data", _text(part.data)) + _named(f"{path}.format", word("wav", "mp3")(part.format))
+            problem = _file(part.data) if isinstance(part.data, Path) else _text(part.data)
+            return _named(f"{path}.data", problem) + _named(f"{path}.format", word("wav", "mp3")(part.format))
         case FilePart():
             return _named(f"{path}.filename", _text(part.filename)) + _named(f"{path}.file_data", _url(part.file_data))
         case Mapping():
             return _problems_of_dict_part(path, part)
         case Path():
-            return [FieldError(path, "is a path; read the file and pass ImagePart with a data: URL")]
+            return _named(path, _file(part))
     return [FieldError(path, f"must be a content part, a string or a dict, not {shown(part)}")]
 
 
@@ -530,7 +595,15 @@ def _problems_of_dict_part(path: str, part: JSON) -> list[FieldError]:
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+:")
 
 
+def _file(path: Path) -> str | None:
+    if path.suffix.lower() in MEDIA_TYPES:
+        return None
+    return f"must be a file of a type that can be sent ({', '.join(MEDIA_TYPES)}), not {escaped(path.suffix, 20)!r}"
+
+
 def _url(value: Any) -> str | None:
+    if isinstance(value, Path):
+        return _file(value)
     if isinstance(value, str) and value.startswith(("https:", "data:")):
         return None
     return f"{_LOCAL_HINT}; not {shown(value)}"

@@ -245,7 +245,7 @@ def _plain_message(text: str) -> str:
 
 
 def shape_error(
-    what: str, headers: Mapping[str, str], body: bytes, *, status: int | None, hide: Hide = _as_is
+    headers: Mapping[str, str], body: bytes, what: str, *, status: int | None, hide: Hide = _as_is
 ) -> ResponseShapeError:
     """Return the exception for a success that is no completion."""
     text = hide(without_keys(body[:_SHOWN_BODY].decode("utf-8", "replace")))
@@ -267,7 +267,7 @@ def is_html(headers: Mapping[str, str], body: bytes) -> bool:
 def _no_page(headers: Mapping[str, str], body: bytes, status: int, hide: Hide) -> None:
     if is_html(headers, body):
         what = "the answer is a web page; does base_url end in /v1?"
-        raise shape_error(what, headers, body, status=status, hide=hide)
+        raise shape_error(headers, body, what, status=status, hide=hide)
 
 
 def completion_of(
@@ -292,7 +292,7 @@ def completion_of(
         completion = None
     if completion is None or not completion.choices:
         _raise_inband(headers, body, now=now, hide=hide)
-        raise shape_error("the answer is no completion", headers, body, status=status, hide=hide)
+        raise shape_error(headers, body, "the answer is no completion", status=status, hide=hide)
     return attrs.evolve(completion, request_id=request_id(headers))
 
 
@@ -344,13 +344,13 @@ def event_payload(
         elif not data.strip():
             return None
         else:
-            raise shape_error("an event of the stream is no JSON", headers, data, status=200, hide=hide) from None
+            raise shape_error(headers, data, "an event of the stream is no JSON", status=200, hide=hide) from None
     if event_type == "error" and isinstance(payload, dict) and "error" not in payload:
         payload = {"error": payload}
     if is_error(payload):
         raise inband_error(payload, headers, now=now, hide=hide)
     if not isinstance(payload, dict):
-        raise shape_error("an event of the stream is no JSON object", headers, data, status=200, hide=hide)
+        raise shape_error(headers, data, "an event of the stream is no JSON object", status=200, hide=hide)
     return payload
 
 
@@ -369,4 +369,4 @@ def models_of(status: int, headers: Mapping[str, str], body: bytes, *, now: floa
     try:
         return codec.decode_models(body)
     except codec.InvalidJSONError:
-        raise shape_error("the answer is no list of models", headers, body, status=status, hide=hide) from None
+        raise shape_error(headers, body, "the answer is no list of models", status=status, hide=hide) from None

@@ -124,8 +124,8 @@ def _date(text: str, now: float) -> float | None:
 def retry_after(headers: Mapping[str, str], body: Any, message: str, now: float) -> float | None:
     """Return the seconds that an error asks to wait, None if it does not say.
 
-    In this order: ``retry-after-ms``; ``retry-after`` in seconds or as a date; Cloudflare's ``retry_after`` in the body;
-    Google's RetryInfo; the words "retry in 47.4s" and "try again in 6m0s" in the message.
+    In this order: ``retry-after-ms``; ``retry-after`` in seconds or as a date; Cloudflare's ``retry_after`` in the
+    body; Google's RetryInfo; the words "retry in 47.4s" and "try again in 6m0s" in the message.
 
     Args:
         headers: the answer's, with lower-case names.
@@ -164,8 +164,8 @@ def _details(error: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 # -- how long we wait ------------------------------------------------------------------------------------------------
 
 THROTTLE_STEPS: Final = (5.0, 10.0, 20.0, 40.0, 60.0)
-"""Seconds of the hold after the 1st, 2nd ... throttled answer in a row. The gateway counts over minutes and does not say
-when the window ends (new-api ``middleware/model-rate-limit.go``)."""
+"""Seconds of the hold after the 1st, 2nd ... throttled answer in a row. The gateway counts over minutes and does not
+say when the window ends (new-api ``middleware/model-rate-limit.go``)."""
 
 
 def throttle_hold(streak: int, asked: float | None, rand: float) -> float:
@@ -190,8 +190,10 @@ def backoff(policy: RetryPolicy, failures: int, asked: float | None, rand: float
 
 @attrs.define
 class RetryBudget:
-    """Retries allowed over a whole client: a share of first attempts plus one a second, so that an outage is not
-    multiplied (Finagle's RetryBudget)."""
+    """Retries allowed over a whole client: a share of first attempts plus one a second.
+
+    So an outage is not multiplied. The shape is Finagle's RetryBudget.
+    """
 
     ratio: float
     per_second: float = 1.0

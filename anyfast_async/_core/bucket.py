@@ -1,8 +1,8 @@
 """Rate limits as arithmetic on a given ``now``.
 
 :class:`Window` keeps one promise: in no 60 seconds is more taken than the limit. It sums what was taken by slots of a
-tenth of a second, and lets a slot go 60 seconds after its end, never early: memory is constant, and at most a sixth of a
-percent of the limit is lost to the rounding.
+tenth of a second, and lets a slot go 60 seconds after its end, never early: memory is constant, and at most a sixth
+of a percent of the limit is lost to the rounding.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import attrs
 PERIOD: Final = 60.0
 SLOT: Final = 0.1
 BYTES_PER_TOKEN: Final = 4
-"""Bytes of UTF-8 per token, safe across scripts (English 3.6, Chinese 4.1, Russian 5.8 by o200k); characters are not."""
+"""Bytes of UTF-8 per token: safe across scripts (English 3.6, Chinese 4.1, Russian 5.8 by o200k), unlike characters."""
 TOKENS_PER_MESSAGE: Final = 4
 
 

@@ -1,16 +1,18 @@
 """Request to JSON bytes, JSON bytes to completion or chunk. Here attrs, cattrs and orjson meet, and nowhere else.
 
 Answers are lossless: what a class does not know, or knows with another type, goes into ``extra`` and comes out again.
-Where orjson refuses (lone surrogates, NaN, bad UTF-8, deep nesting) or would round (integers over 64 bits), the standard
-library reads the text instead.
+Where orjson refuses (lone surrogates, NaN, bad UTF-8, deep nesting) or would round (integers over 64 bits), the
+standard library reads the text instead.
 """
 
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Callable, Mapping
-from types import UnionType
-from typing import Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
+from pathlib import Path
+from types import MappingProxyType, UnionType
+from typing import Any, Final, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import attrs
 import cattrs
@@ -20,6 +22,7 @@ from anyfast_async import completions, messages
 from anyfast_async.completions import ChatCompletion, ChatCompletionChunk, Model
 from anyfast_async.messages import (
     JSON,
+    MEDIA_TYPES,
     WIRE_FIELDS,
     AssistantMessage,
     AudioPart,
@@ -32,6 +35,7 @@ from anyfast_async.messages import (
     ToolMessage,
     UserMessage,
     VideoPart,
+    part_of_path,
 )
 
 T = TypeVar("T")
@@ -298,28 +302,46 @@ def _object_of(data: bytes, kind: type[T]) -> T:
 # -- requests --------------------------------------------------------------------------------------------------------
 
 
-def _part_to_wire(part: Any) -> Any:
+Files: TypeAlias = Mapping[Path, bytes]
+"""What stands in the local files of a request."""
+
+
+def _base64(data: bytes) -> str:
+    return b64encode(data).decode("ascii")
+
+
+def _url_of(url: str | Path, files: Files) -> str:
+    if isinstance(url, str):
+        return url
+    return f"data:{MEDIA_TYPES[url.suffix.lower()]};base64,{_base64(files[url])}"
+
+
+def _part_to_wire(part: Any, files: Files) -> Any:
     match part:
+        case Path():
+            return _part_to_wire(part_of_path(part), files)
         case str():
             return {"type": "text", "text": part}
         case TextPart():
             return {"type": "text", "text": part.text}
         case ImagePart():
-            image = {"url": part.url} | ({"detail": part.detail} if part.detail else {})
+            image = {"url": _url_of(part.url, files)} | ({"detail": part.detail} if part.detail else {})
             return {"type": "image_url", "image_url": image}
         case AudioPart():
-            return {"type": "input_audio", "input_audio": {"data": part.data, "format": part.format}}
+            data = part.data if isinstance(part.data, str) else _base64(files[part.data])
+            return {"type": "input_audio", "input_audio": {"data": data, "format": part.format}}
         case FilePart():
-            return {"type": "file", "file": {"filename": part.filename, "file_data": part.file_data}}
+            return {"type": "file", "file": {"filename": part.filename, "file_data": _url_of(part.file_data, files)}}
         case VideoPart():
             # Gemini's translation takes a plain string, the other families an object (new-api dto/openai_request.go).
-            video = part.url if part.fps is None else {"url": part.url, "fps": part.fps}
+            url = _url_of(part.url, files)
+            video = url if part.fps is None else {"url": url, "fps": part.fps}
             return {"type": "video_url", "video_url": video}
     return part
 
 
-def _content_to_wire(content: Any) -> Any:
-    return content if content is None or isinstance(content, str) else [_part_to_wire(p) for p in content]
+def _content_to_wire(content: Any, files: Files) -> Any:
+    return content if content is None or isinstance(content, str) else [_part_to_wire(p, files) for p in content]
 
 
 def _tool_call_to_wire(call: ToolCall) -> dict[str, Any]:
@@ -328,13 +350,13 @@ def _tool_call_to_wire(call: ToolCall) -> dict[str, Any]:
     }
 
 
-def message_to_wire(message: Any) -> JSON:
+def message_to_wire(message: Any, files: Files = MappingProxyType({})) -> JSON:
     """Return a message as the JSON object that goes out; a dict goes out as it is."""
     match message:
         case AssistantMessage():
             wire = as_dict(message) | {"role": message.role or "assistant"}
             if message.content is not None:
-                wire["content"] = _content_to_wire(message.content)
+                wire["content"] = _content_to_wire(message.content, files)
             if message.tool_calls:
                 wire["tool_calls"] = [_tool_call_to_wire(c) for c in message.tool_calls]
             return wire
@@ -344,13 +366,13 @@ def message_to_wire(message: Any) -> JSON:
             wire = {"role": message.role}
         case _:
             return dict(message)
-    wire["content"] = _content_to_wire(message.content)
+    wire["content"] = _content_to_wire(message.content, files)
     return wire | ({"name": message.name} if message.name is not None else {})
 
 
-def body_of(request: ChatRequest, *, stream: bool) -> dict[str, Any]:
+def body_of(request: ChatRequest, *, stream: bool, files: Files = MappingProxyType({})) -> dict[str, Any]:
     """Return the JSON object that *request* is sent as."""
-    body: dict[str, Any] = {"model": request.model, "messages": [message_to_wire(m) for m in request.messages]}
+    body: dict[str, Any] = {"model": request.model, "messages": [message_to_wire(m, files) for m in request.messages]}
     for name in WIRE_FIELDS[1:]:
         value = getattr(request, name)
         if value is not None:
@@ -363,11 +385,11 @@ def body_of(request: ChatRequest, *, stream: bool) -> dict[str, Any]:
     return body | dict(request.extra_body or {})
 
 
-def encode(request: ChatRequest, *, stream: bool) -> bytes:
-    """Return the bytes of *request*'s body.
+def encode(request: ChatRequest, *, stream: bool, files: Files = MappingProxyType({})) -> bytes:
+    """Return the bytes of *request*'s body; *files* holds what stands in its local files.
 
     Raises:
         TypeError: a tool, ``extra_body`` or raw part holds something that JSON cannot.
 
     """
-    return dumps(body_of(request, stream=stream))
+    return dumps(body_of(request, stream=stream, files=files))

@@ -9,7 +9,7 @@ deviations of OpenRouter, vLLM, Ollama, Azure, Moonshot and Google's compatibili
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from anyfast_async._core import codec
@@ -157,6 +157,11 @@ class _Choice:
                     self.texts.setdefault(name, _Text()).add(value)
                 case _:
                     _merge(self.extra, {name: value})
+        self._beside(choice)
+        return shown
+
+    def _beside(self, choice: Mapping[str, Any]) -> None:
+        """Take what stands beside the delta."""
         reason = choice.get("finish_reason")
         if isinstance(reason, str) and reason:
             self.finish_reason = reason
@@ -167,7 +172,6 @@ class _Choice:
         known = ("index", "delta", "message", "finish_reason", "logprobs", "usage")
         if len(choice) > 4 or "finish_reason" not in choice:  # noqa: PLR2004 - the usual four have nothing unknown
             _merge(self.choice_extra, {k: v for k, v in choice.items() if k not in known})
-        return shown
 
     def _content(self, value: Any) -> str:
         if isinstance(value, str):
@@ -191,29 +195,26 @@ class _Choice:
         """
         call_id = delta.get("id")
         index = delta.get("index") if type(delta.get("index")) is int else None
-        function = delta.get("function")
-        named = isinstance(function, Mapping) and bool(function.get("name"))
         if isinstance(call_id, str) and call_id:
-            for call in self.calls:
-                if call.id == call_id:
-                    return call
-            if index is not None:
-                for call in reversed(self.calls):
-                    if call.index == index and not call.id:
-                        return call
-            return self._open(index)
-        if index is not None:
-            for call in reversed(self.calls):
-                if call.index == index:
-                    return call
-            return self._open(index)
-        if self.calls and not named:
-            return self.calls[-1] if position == 0 or position >= len(self.calls) else self.calls[position]
-        return self._open(None)
+            found = self._find(lambda call: call.id == call_id)
+            if found is None and index is not None:
+                found = self._find(lambda call: call.index == index and not call.id)
+        elif index is not None:
+            found = self._find(lambda call: call.index == index)
+        else:
+            function = delta.get("function")
+            named = isinstance(function, Mapping) and bool(function.get("name"))
+            # A list of several anonymous fragments continues the calls in their order.
+            last = self.calls[position] if 0 < position < len(self.calls) else self._find(lambda _: True)
+            found = None if named else last
+        if found is None:
+            found = _Call(index)
+            self.calls.append(found)
+        return found
 
-    def _open(self, index: int | None) -> _Call:
-        self.calls.append(_Call(index))
-        return self.calls[-1]
+    def _find(self, condition: Callable[[_Call], bool]) -> _Call | None:
+        """Return the newest call that fits."""
+        return next(filter(condition, reversed(self.calls)), None)
 
     @property
     def reason(self) -> str | None:

@@ -1,8 +1,8 @@
 """Bytes, cut anywhere, to server-sent events.
 
 Contract of :class:`Decoder`: ``feed`` takes the next bytes of the body and returns the events that they complete;
-``close`` says that the body has ended and returns what was left over. It knows nothing of JSON or chat completions. Time
-is linear in the input, however it is cut; memory is bounded by the two limits below.
+``close`` says that the body has ended and returns what was left over. It knows nothing of JSON or chat completions.
+Time is linear in the input, however it is cut; memory is bounded by the limits below.
 
 Rules: WHATWG HTML, 9.2.5 and 9.2.6, https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
@@ -85,24 +85,7 @@ class Decoder:
         if self._closed:
             message = "feed() after close()"
             raise ValueError(message)
-        piece = bytes(data)
-        if self._head is not None:
-            piece = self._head + piece
-            if len(piece) < len(_BOM) and _BOM.startswith(piece):
-                self._head = piece
-                return []
-            self._head = None
-            piece = piece.removeprefix(_BOM)
-        if not piece:
-            return []
-        if self._skip_lf:
-            self._skip_lf = False
-            if piece[0] == 0x0A:  # noqa: PLR2004
-                piece = piece[1:]
-        if b"\r" in piece:
-            self._skip_lf = piece.endswith(b"\r")
-            piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        lines = piece.split(b"\n")
+        lines = self._lines(bytes(data))
         last = lines.pop()
         events: list[Event] = []
         if lines and self._partial:
@@ -120,6 +103,23 @@ class Decoder:
             self._partial_size += len(last)
             self._check(self._partial_size, self._max_line, "line")
         return events
+
+    def _lines(self, piece: bytes) -> list[bytes]:
+        """Return *piece* cut at its line ends; the last item has none yet."""
+        if self._head is not None:
+            piece = self._head + piece
+            if len(piece) < len(_BOM) and _BOM.startswith(piece):
+                self._head = piece
+                return [b""]
+            self._head = None
+            piece = piece.removeprefix(_BOM)
+        if self._skip_lf and piece:
+            self._skip_lf = False
+            piece = piece.removeprefix(b"\n")
+        if b"\r" in piece:
+            self._skip_lf = piece.endswith(b"\r")
+            piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        return piece.split(b"\n")
 
     def close(self) -> Rest:
         """Say that the body has ended; return what is left."""

@@ -1,0 +1,117 @@
+"""Settings of a client, checked when it is built; every message names the setting and what is allowed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Final
+from urllib.request import proxy_bypass
+
+from yarl import URL
+
+from anyfast_async.errors import ConfigurationError, escaped
+
+DEFAULT_BASE_URL: Final = "https://www.anyfast.ai/v1"
+_OWN_HEADERS: Final = frozenset({"authorization", "host", "content-length", "transfer-encoding", "content-type"})
+# RFC 9110 5.6.2
+_TOKEN: Final = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+
+def check_kind(name: str, value: object, *kinds: type | None) -> None:
+    """Check that *value* is one of *kinds*; None stands for None.
+
+    Raises:
+        ConfigurationError: it is not.
+
+    """
+    if not any(value is None if kind is None else isinstance(value, kind) for kind in kinds):
+        wanted = " or ".join("None" if kind is None else kind.__name__ for kind in kinds)
+        message = f"{name} must be {wanted}, not {type(value).__name__}"
+        raise ConfigurationError(message)
+
+
+def base_url_of(given: str | None, allow_http: Sequence[str]) -> URL:
+    """Return the checked base URL, ending in ``/v1``; without *given* from ``ANYFAST_BASE_URL``.
+
+    Raises:
+        ConfigurationError: it is no URL, or plain http to a host where that is not allowed.
+
+    """
+    source = "base_url" if given is not None else "ANYFAST_BASE_URL"
+    text = given if given is not None else os.environ.get("ANYFAST_BASE_URL") or DEFAULT_BASE_URL
+    try:
+        url = URL(text.strip())
+    except (ValueError, TypeError, AttributeError):
+        message = f"{source} is no URL"
+        raise ConfigurationError(message) from None
+    if url.scheme not in ("http", "https") or not url.host:
+        message = f"{source} must start with https:// and name a host, such as {DEFAULT_BASE_URL}"
+        raise ConfigurationError(message)
+    if url.user or url.password or url.query_string or url.fragment:
+        message = f"{source} must hold no user, password, query or fragment"
+        raise ConfigurationError(message)
+    if url.scheme == "http" and not _http_allowed(url.host, allow_http):
+        message = (
+            f"{source} is plain http to {url.host}: the key and the prompts could be read on the way. Use https, or, "
+            f"if the network between is yours, allow_http=[{url.host!r}] (ANYFAST_ALLOW_HTTP)"
+        )
+        raise ConfigurationError(message)
+    path = url.path.rstrip("/")
+    return url.with_path(path if path.endswith("/v1") else f"{path}/v1")
+
+
+def _http_allowed(host: str, allow_http: Sequence[str]) -> bool:
+    loopback = host in ("localhost", "::1") or (host.startswith("127.") and host.replace(".", "").isdigit())
+    return (
+        loopback or host in allow_http or host in os.environ.get("ANYFAST_ALLOW_HTTP", "").replace(" ", "").split(",")
+    )
+
+
+def headers_of(source: str, given: Mapping[str, str] | None) -> dict[str, str]:
+    """Return checked headers.
+
+    Raises:
+        ConfigurationError: a name or value that HTTP forbids, or a header that the client sets itself.
+
+    """
+    for name, value in (given or {}).items():
+        if not isinstance(name, str) or not name or not set(name) <= _TOKEN:
+            message = f"{source}: {escaped(str(name), 60)!r} is no header name"
+            raise ConfigurationError(message)
+        if name.lower() in _OWN_HEADERS:
+            hint = "; use api_key" if name.lower() == "authorization" else ""
+            message = f"{source}: {name} is set by the client{hint}"
+            raise ConfigurationError(message)
+        if not isinstance(value, str) or any(c in value for c in "\r\n\0"):
+            message = f"{source}: the value of {name} must be a string without line breaks"
+            raise ConfigurationError(message)
+    return dict(given or {})
+
+
+def proxy_of(given: str | None, base_url: URL) -> str | None:
+    """Return the proxy's URL for *base_url*; ``"env"`` means ``HTTPS_PROXY``, unless ``NO_PROXY`` names the host.
+
+    Raises:
+        ConfigurationError: it is no URL.
+
+    """
+    if given is None:
+        return None
+    url = given if given != "env" else _https_proxy(base_url)
+    if url is not None and URL(url).scheme not in ("http", "https"):
+        message = "proxy must be an http:// or https:// URL, or 'env' for HTTPS_PROXY and NO_PROXY"
+        raise ConfigurationError(message)
+    return url
+
+
+def unused_proxy(given: str | None, base_url: URL) -> str:
+    """Return what to say when no connection can be made although the environment names a proxy."""
+    if given is None and _https_proxy(base_url) is not None:
+        return "; HTTPS_PROXY is set but not used: pass proxy='env' to use it"
+    return ""
+
+
+def _https_proxy(base_url: URL) -> str | None:
+    if base_url.host and proxy_bypass(base_url.host):
+        return None
+    return os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy") or None
