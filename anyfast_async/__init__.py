@@ -1,5 +1,6 @@
 """Asyncio client for the AnyFast gateway's chat completions: await, stream and map."""
 
+from anyfast_async._gate import Stats
 from anyfast_async._map import MapRun, Progress, Result
 from anyfast_async._stream import ChatStream
 from anyfast_async.client import AnyFast
@@ -9,6 +10,7 @@ from anyfast_async.completions import (
     Choice,
     ChunkChoice,
     CompletionTokensDetails,
+    Image,
     Model,
     PromptTokensDetails,
     Trace,
@@ -102,6 +104,7 @@ __all__ = [
     "FirstTokenTimeout",
     "FunctionCall",
     "IdleTimeout",
+    "Image",
     "ImagePart",
     "IncompleteStreamError",
     "InsufficientQuotaError",
@@ -123,6 +126,7 @@ __all__ = [
     "ResponseTimeout",
     "Result",
     "RetryPolicy",
+    "Stats",
     "SystemMessage",
     "TextPart",
     "Timeouts",

@@ -22,6 +22,41 @@ if TYPE_CHECKING:
     from anyfast_async.policies import Limits
 
 
+@attrs.frozen(kw_only=True)
+class Stats:
+    """What a client is doing now, and what it has done."""
+
+    in_flight: int
+    """Calls admitted and not ended."""
+    queued: int
+    """Calls waiting for admission."""
+    limited_by: str | None
+    """What the first waiting call waits for: ``"concurrency"``, ``"throttling"`` (the gateway asked for fewer
+    requests), ``"requests_per_minute"`` or ``"tokens_per_minute"``; None if none waits."""
+    held_for: float
+    """Seconds for which throttling still holds calls back; of the model that is held longest."""
+    requests: int
+    """Requests sent, retries included."""
+    tokens_used: int
+    """Prompt and completion tokens, as the gateway reported them."""
+    tokens_reserved: int
+    """Estimated for the calls in flight."""
+
+    def __str__(self) -> str:
+        waiting = f", {self.queued} waiting for {_WORDS[self.limited_by]}" if self.limited_by is not None else ""
+        held = f" ({self.held_for:.0f} s to go)" if self.held_for > 0 else ""
+        sent = f"{self.requests} requests sent, {self.tokens_used} tokens used"
+        return f"{self.in_flight} calls in flight{waiting}{held}; {sent}"
+
+
+_WORDS = {
+    "concurrency": "a free place (Limits.concurrency)",
+    "throttling": "the gateway's limiter",
+    "requests_per_minute": "Limits.requests_per_minute",
+    "tokens_per_minute": "Limits.tokens_per_minute",
+}
+
+
 @attrs.define(eq=False)
 class Lane:
     """What is counted per origin, key and model."""
@@ -42,12 +77,15 @@ class Lane:
         """Return the seconds until the next call may go; None if only the end of another one can tell."""
         if self.ceiling is not None and self.in_flight >= self.ceiling:
             return None
-        waits = [self.held_until - now, 0.0]
-        if self.requests is not None:
-            waits.append(self.requests.wait(now, 1))
-        if self.tokens is not None:
-            waits.append(self.tokens.wait(now, tokens))
-        return max(waits)
+        return max(0.0, *self.waits(now, tokens).values())
+
+    def waits(self, now: float, tokens: float) -> dict[str, float]:
+        """Return the seconds that each limit makes the next call wait."""
+        return {
+            "throttling": self.held_until - now,
+            "requests_per_minute": self.requests.wait(now, 1) if self.requests is not None else 0.0,
+            "tokens_per_minute": self.tokens.wait(now, tokens) if self.tokens is not None else 0.0,
+        }
 
 
 @attrs.define(eq=False)
@@ -169,6 +207,32 @@ class Gate:
             lane.ceiling += 1
             if lane.ceiling >= self._limits.concurrency:
                 lane.ceiling = None
+
+    def stats(self, *, requests: int, tokens_used: int, tokens_reserved: int) -> Stats:
+        """Return what is going on, with what the caller has counted."""
+        held = max((lane.held_until for lane in self._lanes.values()), default=0.0)
+        now = asyncio.get_running_loop().time() if held or self.queued else 0.0
+        return Stats(
+            in_flight=self.in_flight,
+            queued=self.queued,
+            limited_by=self._limited_by(now),
+            held_for=max(0.0, held - now),
+            requests=requests,
+            tokens_used=tokens_used,
+            tokens_reserved=tokens_reserved,
+        )
+
+    def _limited_by(self, now: float) -> str | None:
+        waiting = [lane for lane in self._lanes.values() if lane.waiters]
+        if not waiting:
+            return None
+        if self.in_flight >= self._limits.concurrency:
+            return "concurrency"
+        lane = min(waiting, key=lambda lane: lane.waiters[0].order)
+        if lane.ceiling is not None and lane.in_flight >= lane.ceiling:
+            return "throttling"
+        waits = lane.waits(now, lane.waiters[0].tokens)
+        return max(waits, key=lambda name: waits[name])
 
     def close(self) -> None:
         """End every waiting call, and every later one, with ``ClientStateError``."""

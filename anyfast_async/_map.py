@@ -226,14 +226,13 @@ class MapRun(Generic[T]):
         async with self:
             try:
                 async for result in self:
-                    results.append(result)
+                    results.append(result)  # noqa: PERF401 - what came before the error must be kept
             except AnyFastError as error:
                 if error is not self.stopped:
                     raise
-                index = self._next_index
-                async for item in self._rest():
-                    results.append(Result(index, item, row_id(item), error=error))
-                    index += 1
+                unsent = [item async for item in self._rest()]
+                first = self._next_index
+                results += [Result(first + i, item, row_id(item), error=error) for i, item in enumerate(unsent)]
         results.sort(key=lambda result: result.index)
         return results
 

@@ -12,7 +12,7 @@ import asyncio
 import time
 import warnings
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 import attrs
@@ -76,6 +76,11 @@ class Reception:
         self._arm()
         if deadline is not None:
             self._total = self._loop.call_at(deadline, self._out_of_time)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The answer's headers, with lower-case names."""
+        return self._exchange.headers
 
     def start(self) -> None:
         """Begin to read the body."""
@@ -309,6 +314,14 @@ class ChatStream:
         """Iterate over typed chunks instead of text; every choice, usage and unknown fields included."""
         return _Chunks(self)
 
+    def sse(self) -> AsyncIterator[bytes]:
+        """Iterate over OpenAI-shaped event-stream bytes, to hand the stream on to a browser.
+
+        Enter or await the stream first: then an error before any content still surfaces as an exception, and the
+        service can answer with its status. A later failure becomes one ``error`` event, the last one.
+        """
+        return _Events(self)
+
     async def drain(self) -> ChatCompletion:
         """Read to the end and return the completion.
 
@@ -326,8 +339,8 @@ class ChatStream:
         completion = self._fold.completion()
         if self._call is None or self._reception is None:
             return completion
-        request_id = answer.request_id(self._reception._exchange.headers)  # noqa: SLF001 - two halves of one thing
-        return attrs.evolve(self._call.traced(completion), request_id=request_id)
+        headers = self._reception.headers
+        return attrs.evolve(self._call.traced(completion), request_id=answer.request_id(headers), headers=headers)
 
     async def aclose(self) -> None:
         """Close the connection; the gateway stops generating. Calling it again does nothing."""
@@ -437,6 +450,31 @@ class _Chunks:
             raise StopAsyncIteration
         self._stream._fold.add(payload)  # noqa: SLF001
         return codec.structure(payload, ChatCompletionChunk)
+
+
+class _Events:
+    """Iterates over event-stream bytes."""
+
+    def __init__(self, stream: ChatStream) -> None:
+        self._stream = stream
+        self._ended = False
+
+    def __aiter__(self) -> _Events:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._ended:
+            raise StopAsyncIteration
+        try:
+            payload = await self._stream._next()  # noqa: SLF001 - part of the stream
+        except AnyFastError as error:
+            self._ended = True
+            return answer.error_event(error)
+        if payload is None:
+            self._ended = True
+            return b"data: [DONE]\n\n"
+        self._stream._fold.add(payload)  # noqa: SLF001
+        return b"data: " + codec.dumps(payload) + b"\n\n"
 
 
 async def receive(

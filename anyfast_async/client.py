@@ -23,10 +23,11 @@ import attrs
 from anyfast_async._call import Call, Clock, Running, Spending
 from anyfast_async._core import answer
 from anyfast_async._core.backoff import RetryBudget
-from anyfast_async._gate import Gate
+from anyfast_async._gate import Gate, Stats
 from anyfast_async._key import Key, KeySource
 from anyfast_async._map import MapRun, Progress, Result, row_id
 from anyfast_async._outgoing import encoded
+from anyfast_async._output import response_format
 from anyfast_async._settings import base_url_of, check_kind, headers_of, proxy_of, unused_proxy
 from anyfast_async._stream import ChatStream, Reception, receive
 from anyfast_async._transport import Transport
@@ -259,12 +260,13 @@ class AnyFast:
         source: Iterable[Any] | AsyncIterable[Any],
         *,
         request: Callable[[Any], Prompt | ChatRequest] | None = None,
+        into: type[T] | None = None,
         concurrency: int = 64,
         ordered: bool = False,
         progress: Callable[[Progress], None] | None = None,
         stop_on: Iterable[str] = ("auth", "quota", "model", "budget", "configuration"),
         **options: Unpack[ChatOptions],
-    ) -> MapRun[Any]:
+    ) -> MapRun[T]:
         """Send every item of *source* and return the run: await it for a list in input order, or enter it and iterate.
 
         A bad item is a value (``result.error``), not a raise. Throttling never fails an item.
@@ -273,6 +275,7 @@ class AnyFast:
             source: any iterable or async iterable of prompts, messages, ``ChatRequest`` objects, or, with *request*,
                 of anything. It may be endless.
             request: makes the prompt or ``ChatRequest`` of an item.
+            into: a class to parse every answer into, as ``result.value``; an answer that does not fit is an error.
             concurrency: items in work at once, from 1; ``Limits.concurrency`` bounds them too.
             ordered: give results in the order of the source, not as they come.
             progress: called with a ``Progress`` after each result.
@@ -288,19 +291,45 @@ class AnyFast:
         if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
             message = f"concurrency must be a whole number from 1 up, not {concurrency!r}"
             raise ConfigurationError(message)
+        if into is not None and options.get("response_format") is None:
+            options["response_format"] = response_format(into)
         # Options that are wrong for every item are wrong before the first one is pulled.
-        self._request("x", dict(options))
+        self._request("x", {**options, "model": options.get("model") or self._model or "named by the item"})
 
-        async def call(index: int, item: Any) -> Result[Any]:
+        async def call(index: int, item: Any) -> Result[T]:
+            completion: ChatCompletion | None = None
+            value: T | None = None
+            failure: AnyFastError | None = None
             try:
                 prompt = _prompt_of(item, request)
                 completion = await self._complete(prompt, options, patient=True)
+                value = completion.parse(into) if into is not None else None
             except AnyFastError as error:
-                return Result(index, item, row_id(item), error=error, attempts=error.attempts)
-            attempts = completion.trace.attempts if completion.trace is not None else ()
-            return Result(index, item, row_id(item), completion, attempts=attempts)
+                failure = error
+            trace = completion.trace if completion is not None else None
+            attempts = trace.attempts if trace is not None else failure.attempts if failure is not None else ()
+            return Result(index, item, row_id(item), completion, value, failure, attempts)
 
         return MapRun(source, call, concurrency=concurrency, ordered=ordered, stop_on=stop_on, progress=progress)
+
+    async def parse(self, messages: Prompt | ChatRequest, kind: type[T], **options: Unpack[ChatOptions]) -> T:
+        """Ask for JSON that describes a *kind* and return the instance.
+
+        It is ``complete(..., response_format=<the schema of kind>)`` and ``completion.parse(kind)``.
+
+        Args:
+            messages: as for :meth:`complete`.
+            kind: an attrs class, a dataclass, or anything made of them and of plain values.
+            **options: as for :meth:`complete`; a ``response_format`` of your own is used instead of the schema.
+
+        Raises:
+            OutputError: the answer does not fit; ``.errors`` names every place, ``.completion`` is the answer.
+            AnyFastError: the call failed.
+
+        """
+        if options.get("response_format") is None:
+            options["response_format"] = response_format(kind)
+        return (await self.complete(messages, **options)).parse(kind)
 
     async def models(self) -> list[Model]:
         """Return the models that the key may use, as the gateway lists them.
@@ -316,6 +345,15 @@ class AnyFast:
 
         await self._shared.enter()
         return await self._call(attempt, None, b"", self._timeouts, patient=False).run()
+
+    def stats(self) -> Stats:
+        """Return what the client is doing now, and what it has done; ``str()`` of it is a sentence."""
+        spending = self._shared.spending
+        return self._shared.gate.stats(
+            requests=spending.requests,
+            tokens_used=round(spending.tokens),
+            tokens_reserved=round(spending.reserved),
+        )
 
     # -- how they are made -------------------------------------------------------------------------------------------
 

@@ -7,12 +7,19 @@ values, null distinct from absent. Shapes: the OpenAI chat-completion object as 
 
 from __future__ import annotations
 
-from typing import Any
+import base64
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
 
 import attrs
 
-from anyfast_async.errors import Attempt
+from anyfast_async._output import MismatchError, parse
+from anyfast_async.errors import Attempt, OutputError
 from anyfast_async.messages import JSON, AssistantMessage, ToolCall
+
+T = TypeVar("T")
 
 
 def _extra() -> Any:
@@ -90,6 +97,67 @@ class Trace:
     """Every try, oldest first."""
 
 
+@attrs.frozen
+class Image:
+    """An image in an answer."""
+
+    url: str
+    """A ``data:`` URL, or an ``https:`` URL where the gateway stores the file."""
+
+    @property
+    def media_type(self) -> str | None:
+        """Such as ``"image/png"``; None for a URL that is not ``data:``."""
+        found = _DATA_URL.match(self.url)
+        return found[1] if found else None
+
+    @property
+    def data(self) -> bytes:
+        """The file.
+
+        Raises:
+            ValueError: it is elsewhere (nothing is fetched), or not valid base64.
+
+        """
+        found = _DATA_URL.match(self.url)
+        if not found:
+            message = "the image is not in the answer but at a URL, which is not fetched for you; see .url"
+            raise ValueError(message)
+        return base64.b64decode(self.url[found.end() :], validate=True)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the file to *path*, which must not exist yet, and return it.
+
+        Raises:
+            ValueError: as :attr:`data`.
+            FileExistsError: there is such a file.
+
+        """
+        data = self.data
+        file = Path(path)
+        with file.open("xb") as output:
+            output.write(data)
+        return file
+
+
+_DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?;base64,")
+_MARKDOWN_IMAGE = re.compile(r"!\[[^\]]*\]\((data:image/[\w.+-]+;base64,[A-Za-z0-9+/=\s]+|https://[^\s)]+)\)")
+"""How the gateway puts images into the text (new-api ``relay-gemini.go``)."""
+
+
+def _images_of(message: AssistantMessage) -> tuple[Image, ...]:
+    beside = message.extra.get("images")
+    parts = message.content if isinstance(message.content, tuple) else ()
+    urls = [_url_of_part(part) for part in (*parts, *(beside if isinstance(beside, list) else ()))]
+    urls += [found[1] for found in _MARKDOWN_IMAGE.finditer(message.text)]
+    return tuple(Image(url) for url in urls if url)
+
+
+def _url_of_part(part: Any) -> str | None:
+    value = part.get("image_url") if isinstance(part, Mapping) else None
+    url = value.get("url") if isinstance(value, Mapping) else value
+    return url if isinstance(url, str) else None
+
+
 @attrs.frozen(kw_only=True)
 class ChatCompletion:
     """The answer to a request."""
@@ -106,6 +174,8 @@ class ChatCompletion:
     blank: JSON = _blank()
     request_id: str | None = attrs.field(default=None, eq=False, metadata={"wire": False})
     """The gateway's id of the request, for its support."""
+    headers: Mapping[str, str] = attrs.field(factory=dict, eq=False, repr=False, metadata={"wire": False})
+    """The answer's HTTP headers, with lower-case names. ``x-ratelimit-*`` describe the gateway's account, not yours."""
     trace: Trace | None = attrs.field(default=None, eq=False, repr=False, metadata={"wire": False})
     """How the call went; no part of equality or JSON."""
 
@@ -134,6 +204,32 @@ class ChatCompletion:
     def finish_reason(self) -> str | None:
         """The first choice's finish reason."""
         return self.choices[0].finish_reason if self.choices else None
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """The images in the first choice, whether the upstream put them into the text or beside it."""
+        return _images_of(self.message)
+
+    def parse(self, kind: type[T]) -> T:
+        """Return the *kind* that the first choice's JSON text describes.
+
+        Args:
+            kind: an attrs class, a dataclass, or anything made of them and of plain values.
+
+        Raises:
+            OutputError: the text does not fit; ``.errors`` names every place, ``.completion`` is this.
+            ConfigurationError: *kind* holds a type that JSON has no shape for.
+
+        """
+        try:
+            return parse(self.text, kind)
+        except MismatchError as mismatch:
+            found = mismatch.errors
+        cut = "; the answer was cut by max_tokens" if self.finish_reason == "length" else ""
+        lines = "".join(f"\n  {e}" for e in found)
+        error = OutputError(f"the answer is no {getattr(kind, '__name__', kind)}{cut}:{lines}")
+        error.completion, error.errors, error.request_id = self, found, self.request_id
+        raise error
 
 
 @attrs.frozen(kw_only=True)
@@ -186,6 +282,7 @@ __all__ = [
     "Choice",
     "ChunkChoice",
     "CompletionTokensDetails",
+    "Image",
     "Model",
     "PromptTokensDetails",
     "Trace",

@@ -17,6 +17,7 @@ from anyfast_async._core.fold import Fold
 from anyfast_async._core.sse import Decoder
 from anyfast_async.completions import ChatCompletion, Model
 from anyfast_async.errors import (
+    AnyFastError,
     APIError,
     APIStatusError,
     IncompleteStreamError,
@@ -293,7 +294,7 @@ def completion_of(
     if completion is None or not completion.choices:
         _raise_inband(headers, body, now=now, hide=hide)
         raise shape_error(headers, body, "the answer is no completion", status=status, hide=hide)
-    return attrs.evolve(completion, request_id=request_id(headers))
+    return attrs.evolve(completion, request_id=request_id(headers), headers=headers)
 
 
 def _raise_inband(headers: Mapping[str, str], body: bytes, *, now: float, hide: Hide) -> None:
@@ -323,7 +324,7 @@ def _folded(headers: Mapping[str, str], body: bytes, *, now: float, hide: Hide) 
         error.reason = "no_finish" if fold.begun else "empty"
         error.partial = fold.completion()
         raise error
-    return attrs.evolve(fold.completion(), request_id=request_id(headers))
+    return attrs.evolve(fold.completion(), request_id=request_id(headers), headers=headers)
 
 
 def event_payload(
@@ -352,6 +353,13 @@ def event_payload(
     if not isinstance(payload, dict):
         raise shape_error(headers, data, "an event of the stream is no JSON object", status=200, hide=hide)
     return payload
+
+
+def error_event(error: AnyFastError) -> bytes:
+    """Return the event that tells a browser of *error*, in OpenAI's shape."""
+    code = error.code if isinstance(error, APIError) and error.code else error.kind
+    value = {"message": escaped(error.message), "type": error.kind, "param": None, "code": code}
+    return b"data: " + codec.dumps({"error": value}) + b"\n\n"
 
 
 def models_of(status: int, headers: Mapping[str, str], body: bytes, *, now: float, hide: Hide = _as_is) -> list[Model]:
