@@ -3,6 +3,7 @@
 from anyfast_async._gate import Stats
 from anyfast_async._map import MapRun, Progress, Result
 from anyfast_async._stream import ChatStream
+from anyfast_async._version import __version__
 from anyfast_async.client import AnyFast
 from anyfast_async.completions import (
     ChatCompletion,
@@ -67,8 +68,6 @@ from anyfast_async.messages import (
     VideoPart,
 )
 from anyfast_async.policies import Budget, Limits, RetryPolicy, Timeouts
-
-__version__ = "0.1.0"
 
 __all__ = [
     "GEMINI_MODELS",

@@ -469,8 +469,8 @@ def _make_converter() -> cattrs.Converter:
     converter.register_structure_hook(pathlib.Path, _from_text(pathlib.Path, "a path"))
     converter.register_structure_hook(decimal.Decimal, _decimal)
     converter.register_structure_hook_func(lambda k: isinstance(k, type) and issubclass(k, enum.Enum), _enum_member)
-    converter.register_structure_hook_func(lambda k: get_origin(k) is typing.Literal, _literal)
-    converter.register_structure_hook_func(lambda k: get_origin(k) in (Union, types.UnionType), _union)
+    converter.register_structure_hook_func(lambda k: _origin(k) is typing.Literal, _literal)
+    converter.register_structure_hook_func(lambda k: _origin(k) in (Union, types.UnionType), _union)
     converter.register_structure_hook_factory(is_namedtuple, namedtuple_dict_structure_factory)
     _guard_shapes(converter)
     return converter

@@ -15,7 +15,6 @@ import time
 import uuid
 import warnings
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack
 
 import attrs
@@ -31,6 +30,7 @@ from anyfast_async._output import response_format
 from anyfast_async._settings import base_url_of, check_kind, headers_of, proxy_of, unused_proxy
 from anyfast_async._stream import ChatStream, Reception, receive
 from anyfast_async._transport import Transport
+from anyfast_async._version import __version__
 from anyfast_async.completions import ChatCompletion, Model
 from anyfast_async.errors import (
     AnyFastError,
@@ -492,7 +492,7 @@ class AnyFast:
         )
 
 
-_AGENT: Final = f"anyfast-async/{version('anyfast-async')} python/{platform.python_version()}"
+_AGENT: Final = f"anyfast-async/{__version__} python/{platform.python_version()}"
 _COMMON_HEADERS: Final = {"User-Agent": _AGENT, "Content-Type": "application/json", "Accept-Language": "en"}
 # Cloudflare answers its own errors in JSON, with a delay, only if asked for JSON.
 _UNARY_HEADERS: Final = _COMMON_HEADERS | {"Accept": "application/json", "Accept-Encoding": "gzip, deflate"}
