@@ -60,6 +60,7 @@ class Candidate:
 
     @property
     def tokens(self) -> int:
+        """All that was generated."""
         return self.thought_tokens + self.text_tokens
 
 
@@ -96,12 +97,15 @@ def answer(
         seed: of the simulator.
         length: tokens of an unscripted text; None: it varies from request to request.
         reply: a scripted answer.
+
+    Raises:
+        SchemaError: a schema in the request is none.
     """
     said = canonical({name: value for name, value in body.items() if name not in _NOT_SAID})
     # The Gemini channel always asks for one candidate (relay-gemini.go). Here n is honoured all the same, so
     # that a program's handling of several choices can be tested.
     candidates = tuple(
-        _candidate(body, Random(digest(seed, said, index)), length, reply)
+        _candidate(body, Random(digest(seed, said, index)), length, reply)  # noqa: S311  # seeded on purpose
         for index in range(body.get("n") or 1)
     )
     return Answer(
@@ -132,8 +136,7 @@ def _candidate(body: dict[str, Any], random: Random, length: int | None, reply: 
     return drafted if reply is None else _overridden(drafted, reply)
 
 
-# -- scripted
-# --------------------------------------------------------------------------------------------------
+# -- scripted ------------------------------------------------------------------------------------------------
 
 
 def _scripted(body: dict[str, Any], random: Random, reply: Reply) -> Candidate:
@@ -165,8 +168,7 @@ def _overridden(drafted: Candidate, reply: Reply) -> Candidate:
     return drafted
 
 
-# -- text
-# ------------------------------------------------------------------------------------------------------
+# -- text ----------------------------------------------------------------------------------------------------
 
 
 def _pieces(body: dict[str, Any], random: Random, length: int | None) -> list[str]:
@@ -174,8 +176,9 @@ def _pieces(body: dict[str, Any], random: Random, length: int | None) -> list[st
     response_format = body.get("response_format") or {}
     kind = response_format.get("type")
     if kind == "json_schema":
-        schema = (response_format.get("json_schema") or {}).get("schema") or {"type": "object"}
-        return text.split(json_text(example(schema, random, _topic(body))))
+        wrapper = response_format.get("json_schema")
+        schema = wrapper.get("schema") if isinstance(wrapper, dict) else None
+        return text.split(json_text(example(schema or {"type": "object"}, random, _topic(body))))
     if kind == "json_object":
         value = {"answer": text.sentence(random), "topic": text.quote(_question(body)), "confidence": 0.9}
         return text.split(json_text(value))
@@ -232,8 +235,7 @@ def _stopped(pieces: list[str], stop: object) -> list[str]:
     return pieces if end is None else text.split(whole[:end])
 
 
-# -- thinking
-# --------------------------------------------------------------------------------------------------
+# -- thinking ------------------------------------------------------------------------------------------------
 
 
 def _thoughts(body: dict[str, Any], random: Random) -> tuple[list[str], bool]:
@@ -256,8 +258,7 @@ def _thinking(body: dict[str, Any]) -> tuple[int, bool]:
     return (0 if effort is None else _EFFORT_TOKENS.get(effort, _DYNAMIC_THOUGHTS)), True
 
 
-# -- tool calls
-# ------------------------------------------------------------------------------------------------
+# -- tool calls ----------------------------------------------------------------------------------------------
 
 
 def _chosen_calls(body: dict[str, Any], random: Random) -> tuple[ToolCall, ...]:
@@ -269,8 +270,8 @@ def _chosen_calls(body: dict[str, Any], random: Random) -> tuple[ToolCall, ...]:
     asked = last_text(body).casefold()
     named = [one for one in functions if _is_named(one["name"], asked)]
     if isinstance(choice, dict):
-        wanted = (choice.get("function") or {}).get("name")
-        chosen = [one for one in functions if one["name"] == wanted][:1]
+        wanted = _function(choice)
+        chosen = [one for one in functions if wanted and one["name"] == wanted["name"]][:1]
     elif choice == "required":
         chosen = named or [random.choice(functions)]
     else:
@@ -281,7 +282,7 @@ def _chosen_calls(body: dict[str, Any], random: Random) -> tuple[ToolCall, ...]:
         ToolCall(
             _call_id(random),
             one["name"],
-            json_text(example(one.get("parameters") or {"type": "object"}, random, words)),
+            json_text(example({"type": "object", **(one.get("parameters") or {})}, random, words)),
         )
         for one in chosen
     )
@@ -301,8 +302,7 @@ def _call_id(random: Random) -> str:
     return f"call_{random.randbytes(12).hex()}"
 
 
-# -- usage
-# -----------------------------------------------------------------------------------------------------
+# -- usage ---------------------------------------------------------------------------------------------------
 
 
 def _usage(body: dict[str, Any], candidates: tuple[Candidate, ...], reply: Reply | None) -> dict[str, Any]:

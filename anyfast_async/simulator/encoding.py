@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import zlib
 from typing import Any, NoReturn
 
 import orjson
 
-__all__ = ["DONE", "canonical", "decode", "encode", "event", "json_text"]
+__all__ = ["DONE", "canonical", "decode", "encode", "event", "gunzip", "json_text"]
+
+_GZIP = 16 + zlib.MAX_WBITS
 
 DONE = b"data: [DONE]\n\n"
 """The last event of every stream (new-api relay/helper/common.go: Done)."""
@@ -40,6 +43,18 @@ def decode(raw: bytes) -> Any:
         return orjson.loads(raw)
     except orjson.JSONDecodeError:
         return _decode_leniently(raw)
+
+
+def gunzip(packed: bytes, limit: int) -> bytes:
+    """What was compressed (RFC 1952), at most one byte more of it than ``limit``.
+
+    Raises:
+        ValueError: it is not gzip.
+    """
+    try:
+        return zlib.decompressobj(wbits=_GZIP).decompress(packed, limit + 1)
+    except zlib.error as error:
+        raise ValueError(str(error)) from None
 
 
 def canonical(value: object) -> bytes:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from anyfast_async.simulator.answers import answer, digest
-from anyfast_async.simulator.encoding import DONE, canonical, encode, event
+from anyfast_async.simulator.encoding import DONE, canonical, encode, event, gunzip
 from anyfast_async.simulator.errors import (
     GatewayError,
     error_for,
@@ -24,6 +24,7 @@ from anyfast_async.simulator.errors import (
 )
 from anyfast_async.simulator.ids import request_id
 from anyfast_async.simulator.latency import Timing
+from anyfast_async.simulator.schema import SchemaError
 from anyfast_async.simulator.script import BreakOff, Cut, Drop, Failure, Stall
 from anyfast_async.simulator.shapes import chunks, completion, model_entry, model_list
 from anyfast_async.simulator.validation import check_body, check_key, check_model
@@ -55,6 +56,7 @@ _STREAM_HEADERS: Mapping[str, str] = {
     "X-Accel-Buffering": "no",
 }
 _MINUTE = 60
+_BAD_GZIP = GatewayError(400, "", stage="middleware", body=b"")
 _UNSCRIPTED = GatewayError(
     501,
     "The simulator is strict and no scripted reply matches this request",
@@ -128,6 +130,7 @@ class Settings:
     latency: Latency | None
     answer_tokens: int | None
     ping: float | None
+    max_body: int
 
 
 class Gateway:
@@ -156,23 +159,33 @@ class Gateway:
         # No API below this path: the web console answers, with status 200 (router/web-router.go).
         return Delivery(status=200, headers=self._headers(key, "text/html; charset=utf-8"), body=_CONSOLE)
 
-    # -- chat completions
-    # --------------------------------------------------------------------------------------
+    # -- chat completions ------------------------------------------------------------------------------------
 
     def _chat(self, request: Incoming, key: bytes) -> Delivery:
         # The order of the gateway's middleware: key, limiter, body and model, then the relay's own checks.
         error = self._key_error(request) or self._limit_error(request.now)
-        if error is None and request.too_large:
-            error = error_for(413)
         if error is not None:
             return self._refusal(error, key)
-        body, error = check_model(request.headers.get("content-type", ""), request.raw, self._settings.models)
+        raw, error = self._unpacked(request)
+        if error is not None:
+            return self._refusal(error, key)
+        body, error = check_model(request.headers.get("content-type", ""), raw, self._settings.models)
         if error is None:
             key = digest(self._settings.seed, canonical(body))
             error = check_body(body)
         if error is not None:
             return attrs.evolve(self._refusal(error, key), request_body=body)
         return attrs.evolve(self._scripted_chat(body, key), request_body=body)
+
+    def _unpacked(self, request: Incoming) -> tuple[bytes, GatewayError | None]:
+        """The body without its compression (middleware/gzip.go), or why it is refused."""
+        raw, limit = request.raw, self._settings.max_body
+        if request.headers.get("content-encoding") == "gzip":
+            try:
+                raw = gunzip(raw, limit)
+            except ValueError:
+                return b"", _BAD_GZIP
+        return raw, error_for(413) if request.too_large or len(raw) > limit else None
 
     def _scripted_chat(self, body: dict[str, Any], key: bytes) -> Delivery:
         fault = self._script.next_fault(body)
@@ -184,11 +197,12 @@ class Gateway:
         reply = self._script.next_reply(body)
         if reply is None and fault is None and self._settings.strict:
             return attrs.evolve(self._refusal(_UNSCRIPTED, key), unscripted=True)
-        return self._answered(body, key, reply, fault)
+        try:
+            return self._answered(body, key, reply, fault)
+        except SchemaError as error:
+            return self._refusal(error_for(400, message=f"Invalid schema: {error}"), key, streamed=streamed)
 
-    def _answered(
-        self, body: dict[str, Any], key: bytes, reply: Reply | None, fault: Fault | None
-    ) -> Delivery:
+    def _answered(self, body: dict[str, Any], key: bytes, reply: Reply | None, fault: Fault | None) -> Delivery:
         identity = request_id(self._settings.created, key)
         said = answer(
             body,
@@ -231,11 +245,10 @@ class Gateway:
         timing, latency = Timing(), self._settings.latency
         if latency is not None:
             self._sendings[key] += 1
-            timing = latency.timing(Random(digest(key, self._sendings[key])))
+            timing = latency.timing(Random(digest(key, self._sendings[key])))  # noqa: S311  # seeded on purpose
         return timing if reply is None or reply.ttft is None else attrs.evolve(timing, ttft=reply.ttft)
 
-    # -- models
-    # ------------------------------------------------------------------------------------------------
+    # -- models ----------------------------------------------------------------------------------------------
 
     def _models(self, request: Incoming, key: bytes) -> Delivery:
         error = self._key_error(request)
@@ -263,8 +276,7 @@ class Gateway:
         }
         return self._json({"error": missing}, key)
 
-    # -- refusals
-    # ----------------------------------------------------------------------------------------------
+    # -- refusals --------------------------------------------------------------------------------------------
 
     def _key_error(self, request: Incoming) -> GatewayError | None:
         return check_key(request.headers.get("authorization"), self._settings.api_keys)
@@ -275,24 +287,18 @@ class Gateway:
         if limiter is None or full is None:
             return None
         span = f"{full.seconds / 60:g} minutes" if full.seconds >= _MINUTE else f"{full.seconds:g} seconds"
-        error = middleware_error(
-            429, f"You have reached the request limit: at most {full.limit} requests in {span}"
-        )
+        error = middleware_error(429, f"You have reached the request limit: at most {full.limit} requests in {span}")
         # Counting in memory the gateway sets the status and nothing else (memoryRateLimitHandler).
         return attrs.evolve(error, body=b"") if limiter.empty_body else error
 
     def _refusal(self, error: GatewayError, key: bytes, *, streamed: bool = False) -> Delivery:
         # The head of an event stream is set before the provider is called (relay/channel/api_request.go), so
         # a later failure of a streamed request is JSON under that content type.
-        headers = (
-            _STREAM_HEADERS if streamed and error.upstream_called else {"Content-Type": error.content_type}
-        )
+        headers = _STREAM_HEADERS if streamed and error.upstream_called else {"Content-Type": error.content_type}
         body = render(error, request_id(self._settings.created, key))
         if not body:
             headers = {}
-        return Delivery(
-            status=error.status, headers={**self._headers(key), **headers, **error.headers}, body=body
-        )
+        return Delivery(status=error.status, headers={**self._headers(key), **headers, **error.headers}, body=body)
 
     def _json(self, value: object, key: bytes) -> Delivery:
         return Delivery(status=200, headers=self._headers(key, _JSON), body=encode(value))

@@ -12,11 +12,11 @@ _SUFFIX = 8
 
 
 def request_id(created: int, digest: bytes) -> str:
-    """UTC time to the second, nine digits of nanoseconds, eight characters:
-    ``20260427111505260254000NBdvZFoP``.
+    """Make an id from a time and a hash: ``20260427111505260254000NBdvZFoP``.
 
-    new-api common/utils.go (`GetTimeString`) and middleware/request-id.go; digits and characters come from
-    the digest, so that a rerun has the same ids.
+    UTC time to the second, nine digits of nanoseconds, eight characters, as in
+    new-api common/utils.go (`GetTimeString`) and middleware/request-id.go; here digits and characters come
+    from the digest, so that a rerun has the same ids.
     """
     moment = datetime.fromtimestamp(created, tz=UTC).strftime("%Y%m%d%H%M%S")
     nanoseconds = int.from_bytes(digest[:8], "big") % 1_000_000_000

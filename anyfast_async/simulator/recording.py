@@ -67,7 +67,7 @@ class RecordedRequest:
     """The decoded JSON body; None if there is none, it is not JSON, or it was refused unread."""
 
     raw: bytes = attrs.field(default=b"", repr=_size)
-    """The body as sent (after ``Content-Encoding`` was undone)."""
+    """The body as sent."""
 
     time: float
     """When the head of the request had arrived (``time.monotonic()``, seconds)."""
@@ -96,8 +96,7 @@ class Journal:
         self._in_flight = 0
         self._peak = 0
 
-    # -- written by the server
-    # ---------------------------------------------------------------------------------
+    # -- written by the server -------------------------------------------------------------------------------
 
     def connected(self) -> int:
         """A TCP connection was accepted; its number."""
@@ -128,8 +127,7 @@ class Journal:
         with self._lock:
             self._in_flight -= 1
 
-    # -- read by tests
-    # -----------------------------------------------------------------------------------------
+    # -- read by tests ---------------------------------------------------------------------------------------
 
     def records(self) -> list[RecordedRequest]:
         """Snapshots of all records, in order of arrival."""

@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from random import Random
 
-__all__ = ["example"]
+__all__ = ["SchemaError", "example"]
 
 # Below this depth a recursive schema is ended: optional properties and array items are left out.
 _DEEP = 5
 _TOO_DEEP = 20
+# The same once a value has got so large, for schemas that refer to themselves in many places.
+_LARGE = 1000
+_TOO_LARGE = 10_000
 _FORMATS = {
     "date-time": "2026-04-27T11:15:05Z",
     "date": "2026-04-27",
@@ -33,9 +36,21 @@ _FORMATS = {
 }
 
 
+class SchemaError(ValueError):
+    """It is no JSON schema: the provider would refuse the request."""
+
+
 def example(schema: object, random: Random, words: Sequence[str]) -> Any:
-    """A value that satisfies ``schema``; strings are taken from ``words`` where nothing else is asked."""
-    return _Example(schema, random, words or ("example",)).value(schema, "", 0)
+    """A value that satisfies ``schema``; strings are taken from ``words`` where nothing else is asked.
+
+    Raises:
+        SchemaError: the schema is malformed.
+    """
+    try:
+        return _Example(schema, random, words or ("example",)).value(schema, "", 0)
+    except (AttributeError, TypeError, ValueError, LookupError, ArithmeticError) as error:
+        # Checking the form of every keyword beforehand would take a second module like this one.
+        raise SchemaError(str(error)) from error
 
 
 class _Example:
@@ -45,16 +60,26 @@ class _Example:
         self._root = root
         self._random = random
         self._words = words
+        self._size = 0
+
+    def _is_deep(self, depth: int) -> bool:
+        return depth >= _DEEP or self._size > _LARGE
 
     def value(self, schema: object, name: str, depth: int) -> Any:
-        if not isinstance(schema, dict) or depth > _TOO_DEEP:
-            return None if schema is False or depth > _TOO_DEEP else self._string({}, name)
+        self._size += 1
+        if depth > _TOO_DEEP or self._size > _TOO_LARGE or schema is False:
+            return None
+        if not isinstance(schema, dict):
+            return self._string({}, name)
         schema = self._resolved(schema, depth)
+        if schema.get("enum"):
+            return self._random.choice(schema["enum"])
         for key in ("const", "default"):
             if key in schema:
                 return schema[key]
-        if schema.get("enum"):
-            return self._random.choice(schema["enum"])
+        return self._typed(schema, name, depth)
+
+    def _typed(self, schema: dict[str, Any], name: str, depth: int) -> Any:
         kind = _kind(schema)
         if kind == "object":
             return self._object(schema, depth)
@@ -80,7 +105,7 @@ class _Example:
             elif schema.get("anyOf") or schema.get("oneOf"):
                 key = "anyOf" if schema.get("anyOf") else "oneOf"
                 rest = {name: value for name, value in schema.items() if name != key}
-                schema = _merged(rest, _choice(schema[key], depth))
+                schema = _merged(rest, _choice(schema[key], deep=self._is_deep(depth)))
             else:
                 break
         return schema
@@ -89,13 +114,13 @@ class _Example:
         properties = schema.get("properties") or {}
         required = schema.get("required") or ()
         names = [*properties, *(name for name in required if name not in properties)]
-        if depth >= _DEEP:
+        if self._is_deep(depth):
             names = [name for name in names if name in required]
         return {name: self.value(properties.get(name, {}), name, depth + 1) for name in names}
 
     def _array(self, schema: dict[str, Any], name: str, depth: int) -> list[Any]:
-        least = schema.get("minItems", 0)
-        size = max(least, 0 if depth >= _DEEP else min(2, schema.get("maxItems", 2)))
+        least = _bounded(schema.get("minItems", 0))
+        size = max(least, 0 if self._is_deep(depth) else min(2, schema.get("maxItems", 2)))
         leading = schema.get("prefixItems") or []
         rest = schema.get("items", {})
         size = max(size, len(leading)) if rest is not False else len(leading)
@@ -104,10 +129,17 @@ class _Example:
 
     def _string(self, schema: dict[str, Any], name: str) -> str:
         text = _FORMATS.get(schema.get("format", "")) or self._random.choice(self._words)
-        least = schema.get("minLength", 0)
+        least = _bounded(schema.get("minLength", 0))
         if len(text) < least:
             text = (f"{text} {name or 'text'} " * least)[:least]
         return text[: schema.get("maxLength", len(text))]
+
+
+def _bounded(least: int) -> int:
+    if least > _TOO_LARGE:
+        message = f"more than {_TOO_LARGE} items or characters are asked for"
+        raise ValueError(message)
+    return least
 
 
 def _kind(schema: dict[str, Any]) -> str:
@@ -121,13 +153,11 @@ def _kind(schema: dict[str, Any]) -> str:
     return "array" if "items" in schema or "prefixItems" in schema else "string"
 
 
-def _choice(options: Sequence[Any], depth: int) -> object:
+def _choice(options: Sequence[Any], *, deep: bool) -> object:
     """The first alternative that is not null; in the depth null, or what does not refer further."""
     plain = [one for one in options if isinstance(one, dict)]
-    if depth >= _DEEP:
-        ends = [one for one in plain if one.get("type") == "null"] or [
-            one for one in plain if "$ref" not in one
-        ]
+    if deep:
+        ends = [one for one in plain if one.get("type") == "null"] or [one for one in plain if "$ref" not in one]
         plain = ends or plain
     return next((one for one in plain if one.get("type") != "null"), plain[0] if plain else {})
 

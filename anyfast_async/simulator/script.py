@@ -111,10 +111,13 @@ def match_rank(when: When, body: dict[str, Any] | None) -> int:
         return 0
     if callable(when):
         return 3 if when(body) else 0
-    pattern = re.compile(re.escape(when)) if isinstance(when, str) else when
-    if pattern.search(last_text(body)):
+    if _occurs(when, last_text(body)):
         return 3
-    return 2 if pattern.search(all_text(body)) else 0
+    return 2 if _occurs(when, all_text(body)) else 0
+
+
+def _occurs(what: str | re.Pattern[str], text: str) -> bool:
+    return what in text if isinstance(what, str) else what.search(text) is not None
 
 
 class Script:

@@ -37,7 +37,7 @@ class Scripting:
         times: int | None = None,
         json: object = _UNSET,
         chunks: Sequence[str] | None = None,
-        tool_calls: Sequence[tuple[str, Mapping[str, Any]] | Mapping[str, Any]] = (),
+        tool_calls: Sequence[tuple[str, Mapping[str, Any] | str] | Mapping[str, Any]] = (),
         reasoning: str | None = None,
         finish_reason: str | None = None,
         usage: Mapping[str, Any] | None = None,
@@ -122,6 +122,7 @@ class Scripting:
         if body is not None:
             raw, content_type = _raw_body(body)
             error = attrs.evolve(error, body=raw, content_type=content_type, upstream_called=False)
+        _check_not_negative("after", after or 0)
         failure = Failure(attrs.evolve(error, headers=sent), after)
         self._script.add_fault(failure, when, _checked_times(times))
 
@@ -146,6 +147,7 @@ class Scripting:
             clean: break off like a model's provider instead: the gateway then ends the stream in good order,
                 with ``[DONE]``, but without ``finish_reason`` and usage. Not streamed: an error 500.
         """
+        _check_not_negative("after", after)
         fault: Fault = BreakOff(after) if clean else Cut(after, rst)
         self._script.add_fault(fault, when, _checked_times(times))
 
@@ -156,9 +158,7 @@ class Scripting:
         """
         self._script.add_fault(Drop(rst), when, _checked_times(times))
 
-    def stall(
-        self, after: int = 1, *, seconds: float | None = None, times: int | None = 1, when: When = None
-    ) -> None:
+    def stall(self, after: int = 1, *, seconds: float | None = None, times: int | None = 1, when: When = None) -> None:
         """Script a silence.
 
         Args:
@@ -168,6 +168,8 @@ class Scripting:
             times: for how many requests (default 1); None: any number.
             when: as in :meth:`reply`.
         """
+        _check_not_negative("after", after)
+        _check_not_negative("seconds", seconds or 0)
         self._script.add_fault(Stall(after, seconds), when, _checked_times(times))
 
     def limit(
@@ -187,6 +189,8 @@ class Scripting:
             empty_body: refuse without a body, like a gateway that counts in its memory; else (default) with
                 the JSON error of one that counts in Redis.
         """
+        for limit in (requests_per_minute, requests_per_second):
+            _check_not_negative("limit", 0 if limit is None else limit)
         limits = ((requests_per_minute, 60.0), (requests_per_second, 1.0))
         windows = tuple(Window(limit, seconds) for limit, seconds in limits if limit is not None)
         self._script.limiter = Limiter(windows, empty_body) if windows else None
@@ -199,7 +203,13 @@ def _checked_times(times: int | None) -> int | None:
     return times
 
 
-def _tool_call(call: tuple[str, Mapping[str, Any]] | Mapping[str, Any]) -> tuple[str | None, str, str]:
+def _check_not_negative(name: str, value: float) -> None:
+    if value < 0:
+        message = f"{name}={value}: must not be negative"
+        raise ValueError(message)
+
+
+def _tool_call(call: tuple[str, Mapping[str, Any] | str] | Mapping[str, Any]) -> tuple[str | None, str, str]:
     if isinstance(call, tuple):
         return None, call[0], _arguments(call[1])
     function = call.get("function", call)

@@ -7,7 +7,7 @@ import socket
 import struct
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from aiohttp import web
 
@@ -43,25 +43,20 @@ class Server:
         self._handle = handle
         self._journal = journal
         self._max_body = max_body
-        self._keep_alive = keep_alive
         self._stopping = False
         self._handlers: set[asyncio.Task[object]] = set()
-        self._http: _Connections | None = None
-        self._listener: asyncio.Server | None = None
+        self._http = _Connections(self._serve, journal, keep_alive)
+        self._listener: asyncio.Server  # from start() on
 
     async def start(self, host: str, port: int) -> int:
         """Listen; the port that is listened on."""
-        http = _Connections(self._serve, self._journal, self._keep_alive)
         loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(http, host, port, backlog=_BACKLOG)
-        self._http = http
+        self._listener = await loop.create_server(self._http, host, port, backlog=_BACKLOG)
         bound: int = self._listener.sockets[0].getsockname()[1]
         return bound
 
     async def stop(self) -> None:
         """Stop listening, end every open answer and close every connection."""
-        if self._listener is None or self._http is None:
-            return
         self._stopping = True
         self._listener.close()
         handlers = tuple(self._handlers)
@@ -73,13 +68,10 @@ class Server:
         await self._http.abort()
         await self._listener.wait_closed()
 
-    # -- one request
-    # -------------------------------------------------------------------------------------------
+    # -- one request -----------------------------------------------------------------------------------------
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        assert self._http is not None
-        task = asyncio.current_task()
-        assert task is not None
+        task = cast("asyncio.Task[object]", asyncio.current_task())
         record = RecordedRequest(
             method=request.method,
             path=request.path_qs,
@@ -99,9 +91,7 @@ class Server:
             self._handlers.discard(task)
             self._journal.end()
 
-    async def _answer(
-        self, request: web.BaseRequest, record: RecordedRequest, key: int
-    ) -> web.StreamResponse:
+    async def _answer(self, request: web.BaseRequest, record: RecordedRequest, key: int) -> web.StreamResponse:
         raw, too_large = await _read(request, self._max_body)
         self._journal.update(key, raw=raw)
         started = time.monotonic()
@@ -125,11 +115,14 @@ class Server:
 
 
 async def _read(request: web.BaseRequest, limit: int) -> tuple[bytes, bool]:
-    """The body, or nothing if it is beyond the limit: then it is read to its end all the same, and thrown
-    away.
+    """The body; nothing, and True, if it is beyond the limit.
 
-    A server that answers early and closes may have its answer lost to a connection reset.
+    A body that is too large is read to its end all the same, and thrown away: a server that answers early and
+    closes may have its answer lost to a connection reset.
     """
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # an interim response is not the answer
     parts: list[bytes] = []
     size = 0
     async for part in request.content.iter_any():
@@ -182,7 +175,8 @@ async def _deliver_stream(
                 return _disconnected(request, stream.response, rst=fault.rst)
             if isinstance(fault, Stall):
                 await stream.wait(None if fault.seconds is None else time.monotonic() + fault.seconds)
-        await stream.wait(started + event.due)
+        if event.due:
+            await stream.wait(started + event.due)
         await stream.send(event.data)
         if number % _EVENTS_PER_TURN == _EVENTS_PER_TURN - 1:
             await asyncio.sleep(0)
@@ -233,9 +227,8 @@ def _disconnected(request: web.BaseRequest, response: web.StreamResponse, *, rst
     The response is for aiohttp to return: its end cannot be written any more, and aiohttp takes that as a
     client that went away, silently.
     """
-    transport = request.transport
-    if transport is None:
-        return response
+    # There is one: a handler is cancelled when its connection is lost.
+    transport = cast("asyncio.Transport", request.transport)
     connection = transport.get_extra_info("socket")
     if rst and connection is not None:
         # A linger time of 0 makes close() send RST instead of FIN (socket(7), SO_LINGER).
@@ -254,7 +247,14 @@ class _Connections(web.Server):
         keep_alive: float,
     ) -> None:
         # Handlers are cancelled when the client goes: how else would a silent answer end.
-        super().__init__(handler, handler_cancellation=True, access_log=None, keepalive_timeout=keep_alive)
+        # Bodies are recorded as they were sent; the gateway undoes their compression.
+        super().__init__(
+            handler,
+            handler_cancellation=True,
+            access_log=None,
+            auto_decompress=False,
+            keepalive_timeout=keep_alive,
+        )
         self._journal = journal
         self._open: dict[web.RequestHandler, tuple[int, asyncio.Transport]] = {}
 

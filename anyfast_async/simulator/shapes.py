@@ -1,8 +1,7 @@
 """Answers in the gateway's wire shapes: a completion, the chunks of a stream, the list of models.
 
 Pure. Keys, their order and the quirks are those of new-api's Gemini channel: ``relay-gemini.go``
-(`GeminiChatHandler`, `GeminiChatStreamHandler`), ``dto/openai_response.go``, ``relay/helper/common.go``; also
-in the notes on the wire protocol, sections 3, 5.1 and 5.2.
+(`GeminiChatHandler`, `GeminiChatStreamHandler`), ``dto/openai_response.go``, ``relay/helper/common.go``.
 """
 
 from __future__ import annotations
@@ -128,9 +127,7 @@ def _text_then_calls(candidate: Candidate) -> Iterator[_Delta]:
         yield _Delta(before, {"content": piece}, candidate.finish_reason if ends else None)
         before += 1
     for index, call in _numbered(candidate.tool_calls):
-        yield _Delta(
-            before, {"content": "", "tool_calls": [_call(index, call, call.arguments)]}, "tool_calls"
-        )
+        yield _Delta(before, {"content": "", "tool_calls": [_call(index, call, call.arguments)]}, "tool_calls")
     if own_chunk or candidate.tool_calls:
         yield _Delta(candidate.tokens, {}, candidate.finish_reason)
 

@@ -79,7 +79,7 @@ class Simulator(Scripting):
     connection, the most specific reply that matches is given: text found in the last message, or a function
     that says yes, goes before text found in earlier messages, and that before a reply for all; among equals
     the last scripted wins. What no reply matches gets an answer made up from the request: always the same for
-    the same request and seed, streamed or not.
+    the same request and seed, its id included, streamed or not.
 
     **What is made up.** Prose about the prompt, within ``max_tokens``, ``max_completion_tokens`` and
     ``stop``; ``n`` choices (the real Gemini channel answers with one, whatever ``n`` says); thoughts with
@@ -137,6 +137,7 @@ class Simulator(Scripting):
             latency=latency,
             answer_tokens=answer_tokens,
             ping=ping,
+            max_body=max_body,
         )
         self._host = host
         self._requested_port = port
@@ -154,8 +155,7 @@ class Simulator(Scripting):
         place = "not started" if self._port is None else self.base_url
         return f"<{type(self).__name__} {place}>"
 
-    # -- running
-    # -----------------------------------------------------------------------------------------------
+    # -- running ---------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
         await self._start()
@@ -177,9 +177,7 @@ class Simulator(Scripting):
         """
         simulator = cls(**options)
         started: Future[Callable[[], object]] = Future()
-        thread = threading.Thread(
-            target=simulator._run, args=(started,), name="anyfast-simulator", daemon=True
-        )
+        thread = threading.Thread(target=simulator._run, args=(started,), name="anyfast-simulator", daemon=True)
         thread.start()
         stop = started.result()
         try:
@@ -203,8 +201,7 @@ class Simulator(Scripting):
             raise RuntimeError(message)
         return self._port
 
-    # -- looking
-    # -----------------------------------------------------------------------------------------------
+    # -- looking ---------------------------------------------------------------------------------------------
 
     @property
     def requests(self) -> list[RecordedRequest]:
@@ -218,7 +215,11 @@ class Simulator(Scripting):
 
     @property
     def peak_in_flight(self) -> int:
-        """The most requests that were in flight at once."""
+        """The most requests that were in flight at once.
+
+        An answer that takes no time is over before the next request is read: without ``latency`` (or
+        ``ttft``) requests that are not streamed are hardly ever in flight together.
+        """
         return self._journal.peak_in_flight
 
     @property
@@ -234,8 +235,7 @@ class Simulator(Scripting):
         self._unscripted.clear()
         self._script_error = None
 
-    # -- inside
-    # ------------------------------------------------------------------------------------------------
+    # -- inside ----------------------------------------------------------------------------------------------
 
     async def _start(self) -> None:
         if self._server is not None:
@@ -276,9 +276,7 @@ class Simulator(Scripting):
             # Most likely a condition given as a function. The client gets an answer, the test gets the error.
             if self._script_error is None:
                 self._script_error = error
-            return Delivery(
-                status=500, headers={"Content-Type": "text/plain"}, body=b"error in the simulator"
-            )
+            return Delivery(status=500, headers={"Content-Type": "text/plain"}, body=b"error in the simulator")
         if delivery.unscripted:
             self._unscripted.append(_described(request, delivery.request_body))
         return delivery

@@ -28,8 +28,9 @@ _THOUGHTS = (
     'Let me think about "{}" step by step.',
 )
 _SUBJECTS = (
-    "The first thing to know", "Another point", "The usual approach", "A careful reading", "The evidence so far",
-    "The common mistake", "A simple example", "The short version", "Most of the work", "The better question",
+    "The first thing to know", "Another point", "The usual approach", "A careful reading",
+    "The evidence so far", "The common mistake", "A simple example", "The short version", "Most of the work",
+    "The better question",
 )  # fmt: skip
 _VERBS = ("suggests", "shows", "depends on", "comes down to", "leaves room for", "starts with", "points to")
 _OBJECTS = (

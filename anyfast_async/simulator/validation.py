@@ -63,11 +63,7 @@ def check_model(
 
 def check_body(body: dict[str, Any]) -> GatewayError | None:
     """The fields of a chat-completions request whose model is known."""
-    problem = (
-        _type_mismatch(body, _FIELDS, "GeneralOpenAIRequest.")
-        or _nested_mismatch(body)
-        or _value_problem(body)
-    )
+    problem = _type_mismatch(body, _FIELDS, "GeneralOpenAIRequest.") or _nested_mismatch(body) or _value_problem(body)
     # HTTP 500 for what the caller did wrong: that is how the gateway does it (code invalid_request).
     if problem is not None:
         return relay_error(500, problem, "invalid_request")
@@ -75,8 +71,7 @@ def check_body(body: dict[str, Any]) -> GatewayError | None:
     return None if problem is None else relay_error(500, problem, "convert_request_failed")
 
 
-# -- types: Go's encoding/json over dto/openai_request.go
-# ------------------------------------------------------
+# -- types: Go's encoding/json over dto/openai_request.go ----------------------------------------------------
 
 
 def _is_int(value: object) -> bool:
@@ -162,8 +157,7 @@ def _cannot_unmarshal_item(item: object, field: str, go_type: str) -> str | None
     return _cannot_unmarshal(item, f"GeneralOpenAIRequest.{field}", go_type)
 
 
-# -- values
-# ----------------------------------------------------------------------------------------------------
+# -- values --------------------------------------------------------------------------------------------------
 
 
 def _value_problem(body: dict[str, Any]) -> str | None:
@@ -177,8 +171,7 @@ def _value_problem(body: dict[str, Any]) -> str | None:
     return None
 
 
-# -- conversion to Gemini's own request (relay-gemini.go)
-# ------------------------------------------------------
+# -- conversion to Gemini's own request (relay-gemini.go) ----------------------------------------------------
 
 _THINKING_KEYS: dict[str, Callable[[object], bool]] = {
     "thinking_budget": _is_int,

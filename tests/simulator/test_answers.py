@@ -70,7 +70,12 @@ async def test_usage(http: Http) -> None:
         "prompt_tokens": 14,
         "completion_tokens": 7,
         "total_tokens": 21,
-        "prompt_tokens_details": {"cached_tokens": 0, "text_tokens": 14, "audio_tokens": 0, "image_tokens": 0},
+        "prompt_tokens_details": {
+            "cached_tokens": 0,
+            "text_tokens": 14,
+            "audio_tokens": 0,
+            "image_tokens": 0,
+        },
         "completion_tokens_details": {
             "text_tokens": 0,
             "audio_tokens": 0,

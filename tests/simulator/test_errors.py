@@ -83,10 +83,7 @@ async def test_content_type_of_streamed_errors(sim: Simulator, http: Http) -> No
     for _ in range(2):
         sim.fail(500)
         sim.fail(503)
-    types = [
-        (await http.chat(stream=stream)).headers["Content-Type"]
-        for stream in (True, True, False, False)
-    ]
+    types = [(await http.chat(stream=stream)).headers["Content-Type"] for stream in (True, True, False, False)]
     json_type = "application/json; charset=utf-8"
     assert types == ["text/event-stream", json_type, json_type, json_type]
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from anyfast_async.simulator.schema import example
+from anyfast_async.simulator.schema import SchemaError, example
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 WORDS = ["Paris", "London"]
 
@@ -30,6 +33,11 @@ WORDS = ["Paris", "London"]
         ({"default": "x", "type": "string"}, ["x"]),
         ({"type": "integer", "exclusiveMinimum": 1, "exclusiveMaximum": 3}, [2]),
         ({"type": "integer", "multipleOf": 5, "minimum": 1, "maximum": 9}, [5]),
+        ({"type": "integer", "exclusiveMinimum": 0, "maximum": 1}, [1]),
+        ({"type": "integer", "minimum": 0, "exclusiveMaximum": 1}, [0]),
+        ({"type": "integer", "maximum": -100}, range(-200, -99)),
+        ({"type": "number", "multipleOf": 0.5, "minimum": 0.4, "maximum": 0.6}, [0.5]),
+        ({"items": {"const": 1}}, [[1, 1]]),
         ({"type": "integer", "maximum": -5, "minimum": -6}, [-5, -6]),
         ({"type": "number", "minimum": 1, "maximum": 1}, [1]),
         ({"anyOf": [{"type": "null"}, {"const": 1}]}, [1]),
@@ -42,10 +50,13 @@ WORDS = ["Paris", "London"]
         ({"type": "array", "prefixItems": [{"const": 1}, {"const": "a"}, {"const": 2}]}, [[1, "a", 2]]),
         ({"type": "array", "prefixItems": [{"const": 1}], "items": False}, [[1]]),
         ({"type": "object"}, [{}]),
-        ({"properties": {"a": {"const": 1}}, "required": ["a", "b"]}, [{"a": 1, "b": word} for word in WORDS]),
+        (
+            {"properties": {"a": {"const": 1}}, "required": ["a", "b"]},
+            [{"a": 1, "b": word} for word in WORDS],
+        ),
     ],
 )
-def test_example(schema: object, allowed: list[Any] | None) -> None:
+def test_example(schema: object, allowed: Sequence[Any] | None) -> None:
     """The value is one that the schema allows, whatever is drawn."""
     values = [example(schema, Random(seed), WORDS) for seed in range(30)]
     if allowed is None:
@@ -58,7 +69,10 @@ def test_references() -> None:
     """Local references are followed, with escapes, and what stands beside them counts."""
     schema = {
         "$defs": {"a/b": {"type": "object", "properties": {"x": {"const": 1}}}, "n": {"type": "integer"}},
-        "properties": {"one": {"$ref": "#/$defs/a~1b"}, "two": {"$ref": "#/$defs/n", "minimum": 3, "maximum": 3}},
+        "properties": {
+            "one": {"$ref": "#/$defs/a~1b"},
+            "two": {"$ref": "#/$defs/n", "minimum": 3, "maximum": 3},
+        },
     }
     assert example(schema, Random(0), WORDS) == {"one": {"x": 1}, "two": 3}
 
@@ -82,6 +96,33 @@ def test_recursion_ends() -> None:
 def test_hopeless(schema: dict[str, Any]) -> None:
     """A schema that says nothing but itself ends, too."""
     example(schema, Random(0), WORDS)
+
+
+def test_bushy_recursion_ends() -> None:
+    """A schema that refers to itself in many places gives a value of bounded size."""
+    many = {f"p{number}": {"$ref": "#"} for number in range(20)}
+    for required in ([], list(many)):
+        value = example({"type": "object", "properties": many, "required": required}, Random(0), WORDS)
+        assert len(repr(value)) < 1_000_000
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": [1]},
+        {"enum": 5},
+        {"enum": {"a": 1, "b": 2}},
+        {"type": "array", "minItems": "x"},
+        {"type": "array", "minItems": 10**9},
+        {"type": "string", "minLength": 10**9},
+        {"type": "integer", "minimum": "x"},
+        {"type": "integer", "multipleOf": 1e-320, "minimum": 1e308},
+    ],
+)
+def test_malformed(schema: dict[str, Any]) -> None:
+    """What is no schema, or asks for too much, is an error of one kind."""
+    with pytest.raises(SchemaError):
+        [example(schema, Random(seed), WORDS) for seed in range(5)]
 
 
 def test_endless_object() -> None:

@@ -100,6 +100,12 @@ def test_contradictions(sim_not_started: Simulator) -> None:
         sim_not_started.reply("x", times=0)
     with pytest.raises(ValueError, match="times=-1"):
         sim_not_started.drop(times=-1)
+    with pytest.raises(ValueError, match="after=-1"):
+        sim_not_started.cut(after=-1)
+    with pytest.raises(ValueError, match="seconds=-1"):
+        sim_not_started.stall(seconds=-1)
+    with pytest.raises(ValueError, match="limit=-1"):
+        sim_not_started.limit(requests_per_minute=-1)
     with pytest.raises(ValueError, match="status 200"):
         sim_not_started.fail(200)
     with pytest.raises(ValueError, match="status 600"):

@@ -195,3 +195,4 @@ async def test_one_model(http: Http) -> None:
     assert (await http.send("GET", f"/models/{MODEL}")).json["id"] == MODEL
     response = await http.send("GET", "/models/gpt-4o")
     assert (response.status, response.error["code"]) == (200, "model_not_found")
+    assert (await http.send("GET", f"/models/{MODEL}", authorization="")).status == 401

@@ -81,6 +81,17 @@ def test_good_keys(authorization: str) -> None:
             500,
             "convert_request_failed",
         ),
+        (
+            {"messages": [{"role": "assistant", "tool_calls": [{"function": {"arguments": "{"}}]}]},
+            500,
+            "convert_request_failed",
+        ),
+        (
+            {"messages": [{"role": "assistant", "tool_calls": [{"function": {"arguments": {"a": 1}}}]}]},
+            500,
+            "convert_request_failed",
+        ),
+        ({"tools": [None]}, 500, "invalid_request"),
     ],
 )
 def test_refused_fields(fields: dict[str, Any], status: int, code: str) -> None:
