@@ -142,7 +142,7 @@ async def _deliver_whole(
     headers = _headers(request, delivery)
     if isinstance(fault, Stall):
         await _until(None if fault.seconds is None else time.monotonic() + fault.seconds)
-    await _until(started + delivery.delay)
+    await _until(started + max(delivery.delay, _SERVICE_TIME))
     if isinstance(fault, Drop):
         return _disconnected(request, web.StreamResponse(), rst=fault.rst)
     answered()
@@ -157,6 +157,11 @@ async def _deliver_whole(
     return _disconnected(request, response, rst=fault.rst)
 
 
+_SERVICE_TIME = 0.003
+"""Seconds that every answer takes at least: two calls could never be seen in flight together at a gateway that answers
+before it reads the next request."""
+
+
 async def _deliver_stream(
     request: web.BaseRequest, delivery: Delivery, started: float, answered: Callable[[], None]
 ) -> web.StreamResponse:
@@ -166,6 +171,7 @@ async def _deliver_stream(
     stream = _EventStream(request, delivery, answered)
     if isinstance(fault, Drop):
         return _disconnected(request, stream.response, rst=fault.rst)
+    await _until(started + _SERVICE_TIME)
     # At the latest before [DONE], the last one: a stream that is cut is never whole.
     faulty = min(fault.after, len(events) - 1) if isinstance(fault, Cut | Stall) else None
     for number, event in enumerate(events):
