@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 import attrs
 
 from anyfast_async._core.backoff import RetryBudget
-from anyfast_async._core.bucket import prompt_tokens
+from anyfast_async._core.bucket import prompt_tokens, tokens_of
 from anyfast_async._retry import Retries, call_again
-from anyfast_async.completions import ChatCompletion, Trace
+from anyfast_async.completions import ChatCompletion, Trace, Usage
 from anyfast_async.errors import (
     AnyFastError,
     APITimeoutError,
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from anyfast_async._gate import Gate, Lane, Permit
-    from anyfast_async.completions import Usage
     from anyfast_async.policies import Budget, RetryPolicy, Timeouts
 
 T = TypeVar("T")
@@ -296,6 +295,13 @@ class Call(Generic[T]):
         self.lane.expected.learn(prompt_tokens(self.body, self.messages), prompt, output)
         self.gate.settle(permit, int(used))
         self.spending.settle(permit.tokens, used)
+
+    def estimated(self, completion: ChatCompletion) -> Usage:
+        """Return what a stream that was left has used, as far as it can be told from the text."""
+        prompt = prompt_tokens(self.body, self.messages)
+        texts = (choice.message for choice in completion.choices if choice.message is not None)
+        output = sum(tokens_of(message.text + (message.reasoning_content or "")) for message in texts)
+        return Usage(prompt_tokens=prompt, completion_tokens=output, total_tokens=prompt + output)
 
     def traced(self, completion: ChatCompletion) -> ChatCompletion:
         """Return *completion* with the trace of this call."""

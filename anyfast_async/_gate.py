@@ -64,18 +64,20 @@ class Lane:
     requests: Window | None
     tokens: Window | None
     expected: Expected = attrs.field(factory=Expected)
-    in_flight: int = 0
     held_until: float = 0.0
-    hold_began: float = float("-inf")
     streak: int = 0
     """Throttled answers in a row, each to a request that was sent after the hold before it."""
+    holds: int = 0
+    """Holds so far."""
     ceiling: int | None = None
-    """After a hold: calls in flight that are let in, growing with every success."""
+    """After a hold: calls admitted since then that may be in flight, growing with every success."""
+    since_hold: int = 0
+    """Calls in flight that were admitted after the last hold began; a long stream from before does not count."""
     waiters: deque[_Waiter] = attrs.field(factory=deque)
 
     def wait(self, now: float, tokens: float) -> float | None:
         """Return the seconds until the next call may go; None if only the end of another one can tell."""
-        if self.ceiling is not None and self.in_flight >= self.ceiling:
+        if self.ceiling is not None and self.since_hold >= self.ceiling:
             return None
         return max(0.0, *self.waits(now, tokens).values())
 
@@ -103,6 +105,8 @@ class Permit:
     at: float
     tokens: float
     slot: _Slot | None
+    hold: int
+    """Number of the hold before it."""
     released: bool = False
 
 
@@ -143,7 +147,8 @@ class Gate:
         loop = asyncio.get_running_loop()
         if self._closed:
             raise _closed_error()
-        if not self.queued and self.in_flight < self._limits.concurrency and lane.wait(loop.time(), tokens) == 0:
+        # With a place free, whoever waits in another lane waits for that lane's own limits.
+        if not lane.waiters and self.in_flight < self._limits.concurrency and lane.wait(loop.time(), tokens) == 0:
             return self._admit(lane, tokens, loop.time())
         limit = self._limits.max_queued
         if limit is not None and self.queued >= limit:
@@ -173,7 +178,7 @@ class Gate:
         if permit.released:
             return
         permit.released = True
-        permit.lane.in_flight -= 1
+        permit.lane.since_hold -= permit.hold == permit.lane.holds
         self.in_flight -= 1
         if self.queued:
             self._serve()
@@ -191,18 +196,19 @@ class Gate:
         Answers to requests that were sent before the hold began belong to the same cascade: they count once.
         """
         lane, now = permit.lane, asyncio.get_running_loop().time()
-        if permit.at > lane.hold_began or asked is not None:
-            if permit.at > lane.hold_began:
-                lane.streak += 1
-                lane.hold_began = now
+        first = permit.hold == lane.holds
+        if first:
+            lane.streak += 1
+            lane.holds += 1
+            lane.ceiling, lane.since_hold = 1, 0
+        if first or asked is not None:
             lane.held_until = max(lane.held_until, now + throttle_hold(lane.streak - 1, asked, rand))
-            lane.ceiling = 1
         return lane.held_until
 
     def succeeded(self, permit: Permit) -> None:
         """Say that the gateway took a request: after a hold this lets more in, twice as many per round trip."""
         lane = permit.lane
-        if lane.ceiling is not None and permit.at >= lane.held_until:
+        if lane.ceiling is not None and permit.hold == lane.holds:
             lane.streak = 0
             lane.ceiling += 1
             if lane.ceiling >= self._limits.concurrency:
@@ -229,7 +235,7 @@ class Gate:
         if self.in_flight >= self._limits.concurrency:
             return "concurrency"
         lane = min(waiting, key=lambda lane: lane.waiters[0].order)
-        if lane.ceiling is not None and lane.in_flight >= lane.ceiling:
+        if lane.ceiling is not None and lane.since_hold >= lane.ceiling:
             return "throttling"
         waits = lane.waits(now, lane.waiters[0].tokens)
         return max(waits, key=lambda name: waits[name])
@@ -251,18 +257,24 @@ class Gate:
         self._timer = None
         self.in_flight = self.queued = 0
         for lane in self._lanes.values():
-            lane.in_flight = 0
+            lane.since_hold = 0
             lane.waiters.clear()
             # The clock of another loop may start anywhere; a hold must not outlive it by more than its own length.
-            lane.held_until, lane.hold_began, lane.ceiling = 0.0, float("-inf"), None
+            lane.held_until, lane.ceiling = 0.0, None
+
+    def _forget_cancelled(self, lane: Lane) -> None:
+        """Drop waiters whose task was cancelled and has not run since."""
+        while lane.waiters and lane.waiters[0].granted.done():
+            lane.waiters.popleft()
+            self.queued -= 1
 
     def _admit(self, lane: Lane, tokens: float, now: float) -> Permit:
-        lane.in_flight += 1
+        lane.since_hold += 1
         self.in_flight += 1
         if lane.requests is not None:
             lane.requests.take(now, 1)
         slot = lane.tokens.take(now, tokens) if lane.tokens is not None else None
-        return Permit(lane, now, tokens, slot)
+        return Permit(lane, now, tokens, slot, lane.holds)
 
     def _serve(self) -> None:
         """Admit whoever may go, in order of arrival; set the one timer for the next who may."""
@@ -273,6 +285,7 @@ class Gate:
             soonest = None
             best: Lane | None = None
             for lane in self._lanes.values():
+                self._forget_cancelled(lane)
                 if not lane.waiters:
                     continue
                 wait = lane.wait(now, lane.waiters[0].tokens)

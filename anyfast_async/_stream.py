@@ -285,6 +285,7 @@ class ChatStream:
         self._reception: Reception | None = None
         self._fold = Fold()
         self._reading = False
+        self._handed_on = False
         self._closed = False
         self._finished = False
         self._settled = False
@@ -307,6 +308,7 @@ class ChatStream:
     async def __anext__(self) -> str:
         while (payload := await self._next()) is not None:
             if text := self._fold.add(payload):
+                self._handed_on = True
                 return text
         raise StopAsyncIteration
 
@@ -339,6 +341,8 @@ class ChatStream:
         completion = self._fold.completion()
         if self._call is None or self._reception is None:
             return completion
+        if completion.usage is None and self._reception.left:
+            completion = attrs.evolve(completion, usage=self._call.estimated(completion), usage_source="estimate")
         headers = self._reception.headers
         return attrs.evolve(self._call.traced(completion), request_id=answer.request_id(headers), headers=headers)
 
@@ -352,7 +356,7 @@ class ChatStream:
     def _settle(self) -> None:
         if not self._settled and self._call is not None and self._reception is not None:
             self._settled = True
-            self._call.settle(self._reception.permit, self._fold.completion().usage)
+            self._call.settle(self._reception.permit, self.completion.usage)
 
     def __del__(self) -> None:
         reception = self._reception
@@ -397,7 +401,18 @@ class ChatStream:
                 raise
             finally:
                 self._reading = False
+        if self._fold.restarts(payload):
+            await self._start_over()
         return payload
+
+    async def _start_over(self) -> None:
+        """The gateway began a second answer inside the stream, after its upstream broke off."""
+        if self._handed_on:
+            error = IncompleteStreamError("the upstream broke off and the gateway began another answer")
+            error.partial = self.completion
+            await self.aclose()
+            raise error
+        self._fold = Fold()
 
     async def _finish(self, reception: Reception) -> None:
         """Decide whether what came is a complete answer."""
@@ -449,6 +464,7 @@ class _Chunks:
         if payload is None:
             raise StopAsyncIteration
         self._stream._fold.add(payload)  # noqa: SLF001
+        self._stream._handed_on = True  # noqa: SLF001
         return codec.structure(payload, ChatCompletionChunk)
 
 
@@ -474,6 +490,7 @@ class _Events:
             self._ended = True
             return b"data: [DONE]\n\n"
         self._stream._fold.add(payload)  # noqa: SLF001
+        self._stream._handed_on = True  # noqa: SLF001
         return b"data: " + codec.dumps(payload) + b"\n\n"
 
 

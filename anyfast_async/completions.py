@@ -11,7 +11,7 @@ import base64
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import attrs
 
@@ -172,12 +172,18 @@ class ChatCompletion:
     usage: Usage | None = None
     extra: JSON = _extra()
     blank: JSON = _blank()
+    usage_source: Literal["gateway", "estimate"] | None = attrs.field(eq=False, repr=False, metadata={"wire": False})
+    """Where ``usage`` comes from: ``"estimate"`` after a stream that was left before the gateway reported it."""
     request_id: str | None = attrs.field(default=None, eq=False, metadata={"wire": False})
     """The gateway's id of the request, for its support."""
     headers: Mapping[str, str] = attrs.field(factory=dict, eq=False, repr=False, metadata={"wire": False})
     """The answer's HTTP headers, with lower-case names. ``x-ratelimit-*`` describe the gateway's account, not yours."""
     trace: Trace | None = attrs.field(default=None, eq=False, repr=False, metadata={"wire": False})
     """How the call went; no part of equality or JSON."""
+
+    @usage_source.default
+    def _source(self) -> Literal["gateway"] | None:
+        return None if self.usage is None else "gateway"
 
     @property
     def message(self) -> AssistantMessage:
@@ -204,6 +210,27 @@ class ChatCompletion:
     def finish_reason(self) -> str | None:
         """The first choice's finish reason."""
         return self.choices[0].finish_reason if self.choices else None
+
+    @property
+    def diagnosis(self) -> str | None:
+        """What is wrong with the first choice, in words, and what helps; None if nothing is."""
+        details = self.usage.completion_tokens_details if self.usage is not None else None
+        thought = details.reasoning_tokens if details is not None else None
+        empty = not (self.text or self.tool_calls or self.images)
+        match self.finish_reason:
+            case "length" if empty and (thought or self.reasoning):
+                spent = f" ({thought} tokens of thinking)" if thought else ""
+                return f"the answer is empty: thinking used up max_tokens{spent}; raise it, or lower reasoning_effort"
+            case "length" if empty:
+                return "the answer is empty: max_tokens left no room for it, thinking counts too; raise max_tokens"
+            case "length":
+                return "the answer is cut off: max_tokens was reached; raise max_tokens"
+            case "content_filter":
+                return (
+                    "the answer was stopped (content_filter); on Gemini the gateway also says so for reasons that it "
+                    "does not know, such as a malformed function call"
+                )
+        return "the answer is empty" if empty else None
 
     @property
     def images(self) -> tuple[Image, ...]:

@@ -36,6 +36,7 @@ SUCCESS: Final = range(200, 300)
 REDIRECTS: Final = range(300, 400)
 _ERROR_STATUSES: Final = range(400, 600)
 _SHOWN_BODY: Final = 400
+_SEARCHED_BODY: Final = 64 * 1024
 
 _GOOGLE_STATUS: Final = {
     "INVALID_ARGUMENT": 400,
@@ -73,7 +74,6 @@ _WORD_STATUS: Final = {
 
 _REQUEST_ID_HEADERS: Final = ("x-oneapi-request-id", "x-request-id", "cf-ray")
 _REQUEST_ID_TEXT: Final = re.compile(r"\(request id: ([0-9A-Za-z]+)\)")
-_TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _BEARER: Final = re.compile(r"(?i)bearer\s+\S+|\bsk-[A-Za-z0-9_\-]{8,}")
 
 
@@ -93,6 +93,13 @@ class Problem(NamedTuple):
     param: str | None = None
     status: int | None = None
     """The HTTP status that the body names, for errors inside a 200."""
+    body: Any = None
+    """The object that says so, where it is another one than the whole body."""
+
+
+def _hidden(value: Any, hide: Hide) -> Any:
+    """Return a decoded body without the key; only decoded text can be searched, escapes hide it in the raw one."""
+    return codec.map_strings(value, lambda text: hide(without_keys(text)))
 
 
 def request_id(headers: Mapping[str, str], message: str = "") -> str | None:
@@ -149,7 +156,7 @@ def problem_of(payload: Any) -> Problem | None:
     text = message if isinstance(message, str) else codec.dumps(message).decode() if message is not None else ""
     if text.startswith("{") and (nested := _nested(text)) is not None:
         # Google's SDK-based proxies put the whole upstream body into the message, as text.
-        return nested._replace(code=nested.code if nested.code is not None else code)
+        return nested if nested.code is not None else nested._replace(code=code)
     status = _status_of(source.get("status"), code, source.get("type"), payload.get("status"))
     return Problem(text, _text(source.get("type")), code, _text(source.get("param")), status)
 
@@ -159,16 +166,20 @@ def _nested(text: str) -> Problem | None:
         value = codec.loads(text.encode("utf-8", "replace"))
     except codec.InvalidJSONError:
         return None
-    return problem_of(value) if isinstance(value, Mapping) and "error" in value else None
+    if not isinstance(value, Mapping) or "error" not in value:
+        return None
+    found = problem_of(value)
+    return found._replace(body=value) if found is not None else None
 
 
 def is_error(payload: Any) -> bool:
     """Return whether a decoded answer with a success status is an error object all the same."""
     if isinstance(payload, list):
         return any(isinstance(item, Mapping) and item.get("error") for item in payload)
-    if not isinstance(payload, Mapping) or payload.get("choices"):
-        return bool(isinstance(payload, Mapping) and payload.get("error"))
-    return bool(payload.get("error")) or payload.get("object") == "error" or payload.get("success") is False
+    if not isinstance(payload, Mapping):
+        return False
+    says_so = payload.get("object") == "error" or payload.get("success") is False
+    return bool(payload.get("error")) or (says_so and not payload.get("choices"))
 
 
 # -- exceptions ------------------------------------------------------------------------------------------------------
@@ -178,34 +189,37 @@ def error_of(
     status: int, headers: Mapping[str, str], body: bytes, *, now: float, hide: Hide = _as_is
 ) -> APIStatusError:
     """Return the exception for an answer with an error *status*; *headers* have lower-case names."""
-    text = hide(without_keys(body.decode("utf-8", "replace")))
+    text = _hidden(body.decode("utf-8", "replace"), hide)
     try:
-        payload = codec.loads(text.encode("utf-8", "replace")) if text.strip() else None
+        payload = _hidden(codec.loads(body), hide)
     except codec.InvalidJSONError:
-        payload = None
+        payload = text
     problem = problem_of(payload) or Problem(_plain_message(text))
-    return _status_error(status, headers, problem, payload if payload is not None else text, now)
+    return _status_error(status, headers, problem, payload, now=now, hide=hide)
 
 
 def inband_error(payload: Any, headers: Mapping[str, str], *, now: float, hide: Hide = _as_is) -> APIError:
     """Return the exception for an error object that came inside a success."""
-    safe = codec.loads(hide(without_keys(codec.dumps(payload).decode())).encode())
+    safe = _hidden(payload, hide)
     problem = problem_of(safe) or Problem("")
     if problem.status is None:
         return _fill(APIError(_message("the gateway reported an error", problem)), headers, problem, safe)
-    return _status_error(problem.status, headers, problem, safe, now)
+    return _status_error(problem.status, headers, problem, safe, now=now, hide=hide)
 
 
-def _status_error(status: int, headers: Mapping[str, str], problem: Problem, body: Any, now: float) -> APIStatusError:
+def _status_error(
+    status: int, headers: Mapping[str, str], problem: Problem, body: Any, *, now: float, hide: Hide
+) -> APIStatusError:
     if backoff.is_quota(status, problem.code, problem.message):
         kind: type[APIStatusError] = InsufficientQuotaError
     elif problem.code in backoff.MODEL_CODES:
         kind = ModelNotFoundError
     else:
         kind = status_error(status)
-    error = kind(_message(f"{status}", problem) + _advice(status, headers, problem))
+    location = hide(without_keys(headers.get("location", "nowhere")))
+    error = kind(_message(f"{status}", problem) + _advice(status, location, problem))
     error.status_code = status
-    error.retry_after = backoff.retry_after(headers, body, problem.message, now)
+    error.retry_after = backoff.retry_after(headers, problem.body or body, problem.message, now)
     if kind is not InsufficientQuotaError:
         error.retry_class = backoff.retry_class(status, problem.code, problem.type, headers.get("x-should-retry"))
     error.retryable = error.retry_class != "never"
@@ -225,9 +239,9 @@ def _message(start: str, problem: Problem) -> str:
     return f"{start}{code}: {escaped(problem.message)}" if problem.message else f"{start}{code}"
 
 
-def _advice(status: int, headers: Mapping[str, str], problem: Problem) -> str:
+def _advice(status: int, location: str, problem: Problem) -> str:
     if status in REDIRECTS:
-        where = escaped(headers.get("location", "nowhere"), 120)
+        where = escaped(location, 120)
         return f" (a redirect to {where}; redirects are not followed, because the key must not go there: set base_url)"
     if status == 401:  # noqa: PLR2004
         return " (check ANYFAST_API_KEY, or the key's state in the gateway's console)"
@@ -239,17 +253,18 @@ def _advice(status: int, headers: Mapping[str, str], problem: Problem) -> str:
 
 
 def _plain_message(text: str) -> str:
-    title = _TITLE.search(text)
-    if title:
-        return title[1].strip()
-    return text.strip()[:_SHOWN_BODY]
+    # Not a regular expression: on a page of unclosed tags one would take quadratic time.
+    _, opened, rest = text.partition("<title")
+    title, closed, _ = rest.partition(">")[2].partition("</title")
+    return title.strip() if opened and closed else text.strip()[:_SHOWN_BODY]
 
 
 def shape_error(
     headers: Mapping[str, str], body: bytes, what: str, *, status: int | None, hide: Hide = _as_is
 ) -> ResponseShapeError:
     """Return the exception for a success that is no completion."""
-    text = hide(without_keys(body[:_SHOWN_BODY].decode("utf-8", "replace")))
+    # The key is taken out before the text is cut: half a key would not be recognised.
+    text = hide(without_keys(body[:_SEARCHED_BODY].decode("utf-8", "replace")))[:_SHOWN_BODY]
     error = ResponseShapeError(f"{what}: {escaped(text, 200)}" if text else what)
     error.status_code = status
     error.body = text
@@ -291,10 +306,10 @@ def completion_of(
         completion = codec.decode_completion(body)
     except codec.InvalidJSONError:
         completion = None
-    if completion is None or not completion.choices:
+    if completion is None or not completion.choices or completion.extra.get("error"):
         _raise_inband(headers, body, now=now, hide=hide)
         raise shape_error(headers, body, "the answer is no completion", status=status, hide=hide)
-    return attrs.evolve(completion, request_id=request_id(headers), headers=headers)
+    return _with_head(completion, headers)
 
 
 def _raise_inband(headers: Mapping[str, str], body: bytes, *, now: float, hide: Hide) -> None:
@@ -324,7 +339,11 @@ def _folded(headers: Mapping[str, str], body: bytes, *, now: float, hide: Hide) 
         error.reason = "no_finish" if fold.begun else "empty"
         error.partial = fold.completion()
         raise error
-    return attrs.evolve(fold.completion(), request_id=request_id(headers), headers=headers)
+    return _with_head(fold.completion(), headers)
+
+
+def _with_head(completion: ChatCompletion, headers: Mapping[str, str]) -> ChatCompletion:
+    return attrs.evolve(completion, request_id=request_id(headers), headers=headers)
 
 
 def event_payload(
@@ -341,13 +360,13 @@ def event_payload(
         payload = codec.loads(data, mend=False)
     except codec.InvalidJSONError:
         if event_type == "error":
-            payload = {"error": data.decode("utf-8", "replace")}
+            payload = data.decode("utf-8", "replace")
         elif not data.strip():
             return None
         else:
             raise shape_error(headers, data, "an event of the stream is no JSON", status=200, hide=hide) from None
-    if event_type == "error" and isinstance(payload, dict) and "error" not in payload:
-        payload = {"error": payload}
+    if event_type == "error" and not is_error(payload):
+        payload = {"error": payload or "the stream was ended by an error event"}
     if is_error(payload):
         raise inband_error(payload, headers, now=now, hide=hide)
     if not isinstance(payload, dict):

@@ -143,6 +143,8 @@ def retry_after(headers: Mapping[str, str], body: Any, message: str, now: float)
             value = _date(text, now)
         if value is not None:
             return value
+    if isinstance(body, list):  # Google wraps its errors
+        body = next((item for item in body if isinstance(item, Mapping)), None)
     if isinstance(body, Mapping):
         hint = body.get("retry_after")
         if isinstance(hint, (int, float)) and not isinstance(hint, bool) and (value := _seconds(str(hint))) is not None:

@@ -72,6 +72,11 @@ class Window:
             self._taken += difference
 
 
+def tokens_of(text: str) -> int:
+    """Estimate the tokens of *text*."""
+    return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN)
+
+
 def prompt_tokens(body: bytes, messages: int) -> int:
     """Estimate the tokens of an encoded request."""
     return -(-len(body) // BYTES_PER_TOKEN) + TOKENS_PER_MESSAGE * messages

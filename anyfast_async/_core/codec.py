@@ -60,15 +60,31 @@ def mended(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
+def map_strings(value: Any, change: Callable[[str], str]) -> Any:
+    """Return a deep copy of a JSON value with *change* made to every string, however deep it is nested."""
+    holder = [value]
+    todo: list[tuple[Any, Any]] = [(holder, 0)]
+    while todo:
+        container, key = todo.pop()
+        item = container[key]
+        if isinstance(item, str):
+            container[key] = change(item)
+        elif isinstance(item, Mapping):
+            container[key] = fresh = {change(k) if isinstance(k, str) else k: v for k, v in item.items()}
+            todo += [(fresh, k) for k in fresh]
+        elif isinstance(item, (list, tuple)):
+            container[key] = items = list(item)
+            todo += [(items, i) for i in range(len(items))]
+    return holder[0]
+
+
+def copied(value: Any) -> Any:
+    """Return a deep copy of a JSON value, however deep it is nested."""
+    return map_strings(value, str) if isinstance(value, (dict, list)) else value
+
+
 def _mended_value(value: Any) -> Any:
-    match value:
-        case str():
-            return value if value.isascii() else mended(value)
-        case dict():
-            return {_mended_value(k): _mended_value(v) for k, v in value.items()}
-        case list() | tuple():
-            return [_mended_value(v) for v in value]
-    return value
+    return map_strings(value, lambda text: text if text.isascii() else mended(text))
 
 
 def loads(data: bytes, *, mend: bool = True) -> Any:
@@ -97,14 +113,19 @@ def dumps(value: Any) -> bytes:
     """Return *value* as JSON bytes, valid UTF-8 whatever the strings hold.
 
     Raises:
-        TypeError: it holds something that JSON cannot.
+        TypeError: it holds something that JSON cannot, or is nested deeper than the interpreter's stack.
 
     """
     try:
         return orjson.dumps(value)
-    except TypeError:  # lone surrogates and integers over 64 bits; anything else is refused again
+    except TypeError:  # lone surrogates, integers over 64 bits, deep nesting; anything else is refused again
+        pass
+    try:
         text = json.dumps(_mended_value(value), ensure_ascii=False, separators=(",", ":"), default=_plain)
-        return text.encode()
+    except RecursionError:
+        message = "a value is nested too deep to be sent as JSON"
+        raise TypeError(message) from None
+    return text.encode()
 
 
 def _plain(value: Any) -> Any:

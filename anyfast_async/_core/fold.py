@@ -16,6 +16,7 @@ from anyfast_async._core import codec
 from anyfast_async.completions import ChatCompletion
 
 _REASONING: Final = ("reasoning_content", "reasoning")
+_CHOICE_FIELDS: Final = frozenset({"index", "delta", "message", "finish_reason", "logprobs", "usage"})
 _HEAD: Final = ("id", "created", "model")
 _NOISE: Final = frozenset({"object", "choices", "usage", "obfuscation", *_HEAD})
 """``obfuscation`` is random padding that OpenAI adds against traffic analysis."""
@@ -108,22 +109,28 @@ class _Call:
         _merge(self.function_extra, {k: v for k, v in function.items() if k not in ("name", "arguments")})
 
     def as_dict(self) -> dict[str, Any]:
-        function = {"name": self.name, "arguments": str(self.arguments)} | self.function_extra
-        return {"id": self.id, "type": "function", "function": function} | self.extra
+        function: dict[str, Any] = {"name": self.name, "arguments": str(self.arguments)} | codec.copied(
+            self.function_extra
+        )
+        call: dict[str, Any] = {"id": self.id, "type": "function", "function": function}
+        return {**call, **codec.copied(self.extra)}
 
 
 def _merge(into: dict[str, Any], new: Mapping[str, Any]) -> None:
     """Put unknown fields together: objects merge, lists grow, null says nothing, the last of anything else wins."""
-    for name, value in new.items():
-        old = into.get(name)
-        if value is None:
-            into.setdefault(name, None)
-        elif isinstance(old, dict) and isinstance(value, dict):
-            _merge(old, value)
-        elif isinstance(old, list) and isinstance(value, list):
-            old.extend(value)
-        else:
-            into[name] = dict(value) if isinstance(value, dict) else list(value) if isinstance(value, list) else value
+    todo = [(into, new)]
+    while todo:  # no recursion: upstreams decide how deep it goes
+        target, source = todo.pop()
+        for name, value in source.items():
+            old = target.get(name)
+            if value is None:
+                target.setdefault(name, None)
+            elif isinstance(old, dict) and isinstance(value, dict):
+                todo.append((old, value))
+            elif isinstance(old, list) and isinstance(value, list):
+                old.extend(codec.copied(value))
+            else:
+                target[name] = codec.copied(value)
 
 
 class _Choice:
@@ -132,10 +139,12 @@ class _Choice:
     def __init__(self, index: int) -> None:
         self.index = index
         self.role: str | None = None
+        self.roles = 0
         self.content: _Text | None = None
         self.parts: list[Any] = []
         self.texts: dict[str, _Text] = {}
         self.calls: list[_Call] = []
+        self.function_call: _Call | None = None
         self.extra: dict[str, Any] = {}
         self.choice_extra: dict[str, Any] = {}
         self.logprobs: dict[str, Any] | None = None
@@ -148,11 +157,16 @@ class _Choice:
                 case "content":
                     shown = self._content(value)
                 case "role":
+                    self.roles += 1
                     self.role = self.role or (value if isinstance(value, str) and value else None)
                 case "tool_calls":
-                    for position, call in enumerate(value if isinstance(value, list) else ()):
+                    calls = value if isinstance(value, list) else ()
+                    for position, call in enumerate(calls):
                         if isinstance(call, Mapping):
-                            self._slot(call, position).add(call)
+                            self._slot(call, position if len(calls) > 1 else -1).add(call)
+                case "function_call" if isinstance(value, Mapping):
+                    self.function_call = self.function_call or _Call(None)
+                    self.function_call.add({"function": value})
                 case "reasoning_content" | "reasoning" | "refusal" if isinstance(value, str):
                     self.texts.setdefault(name, _Text()).add(value)
                 case _:
@@ -169,9 +183,8 @@ class _Choice:
         if isinstance(logprobs, dict):
             self.logprobs = self.logprobs if self.logprobs is not None else {}
             _merge(self.logprobs, logprobs)
-        known = ("index", "delta", "message", "finish_reason", "logprobs", "usage")
-        if len(choice) > 4 or "finish_reason" not in choice:  # noqa: PLR2004 - the usual four have nothing unknown
-            _merge(self.choice_extra, {k: v for k, v in choice.items() if k not in known})
+        if unknown := choice.keys() - _CHOICE_FIELDS:
+            _merge(self.choice_extra, {name: choice[name] for name in unknown})
 
     def _content(self, value: Any) -> str:
         if isinstance(value, str):
@@ -204,8 +217,8 @@ class _Choice:
         else:
             function = delta.get("function")
             named = isinstance(function, Mapping) and bool(function.get("name"))
-            # A list of several anonymous fragments continues the calls in their order.
-            last = self.calls[position] if 0 < position < len(self.calls) else self._find(lambda _: True)
+            # A list of several anonymous fragments continues the calls in their order, a single one the last call.
+            last = self.calls[position] if 0 <= position < len(self.calls) else self._find(lambda _: True)
             found = None if named else last
         if found is None:
             found = _Call(index)
@@ -225,15 +238,17 @@ class _Choice:
         text = None if self.content is None else str(self.content)
         content: Any = text
         if self.parts:
-            content = ([{"type": "text", "text": text}] if text else []) + self.parts
+            content = ([{"type": "text", "text": text}] if text else []) + codec.copied(self.parts)
         message: dict[str, Any] = {"role": self.role or "assistant", "content": content}
-        message |= {name: str(value) for name, value in self.texts.items()}
+        message |= codec.copied(self.extra) | {name: str(value) for name, value in self.texts.items()}
         if self.calls:
             message["tool_calls"] = [call.as_dict() for call in self.calls]
-        choice: dict[str, Any] = {"index": self.index, "message": message | self.extra, "finish_reason": self.reason}
+        if self.function_call is not None:
+            message["function_call"] = self.function_call.as_dict()["function"]
+        choice: dict[str, Any] = {"index": self.index, "message": message, "finish_reason": self.reason}
         if self.logprobs is not None:
-            choice["logprobs"] = self.logprobs
-        return choice | self.choice_extra
+            choice["logprobs"] = codec.copied(self.logprobs)
+        return {**choice, **codec.copied(self.choice_extra)}
 
 
 class Fold:
@@ -244,6 +259,7 @@ class Fold:
         self._head: dict[str, Any] = {}
         self._extra: dict[str, Any] = {}
         self._usage: dict[str, Any] | None = None
+        self._same_id = 1
 
     def add(self, payload: Mapping[str, Any]) -> str:
         """Take a chunk; return the text that it adds to choice 0."""
@@ -261,6 +277,7 @@ class Fold:
         usage = payload.get("usage")
         if isinstance(usage, dict):
             self._usage = usage
+        self._same_id += payload.get("id") == self._head.get("id")
         for name in _HEAD:
             value = payload.get(name)
             if value and name not in self._head:
@@ -268,6 +285,23 @@ class Fold:
         if payload.keys() - _NOISE:
             _merge(self._extra, {k: v for k, v in payload.items() if k not in _NOISE})
         return shown
+
+    def restarts(self, payload: Mapping[str, Any]) -> bool:
+        """Return whether a chunk begins a second answer inside the stream.
+
+        The gateway's Claude path may try another channel after an upstream broke off, and then streams the new answer
+        from its start into the same response: another id and a second role chunk. Upstreams that give every chunk an id
+        of its own, or repeat the role, do not count.
+        """
+        new_id = payload.get("id")
+        if not new_id or new_id == self._head.get("id") or self._same_id < 2:  # noqa: PLR2004 - the id was a stable one
+            return False
+        choices = chunk_choices(payload)
+        return any(delta.get("role") and self._once_begun(index) for index, _, delta in choices)
+
+    def _once_begun(self, index: int) -> bool:
+        state = self._choices.get(index)
+        return state is not None and state.roles == 1
 
     @property
     def begun(self) -> bool:
@@ -284,5 +318,5 @@ class Fold:
         value: dict[str, Any] = {"object": "chat.completion", **self._head}
         value["choices"] = [self._choices[i].as_dict() for i in sorted(self._choices)]
         if self._usage is not None:
-            value["usage"] = self._usage
-        return codec.structure(value | self._extra, ChatCompletion)
+            value["usage"] = codec.copied(self._usage)
+        return codec.structure(value | codec.copied(self._extra), ChatCompletion)

@@ -69,6 +69,7 @@ class Decoder:
         self._bare: list[bytes] = []
         self._bare_size = 0
         self._closed = False
+        self._failure: ResponseShapeError | None = None
         self.last_event_id = ""
         """The last committed event id."""
         self.retry: list[int] = []
@@ -78,16 +79,28 @@ class Decoder:
         """Return the events that *data* completes.
 
         Raises:
-            ResponseShapeError: a line or an event is longer than its limit.
+            ResponseShapeError: a line or an event is longer than its limit; what *data* completed before it is returned
+                first, and the error comes with the next call.
             ValueError: called after :meth:`close`.
 
         """
         if self._closed:
             message = "feed() after close()"
             raise ValueError(message)
-        lines = self._lines(bytes(data))
-        last = lines.pop()
+        if self._failure is not None:
+            raise self._failure
         events: list[Event] = []
+        try:
+            self._feed(bytes(data), events)
+        except ResponseShapeError as error:
+            if not events:
+                raise
+            self._failure = error
+        return events
+
+    def _feed(self, data: bytes, events: list[Event]) -> None:
+        lines = self._lines(data)
+        last = lines.pop()
         if lines and self._partial:
             self._partial.append(lines[0])
             lines[0] = b"".join(self._partial)
@@ -102,7 +115,6 @@ class Decoder:
             self._partial.append(last)
             self._partial_size += len(last)
             self._check(self._partial_size, self._max_line, "line")
-        return events
 
     def _lines(self, piece: bytes) -> list[bytes]:
         """Return *piece* cut at its line ends; the last item has none yet."""
@@ -122,8 +134,15 @@ class Decoder:
         return piece.split(b"\n")
 
     def close(self) -> Rest:
-        """Say that the body has ended; return what is left."""
+        """Say that the body has ended; return what is left.
+
+        Raises:
+            ResponseShapeError: as :meth:`feed`.
+
+        """
         self._closed = True
+        if self._failure is not None:
+            raise self._failure
         if self._head:
             self._partial.append(self._head)
         unfinished = b"".join(self._partial)
