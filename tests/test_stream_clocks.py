@@ -1,0 +1,128 @@
+"""The clocks of a stream, in virtual time: what stops them and what does not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from anyfast_async import FirstTokenTimeout, IdleTimeout, Timeouts
+from anyfast_async._stream import Reception
+
+pytestmark = pytest.mark.virtual
+
+
+def event(text: str | None = None, finish: str | None = None, **delta: Any) -> bytes:
+    """One event with a delta."""
+    delta |= {} if text is None else {"content": text}
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    return b"data: " + json.dumps({"id": "c", "choices": [choice]}).encode() + b"\n\n"
+
+
+ROLE = event("", role="assistant")
+DONE = event(finish="stop") + b"data: [DONE]\n\n"
+
+Script = list["bytes | float"]
+
+
+def reception(script: Script, timeouts: Timeouts = Timeouts()) -> Reception:  # noqa: B008 - frozen
+    """A reception whose body is *script*: bytes, and seconds of silence."""
+
+    async def pump(sink: Any) -> None:
+        for step in script:
+            if isinstance(step, bytes):
+                sink.feed(step)
+                await sink.ready()
+            else:
+                await asyncio.sleep(step)
+        sink.eof()
+
+    now = asyncio.get_running_loop().time()
+    exchange: Any = SimpleNamespace(headers={}, sent_at=now, hide=str, pump=pump, close=lambda: None)
+    permit: Any = None
+    made = Reception(exchange, permit, timeouts, None)
+    made.start()
+    return made
+
+
+async def read(made: Reception, pause: float = 0.0) -> list[Any]:
+    """Take every event, with a pause after each."""
+    payloads = []
+    while True:
+        while (payload := made.take()) is not None:
+            payloads.append(payload)
+            await asyncio.sleep(pause)
+        if made.ended:
+            break
+        await made.more()
+    if made.error is not None:
+        raise made.error
+    return payloads
+
+
+async def fails_after(made: Reception, work: Callable[[], Awaitable[Any]], kind: type[BaseException]) -> float:
+    """Return when *work* failed with *kind*."""
+    start = asyncio.get_running_loop().time()
+    with pytest.raises(kind):
+        await work()
+    made.close()
+    return asyncio.get_running_loop().time() - start
+
+
+async def test_a_thinking_model_may_be_silent_for_minutes() -> None:
+    """A role chunk, 150 s of silence, then tokens: fine with the defaults."""
+    made = reception([ROLE, 150.0, event("a"), 100.0, event("b"), DONE])
+    await made.opened()
+    assert 150.0 == made.first_content
+    assert len(await read(made)) == 4
+
+
+async def test_comments_and_role_chunks_do_not_stop_the_first_token_clock() -> None:
+    """Keep-alive comments every 10 s, and role chunks, are no token: 300 s after sending it is over."""
+    made = reception([ROLE] + [b": ping\n\n", 10.0, ROLE] * 60)
+    assert 300.0 == await fails_after(made, made.opened, FirstTokenTimeout)
+
+
+async def test_comments_do_not_stop_the_idle_clock() -> None:
+    """Nor do they count between two tokens: 120 s after the last token it is over."""
+    made = reception([event("a"), 7.0, event("b")] + [b": ping\n\n", 10.0, ROLE] * 60)
+    await made.opened()
+    assert 127.0 == await fails_after(made, lambda: read(made), IdleTimeout)
+
+
+async def test_reasoning_and_tool_calls_are_content() -> None:
+    """What the user waits for is not only text."""
+    call = {"index": 0, "id": "t", "function": {"name": "f", "arguments": ""}}
+    made = reception([event(reasoning_content="hm"), 100.0, event(tool_calls=[call]), 100.0, DONE])
+    await made.opened()
+    assert 0.0 == made.first_content
+    assert len(await read(made)) == 3
+
+
+async def test_a_slow_reader_never_times_out() -> None:
+    """The clock is the server's: a reader that takes an hour per token finds everything there."""
+    made = reception([event("a"), 1.0, event("b"), 1.0, event("c"), DONE])
+    await made.opened()
+    assert len(await read(made, pause=3600.0)) == 4
+
+
+async def test_time_in_which_the_buffer_was_full_is_not_the_servers() -> None:
+    """While the reader does not read and the buffer is full, the idle clock stands still."""
+    large = event("x" * 3_000_000)
+    made = reception([large, large, large, large, 100.0, event("y"), DONE])
+    await made.opened()
+    assert len(await read(made, pause=500.0)) == 6
+
+
+@pytest.mark.parametrize("clock", ["first_token", "idle"])
+async def test_none_switches_a_clock_off(clock: str) -> None:
+    """With None a stream may be silent for a day."""
+    day = 86_400.0
+    script: Script = [day, event("a"), DONE] if clock == "first_token" else [event("a"), day, event("b"), DONE]
+    made = reception(script, Timeouts(**{clock: None}))
+    await made.opened()
+    assert len(await read(made)) in (2, 3)
