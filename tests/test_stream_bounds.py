@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import subprocess
 import sys
@@ -29,10 +28,14 @@ async def test_a_line_of_5_mib_arrives_intact(raw_server: Any, connect: Any) -> 
     assert text == completion.text
 
 
-async def test_an_endless_line_ends_at_its_limit(raw_server: Any, connect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_endless_line_ends_at_its_limit(
+    raw_server: Any, connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A line without an end is given up at the limit, one read later at the most."""
     monkeypatch.setattr(sse.Decoder.__init__, "__kwdefaults__", {"max_line": MIB, "max_event": MIB})
-    server = await raw_server([raw_server.stream_head(), raw_server.chunk(b"data: "), ("flood", raw_server.chunk(b"x" * 65536), 800)])
+    server = await raw_server(
+        [raw_server.stream_head(), raw_server.chunk(b"data: "), ("flood", raw_server.chunk(b"x" * 65536), 800)]
+    )
     with pytest.raises(ResponseShapeError, match="more than 1048576 bytes"):
         await connect(server.base_url, retry=ONCE).complete("x", via_stream=True)
     # What the client took before it left, and what both kernels' buffers hold.
@@ -43,10 +46,10 @@ def _ratio(base: int, work: Any) -> float:
     """CPU of four times *base* over CPU of *base*: best of five, taken in turns."""
     best = {base: float("inf"), 4 * base: float("inf")}
     for _ in range(5):
-        for count in best:
+        for count, fastest in best.items():
             start = time.process_time()
             work(count)
-            best[count] = min(best[count], time.process_time() - start)
+            best[count] = min(fastest, time.process_time() - start)
     return best[4 * base] / best[base]
 
 
@@ -146,7 +149,7 @@ def test_chunks_of_a_stream_count_once() -> None:
     """The fold keeps nothing of a chunk but what is new in it: a hundred thousand deltas make one text."""
     fold = Fold()
     for i in range(1000):
-        fold.add(json.loads('{"id":"c","choices":[{"index":0,"delta":{"content":"%d "},"finish_reason":null}]}' % i))
+        fold.add({"id": "c", "choices": [{"index": 0, "delta": {"content": f"{i} "}, "finish_reason": None}]})
     assert "".join(f"{i} " for i in range(1000)) == fold.completion().text
 
 

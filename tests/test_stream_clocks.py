@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,7 +26,7 @@ def event(text: str | None = None, finish: str | None = None, **delta: Any) -> b
 ROLE = event("", role="assistant")
 DONE = event(finish="stop") + b"data: [DONE]\n\n"
 
-Script = list["bytes | float"]
+Script = Sequence["bytes | float"]
 
 
 def reception(script: Script, timeouts: Timeouts = Timeouts()) -> Reception:  # noqa: B008 - frozen
@@ -83,13 +83,15 @@ async def test_a_thinking_model_may_be_silent_for_minutes() -> None:
 
 async def test_comments_and_role_chunks_do_not_stop_the_first_token_clock() -> None:
     """Keep-alive comments every 10 s, and role chunks, are no token: 300 s after sending it is over."""
-    made = reception([ROLE] + [b": ping\n\n", 10.0, ROLE] * 60)
+    pings: Script = [ROLE, *[b": ping\n\n", 10.0, ROLE] * 60]
+    made = reception(pings)
     assert 300.0 == await fails_after(made, made.opened, FirstTokenTimeout)
 
 
 async def test_comments_do_not_stop_the_idle_clock() -> None:
     """Nor do they count between two tokens: 120 s after the last token it is over."""
-    made = reception([event("a"), 7.0, event("b")] + [b": ping\n\n", 10.0, ROLE] * 60)
+    pings: Script = [event("a"), 7.0, event("b"), *[b": ping\n\n", 10.0, ROLE] * 60]
+    made = reception(pings)
     await made.opened()
     assert 127.0 == await fails_after(made, lambda: read(made), IdleTimeout)
 
