@@ -24,7 +24,7 @@
     │       └── ModelNotFoundError           by code, whatever the status
     ├── ResponseShapeError                   a 200 that is no completion
     ├── IncompleteStreamError                .reason: "cut", "no_finish" or "empty"
-    └── OutputError                          an answer that does not parse into the wanted class
+    └── OutputError (ValueError)             an answer that does not parse into the wanted class
 
 All of them pickle and copy, because they are made of plain values only. None of them holds the key, a header or a
 prompt, and text that came from a server is escaped before it gets into a message.

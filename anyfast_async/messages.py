@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import Any, Literal, TypeAlias, TypedDict, get_args
 
 import attrs
@@ -270,9 +271,15 @@ Prompt: TypeAlias = str | Message | Sequence[Message]
 Rule: TypeAlias = Callable[[Any], "str | None"]
 
 
+_SHOWN_BITS = 128
+"""Python refuses to write integers of more than 4300 digits."""
+
+
 def shown(value: object) -> str:
     """Describe *value* for an error: numbers as they are, text and containers only by type and length."""
     match value:
+        case int() if value.bit_length() > _SHOWN_BITS:
+            return f"an integer of {value.bit_length()} bits"
         case bool() | int() | float() | None:
             return repr(value)
         case str() | bytes() | Sequence() | Mapping():
@@ -539,7 +546,9 @@ def _problems_of_message(path: str, message: Any) -> list[FieldError]:
         return found + (_problems_of_content(f"{path}.content", content) if content is not None else [])
     if not isinstance(message, _MESSAGE_CLASSES):
         return [FieldError(path, f"must be a message or a dict with role and content, not {shown(message)}")]
-    found = []
+    found = _named(f"{path}.name", None if message.name is None else _text(message.name))
+    if isinstance(message, AssistantMessage) and not isinstance(message.tool_calls, (tuple, list, NoneType)):
+        found.append(FieldError(f"{path}.tool_calls", f"must be a list of ToolCall, not {shown(message.tool_calls)}"))
     if isinstance(message, ToolMessage) and not (isinstance(message.tool_call_id, str) and message.tool_call_id):
         found.append(FieldError(f"{path}.tool_call_id", "must be the id of the tool call that this answers"))
     if message.content is None and isinstance(message, AssistantMessage):
@@ -563,8 +572,12 @@ def _problems_of_part(path: str, part: Any) -> list[FieldError]:
             return []
         case TextPart():
             return _named(f"{path}.text", _text(part.text))
-        case ImagePart() | VideoPart():
-            return _named(f"{path}.url", _url(part.url))
+        case ImagePart():
+            detail = None if part.detail is None else word("auto", "low", "high")(part.detail)
+            return _named(f"{path}.url", _url(part.url)) + _named(f"{path}.detail", detail)
+        case VideoPart():
+            fps = None if part.fps is None else number(0, 1000)(part.fps)
+            return _named(f"{path}.url", _url(part.url)) + _named(f"{path}.fps", fps)
         case AudioPart():
             problem = _file(part.data) if isinstance(part.data, Path) else _text(part.data)
             return _named(f"{path}.data", problem) + _named(f"{path}.format", word("wav", "mp3")(part.format))
@@ -587,7 +600,7 @@ def _problems_of_dict_part(path: str, part: JSON) -> list[FieldError]:
         where = f"{path}.{name}"
         if isinstance(value, Mapping):
             value, where = value.get(inner), f"{where}.{inner}"
-        if isinstance(value, str) and (value.startswith("file:") or not _SCHEME.match(value)):
+        if isinstance(value, str) and (value.lower().startswith("file:") or not _SCHEME.match(value)):
             found.append(FieldError(where, f"{_LOCAL_HINT}; not {shown(value)}"))
     return found
 
@@ -622,10 +635,13 @@ _KNOWN = ("messages", *_RULES, *_CALL_OPTIONS)
 def unknown_option(name: str) -> FieldError:
     """Say what to do about an option that there is not."""
     if name == "stream":
-        return FieldError(name, "is not an option; to stream, use client.stream(...)")
-    near = difflib.get_close_matches(name, _KNOWN, n=1)
+        return FieldError(name, "must be absent or false; to stream, use client.stream(...)")
+    shown_name = escaped(str(name), 60)
+    if name in _CALL_OPTIONS:
+        return FieldError(shown_name, "is an option of the call, not a field of the request's body")
+    near = difflib.get_close_matches(shown_name, _KNOWN, n=1)
     hint = f"did you mean {near[0]!r}? Otherwise" if near else "to send a field that is not documented"
-    return FieldError(escaped(str(name), 60), f"is no known option; {hint} use extra_body={{{name!r}: ...}}")
+    return FieldError(shown_name, f"is no known option; {hint} use extra_body={{{shown_name!r}: ...}}")
 
 
 def as_request(prompt: Prompt | ChatRequest, fields: Mapping[str, Any], *, system: str | None = None) -> ChatRequest:
@@ -650,10 +666,21 @@ def as_request(prompt: Prompt | ChatRequest, fields: Mapping[str, Any], *, syste
     try:
         request = ChatRequest(messages, **given)
     except RequestValidationError as error:
-        raise RequestValidationError.of([*problems, *error.errors]) from None
+        found = [_at_callers_place(e) for e in error.errors] if system is not None else error.errors
+        raise RequestValidationError.of([*problems, *found]) from None
     if problems:
         raise RequestValidationError.of(problems)
     return request
+
+
+def _at_callers_place(error: FieldError) -> FieldError:
+    """Count messages as the caller did, who gave the system message beside them."""
+    found = re.match(r"messages\[(\d+)\](?:\.content)?", error.path)
+    if found is None:
+        return error
+    if found[1] == "0":
+        return FieldError("system" + error.path[found.end() :], error.problem)
+    return FieldError(f"messages[{int(found[1]) - 1}]{error.path[len(f'messages[{found[1]}]') :]}", error.problem)
 
 
 def request_from_body(body: Any) -> ChatRequest:
@@ -665,9 +692,7 @@ def request_from_body(body: Any) -> ChatRequest:
     """
     if not isinstance(body, Mapping):
         raise RequestValidationError.of([FieldError("body", f"must be an object, not {shown(body)}")])
-    fields = {name: value for name, value in body.items() if name not in ("messages", "stream")}
-    if body.get("stream"):
-        raise RequestValidationError.of([FieldError("stream", "must be absent or false here")])
+    fields = {name: value for name, value in body.items() if name != "messages" and (name != "stream" or value)}
     if "extra_body" in fields:  # the gateway reads a literal ``extra_body`` key; it must not be unpacked here
         fields["extra_body"] = {"extra_body": fields["extra_body"]}
     return as_request(body.get("messages", ()), fields)

@@ -189,22 +189,23 @@ def error_of(
     status: int, headers: Mapping[str, str], body: bytes, *, now: float, hide: Hide = _as_is
 ) -> APIStatusError:
     """Return the exception for an answer with an error *status*; *headers* have lower-case names."""
-    text = _hidden(body.decode("utf-8", "replace"), hide)
+    text = body.decode("utf-8", "replace")
     try:
-        payload = _hidden(codec.loads(body), hide)
+        payload = codec.loads(body)
     except codec.InvalidJSONError:
         payload = text
-    problem = problem_of(payload) or Problem(_plain_message(text))
+    problem = problem_of(payload) or Problem(_plain_message(hide(without_keys(text))))
     return _status_error(status, headers, problem, payload, now=now, hide=hide)
 
 
 def inband_error(payload: Any, headers: Mapping[str, str], *, now: float, hide: Hide = _as_is) -> APIError:
     """Return the exception for an error object that came inside a success."""
-    safe = _hidden(payload, hide)
-    problem = problem_of(safe) or Problem("")
+    problem = problem_of(payload) or Problem("")
     if problem.status is None:
-        return _fill(APIError(_message("the gateway reported an error", problem)), headers, problem, safe)
-    return _status_error(problem.status, headers, problem, safe, now=now, hide=hide)
+        problem = _without_key(problem, hide)
+        error = APIError(_message("the gateway reported an error", problem))
+        return _fill(error, headers, problem, _hidden(payload, hide))
+    return _status_error(problem.status, headers, problem, payload, now=now, hide=hide)
 
 
 def _status_error(
@@ -216,15 +217,22 @@ def _status_error(
         kind = ModelNotFoundError
     else:
         kind = status_error(status)
+    delay = backoff.retry_after(headers, problem.body or body, problem.message, now)
+    problem = _without_key(problem, hide)
     location = hide(without_keys(headers.get("location", "nowhere")))
     error = kind(_message(f"{status}", problem) + _advice(status, location, problem))
     error.status_code = status
-    error.retry_after = backoff.retry_after(headers, problem.body or body, problem.message, now)
+    error.retry_after = delay
     if kind is not InsufficientQuotaError:
         error.retry_class = backoff.retry_class(status, problem.code, problem.type, headers.get("x-should-retry"))
     error.retryable = error.retry_class != "never"
     error.billed = backoff.billed(status, problem.code)
-    return _fill(error, headers, problem, body)
+    return _fill(error, headers, problem, _hidden(body, hide))
+
+
+def _without_key(problem: Problem, hide: Hide) -> Problem:
+    message, kind, code, param = (_hidden(value, hide) for value in problem[:4])
+    return Problem(message, kind, code, param, problem.status)
 
 
 def _fill(error: E, headers: Mapping[str, str], problem: Problem, body: Any) -> E:

@@ -90,6 +90,7 @@ def billed(status: int, code: object) -> Billed:
 # -- how long the server wants us to wait ----------------------------------------------------------------------------
 
 _UNITS: Final = {"ms": 0.001, "us": 1e-6, "ns": 1e-9, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_NUMBER: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _DURATION_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|us|ns|s|m|h|d)")
 _TEXT_HINT: Final = re.compile(r"(?:retry|try again) in ((?:\d+(?:\.\d+)?(?:ms|us|ns|s|m|h|d))+)", re.IGNORECASE)
 _DELAY_HEADERS: Final = ("retry-after", "llm_provider-retry-after")
@@ -105,17 +106,15 @@ def duration(text: str) -> float | None:
 
 
 def _seconds(text: str, scale: float = 1.0) -> float | None:
-    try:
-        value = float(text) * scale
-    except ValueError:
-        return None
-    return value if math.isfinite(value) and value >= 0 else None
+    # float() would also take underscores, signs, "nan" and the digits of other scripts.
+    value = float(text) * scale if _NUMBER.fullmatch(text.strip()) else math.inf
+    return value if math.isfinite(value) else None
 
 
 def _date(text: str, now: float) -> float | None:
     try:
         moment = parsedate_to_datetime(text)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return max(0.0, moment.timestamp() - now)
@@ -170,13 +169,18 @@ THROTTLE_STEPS: Final = (5.0, 10.0, 20.0, 40.0, 60.0)
 say when the window ends (new-api ``middleware/model-rate-limit.go``)."""
 
 
+LEAST_HOLD: Final = 0.05
+"""Seconds of the shortest first hold; it doubles while the gateway goes on throttling."""
+
+
 def throttle_hold(streak: int, asked: float | None, rand: float) -> float:
     """Return how long the limiter holds after the *streak*-th throttled answer in a row (from 0).
 
-    The server's own delay wins, times 1 to 1.1; else a step of the table, times 1 to 1.2.
+    The server's own delay wins, times 1 to 1.1, but one that asks for (next to) none is not tried again at once for
+    ever; else a step of the table, times 1 to 1.2.
     """
     if asked is not None:
-        return asked * (1 + 0.1 * rand)
+        return max(asked * (1 + 0.1 * rand), min(LEAST_HOLD * 2.0 ** min(streak, 32), THROTTLE_STEPS[0]))
     return THROTTLE_STEPS[min(streak, len(THROTTLE_STEPS) - 1)] * (1 + 0.2 * rand)
 
 

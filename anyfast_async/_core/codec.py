@@ -8,6 +8,7 @@ standard library reads the text instead.
 from __future__ import annotations
 
 import json
+import math
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -104,9 +105,32 @@ def loads(data: bytes, *, mend: bool = True) -> Any:
 
 def _loads_exactly(data: bytes) -> Any:
     try:
-        return json.loads(data.decode("utf-8", "replace"), strict=False)
+        text = data.decode("utf-8", "replace")
+        return json.loads(text, strict=False, parse_constant=_no_number, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise InvalidJSONError(type(error).__name__) from None
+
+
+def _no_number(_: str) -> None:
+    """NaN and Infinity are no JSON; an answer that holds one is read as if it said null."""
+
+
+def _finite(text: str) -> float | None:
+    value = float(text)
+    return value if math.isfinite(value) else None
+
+
+def _has_nan(value: Any) -> bool:
+    todo = [value]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, float) and not math.isfinite(item):
+            return True
+        if isinstance(item, Mapping):
+            todo += item.values()
+        elif isinstance(item, (list, tuple)):
+            todo += item
+    return False
 
 
 def dumps(value: Any) -> bytes:
@@ -117,13 +141,19 @@ def dumps(value: Any) -> bytes:
 
     """
     try:
-        return orjson.dumps(value)
+        data = orjson.dumps(value)
     except TypeError:  # lone surrogates, integers over 64 bits, deep nesting; anything else is refused again
         pass
+    else:
+        if b"null" in data and _has_nan(value):  # orjson writes null for them
+            message = "NaN and Infinity cannot be sent as JSON"
+            raise TypeError(message)
+        return data
+    plain, slim = _mended_value(value), (",", ":")
     try:
-        text = json.dumps(_mended_value(value), ensure_ascii=False, separators=(",", ":"), default=_plain)
-    except RecursionError:
-        message = "a value is nested too deep to be sent as JSON"
+        text = json.dumps(plain, ensure_ascii=False, separators=slim, allow_nan=False, default=_plain)
+    except (RecursionError, ValueError) as error:
+        message = f"a value cannot be sent as JSON: {error}"
         raise TypeError(message) from None
     return text.encode()
 
@@ -159,9 +189,9 @@ def _reader(hint: Any, converter: cattrs.Converter) -> Callable[[Any], Any]:
     members = [
         m for m in (get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)) if m is not type(None)
     ]
-    if hint == JSON or members == list(get_args(JSON)):
-        return lambda value: value if type(value) is dict else _MISFIT
     (member, *others) = members
+    if get_origin(member) is Mapping and not others:
+        return lambda value: value if type(value) is dict else _MISFIT
     if get_origin(member) is tuple and not others:
         item = _reader(get_args(member)[0], converter)
 
@@ -188,14 +218,15 @@ def _reader(hint: Any, converter: cattrs.Converter) -> Callable[[Any], Any]:
 
 def _exact(value: Any) -> Any:
     """Return *value*, or say that a number in it may have been rounded."""
-    if type(value) is float and abs(value) >= _EXACT_FLOAT:
-        raise _RoundedError
-    if type(value) is dict:
-        for v in value.values():
-            _exact(v)
-    elif type(value) is list:
-        for v in value:
-            _exact(v)
+    todo = [value]
+    while todo:
+        item = todo.pop()
+        if type(item) is float and abs(item) >= _EXACT_FLOAT:
+            raise _RoundedError
+        if type(item) is dict:
+            todo += item.values()
+        elif type(item) is list:
+            todo += item
     return value
 
 
@@ -217,7 +248,7 @@ def _structure_hook(kind: type[T], converter: cattrs.Converter, keep: Keep) -> C
             elif (good := read(item)) is _MISFIT:
                 extra[name] = keep(item)
             else:
-                known[name] = good
+                known[name] = keep(good) if type(good) in (list, dict) else good
         return make(**known, extra=extra, blank=blank)
 
     return structure
@@ -376,6 +407,8 @@ def message_to_wire(message: Any, files: Files = MappingProxyType({})) -> JSON:
     match message:
         case AssistantMessage():
             wire = as_dict(message) | {"role": message.role or "assistant"}
+            if not message.tool_calls:
+                wire.pop("tool_calls", None)  # an empty list or null, which OpenAI refuses
             if message.content is not None:
                 wire["content"] = _content_to_wire(message.content, files)
             if message.tool_calls:
