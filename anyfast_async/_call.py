@@ -110,18 +110,32 @@ class Running:
 
 
 class Clock:
-    """Raises one of our timeouts when *limit* seconds have passed since it was last started; None never does."""
+    """Ends what runs inside of it when *limit* seconds have passed since it was last started; None never does.
+
+    It swallows the end, so that the statement after the ``async with`` raises :meth:`overdue`: raised inside, our
+    exception would carry the ended one along, with all that stands in aiohttp's frames.
+    """
 
     def __init__(self, limit: float | None, overdue: type[APITimeoutError], name: str) -> None:
         self._limit = limit
         self._overdue = overdue
         self._name = name
         self._timeout = asyncio.timeout(None)
+        self._over = False
 
     def start(self, at: float) -> None:
         """Start, or start again, at loop time *at*."""
-        if self._limit is not None:
+        if self._limit is not None and not self._over and not self._timeout.expired():
             self._timeout.reschedule(at + self._limit)
+
+    def stop(self) -> None:
+        """Stop it; it can be started again."""
+        if not self._over and not self._timeout.expired():
+            self._timeout.reschedule(None)
+
+    def overdue(self) -> APITimeoutError:
+        """Return the exception that says so."""
+        return self._overdue(f"no answer within {self._limit:g} s (Timeouts.{self._name})")
 
     async def __aenter__(self) -> Self:
         await self._timeout.__aenter__()
@@ -129,15 +143,13 @@ class Clock:
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    ) -> bool:
+        self._over = True
         try:
             await self._timeout.__aexit__(kind, error, traceback)
         except TimeoutError:
-            pass
-        else:
-            return
-        message = f"no answer within {self._limit:g} s (Timeouts.{self._name})"
-        raise self._overdue(message)
+            return True
+        return False
 
 
 @attrs.define(eq=False)
@@ -195,15 +207,17 @@ class Call(Generic[T]):
                 raise
         finally:
             self.running.discard(self)
-        if self._stopped:
-            message = "the client was closed"
-            raise ClientStateError(message)
-        raise self.overdue()
+        raise self._closed() if self._stopped else self.overdue()
+
+    def _closed(self) -> ClientStateError:
+        error = ClientStateError("the client was closed")
+        error.attempts, error.billed = tuple(self.ledger), _worst(a.billed for a in self.ledger)
+        return error
 
     def stop(self) -> None:
         """End the call with ``ClientStateError``, without cancelling the task that it runs in."""
         self._stopped = True
-        if self._clock is not None:
+        if self._clock is not None and not self._clock.expired():
             self._clock.reschedule(asyncio.get_running_loop().time())
 
     def overdue(self) -> DeadlineExceeded:
@@ -248,22 +262,30 @@ class Call(Generic[T]):
         kept = False
         try:
             self.spending.admit(tokens)
-            try:
-                result = await self.attempt(permit)
-            except BaseException:
-                self.spending.settle(tokens, 0)
-                raise
+            result = await self._recorded(permit)
             self.gate.succeeded(permit)
             kept = self.keeps_permit
-        except AnyFastError as error:
-            self._failed(error, permit)
-            raise
         finally:
             if not kept:
                 self.gate.release(permit)
         if not kept:
             self.ledger.append(Attempt(len(self.ledger) + 1, "ok", 200, loop.time() - permit.at, "yes"))
         return result
+
+    async def _recorded(self, permit: Permit) -> T:
+        """Make an attempt; write it down if it fails."""
+        try:
+            return await self.attempt(permit)
+        except AnyFastError as error:
+            self.spending.settle(permit.tokens, 0)
+            self._failed(error, permit)
+            raise
+        except BaseException:
+            # Ended from outside, by the deadline, by closing the client or by the caller: the request may have arrived.
+            self.spending.settle(permit.tokens, 0)
+            seconds = asyncio.get_running_loop().time() - permit.at
+            self.ledger.append(Attempt(len(self.ledger) + 1, "cancelled", None, seconds, "maybe"))
+            raise
 
     def _failed(self, error: AnyFastError, permit: Permit) -> None:
         self._last_error = error

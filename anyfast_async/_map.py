@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import (
+    AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
     Awaitable,
@@ -157,7 +158,8 @@ class MapRun(Generic[T]):
         self._parked: dict[int, Result[T]] = {}
         self._given = 0
         self._news = asyncio.Event()
-        self._room = asyncio.Condition()
+        # Places for results that were not taken yet; ordered, from the moment in which their item is pulled.
+        self._places = asyncio.Semaphore(REORDER_WINDOW * concurrency if ordered else concurrency)
         self._began = 0.0
         self._done = self._failed = self._tokens = 0
         self._closed = False
@@ -204,8 +206,7 @@ class MapRun(Generic[T]):
             await self._news.wait()
         result = self._ready.popleft()
         self._given += 1
-        async with self._room:
-            self._room.notify_all()
+        self._places.release()
         return result
 
     async def aclose(self) -> None:
@@ -215,10 +216,11 @@ class MapRun(Generic[T]):
             worker.cancel()
         if self._workers:
             await asyncio.wait(self._workers)
-        close = getattr(self._items, "aclose", None)
-        if close is not None:
-            await close()
-        self._items = None
+        items, self._items = self._items, None
+        if isinstance(items, AsyncGenerator):
+            await items.aclose()
+        elif isinstance(items, Generator):
+            items.close()
         self._news.set()
 
     async def _collect(self) -> list[Result[T]]:
@@ -266,8 +268,7 @@ class MapRun(Generic[T]):
     async def _pull(self) -> tuple[int, Any] | None:
         async with self._turn:
             if self._ordered:
-                window = REORDER_WINDOW * self._concurrency
-                await self._has_room(lambda: self._next_index - self._given < window)
+                await self._places.acquire()
             if self._exhausted:
                 return None
             try:
@@ -283,14 +284,9 @@ class MapRun(Generic[T]):
             self._next_index += 1
             return index, item
 
-    async def _has_room(self, condition: Callable[[], bool]) -> None:
-        if not condition():
-            async with self._room:
-                await self._room.wait_for(condition)
-
     async def _put(self, result: Result[T]) -> None:
         if not self._ordered:
-            await self._has_room(lambda: len(self._ready) < self._concurrency)
+            await self._places.acquire()
         self._parked[result.index] = result
         if self._ordered:
             first = self._given + len(self._ready)

@@ -35,7 +35,7 @@ from anyfast_async.errors import (
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from anyfast_async._call import Call
+    from anyfast_async._call import Call, Clock
     from anyfast_async._gate import Permit
     from anyfast_async._transport import Exchange
     from anyfast_async.policies import Timeouts
@@ -53,7 +53,7 @@ class Reception:
         self._loop = asyncio.get_running_loop()
         self.permit = permit
         self._exchange = exchange
-        self._timeouts = timeouts
+        self.timeouts = timeouts
         self._decoder = Decoder()
         self._items: deque[tuple[dict[str, Any], int]] = deque()
         self._buffered = 0
@@ -206,7 +206,7 @@ class Reception:
         if self._clock is not None:
             self._clock.cancel()
             self._clock = None
-        limit = self._timeouts.first_token if self.first_content is None else self._timeouts.idle
+        limit = self.timeouts.first_token if self.first_content is None else self.timeouts.idle
         if limit is not None and not self.ended:
             self._clock = self._loop.call_at(self._last_content + limit, self._ring, limit)
 
@@ -498,10 +498,13 @@ async def receive(
     exchange: Exchange,
     call: Call[Reception],
     permit: Permit,
+    clock: Clock,
     *,
     accept_missing_finish: bool,
 ) -> Reception:
     """Turn an exchange whose head arrived into a reception with its first content.
+
+    *clock* runs for the first token; once a stream arrives the reception keeps it itself.
 
     Raises:
         AnyFastError: there was none; the exchange is closed.
@@ -509,7 +512,7 @@ async def receive(
     """
     reception = Reception(exchange, permit, call.timeouts, call.deadline)
     try:
-        await _start(exchange, reception)
+        await _start(exchange, reception, clock)
         await reception.opened()
         if reception.first_content is None:
             _check_empty(reception, accept_missing_finish=accept_missing_finish)
@@ -530,18 +533,19 @@ async def receive(
     return reception
 
 
-async def _start(exchange: Exchange, reception: Reception) -> None:
+async def _start(exchange: Exchange, reception: Reception, clock: Clock) -> None:
     now = time.time()
     if exchange.status not in answer.SUCCESS:
-        raise answer.error_of(
-            exchange.status, exchange.headers, await exchange.read_start(), now=now, hide=exchange.hide
-        )
+        clock.stop()
+        body = await exchange.read_error(reception.timeouts.first_token)
+        raise answer.error_of(exchange.status, exchange.headers, body, now=now, hide=exchange.hide)
     kind = exchange.headers.get("content-type", "")
     if "json" in kind or "html" in kind:
         body = await exchange.read()
         completion = answer.completion_of(exchange.status, exchange.headers, body, now=now, hide=exchange.hide)
         reception.give(codec.as_dict(completion))
     else:
+        clock.stop()
         reception.start()
 
 

@@ -48,6 +48,8 @@ MAX_BODY: Final = 64 * 1024 * 1024
 """Largest answer in bytes after decompression, streams excepted."""
 MAX_ERROR_BODY: Final = 64 * 1024
 """How much of an error's body is read."""
+ERROR_PATIENCE: Final = 2.0
+"""Seconds that the body of an error may take after its head."""
 MAX_STREAM: Final = 1024 * 1024 * 1024
 """Largest stream in bytes."""
 
@@ -224,19 +226,22 @@ class Exchange:
             pieces.append(piece)
         return b"".join(pieces)
 
-    async def read_start(self, limit: int = MAX_ERROR_BODY) -> bytes:
-        """Read the first *limit* bytes of a body, or what there is of them before it breaks off."""
+    async def read_error(self, patience: float | None) -> bytes:
+        """Read the body of an error: the first of it, and for at most *patience* seconds; the status says enough."""
         pieces: list[bytes] = []
         size = 0
+        whole = False
         try:
-            while size < limit and (piece := await self._next()):
-                pieces.append(piece)
-                size += len(piece)
-        except APIConnectionError:
-            pass  # the status says enough
-        if size >= limit:
+            async with asyncio.timeout(min(ERROR_PATIENCE, patience or ERROR_PATIENCE)):
+                while size < MAX_ERROR_BODY and (piece := await self._next()):
+                    pieces.append(piece)
+                    size += len(piece)
+            whole = size < MAX_ERROR_BODY
+        except (APIConnectionError, TimeoutError):
+            pass
+        if not whole:
             self.close()
-        return b"".join(pieces)[:limit]
+        return b"".join(pieces)[:MAX_ERROR_BODY]
 
     async def pump(self, sink: Sink, limit: int = MAX_STREAM) -> None:
         """Push the body into *sink* until it ends; the sink is told how it ended."""

@@ -264,7 +264,7 @@ class AnyFast:
         concurrency: int = 64,
         ordered: bool = False,
         progress: Callable[[Progress], None] | None = None,
-        stop_on: Iterable[str] = ("auth", "quota", "model", "budget", "configuration"),
+        stop_on: Iterable[str] = ("auth", "quota", "model", "budget", "configuration", "state"),
         **options: Unpack[ChatOptions],
     ) -> MapRun[T]:
         """Send every item of *source* and return the run: await it for a list in input order, or enter it and iterate.
@@ -394,8 +394,9 @@ class AnyFast:
             async def attempt(permit: Permit) -> Reception:
                 async with Clock(timeouts.first_token, FirstTokenTimeout, "first_token") as clock:
                     exchange = await self._send("chat/completions", body, _STREAM_HEADERS | headers, timeouts, clock)
-                call.connect = exchange.connect_seconds
-                return await receive(exchange, call, permit, accept_missing_finish=lenient)
+                    call.connect = exchange.connect_seconds
+                    return await receive(exchange, call, permit, clock, accept_missing_finish=lenient)
+                raise clock.overdue()
 
             call = self._call(attempt, request, body, timeouts, patient=patient)
             call.keeps_permit = True
@@ -410,11 +411,14 @@ class AnyFast:
         async with Clock(timeouts.response, ResponseTimeout, "response") as clock:
             exchange = await self._send(path, body, _UNARY_HEADERS | headers, timeouts, clock)
             try:
-                good = exchange.status in answer.SUCCESS
-                return exchange, await (exchange.read() if good else exchange.read_start())
+                if exchange.status in answer.SUCCESS:
+                    return exchange, await exchange.read()
+                clock.stop()
+                return exchange, await exchange.read_error(timeouts.response)
             except BaseException:
                 exchange.close()
                 raise
+        raise clock.overdue()
 
     async def _send(
         self, path: str, body: bytes | None, headers: Mapping[str, str], timeouts: Timeouts, clock: Clock
