@@ -1,10 +1,10 @@
-"""What the fixtures of ``pytest_plugin`` do to a client; apart from it, because every run of pytest imports that one."""
+"""What the fixtures of ``pytest_plugin`` do to a client; apart from it, which every run of pytest imports."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -111,10 +111,8 @@ async def _disconnected_at_end(transport: Transport) -> AsyncGenerator[None, Non
 
 def _started(generator: AsyncGenerator[None, None]) -> AsyncGenerator[None, None]:
     """Return *generator* at its first ``yield``, which it must reach without waiting."""
-    try:
+    with suppress(StopIteration):
         generator.asend(None).send(None)
-    except StopIteration:
-        pass
     return generator
 
 

@@ -61,7 +61,7 @@ def anyfast_simulator(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
 
 
 @pytest.fixture
-def anyfast_client(anyfast_simulator: Simulator) -> Iterator[AnyFast]:
+def anyfast_client(anyfast_simulator: Simulator) -> Iterator[AnyFast]:  # noqa: ARG001 - it sets the environment
     """Return a client of :func:`anyfast_simulator`, for code that is handed one.
 
     It serves the asyncio loop that the test runs in, or several one after the other, and is closed after the test.

@@ -10,7 +10,8 @@ the two cannot share a misunderstanding.
 """
 
 from anyfast_async.simulator.latency import Latency
+from anyfast_async.simulator.quirks import QUIRKS, Quirk
 from anyfast_async.simulator.recording import Headers, RecordedRequest
 from anyfast_async.simulator.simulator import MODELS, Simulator, SimulatorOptions
 
-__all__ = ["MODELS", "Headers", "Latency", "RecordedRequest", "Simulator", "SimulatorOptions"]
+__all__ = ["MODELS", "QUIRKS", "Headers", "Latency", "Quirk", "RecordedRequest", "Simulator", "SimulatorOptions"]

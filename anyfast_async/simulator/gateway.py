@@ -7,13 +7,14 @@ network, no sleeping: the result says what is due when, and ``server`` delivers 
 from __future__ import annotations
 
 from collections import Counter
+from copy import deepcopy
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from anyfast_async.simulator.answers import answer, digest
-from anyfast_async.simulator.encoding import DONE, canonical, encode, event, gunzip
+from anyfast_async.simulator.encoding import DONE, canonical, encode, gunzip
 from anyfast_async.simulator.errors import (
     GatewayError,
     error_for,
@@ -24,14 +25,17 @@ from anyfast_async.simulator.errors import (
 )
 from anyfast_async.simulator.ids import request_id
 from anyfast_async.simulator.latency import Timing
+from anyfast_async.simulator.quirks import changed
 from anyfast_async.simulator.schema import SchemaError
 from anyfast_async.simulator.script import BreakOff, Cut, Drop, Failure, Stall
 from anyfast_async.simulator.shapes import chunks, completion, model_entry, model_list
 from anyfast_async.simulator.validation import check_body, check_key, check_model
+from anyfast_async.simulator.wire import Piece, Quirk, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from anyfast_async.simulator.answers import Answer
     from anyfast_async.simulator.latency import Latency
     from anyfast_async.simulator.script import Fault, Reply, Script
 
@@ -128,9 +132,25 @@ class Settings:
     api_keys: frozenset[str] | None
     strict: bool
     latency: Latency | None
+    quirks: tuple[Quirk, ...] = ()
     answer_tokens: int | None
     ping: float | None
     max_body: int
+
+
+def _pieces(body: dict[str, Any], said: Answer, timing: Timing, fault: Fault | None, identity: str) -> list[Piece]:
+    """The stream of an answer, as far as a provider that fails lets it come."""
+    pieces = [Piece(timing.due(chunk.tokens_before), chunk.data) for chunk in chunks(said)]
+    # The usage chunk comes unless the client declined it (relay/compatible_handler.go).
+    if (body.get("stream_options") or {}).get("include_usage") is False:
+        pieces.pop()
+    if isinstance(fault, Failure):
+        # A provider's error object in the middle of a stream is relayed as one more event.
+        pieces = [*pieces[: fault.after], Piece(pieces[0].due, in_band(fault.error, identity))]
+    elif isinstance(fault, BreakOff):
+        pieces = pieces[: fault.after]
+    # [DONE] is also written after an upstream that broke off: it is no proof of completeness.
+    return [*pieces, Piece(pieces[-1].due if pieces else 0.0, DONE)]
 
 
 class Gateway:
@@ -195,14 +215,18 @@ class Gateway:
         if isinstance(fault, BreakOff) and not streamed:
             return self._refusal(error_for(500, code="read_response_body_failed"), key)
         reply = self._script.next_reply(body)
-        if reply is None and fault is None and self._settings.strict:
+        quirks = self._script.next_quirks(body)
+        if reply is None and fault is None and not quirks and self._settings.strict:
             return attrs.evolve(self._refusal(_UNSCRIPTED, key), unscripted=True)
+        quirks = [*self._settings.quirks, *quirks]
         try:
-            return self._answered(body, key, reply, fault)
+            return self._answered(body, key, reply, fault, quirks)
         except SchemaError as error:
             return self._refusal(error_for(400, message=f"Invalid schema: {error}"), key, streamed=streamed)
 
-    def _answered(self, body: dict[str, Any], key: bytes, reply: Reply | None, fault: Fault | None) -> Delivery:
+    def _answered(
+        self, body: dict[str, Any], key: bytes, reply: Reply | None, fault: Fault | None, quirks: list[Quirk]
+    ) -> Delivery:
         identity = request_id(self._settings.created, key)
         said = answer(
             body,
@@ -214,29 +238,27 @@ class Gateway:
         )
         timing = self._timing(key, reply)
         broken = fault if isinstance(fault, Cut | Stall | Drop) else None
-        if not body.get("stream"):
+        streamed = bool(body.get("stream"))
+        wire = Wire(
+            request=body,
+            streamed=streamed,
+            whole=completion(said) if quirks or not streamed else None,
+            pieces=_pieces(body, said, timing, fault, identity) if quirks or streamed else [],
+        )
+        if quirks:
+            wire = changed(attrs.evolve(wire, whole=deepcopy(wire.whole), pieces=deepcopy(wire.pieces)), quirks)
+        if not wire.streamed:
             return Delivery(
-                status=200,
-                headers=self._headers(key, _JSON),
-                body=encode(completion(said)),
+                status=wire.status,
+                headers=self._headers(key, _JSON if wire.content_type is None else wire.content_type),
+                body=wire.body(),
                 delay=timing.due(max(one.tokens for one in said.candidates)),
                 fault=broken,
             )
-        # The usage chunk comes unless the client declined it (relay/compatible_handler.go).
-        declined = (body.get("stream_options") or {}).get("include_usage") is False
-        events = [Event(timing.due(chunk.tokens_before), event(chunk.data)) for chunk in chunks(said)]
-        events = events[:-1] if declined else events
-        if isinstance(fault, Failure):
-            # A provider's error object in the middle of a stream is relayed as one more event.
-            last = Event(events[0].due, event(in_band(fault.error, identity)))
-            events = [*events[: fault.after], last]
-        elif isinstance(fault, BreakOff):
-            events = events[: fault.after]
         return Delivery(
             status=200,
             headers={**self._headers(key), **_STREAM_HEADERS},
-            # [DONE] is also written after an upstream that broke off: it is no proof of completeness.
-            events=(*events, Event(events[-1].due if events else 0.0, DONE)),
+            events=tuple(Event(due, data) for due, data in wire.encoded()),
             fault=broken,
             ping=self._settings.ping,
         )

@@ -1,4 +1,4 @@
-"""What a test told the simulator to do: scripted replies and faults, matched and counted.
+"""What a test told the simulator to do: scripted replies, faults and quirks, matched and counted.
 
 Pure apart from a lock, for tests that script from another thread than the one that serves.
 """
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import attrs
 
 from anyfast_async.simulator.prompt import all_text, last_text
+from anyfast_async.simulator.wire import Quirk
 
 if TYPE_CHECKING:
     from anyfast_async.simulator.errors import GatewayError
@@ -80,7 +81,7 @@ class Drop:
 Fault = Failure | Cut | BreakOff | Stall | Drop
 
 
-_Action = TypeVar("_Action", Reply, Fault)
+_Action = TypeVar("_Action", Reply, Fault, Quirk)
 
 
 @attrs.define
@@ -128,6 +129,7 @@ class Script:
         self._lock = threading.RLock()
         self._replies: list[_Rule[Reply]] = []
         self._faults: list[_Rule[Fault]] = []
+        self._quirks: list[_Rule[Quirk]] = []
         self.limiter: Limiter | None = None
         """How many requests are admitted; None: all."""
 
@@ -140,6 +142,16 @@ class Script:
         """Let requests that match fail in this way."""
         with self._lock:
             self._faults.append(_Rule(fault, when, times))
+
+    def add_quirk(self, quirk: Quirk, when: When, times: int | None) -> None:
+        """Let the answers to requests that match show this quirk."""
+        with self._lock:
+            self._quirks.append(_Rule(quirk, when, times))
+
+    def next_quirks(self, body: dict[str, Any]) -> list[Quirk]:
+        """All quirks that match and are not used up, in the order they were scripted; they count as used."""
+        with self._lock:
+            return [rule.use() for rule in self._quirks if rule.rank(body)]
 
     def next_fault(self, body: dict[str, Any] | None) -> Fault | None:
         """The first scripted fault that matches and is not used up; it counts as used."""
@@ -163,3 +175,4 @@ class Script:
             self.limiter = None
             self._replies.clear()
             self._faults.clear()
+            self._quirks.clear()

@@ -9,6 +9,7 @@ import attrs
 from anyfast_async.simulator.encoding import json_text
 from anyfast_async.simulator.errors import error_for
 from anyfast_async.simulator.limiter import Limiter, Window
+from anyfast_async.simulator.quirks import quirk_named
 from anyfast_async.simulator.script import BreakOff, Cut, Drop, Failure, Fault, Reply, Script, Stall, When
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _PLAIN = "text/plain; charset=utf-8"
 
 
 class Scripting:
-    """The methods of a simulator that script replies, faults and limits."""
+    """The methods of a simulator that script replies, faults, quirks and limits."""
 
     def __init__(self, script: Script) -> None:
         self._script = script
@@ -171,6 +172,22 @@ class Scripting:
         _check_not_negative("after", after)
         _check_not_negative("seconds", seconds or 0)
         self._script.add_fault(Stall(after, seconds), when, _checked_times(times))
+
+    def quirk(self, name: str, *, times: int | None = None, when: When = None) -> None:
+        """Script a deviation from the documented format, as gateways and providers really show it.
+
+        What is said stays what :meth:`reply` scripted, or what was made up; the quirk changes how it goes over the
+        wire, or puts an error in its place. All quirks that match are applied, in the order they were scripted.
+
+        Args:
+            name: one of :data:`~anyfast_async.simulator.QUIRKS`.
+            times: for how many requests; None (default): any number.
+            when: as in :meth:`reply`.
+
+        Raises:
+            ValueError: there is no such quirk; the message has the nearest name.
+        """
+        self._script.add_quirk(quirk_named(name), when, _checked_times(times))
 
     def limit(
         self,

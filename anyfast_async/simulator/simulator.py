@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 from anyfast_async.simulator.gateway import Delivery, Gateway, Incoming, Settings
 from anyfast_async.simulator.prompt import message_text
+from anyfast_async.simulator.quirks import quirk_named
 from anyfast_async.simulator.recording import Journal, RecordedRequest
 from anyfast_async.simulator.script import Script
 from anyfast_async.simulator.scripting import Scripting
@@ -50,6 +51,7 @@ class SimulatorOptions(TypedDict, total=False):
     seed: int
     strict: bool
     latency: Latency | None
+    quirks: Collection[str]
     api_keys: Collection[str] | None
     models: Collection[str] | None
     created: int
@@ -97,6 +99,8 @@ class Simulator(Scripting):
         strict: True refuses a request that no reply or fault was scripted for (status 501), and leaving the
             context then raises an ``AssertionError`` that names it.
         latency: how fast the models answer; None (default): at once.
+        quirks: names from :data:`QUIRKS`: how every answer deviates from the documented format; see
+            :meth:`quirk`. These come before the scripted ones. Default: none.
         api_keys: the accepted keys; None (default): any that is not empty.
         models: the known model ids; default :data:`MODELS`; None: any.
         created: the ``created`` of all answers, Unix seconds; also in the ids.
@@ -116,6 +120,7 @@ class Simulator(Scripting):
         seed: int = 0,
         strict: bool = False,
         latency: Latency | None = None,
+        quirks: Collection[str] = (),
         api_keys: Collection[str] | None = None,
         models: Collection[str] | None = MODELS,
         created: int = _CREATED,
@@ -125,8 +130,8 @@ class Simulator(Scripting):
         keep_alive: float = 75.0,
         max_recorded: int = _MAX_RECORDED,
     ) -> None:
-        if isinstance(api_keys, str) or isinstance(models, str):
-            message = "api_keys and models are collections of strings, not one string"
+        if isinstance(api_keys, str) or isinstance(models, str) or isinstance(quirks, str):
+            message = "api_keys, models and quirks are collections of strings, not one string"
             raise TypeError(message)
         settings = Settings(
             seed=seed,
@@ -135,6 +140,7 @@ class Simulator(Scripting):
             api_keys=None if api_keys is None else frozenset(api_keys),
             strict=strict,
             latency=latency,
+            quirks=tuple(quirk_named(name) for name in quirks),
             answer_tokens=answer_tokens,
             ping=ping,
             max_body=max_body,

@@ -1,0 +1,88 @@
+"""The command line as a whole: the group of commands, and the one place where exceptions become exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from anyfast_async import __version__
+from anyfast_async.cli import exits
+from anyfast_async.cli.batch import batch
+from anyfast_async.cli.chat import chat
+from anyfast_async.cli.demo import demo
+from anyfast_async.cli.models import models
+from anyfast_async.cli.simulate import simulate
+from anyfast_async.cli.terminal import forsake_stdout, say, tolerant
+from anyfast_async.errors import AnyFastError
+
+
+class _ReaderGoneError(Exception):
+    """Nobody reads the output any more."""
+
+
+class _Commands(click.Group):
+    """Keeps from click what it would handle in its own way: a broken pipe as a failure, Ctrl-C with an empty line."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise _ReaderGoneError from None
+        except KeyboardInterrupt:
+            raise click.Abort from None
+        return result
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="anyfast", message="%(prog)s %(version)s")
+def anyfast() -> None:
+    """Chat completions of the AnyFast gateway: ask, stream, and run batches that resume.
+
+    \b
+    Examples:
+      anyfast demo                                  all of it, without a key
+      anyfast chat "Why is the sky blue?"
+      anyfast batch -i prompts.jsonl -o answers.jsonl
+
+    The key comes from ANYFAST_API_KEY, the file named by ANYFAST_API_KEY_FILE, or --key-file. ANYFAST_BASE_URL names
+    another gateway.
+
+    Exit codes: 0 ok, 1 something failed, 2 wrong usage or input (nothing was sent), 3 stopped early (key, quota, model,
+    network, disk), 130 or 143 interrupted. After 3, 130 and 143 the same batch command goes on where it stopped.
+    """  # noqa: D301 - click leaves a paragraph after \b as it is
+
+
+for _command in (chat, batch, models, simulate, demo):
+    anyfast.add_command(_command)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the command line *argv* and return its exit code."""
+    tolerant()
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")
+        return _run(argv)
+
+
+def _run(argv: Sequence[str]) -> int:
+    try:
+        code = anyfast.main(args=list(argv), prog_name="anyfast", standalone_mode=False, obj=tuple(argv))
+    except _ReaderGoneError:
+        forsake_stdout()
+        return exits.BROKEN_PIPE
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort, asyncio.CancelledError):
+        say("interrupted")
+        return exits.INTERRUPTED
+    except AnyFastError as error:
+        exits.report(error)
+        return exits.exit_code(error)
+    return code if isinstance(code, int) else exits.OK

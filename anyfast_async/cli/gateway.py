@@ -1,0 +1,112 @@
+"""Which gateway a command talks to, and with which key: the real one, or the embedded one."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import attrs
+import click
+
+from anyfast_async._settings import base_url_of
+from anyfast_async.cli.terminal import say
+from anyfast_async.client import AnyFast
+from anyfast_async.policies import Limits
+
+if TYPE_CHECKING:
+    from anyfast_async.simulator import Latency, Simulator
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULT_MODEL: Final = "gemini-2.5-flash"
+SIMULATOR_KEY: Final = "sk-simulator"
+STDIN: Final = "-"
+
+
+@attrs.frozen
+class Gateway:
+    """Where requests go."""
+
+    simulate: bool = False
+    key_file: str | None = None
+    """A path, or ``"-"`` for the standard input."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.simulate:
+            import anyfast_async.simulator  # noqa: F401, PLC0415 - a tenth of a second, spent before there is a loop
+
+    @property
+    def url(self) -> str:
+        """The base URL of the real gateway.
+
+        Raises:
+            ConfigurationError: ANYFAST_BASE_URL cannot be used.
+
+        """
+        return str(base_url_of(None, ()))
+
+    @asynccontextmanager
+    async def client(
+        self, *, model: str | None = None, limits: Limits | None = None, latency: Latency | None = None
+    ) -> AsyncIterator[AnyFast]:
+        """Open a client; with ``simulate`` for a gateway that runs in the same loop as long as the client does.
+
+        Raises:
+            ConfigurationError: no key, or a setting is wrong.
+
+        """
+        limits = limits or Limits()
+        if not self.simulate:
+            # On a command line the environment's proxy is what everybody expects; it is none for a gateway next door.
+            proxy = "env" if self.url.startswith("https:") else None
+            async with AnyFast(self._key(), model=model, limits=limits, proxy=proxy) as client:
+                yield client
+            return
+        async with (
+            simulator(latency) as sim,
+            AnyFast(SIMULATOR_KEY, base_url=sim.base_url, model=model, limits=limits) as client,
+        ):
+            yield client
+
+    def _key(self) -> str | Path | None:
+        if self.key_file != STDIN:
+            return None if self.key_file is None else Path(self.key_file)
+        return getpass.getpass("key: ") if sys.stdin.isatty() else sys.stdin.readline()
+
+
+def simulator(latency: Latency | None = None) -> Simulator:
+    """Return the embedded gateway, not started."""
+    from anyfast_async.simulator import Simulator  # noqa: PLC0415 - a server's imports, not needed with a key
+
+    return Simulator(latency=latency, max_recorded=1)  # nobody looks at what arrived
+
+
+def gateway_options(command: F) -> F:
+    """Give *command* ``--simulate`` and ``--key-file``."""
+    command = click.option(
+        "--key-file",
+        metavar="PATH|-",
+        help="Read the key from a file, or from standard input (-). Else ANYFAST_API_KEY or ANYFAST_API_KEY_FILE.",
+    )(command)
+    return click.option(
+        "--simulate", is_flag=True, help="Talk to the embedded gateway: no key, no network, made-up answers."
+    )(command)
+
+
+def model_option(command: F) -> F:
+    """Give *command* ``-m``."""
+    return click.option("-m", "--model", metavar="MODEL", help=f"Model id. Else ANYFAST_MODEL, else {DEFAULT_MODEL}.")(
+        command
+    )
+
+
+def default_model() -> str:
+    """Return the model of requests that name none, and say which it is."""
+    model = os.environ.get("ANYFAST_MODEL") or DEFAULT_MODEL
+    say(f"model: {model}")
+    return model

@@ -1,0 +1,46 @@
+"""``anyfast models``."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from anyfast_async._core import codec
+from anyfast_async.cli import exits
+from anyfast_async.cli.gateway import Gateway, gateway_options
+from anyfast_async.cli.terminal import is_live, shown, write
+
+if TYPE_CHECKING:
+    from anyfast_async.completions import Model
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+@gateway_options
+def models(*, as_json: bool, simulate: bool, key_file: str | None) -> int:
+    """List the models that the key may use: a table in a terminal, one id per line in a pipe.
+
+    \b
+    Examples:
+      anyfast models
+      anyfast models | grep gemini
+      anyfast models --simulate --json
+    """  # noqa: D301 - click leaves a paragraph after \b as it is
+    found = asyncio.run(_models(Gateway(simulate, key_file)))
+    if as_json:
+        write(shown(codec.dumps([codec.as_dict(model) for model in found]).decode()) + "\n")
+    elif is_live(sys.stdout):
+        from anyfast_async.cli.pretty import table  # noqa: PLC0415 - rich, on a terminal only
+
+        table(("model", "owner"), [(model.id or "", model.owned_by or "") for model in found])
+    else:
+        write("".join(f"{model.id}\n" for model in found))
+    return exits.OK
+
+
+async def _models(gateway: Gateway) -> list[Model]:
+    async with gateway.client() as client:
+        return await client.models()

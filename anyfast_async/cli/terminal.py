@@ -1,0 +1,62 @@
+"""What is written to the two standard streams, and what a terminal may be shown."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Final, TextIO
+
+_ESCAPED: Final = {
+    code: f"\\u{code:04x}"
+    for code in (
+        *(c for c in range(0x20) if c not in (0x09, 0x0A)),
+        *range(0x7F, 0xA0),  # DEL and C1: some terminals take U+009B for ESC [
+        *range(0x202A, 0x202F),  # bidirectional embeddings and overrides show text in another order
+        *range(0x2066, 0x206A),
+    )
+}
+
+
+def printable(text: str) -> str:
+    """Return *text* with what would steer a terminal as ``\\u....`` escapes; line ends and tabs stay."""  # noqa: D301 - an escape as text
+    return text.translate(_ESCAPED)
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Return whether a person looks at *stream*."""
+    return stream.isatty()
+
+
+def is_live(stream: TextIO) -> bool:
+    """Return whether *stream* is a terminal on which lines can be redrawn."""
+    return stream.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
+
+
+def shown(text: str) -> str:
+    """Return *text* as it may go to the standard output: escaped on a terminal, as it is in a pipe."""
+    return printable(text) if is_terminal(sys.stdout) else text
+
+
+def write(text: str) -> None:
+    """Write *text* to the standard output, at once."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def say(message: str) -> None:
+    """Write a line for the person at the terminal to the standard error."""
+    sys.stderr.write(f"{printable(message)}\n")
+    sys.stderr.flush()
+
+
+def tolerant() -> None:
+    """Let what the streams' encoding cannot express come out as an escape instead of an exception."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def forsake_stdout() -> None:
+    """After a broken pipe: let the interpreter's last flush go nowhere instead of failing."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,23 @@
+"""The prompts of the demonstration."""
+
+from __future__ import annotations
+
+import json
+
+from anyfast_async.batch.lines import parse_line
+from anyfast_async.cli import prompts
+
+
+def test_two_hundred_different_good_lines() -> None:
+    """The demo's 200 rows are all different and all valid lines of a batch."""
+    rows = [parse_line(n, json.dumps(prompts.line(n, "m")).encode()) for n in range(200)]
+
+    assert 200 == len({row.custom_id for row in rows})
+    assert 200 == len({row.request.messages[0]["content"] for row in rows})  # type: ignore[index]  # plain dicts
+
+
+def test_a_fault_hits_one_prompt() -> None:
+    """No prompt is part of another: a fault scripted for one of them hits no other."""
+    texts = [prompts.prompt(n) for n in range(200)]
+
+    assert all(sum(text in other for other in texts) == 1 for text in texts)

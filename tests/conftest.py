@@ -1,0 +1,426 @@
+"""What the tests share: a simulator and a client on it, a scripted raw server, virtual time, and the guards.
+
+A raw server plays bytes exactly as given, so that faults look as they do on the wire. Tests that wait are marked
+``virtual``: an hour passes in milliseconds there, and no socket may be used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import json
+import os
+import selectors
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, TypeAlias
+from unittest.mock import patch
+
+import aiohttp
+import aioresponses
+import attrs
+import pytest
+
+from anyfast_async import AnyFast, RetryPolicy
+from anyfast_async.simulator import Simulator
+
+if TYPE_CHECKING:
+    import ssl
+
+KEY = "sk-test-0123456789-abcdefgh"
+MODEL = "gemini-2.5-pro"
+
+
+# -- guards ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the machine reaches a test."""
+    for name in list(os.environ):
+        if name.startswith("ANYFAST_") or name.lower() in (
+            "http_proxy",
+            "https_proxy",
+            "all_proxy",
+            "no_proxy",
+            "netrc",
+        ):
+            monkeypatch.delenv(name)
+
+
+def _is_loopback(host: object) -> bool:
+    text = host.decode() if isinstance(host, bytes) else host
+    if text is None or text == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(str(text)).is_loopback
+    except ValueError:
+        return False
+
+
+@pytest.fixture(autouse=True)
+def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connecting anywhere but to this machine fails, and so does looking up another name."""
+    connect, connect_ex, lookup = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
+
+    def checked(sock: socket.socket, address: Any) -> None:
+        if sock.family in (socket.AF_INET, socket.AF_INET6) and not _is_loopback(address[0]):
+            message = f"a test tried to connect to {address[0]}"
+            raise AssertionError(message)
+
+    def guarded(sock: socket.socket, address: Any) -> None:
+        checked(sock, address)
+        connect(sock, address)
+
+    def guarded_ex(sock: socket.socket, address: Any) -> int:
+        checked(sock, address)
+        return connect_ex(sock, address)
+
+    def guarded_lookup(host: Any, *args: Any, **kwargs: Any) -> Any:
+        if not _is_loopback(host):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return lookup(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+    monkeypatch.setattr(socket.socket, "connect_ex", guarded_ex)
+    monkeypatch.setattr(socket, "getaddrinfo", guarded_lookup)
+
+
+def _descriptors() -> int:
+    return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0  # noqa: PTH112, PTH208 - cheap
+
+
+@pytest.fixture
+async def no_leaks() -> AsyncIterator[None]:
+    """After the test, tasks and descriptors are those from before it."""
+    tasks, descriptors = asyncio.all_tasks(), _descriptors()
+    yield
+    left: set[asyncio.Task[Any]] = set()
+    for _ in range(100):
+        left = asyncio.all_tasks() - tasks - {asyncio.current_task()}
+        if not left and _descriptors() <= descriptors:
+            return
+        await asyncio.sleep(0.002)
+    assert left == set(), "tasks are left"
+    assert _descriptors() <= descriptors, "descriptors are left"
+
+
+# -- virtual time ----------------------------------------------------------------------------------------------------
+
+
+class VirtualTimeLoop(asyncio.SelectorEventLoop):
+    """A loop whose clock jumps to the next timer whenever there is nothing else to do.
+
+    With neither work nor timers nothing can ever happen again: that is a deadlock, and raised as one.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(selectors.DefaultSelector())
+        self.now = 0.0
+
+    def time(self) -> float:
+        return self.now
+
+    @property
+    def timers(self) -> list[asyncio.TimerHandle]:
+        """The timers that are set."""
+        scheduled: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]  # asyncio's heap
+        return [handle for handle in scheduled if not handle.cancelled()]
+
+    def _run_once(self) -> None:
+        if not self._ready:  # type: ignore[attr-defined]
+            if not self.timers:
+                message = "deadlock: tasks wait and no timer is set"
+                raise RuntimeError(message)
+            self.now = max(self.now, min(handle.when() for handle in self.timers))
+        super()._run_once()  # type: ignore[misc]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "virtual: runs in virtual time, without sockets")
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    if item.get_closest_marker("virtual") is not None:
+        return {"virtual": VirtualTimeLoop}
+    return {"real": asyncio.new_event_loop}
+
+
+# -- mocked aiohttp --------------------------------------------------------------------------------------------------
+
+
+class _Response(aiohttp.ClientResponse):
+    """aioresponses 0.7.9 does not know an argument of aiohttp 3.14's response (pnuckowski/aioresponses#289)."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("stream_writer", SimpleNamespace(output_size=0))
+        super().__init__(*args, **kwargs)
+
+
+@pytest.fixture
+def mocked() -> Iterator[aioresponses.aioresponses]:
+    """aioresponses, mended for this aiohttp."""
+    with patch.object(aioresponses.core, "ClientResponse", _Response), aioresponses.aioresponses() as mock:
+        yield mock
+
+
+# -- servers ---------------------------------------------------------------------------------------------------------
+
+
+@attrs.define(eq=False)
+class RawRequest:
+    """One request as a raw server saw it."""
+
+    method: str
+    target: str
+    lines: tuple[str, ...]
+    """The header lines as sent."""
+    body: bytes
+    connection: int
+    """Number of its connection, from 1."""
+    gone: asyncio.Event = attrs.field(factory=asyncio.Event)
+    """Set when the client closed the connection."""
+    written: int = 0
+    """Bytes of the answer that the kernel took, by steps that count."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """With lower-case names; of equal names the last."""
+        pairs = (line.partition(":") for line in self.lines)
+        return {name.lower(): value.strip() for name, _, value in pairs}
+
+    @property
+    def json(self) -> Any:
+        """The decoded body."""
+        return json.loads(self.body)
+
+
+Step: TypeAlias = "bytes | str | tuple[Any, ...] | Callable[[RawRequest, asyncio.StreamWriter], Awaitable[None]]"
+"""``bytes`` to write, ``("sleep", seconds)``, ``("drip", bytes, n)`` n at a time, ``("flood", bytes, times)`` as fast
+as the client reads, ``"fin"``, ``"rst"``, ``"hang"`` until the client goes, or a function."""
+
+
+class RawServer:
+    """Plays one script per request; the last one is repeated."""
+
+    def __init__(self, scripts: tuple[list[Step], ...]) -> None:
+        self._scripts = scripts
+        self._server: asyncio.Server | None = None
+        self._handlers: set[asyncio.Task[None]] = set()
+        self.requests: list[RawRequest] = []
+        self.connections = 0
+
+    @property
+    def port(self) -> int:
+        assert self._server is not None
+        return int(self._server.sockets[0].getsockname()[1])
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    async def start(self, context: ssl.SSLContext | None = None) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=context, limit=2**22)
+
+    async def stop(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in tuple(self._handlers):
+            task.cancel()
+        if self._handlers:
+            await asyncio.wait(self._handlers)
+        await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._handlers.add(task)
+        self.connections += 1
+        try:
+            await self._connection(reader, writer, self.connections)
+        except asyncio.CancelledError:
+            pass  # stop() ends it; a cancelled handler would be reported by asyncio.streams
+        finally:
+            self._handlers.discard(task)
+            writer.transport.abort()
+            with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+                await writer.wait_closed()
+
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
+        last: RawRequest | None = None
+        try:
+            while (request := await self._read(reader, number)) is not None:
+                last = request
+                script = self._scripts[min(len(self.requests), len(self._scripts) - 1)]
+                self.requests.append(request)
+                for step in script:
+                    if not await self._play(step, request, reader, writer):
+                        return
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the client went
+        if last is not None:
+            last.gone.set()
+
+    @staticmethod
+    async def _read(reader: asyncio.StreamReader, number: int) -> RawRequest | None:
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        except asyncio.IncompleteReadError:
+            return None
+        first, *lines = head.strip().split("\r\n")
+        method, target, _ = first.split(" ")
+        request = RawRequest(method, target, tuple(lines), b"", number)
+        request.body = await reader.readexactly(int(request.headers.get("content-length", 0)))
+        return request
+
+    @staticmethod
+    async def _play(
+        step: Step, request: RawRequest, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bool:
+        """Play one step; False if the connection is over."""
+        match step:
+            case bytes():
+                writer.write(step)
+                await writer.drain()
+            case ("sleep", seconds):
+                await asyncio.sleep(seconds)
+            case ("drip", data, size):
+                for start in range(0, len(data), size):
+                    writer.write(data[start : start + size])
+                    await asyncio.sleep(0)
+            case ("flood", data, times):
+                for _ in range(times):
+                    writer.write(data)
+                    await writer.drain()
+                    request.written += len(data)
+            case "fin":
+                writer.close()
+                return False
+            case "rst":
+                sock = writer.get_extra_info("socket")
+                # A linger time of 0 makes closing send RST instead of FIN (socket(7)).
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                writer.close()
+                return False
+            case "hang":
+                await reader.read()
+                request.gone.set()
+                return False
+            case _:
+                assert callable(step)
+                await step(request, writer)
+        return True
+
+
+class RawServers:
+    """Makes raw servers, and the bytes that they play."""
+
+    LAST = b"0\r\n\r\n"
+    """The end of a chunked body."""
+    DONE = b"data: [DONE]\n\n"
+
+    def __init__(self) -> None:
+        self.made: list[RawServer] = []
+
+    async def __call__(self, *scripts: list[Step], context: ssl.SSLContext | None = None) -> RawServer:
+        server = RawServer(scripts)
+        await server.start(context)
+        self.made.append(server)
+        return server
+
+    @staticmethod
+    def head(status: int = 200, /, **headers: str) -> bytes:
+        """A status line and headers; ``content_type=`` is written ``Content-Type:``."""
+        lines = [f"HTTP/1.1 {status} X"] + [f"{k.replace('_', '-').title()}: {v}" for k, v in headers.items()]
+        return "\r\n".join([*lines, "", ""]).encode()
+
+    @classmethod
+    def answer(cls, body: Any, status: int = 200, **headers: str) -> bytes:
+        """A whole answer; what is not bytes goes out as JSON."""
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return cls.head(status, **{"content_type": "application/json"} | headers, content_length=str(len(raw))) + raw
+
+    @classmethod
+    def completion(cls, text: str = "Hi.", **message: Any) -> bytes:
+        """A whole answer that is a completion."""
+        return cls.answer(cls.completion_body(text, **message))
+
+    @staticmethod
+    def completion_body(text: str = "Hi.", **message: Any) -> dict[str, Any]:
+        choice = {"index": 0, "message": {"role": "assistant", "content": text} | message, "finish_reason": "stop"}
+        usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+        head = {"id": "c-1", "object": "chat.completion", "created": 1, "model": MODEL}
+        return head | {"choices": [choice], "usage": usage}
+
+    @classmethod
+    def stream_head(cls, **headers: str) -> bytes:
+        """The head of a chunked event stream."""
+        return cls.head(200, **{"content_type": "text/event-stream", "transfer_encoding": "chunked"} | headers)
+
+    @staticmethod
+    def chunk(data: bytes) -> bytes:
+        """One piece of a chunked body."""
+        return f"{len(data):x}\r\n".encode() + data + b"\r\n"
+
+    @staticmethod
+    def event(text: str | None = None, finish: str | None = None, **delta: Any) -> bytes:
+        """An event with a delta of choice 0."""
+        added = delta | ({} if text is None else {"content": text})
+        choice = {"index": 0, "delta": added, "finish_reason": finish}
+        payload = {"id": "c-1", "object": "chat.completion.chunk", "created": 1, "model": MODEL, "choices": [choice]}
+        return b"data: " + json.dumps(payload).encode() + b"\n\n"
+
+    @classmethod
+    def stream(cls, *texts: str, finish: str | None = "stop", done: bool = True) -> bytes:
+        """A whole streamed answer, every event in a chunk of its own."""
+        events = [cls.event(text) for text in texts]
+        events += [cls.event(finish=finish)] if finish else []
+        events += [cls.DONE] if done else []
+        return cls.stream_head() + b"".join(map(cls.chunk, events)) + cls.LAST
+
+
+@pytest.fixture
+async def raw_server(no_leaks: None) -> AsyncIterator[RawServers]:
+    """Makes servers that play exact bytes."""
+    servers = RawServers()
+    yield servers
+    for server in servers.made:
+        await server.stop()
+
+
+@pytest.fixture
+async def sim(no_leaks: None) -> AsyncIterator[Simulator]:
+    """A gateway on loopback, in the loop of the test."""
+    async with Simulator() as simulator:
+        yield simulator
+
+
+Connect: TypeAlias = "Callable[..., AnyFast]"
+"""``connect(base_url, **settings)``; retries do not wait."""
+
+
+@pytest.fixture
+async def connect(no_leaks: None) -> AsyncIterator[Connect]:
+    """Makes clients, and closes them."""
+    clients: list[AnyFast] = []
+
+    def make(base_url: str, **settings: Any) -> AnyFast:
+        defaults: Mapping[str, Any] = {"model": MODEL, "retry": RetryPolicy(backoff=(0, 0))}
+        client = AnyFast(settings.pop("api_key", KEY), base_url=base_url, **{**defaults, **settings})
+        clients.append(client)
+        return client
+
+    yield make
+    for client in clients:
+        await client.aclose()
+
+
+@pytest.fixture
+async def client(sim: Simulator, connect: Connect) -> AnyFast:
+    """A client of the simulator."""
+    return connect(sim.base_url)

@@ -1,0 +1,168 @@
+"""Rate limits as arithmetic: in no 60 seconds is more taken than the limit."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from anyfast_async._core.bucket import PERIOD, SLOT, Expected, Window, prompt_tokens, tokens_of
+
+
+def run(limit: float, wanted: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Take amounts in order, each no earlier than its time and only when the window lets it; return (time, amount)."""
+    window, now, taken = Window(limit), 0.0, []
+    for at, amount in wanted:
+        now = max(now, at)
+        for _ in range(5):
+            wait = window.wait(now, amount)
+            if wait == 0:
+                break
+            now += wait
+        else:
+            pytest.fail("the window gave waits that lead nowhere")
+        window.take(now, amount)
+        taken.append((now, amount))
+    return taken
+
+
+def check_promise(limit: float, taken: list[tuple[float, float]]) -> None:
+    """In every window of 60 s that ends at a taking, no more than the limit is taken, or one oversize amount alone."""
+    first, total = 0, 0.0
+    for last, (end, amount) in enumerate(taken):
+        total += amount
+        while taken[first][0] <= end - PERIOD:
+            total -= taken[first][1]
+            first += 1
+        assert total <= limit * (1 + 1e-9) or first == last
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.floats(1, 1000),
+    st.lists(st.tuples(st.floats(0, 400), st.floats(0, 1) | st.sampled_from([0.05, 1.0, 1.5])), max_size=60),
+)
+def test_no_window_takes_more_than_the_limit(limit: float, wanted: list[tuple[float, float]]) -> None:
+    """With random weights and times the limit holds at every event; only an oversize amount goes, alone."""
+    check_promise(limit, run(limit, sorted((at, share * limit) for at, share in wanted)))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_long_runs_keep_the_promise(seed: int) -> None:
+    """The same over thousands of takings, in bursts, at rest and under saturation."""
+    rng = random.Random(seed)
+    times = itertools.accumulate(rng.choice([0.0, 0.0, 0.01, 0.5, 30.0]) for _ in range(3000))
+    limit = rng.choice([10, 60, 1000.5])
+    check_promise(limit, run(limit, [(t, rng.choice([1, 1, 2.5, limit / 3])) for t in times]))
+
+
+@pytest.mark.parametrize("limit", [1, 6, 60, 600, 6000])
+def test_saturation_uses_the_limit(limit: int) -> None:
+    """Under saturation at least 96 % of the limit is used, and never more than all of it."""
+    taken = run(limit, [(0.0, 1.0)] * (limit * 20))
+    minutes = taken[-1][0] / PERIOD
+    assert 0.96 <= (len(taken) - limit) / limit / minutes <= 1.0
+    check_promise(limit, taken)
+
+
+def test_wait_is_exact() -> None:
+    """The wait is until the slots that hold enough have gone: not a moment longer, and then it is 0."""
+    window = Window(10)
+    window.take(0.0, 6)
+    window.take(30.0, 4)
+    assert 0.0 == window.wait(40.0, 0)
+    assert pytest.approx(PERIOD + SLOT - 40.0) == window.wait(40.0, 6)
+    assert pytest.approx(30.0 + PERIOD + SLOT - 40.0) == window.wait(40.0, 7)
+    assert window.wait(PERIOD + SLOT - 0.001, 6) > 0
+    assert 0.0 == window.wait(PERIOD + SLOT, 6)
+
+
+def test_oversize_waits_for_an_empty_window_and_fills_it() -> None:
+    """A request above the whole limit goes when nothing is in the window, and then nothing else does."""
+    assert [(0.0, 1), (pytest.approx(60.1), 25), (pytest.approx(120.2), 1)] == run(10, [(0.0, 1), (0.0, 25), (0.0, 1)])
+    assert [(0.0, 25)] == run(10, [(0.0, 25)])
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 20), st.floats(0, 50), st.floats(-1, 2), st.floats(0, 100)), max_size=40))
+def test_settling_keeps_the_sum_right(steps: list[tuple[float, float, float, float]]) -> None:
+    """Corrected up or down, soon or late, the slots' sum counts: never below zero, zero when all are gone."""
+    window, now, open_slots = Window(1000), 0.0, []
+    for passed, amount, change, delay in steps:
+        now += passed
+        open_slots.append((now + delay, window.take(now, amount), amount * change))
+        for entry in [e for e in open_slots if e[0] <= now]:
+            open_slots.remove(entry)
+            window.settle(now, entry[1], entry[2])
+        assert pytest.approx(sum(s.amount for s in window._slots), abs=1e-6) == window._taken
+        assert window._taken > -1e-6
+    assert 0.0 == window.wait(now + 2 * PERIOD, 1000)
+    assert 0.0 == window._taken
+
+
+def test_settling_frees_and_fills() -> None:
+    """What was not used is free at once, what was used beyond it is not; a slot that has gone stays gone."""
+    window = Window(100)
+    slot = window.take(0.0, 80)
+    window.settle(5.0, slot, -60)
+    assert 0.0 == window.wait(5.0, 80)
+    window.settle(5.0, slot, 70)
+    assert window.wait(5.0, 20) > 0
+    window.settle(PERIOD + 1, slot, 1000)
+    assert 0.0 == window.wait(PERIOD + 1, 100)
+
+
+def test_settling_never_forgets_the_newest_slot() -> None:
+    """A slot that has gone does not change the sum although others are there."""
+    window = Window(100)
+    old = window.take(0.0, 10)
+    window.take(59.0, 10)
+    window.settle(61.0, old, 50)
+    assert 10.0 == window._taken
+
+
+def test_memory_is_constant() -> None:
+    """However much is taken, there are at most as many slots as tenths of a second in the window."""
+    window = Window(1e9)
+    for i in range(20_000):
+        window.take(i * 0.01, 1)
+    assert len(window._slots) <= PERIOD / SLOT + 2
+
+
+# -- estimates --------------------------------------------------------------------------------------------------------
+
+
+def test_prompt_tokens() -> None:
+    """Four bytes a token, rounded up, and four tokens a message."""
+    assert [0, 1, 1, 2, 12] == [prompt_tokens(b"x" * n, m) for n, m in ((0, 0), (1, 0), (4, 0), (5, 0), (16, 2))]
+
+
+def test_tokens_of() -> None:
+    """A text's tokens go by its bytes, whatever it holds."""
+    assert [0, 1, 2, 3, 1] == [tokens_of(t) for t in ("", "abcd", "abcde", "你好你", "\ud800")]
+
+
+def test_expected_starts_with_a_paragraph() -> None:
+    """Before anything is known an answer is expected to have 400 tokens, or max_tokens where that is less."""
+    expected = Expected()
+    assert (500.0, 150.0, 500.0) == (expected.tokens(100, None), expected.tokens(100, 50), expected.tokens(100, 5000))
+
+
+def test_expected_learns() -> None:
+    """The first answer is taken at once, later ones weigh less, and missing usage changes nothing."""
+    expected = Expected()
+    expected.learn(100, 150, 40)
+    assert (40.0, 1.5) == (expected.output, expected.prompt_factor)
+    expected.learn(100, 50, 60)
+    assert (50.0, 1.0) == (expected.output, expected.prompt_factor)
+    expected.learn(100, None, None)
+    expected.learn(0, 50, None)
+    assert (50.0, 1.0, 4) == (expected.output, expected.prompt_factor, expected.seen)
+    for _ in range(1000):
+        expected.learn(100, 200, 10)
+    assert pytest.approx(10.0, abs=1) == expected.output
+    assert pytest.approx(2.0, abs=0.1) == expected.prompt_factor
+    assert pytest.approx(110 + 100, abs=10) == expected.tokens(100, None)

@@ -1,0 +1,240 @@
+"""The exception tree, and that exceptions are plain values."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import pickle
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import anyfast_async
+from anyfast_async import errors
+from anyfast_async.completions import ChatCompletion, Choice
+from anyfast_async.errors import AnyFastError, Attempt, FieldError, escaped, status_error
+from anyfast_async.messages import AssistantMessage
+
+CLASSES: list[type[AnyFastError]] = [
+    c for c in vars(errors).values() if inspect.isclass(c) and issubclass(c, AnyFastError)
+]
+each_class = pytest.mark.parametrize("cls", CLASSES, ids=lambda c: c.__name__)
+
+
+def drawn() -> list[tuple[str, str, str]]:
+    """Return (name, parent, further base) of every class in the drawing at the head of the module."""
+    found: list[tuple[str, str, str]] = []
+    above: dict[int, str] = {}
+    for line in (errors.__doc__ or "").splitlines():
+        place = re.match(r"    ([│├└─ ]*)(?=[A-Z])", line)
+        if place is None:
+            continue
+        depth, rest = len(place[1]) // 4, line[place.end() :]
+        for name, base in re.findall(
+            r"\b([A-Z]\w+(?:Error|Timeout|Exceeded))\b(?: \((\w+)\))?", rest.split("     ")[0]
+        ):
+            found.append((name, above.get(depth - 1, ""), base))
+            above[depth] = name
+    return found
+
+
+def test_the_tree_is_as_drawn() -> None:
+    """The drawing at the head of the module has every class of it, under its parent."""
+    real = [(c.__name__, "" if c is AnyFastError else c.__bases__[0].__name__) for c in CLASSES]
+    assert sorted(real) == sorted(d[:2] for d in drawn())
+
+
+def test_builtin_bases_are_as_drawn() -> None:
+    """Where the drawing names a built-in exception, the class is one, and nowhere else."""
+    real = {c.__name__: ", ".join(b.__name__ for b in c.__bases__[1:]) for c in CLASSES}
+    drawing = {name: base for name, _, base in drawn()}
+    assert real == drawing
+
+
+def test_every_class_is_public() -> None:
+    """Every class of the tree can be imported from the package itself."""
+    assert [] == [c.__name__ for c in CLASSES if getattr(anyfast_async, c.__name__, None) is not c]
+
+
+@pytest.mark.parametrize(
+    ("status", "name"),
+    [
+        (400, "BadRequestError"),
+        (401, "AuthenticationError"),
+        (403, "PermissionDeniedError"),
+        (404, "NotFoundError"),
+        (409, "ConflictError"),
+        (422, "UnprocessableEntityError"),
+        (429, "RateLimitError"),
+        (500, "InternalServerError"),
+        (503, "InternalServerError"),
+        (599, "InternalServerError"),
+        (402, "APIStatusError"),
+        (418, "APIStatusError"),
+        (302, "APIStatusError"),
+    ],
+)
+def test_status_to_class(status: int, name: str) -> None:
+    """Each status has its class, everything from 500 the same, the rest the base."""
+    assert name == status_error(status).__name__
+
+
+def test_kinds_are_stable_words() -> None:
+    """Every class that is raised has a kind of its own, for programs; they do not change between versions."""
+    assert {
+        "AnyFastError": "error",
+        "ConfigurationError": "configuration",
+        "RequestValidationError": "validation",
+        "ClientStateError": "state",
+        "QueueFullError": "queue_full",
+        "BudgetExceeded": "budget",
+        "APIConnectionError": "connection",
+        "APITimeoutError": "timeout",
+        "ConnectTimeout": "connect_timeout",
+        "FirstTokenTimeout": "first_token_timeout",
+        "IdleTimeout": "idle_timeout",
+        "ResponseTimeout": "response_timeout",
+        "DeadlineExceeded": "deadline",
+        "APIError": "api",
+        "APIStatusError": "api",
+        "BadRequestError": "bad_request",
+        "AuthenticationError": "auth",
+        "PermissionDeniedError": "permission",
+        "NotFoundError": "not_found",
+        "ConflictError": "conflict",
+        "UnprocessableEntityError": "unprocessable",
+        "RateLimitError": "rate_limit",
+        "InternalServerError": "server",
+        "InsufficientQuotaError": "quota",
+        "ModelNotFoundError": "model",
+        "ResponseShapeError": "response_shape",
+        "IncompleteStreamError": "incomplete",
+        "OutputError": "output",
+    } == {c.__name__: c.kind for c in CLASSES}
+
+
+def test_defaults_say_what_may_be_billed() -> None:
+    """What never left costs nothing, what may have arrived may cost, an answer that does not parse did."""
+    wanted = {
+        "no": "ConnectTimeout QueueFullError BudgetExceeded RequestValidationError APIStatusError",
+        "maybe": "APIConnectionError FirstTokenTimeout IdleTimeout ResponseTimeout ResponseShapeError "
+        "IncompleteStreamError",
+        "yes": "OutputError",
+    }
+    assert [] == [n for b, names in wanted.items() for n in names.split() if getattr(errors, n).billed != b]
+
+
+def test_builtin_handlers_catch_them() -> None:
+    """Programs that catch TimeoutError, ValueError or RuntimeError catch ours."""
+    for cls in (errors.ConnectTimeout, errors.IdleTimeout, errors.DeadlineExceeded):
+        with pytest.raises(TimeoutError):
+            raise cls
+    for other, builtin in ((errors.ConfigurationError, ValueError), (errors.ClientStateError, RuntimeError)):
+        with pytest.raises(builtin):
+            raise other
+
+
+def filled(cls: type[AnyFastError]) -> AnyFastError:
+    """Return an exception with every attribute of its class set to something."""
+    error = cls("what happened")
+    completion = ChatCompletion(id="c", choices=(Choice(index=0, message=AssistantMessage("so far")),), request_id="r")
+    special: dict[str, Any] = {
+        "attempts": (Attempt(1, "rate_limit", 429, 0.5, "no", 5.0), Attempt(2, "ok", 200, 1.0, "yes")),
+        "partial": completion,
+        "completion": completion,
+        "errors": (FieldError("a.b", "is bad"),),
+        "body": {"error": {"message": "m", "n": [1, None]}},
+        "message": "all of it",
+        "args": error.args,
+    }
+    names = {
+        n for c in cls.__mro__ if issubclass(c, AnyFastError) for n in (*vars(c).get("__annotations__", ()), "message")
+    }
+    for name in names:
+        setattr(error, name, special.get(name, f"value of {name}"))
+    return error
+
+
+def repickled(protocol: int, error: AnyFastError) -> Any:
+    return pickle.loads(pickle.dumps(error, protocol))  # noqa: S301 - our own
+
+
+@each_class
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, functools.partial(repickled, 2), functools.partial(repickled, 5)],
+    ids=["copy", "deepcopy", "pickle-2", "pickle-5"],
+)  # fmt: skip
+def test_exceptions_are_plain_values(cls: type[AnyFastError], copied: Any) -> None:
+    """Every exception goes through pickle and copy with all of its attributes, also those set on the way."""
+    error = filled(cls)
+    again = copied(error)
+    assert (type(error), str(error), error.args) == (type(again), str(again), again.args)
+    assert vars(error) == vars(again)
+
+
+@each_class
+def test_partial_answers_do_not_show(cls: type[AnyFastError]) -> None:
+    """What the model had said so far is in .partial, never in the text of the exception."""
+    error = filled(cls)
+    assert "so far" not in f"{error} {error!r}"
+
+
+def _shown(e: AnyFastError) -> tuple[Any, ...]:
+    return str(e), e.message, e.attempts, e.request_id, e.partial
+
+
+@each_class
+def test_every_class_is_documented(cls: type[AnyFastError]) -> None:
+    """Every class says when it is raised, and a bare one has the defaults of its kind."""
+    assert inspect.getdoc(cls)
+    assert ("", "", (), None, None) == _shown(cls())
+
+
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [
+        ([FieldError("n", "is bad")], "invalid request: n: is bad"),
+        ([FieldError("n", "is bad"), FieldError("m", "too")], "invalid request, 2 problems:\n  n: is bad\n  m: too"),
+    ],
+)
+def test_request_validation_error_lists_all(found: list[FieldError], text: str) -> None:
+    """One problem reads as a line, several as a list; .errors has them for programs."""
+    error = errors.RequestValidationError.of(iter(found))
+    assert (text, tuple(found)) == (str(error), error.errors)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("plain é 你 😀", "plain é 你 😀"),
+        ("a\nb\r\tc", "a\\nb\\r\\tc"),
+        ("\x1b[31mred\x07", "\\x1b[31mred\\x07"),
+        ("a\u202eb\u2066c\u200bd", "a\\u202eb\\u2066c\\u200bd"),
+        ("\x00\x7f\x9b\ufeff", "\\x00\\x7f\\x9b\\ufeff"),
+        ("\ud800", "\\ud800"),
+        ("\U000e0041", "\\U000e0041"),
+        ("", ""),
+    ],
+)
+def test_escaped(text: str, wanted: str) -> None:
+    """Printable text stays; controls, escapes, bidirectional and invisible characters become visible escapes."""
+    assert wanted == escaped(text)
+
+
+def test_escaped_is_cut() -> None:
+    """Long text is cut at the limit, and says how long it was."""
+    assert "x" * 400 == escaped("x" * 400)
+    assert "x" * 400 + "... (401 characters)" == escaped("x" * 401)
+    assert "xx... (5 characters)" == escaped("x" * 5, 2)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(st.characters(), max_size=50))
+def test_escaped_is_printable_and_encodable(text: str) -> None:
+    """Whatever the text, the result is one printable line that can be encoded."""
+    assert escaped(text).isprintable()
+    escaped(text).encode()

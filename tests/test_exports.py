@@ -1,0 +1,114 @@
+"""The public names, and that each module can be imported alone."""
+
+from __future__ import annotations
+
+import os
+import pkgutil
+import subprocess
+import sys
+import textwrap
+from typing import Any
+
+import pytest
+
+import anyfast_async
+
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(anyfast_async.__path__, "anyfast_async.", onerror=lambda _: None)
+    if not module.name.endswith("__main__")
+)
+
+
+def test_all_is_sorted_and_has_no_double() -> None:
+    """Constants, then classes by name, as ruff sorts it; no name twice."""
+    names = anyfast_async.__all__
+
+    assert len(names) == len(set(names))
+    assert names == sorted(names, key=lambda name: (not name.isupper(), name != "__version__" and name == "", name))
+
+
+def test_all_is_exactly_what_is_public() -> None:
+    """Every name in ``__all__`` is there, and every public name that is no module is in ``__all__``."""
+    public = {
+        name
+        for name, value in vars(anyfast_async).items()
+        if not name.startswith("_") and type(value).__name__ != "module"
+    }
+
+    assert public | {"__version__"} == set(anyfast_async.__all__)
+
+
+def test_nothing_private_is_exported() -> None:
+    """No name in ``__all__`` begins with an underscore, but the version."""
+    assert [name for name in anyfast_async.__all__ if name.startswith("_")] == ["__version__"]
+
+
+def test_every_exception_is_exported() -> None:
+    """Whatever the package raises can be caught by a name from its top."""
+
+    def tree(kind: type[Any]) -> set[str]:
+        return {kind.__name__}.union(
+            *(tree(k) for k in kind.__subclasses__() if k.__module__ == "anyfast_async.errors")
+        )
+
+    assert tree(anyfast_async.AnyFastError) <= set(anyfast_async.__all__)
+
+
+def test_public_things_are_documented() -> None:
+    """Every exported class has a docstring of its own."""
+    classes = [value for name in anyfast_async.__all__ if isinstance(value := getattr(anyfast_async, name), type)]
+
+    assert [c.__name__ for c in classes if not (vars(c).get("__doc__") or "").strip()] == []
+
+
+PROGRAM = textwrap.dedent("""
+    import os, sys, traceback
+    import anyfast_async  # comes before any module in it, so once is enough
+    failed = 0
+    for name in sys.argv[1:]:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                __import__(name)
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+        if os.waitpid(pid, 0)[1]:
+            print("cannot import", name, "alone", file=sys.stderr)
+            failed = 1
+    sys.exit(failed)
+""")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_modules_can_be_imported_alone() -> None:
+    """Each module is imported in a process of its own, with warnings as errors: no cycle, no missing import."""
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", PROGRAM, *MODULES],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+    )
+
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_import_does_nothing() -> None:
+    """Importing the package starts no loop, thread or socket, prints nothing, and leaves the edges alone."""
+    program = textwrap.dedent("""
+        import sys, threading
+        import anyfast_async
+        assert threading.active_count() == 1
+        edges = ("anyfast_async.simulator", "anyfast_async.cli", "anyfast_async.batch", "anyfast_async.openai")
+        assert not [m for m in sys.modules if m in edges], [m for m in sys.modules if m in edges]
+        assert not {"click", "rich", "fastapi", "pytest"} & set(sys.modules)
+    """)
+
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False, timeout=50
+    )
+
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
