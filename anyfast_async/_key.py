@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeAlias
 
@@ -42,6 +43,10 @@ class Secret:
     def header(self) -> str:
         """Return the value of the Authorization header, for the one place that sends it."""
         return f"Bearer {self._value}"
+
+    def digest(self) -> bytes:
+        """Return a hash of the key."""
+        return sha256(self._value.encode()).digest()
 
     def hide(self, text: str) -> str:
         """Return *text* without the key and without its end, by which gateways like to name it."""
@@ -104,6 +109,13 @@ class Key:
             self._read(self._path)
 
     @property
+    def identity(self) -> Hashable:
+        """What tells two keys apart where limits are counted; it does not give the key away."""
+        if self._secret is not None and self._path is None:
+            return self._secret.digest()
+        return self._path or self._call
+
+    @property
     def renewable(self) -> bool:
         """Whether asking again may give another key."""
         return self._secret is None or self._path is not None
@@ -116,7 +128,11 @@ class Key:
 
         """
         if self._call is not None:
-            return checked(await self._call(), "the result of api_key()")
+            value: Any = self._call()
+            if not isinstance(value, Awaitable):
+                message = "api_key must be an async function: what it returned cannot be awaited"
+                raise ConfigurationError(message)
+            return checked(await value, "the result of api_key()")
         if self._path is not None:
             return self._read(self._path)
         assert self._secret is not None  # noqa: S101 - one of the three is set
@@ -127,10 +143,13 @@ class Key:
             status = path.stat()
             stamp = (status.st_mtime_ns, status.st_size)
             if self._secret is None or stamp != self._stamp:
-                self._secret = checked(path.read_text(), f"the key in {path}")
+                self._secret = checked(path.read_text("utf-8-sig"), f"the key in {path}")
                 self._stamp = stamp
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not text"
+        except ConfigurationError:
+            raise
+        except (OSError, ValueError) as error:
+            not_text = "not text" if isinstance(error, UnicodeDecodeError) else "no path"
+            reason = error.strerror if isinstance(error, OSError) else not_text
             message = f"cannot read the key from {path}: {reason}"
             raise ConfigurationError(message) from None
         return self._secret

@@ -59,11 +59,13 @@ def base_url_of(given: str | None, allow_http: Sequence[str]) -> URL:
     return url.with_path(path if path.endswith("/v1") else f"{path}/v1")
 
 
+def _is_loopback(host: str) -> bool:
+    return host in ("localhost", "::1") or (host.startswith("127.") and host.replace(".", "").isdigit())
+
+
 def _http_allowed(host: str, allow_http: Sequence[str]) -> bool:
-    loopback = host in ("localhost", "::1") or (host.startswith("127.") and host.replace(".", "").isdigit())
-    return (
-        loopback or host in allow_http or host in os.environ.get("ANYFAST_ALLOW_HTTP", "").replace(" ", "").split(",")
-    )
+    named = os.environ.get("ANYFAST_ALLOW_HTTP", "").replace(" ", "").split(",")
+    return _is_loopback(host) or host in allow_http or host in named
 
 
 def headers_of(source: str, given: Mapping[str, str] | None) -> dict[str, str]:
@@ -112,7 +114,7 @@ def unused_proxy(given: str | None, base_url: URL) -> str:
 
 def _https_proxy(base_url: URL) -> str | None:
     proxy = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")
-    if not proxy:
+    if not proxy or base_url.scheme == "http" or _is_loopback(base_url.host or ""):
         return None
     from urllib.request import proxy_bypass  # noqa: PLC0415 - 8 ms that only users of a proxy pay
 

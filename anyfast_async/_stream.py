@@ -346,6 +346,10 @@ class ChatStream:
         headers = self._reception.headers
         return attrs.evolve(self._call.traced(completion), request_id=answer.request_id(headers), headers=headers)
 
+    def _partial(self) -> ChatCompletion:
+        """Return the completion so far for an exception, which holds no header."""
+        return attrs.evolve(self.completion, headers={})
+
     async def aclose(self) -> None:
         """Close the connection; the gateway stops generating. Calling it again does nothing."""
         self._closed = True
@@ -409,7 +413,7 @@ class ChatStream:
         """The gateway began a second answer inside the stream, after its upstream broke off."""
         if self._handed_on:
             error = IncompleteStreamError("the upstream broke off and the gateway began another answer")
-            error.partial = self.completion
+            error.partial = self._partial()
             await self.aclose()
             raise error
         self._fold = Fold()
@@ -420,7 +424,7 @@ class ChatStream:
         await reception.aclose()
         self._settle()
         if error is not None:
-            error.partial = self.completion
+            error.partial = self._partial()
             if self._call is not None:
                 error.attempts = tuple(self._call.ledger)
             if self._fold.begun and error.billed == "no":
@@ -539,7 +543,7 @@ async def _start(exchange: Exchange, reception: Reception, clock: Clock) -> None
         clock.stop()
         body = await exchange.read_error(reception.timeouts.first_token)
         raise answer.error_of(exchange.status, exchange.headers, body, now=now, hide=exchange.hide)
-    kind = exchange.headers.get("content-type", "")
+    kind = answer.content_type(exchange.headers)
     if "json" in kind or "html" in kind:
         body = await exchange.read()
         completion = answer.completion_of(exchange.status, exchange.headers, body, now=now, hide=exchange.hide)

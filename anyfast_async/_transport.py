@@ -18,7 +18,8 @@ import asyncio
 import io
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Mapping
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -285,6 +286,19 @@ class Exchange:
         raise self._broken
 
 
+def _abandon(session: aiohttp.ClientSession) -> None:
+    """Close the sockets of a loop that is closed: nothing else can, and asyncio would warn of each."""
+    pool: Mapping[Any, Iterable[tuple[Any, float]]] = getattr(session.connector, "_conns", {})
+    for connections in pool.values():
+        for protocol, _ in connections:
+            transport = protocol.transport
+            inner = getattr(getattr(transport, "_ssl_protocol", None), "_transport", transport)  # TLS
+            sock = getattr(inner, "_sock", None)
+            if sock is not None:
+                sock.close()
+                inner._sock = None  # noqa: SLF001
+
+
 class Transport:
     """The pooled connections of a client. It belongs to the loop in which it is first used."""
 
@@ -368,10 +382,26 @@ class Transport:
         return self._session
 
     async def leave_loop(self) -> None:
-        """Drop the connections of a loop that is closed by now."""
-        session, self._session, self._loop = self._session, None, None
-        if session is not None:
-            await session.close()
+        """Drop the connections; those of a loop that is closed by now too."""
+        session, loop = self._session, self._loop
+        self._session = self._loop = None
+        if session is None:
+            return
+        if loop is not None and loop.is_closed():
+            _abandon(session)
+        await session.close()
+
+    def __del__(self) -> None:
+        session, loop = self._session, self._loop
+        if session is None or loop is None or session.closed:
+            return
+        warnings.warn("an AnyFast client was never closed; use `async with`, or await aclose()", ResourceWarning, 2)
+        if loop.is_closed():
+            _abandon(session)
+        close = getattr(session.connector, "_close_immediately", None)  # close() would have to be awaited
+        session.detach()  # aiohttp has nothing more to say of it
+        if not loop.is_closed() and close is not None:
+            loop.call_soon_threadsafe(close)
 
     async def aclose(self) -> None:
         """Close every connection."""

@@ -15,9 +15,10 @@ import time
 import uuid
 import warnings
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, overload
 
 import attrs
+from yarl import URL
 
 from anyfast_async._call import Call, Clock, Running, Spending
 from anyfast_async._core import answer
@@ -198,7 +199,7 @@ class AnyFast:
         retry: RetryPolicy = _UNSET,
         timeouts: Timeouts | float = _UNSET,
         headers: Mapping[str, str] | None = _UNSET,
-    ) -> AnyFast:
+    ) -> Self:
         """Return a client with other settings that shares connections and limits with this one. It costs nothing.
 
         *headers* are put over those of this client.
@@ -207,7 +208,7 @@ class AnyFast:
             ConfigurationError: as at construction.
 
         """
-        other = object.__new__(AnyFast)
+        other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
         other._root = False
         if api_key is not _UNSET:
@@ -255,6 +256,34 @@ class AnyFast:
         """
         return self._stream(messages, options, patient=False)
 
+    @overload
+    def map(
+        self,
+        source: Iterable[Any] | AsyncIterable[Any],
+        *,
+        request: Callable[[Any], Prompt | ChatRequest] | None = None,
+        into: None = None,
+        concurrency: int = 64,
+        ordered: bool = False,
+        progress: Callable[[Progress], None] | None = None,
+        stop_on: Iterable[str] = ...,
+        **options: Unpack[ChatOptions],
+    ) -> MapRun[None]: ...
+
+    @overload
+    def map(
+        self,
+        source: Iterable[Any] | AsyncIterable[Any],
+        *,
+        request: Callable[[Any], Prompt | ChatRequest] | None = None,
+        into: type[T],
+        concurrency: int = 64,
+        ordered: bool = False,
+        progress: Callable[[Progress], None] | None = None,
+        stop_on: Iterable[str] = ...,
+        **options: Unpack[ChatOptions],
+    ) -> MapRun[T]: ...
+
     def map(
         self,
         source: Iterable[Any] | AsyncIterable[Any],
@@ -266,7 +295,7 @@ class AnyFast:
         progress: Callable[[Progress], None] | None = None,
         stop_on: Iterable[str] = ("auth", "quota", "model", "budget", "configuration", "state"),
         **options: Unpack[ChatOptions],
-    ) -> MapRun[T]:
+    ) -> MapRun[Any]:
         """Send every item of *source* and return the run: await it for a list in input order, or enter it and iterate.
 
         A bad item is a value (``result.error``), not a raise. Throttling never fails an item.
@@ -296,9 +325,9 @@ class AnyFast:
         # Options that are wrong for every item are wrong before the first one is pulled.
         self._request("x", {**options, "model": options.get("model") or self._model or "named by the item"})
 
-        async def call(index: int, item: Any) -> Result[T]:
+        async def call(index: int, item: Any) -> Result[Any]:
             completion: ChatCompletion | None = None
-            value: T | None = None
+            value: Any = None
             failure: AnyFastError | None = None
             try:
                 prompt = _prompt_of(item, request)
@@ -425,13 +454,16 @@ class AnyFast:
     ) -> Exchange:
         return await self._shared.transport.send(
             "GET" if body is None else "POST",
-            self._base_url / path,
+            self._url(path),
             headers=headers,
             secret=await self._key.get(),
             body=body,
             connect_timeout=timeouts.connect,
             on_sent=clock.start,
         )
+
+    def _url(self, path: str) -> URL:
+        return self._base_url / path
 
     def _request(self, messages: Prompt | ChatRequest, options: Mapping[str, Any]) -> ChatRequest:
         """Return the checked request with its model."""
@@ -482,7 +514,7 @@ class AnyFast:
         return Call(
             running=shared.running,
             gate=shared.gate,
-            lane=shared.gate.lane((self._base_url.origin(), self._key, model)),
+            lane=shared.gate.lane((self._base_url.origin(), self._key.identity, model)),
             retry_budget=shared.retry_budget,
             spending=shared.spending,
             policy=self._retry,

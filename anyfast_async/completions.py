@@ -122,7 +122,7 @@ class Image:
         if not found:
             message = "the image is not in the answer but at a URL, which is not fetched for you; see .url"
             raise ValueError(message)
-        return base64.b64decode(self.url[found.end() :], validate=True)
+        return base64.b64decode("".join(self.url[found.end() :].split()), validate=True)
 
     def save(self, path: str | Path) -> Path:
         """Write the file to *path*, which must not exist yet, and return it.
@@ -140,7 +140,7 @@ class Image:
 
 
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?;base64,")
-_MARKDOWN_IMAGE = re.compile(r"!\[[^\]]*\]\((data:image/[\w.+-]+;base64,[A-Za-z0-9+/=\s]+|https://[^\s)]+)\)")
+_MARKDOWN_IMAGE = re.compile(r"!\[[^\[\]]*\]\((data:image/[\w.+-]+;base64,[A-Za-z0-9+/=\s]+|https://[^\s)]+)\)")
 """How the gateway puts images into the text (new-api ``relay-gemini.go``)."""
 
 

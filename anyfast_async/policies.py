@@ -65,9 +65,21 @@ class Timeouts:
     """The whole call: queueing, every attempt, the waits between them, and for a stream reading it to its end."""
 
 
+def _pair(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _true_or_false(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, bool):
+        message = f"{type(instance).__name__}.{attribute.name} must be True or False, not {value!r}"
+        raise ConfigurationError(message)
+
+
 def _range_of_seconds(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
     match value:
-        case (int() | float() as first, int() | float() as last) if 0 <= first <= last:
+        case (bool(), _) | (_, bool()):
+            pass
+        case (int() | float() as first, int() | float() as last) if 0 <= first <= last < math.inf:
             return
     message = f"{type(instance).__name__}.{attribute.name} must be (first, longest) seconds, not {value!r}"
     raise ConfigurationError(message)
@@ -79,7 +91,7 @@ class RetryPolicy:
 
     attempts: int = attrs.field(default=4, validator=_number(1, whole=True))
     """Tries in all, for failures that the gateway or the network caused. Throttling (429) does not use them up."""
-    backoff: tuple[float, float] = attrs.field(default=(1.0, 30.0), validator=_range_of_seconds)
+    backoff: tuple[float, float] = attrs.field(default=(1.0, 30.0), converter=_pair, validator=_range_of_seconds)
     """First and longest wait in seconds; the wait doubles, times a random 0.5 to 1 (jitter)."""
     retry_ratio: float = attrs.field(default=0.2, validator=_number(0, 1))
     """Retries allowed per first attempt, over the whole client, plus one per second: an outage is not multiplied.
@@ -88,7 +100,7 @@ class RetryPolicy:
     """Seconds that a single call lets itself be throttled. In ``map`` and batches throttling never fails a row."""
     max_retry_after: float = attrs.field(default=120.0, validator=_number(0))
     """A server that asks for a longer wait than this many seconds fails a single call at once."""
-    resend_after_timeout: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
+    resend_after_timeout: bool = attrs.field(default=False, validator=_true_or_false)
     """Whether a call is sent again after a first-token, idle or response timeout. The gateway goes on working on the
     first one and bills it, so False."""
 

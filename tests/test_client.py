@@ -427,7 +427,6 @@ async def test_options_share_pool_and_limits(sim: Simulator, connect: Connect) -
     assert (other._timeouts.total, client._timeouts.total) == (5, None)
 
 
-@pytest.mark.xfail(strict=True, reason="lanes are told apart by the Key object")
 async def test_options_with_the_same_key_share_its_limits(sim: Simulator, connect: Connect) -> None:
     """Limits count per address, key and model: the same key given again is the same key, not another quota."""
     client = connect(sim.base_url, limits=Limits(requests_per_minute=2, max_queued=0))

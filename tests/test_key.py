@@ -189,16 +189,12 @@ def test_a_directory(tmp_path: Path) -> None:
         Key(tmp_path, {})
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a path with a NUL is a ValueError of stat(), which is not caught", raises=ValueError
-)
 def test_a_path_that_cannot_be() -> None:
     """A path that no file can have is a ConfigurationError too."""
     with pytest.raises(ConfigurationError, match="cannot read the key"):
         Key(Path("a\0b"), {})
 
 
-@pytest.mark.xfail(strict=True, reason="the byte order mark that Windows editors write is not taken off")
 def test_a_file_with_a_byte_order_mark(tmp_path: Path) -> None:
     """A key file saved as UTF-8 with a byte order mark holds the key."""
     file = tmp_path / "key"
@@ -222,7 +218,6 @@ async def test_a_function() -> None:
         await key.get()
 
 
-@pytest.mark.xfail(strict=True, reason="awaiting a plain function's str raises a bare TypeError")
 async def test_a_function_that_is_not_async() -> None:
     """A plain function in place of an async one is a ConfigurationError that says so."""
     with pytest.raises(ConfigurationError, match="async"):

@@ -70,16 +70,12 @@ def test_bad_value(cls: type[Any], name: str, value: Any) -> None:
         cls(**{name: value})
 
 
-@pytest.mark.xfail(
-    strict=True, reason="attrs' own validator raises TypeError; everything else in this file is a ConfigurationError"
-)
 def test_a_flag_that_is_none_is_a_configuration_error() -> None:
     """A setting of the wrong type is one of our exceptions, whichever setting it is."""
     with pytest.raises(ConfigurationError):
         RetryPolicy(resend_after_timeout="yes")  # type: ignore[arg-type]
 
 
-@pytest.mark.xfail(strict=True, reason="_range_of_seconds takes a bool for an int, and keeps a list as it is")
 @pytest.mark.parametrize("value", [(True, 2), (0, True), [1, 30]])
 def test_backoff_is_a_pair_of_numbers(value: Any) -> None:
     """The waits are two numbers in a tuple: no bools, and nothing that can change under a frozen policy."""

@@ -73,6 +73,7 @@ _WORD_STATUS: Final = {
 """Codes and types to the status that they come with when they come with one, for errors inside a 200."""
 
 _REQUEST_ID_HEADERS: Final = ("x-oneapi-request-id", "x-request-id", "cf-ray")
+_REQUEST_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 _REQUEST_ID_TEXT: Final = re.compile(r"\(request id: ([0-9A-Za-z]+)\)")
 _BEARER: Final = re.compile(r"(?i)bearer\s+\S+|\bsk-[A-Za-z0-9_\-]{8,}")
 
@@ -105,7 +106,7 @@ def _hidden(value: Any, hide: Hide) -> Any:
 def request_id(headers: Mapping[str, str], message: str = "") -> str | None:
     """Return the gateway's id of the request: from a header, else the last one in the message."""
     for name in _REQUEST_ID_HEADERS:
-        if headers.get(name):
+        if _REQUEST_ID.fullmatch(headers.get(name, "")):
             return headers[name]
     found = _REQUEST_ID_TEXT.findall(message)
     return found[-1] if found else None
@@ -283,9 +284,14 @@ def shape_error(
 # -- answers ---------------------------------------------------------------------------------------------------------
 
 
+def content_type(headers: Mapping[str, str]) -> str:
+    """Return the media type in lower case, ``""`` if there is none."""
+    return headers.get("content-type", "").lower()
+
+
 def is_html(headers: Mapping[str, str], body: bytes) -> bool:
     """Return whether the answer is a web page."""
-    return "html" in headers.get("content-type", "") or body.lstrip()[:1] == b"<"
+    return "html" in content_type(headers) or body.lstrip()[:1] == b"<"
 
 
 def _no_page(headers: Mapping[str, str], body: bytes, status: int, hide: Hide) -> None:
@@ -307,7 +313,7 @@ def completion_of(
     """
     if status not in SUCCESS:
         raise error_of(status, headers, body, now=now, hide=hide)
-    if "event-stream" in headers.get("content-type", "") or body.lstrip()[:5] == b"data:":
+    if "event-stream" in content_type(headers) or body.lstrip()[:5] == b"data:":
         return _folded(headers, body, now=now, hide=hide)
     _no_page(headers, body, status, hide)
     try:

@@ -105,7 +105,7 @@ def loads(data: bytes, *, mend: bool = True) -> Any:
 
 def _loads_exactly(data: bytes) -> Any:
     try:
-        text = data.decode("utf-8", "replace")
+        text = data.decode("utf-8-sig", "replace")
         return json.loads(text, strict=False, parse_constant=_no_number, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise InvalidJSONError(type(error).__name__) from None
@@ -133,6 +133,11 @@ def _has_nan(value: Any) -> bool:
     return False
 
 
+def _refuse(value: Any) -> None:
+    message = f"{type(value).__name__} cannot be sent as JSON"
+    raise TypeError(message)
+
+
 def dumps(value: Any) -> bytes:
     """Return *value* as JSON bytes, valid UTF-8 whatever the strings hold.
 
@@ -151,18 +156,11 @@ def dumps(value: Any) -> bytes:
         return data
     plain, slim = _mended_value(value), (",", ":")
     try:
-        text = json.dumps(plain, ensure_ascii=False, separators=slim, allow_nan=False, default=_plain)
+        text = json.dumps(plain, ensure_ascii=False, separators=slim, allow_nan=False, default=_refuse)
     except (RecursionError, ValueError) as error:
         message = f"a value cannot be sent as JSON: {error}"
         raise TypeError(message) from None
     return text.encode()
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return dict(value)
-    message = f"{type(value).__name__} cannot be sent as JSON"
-    raise TypeError(message)
 
 
 # -- answers: one lossless hook for every class that has ``extra`` and ``blank`` -------------------------------------
@@ -434,6 +432,8 @@ def body_of(request: ChatRequest, *, stream: bool, files: Files = MappingProxyTy
     if stream:
         body["stream"] = True
         body.setdefault("stream_options", {"include_usage": True})
+        if not body["stream_options"]:  # an empty object asks for nothing, and is not sent
+            del body["stream_options"]
     else:
         body.pop("stream_options", None)  # only valid on streams, by the OpenAI reference
     return body | dict(request.extra_body or {})

@@ -9,13 +9,16 @@ deviations of OpenRouter, vLLM, Ollama, Azure, Moonshot and Google's compatibili
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from anyfast_async._core import codec
 from anyfast_async.completions import ChatCompletion
 
 _REASONING: Final = ("reasoning_content", "reasoning")
+_AUDIO_TEXTS: Final = frozenset({"data", "transcript"})
+_TOOL_TEXTS: Final = frozenset({"input"})
+"""What OpenAI streams in fragments beside the content: audio, and the input of a custom tool."""
 _CHOICE_FIELDS: Final = frozenset({"index", "delta", "message", "finish_reason", "logprobs", "usage"})
 _HEAD: Final = ("id", "created", "model")
 _NOISE: Final = frozenset({"object", "choices", "usage", "obfuscation", *_HEAD})
@@ -94,7 +97,8 @@ class _Call:
     def add(self, delta: Mapping[str, Any]) -> None:
         if isinstance(delta.get("id"), str):
             self.id = self.id or delta["id"]
-        _merge(self.extra, {k: v for k, v in delta.items() if k not in ("index", "id", "type", "function")})
+        extra = {k: v for k, v in delta.items() if k not in ("index", "id", "type", "function")}
+        _merge(self.extra, extra, joined=_TOOL_TEXTS)
         function = delta.get("function")
         if not isinstance(function, Mapping):
             return
@@ -108,6 +112,17 @@ class _Call:
             self.arguments.add(codec.dumps(arguments).decode())
         _merge(self.function_extra, {k: v for k, v in function.items() if k not in ("name", "arguments")})
 
+    @property
+    def whole(self) -> bool:
+        """Whether the arguments are a whole JSON object, so that another one would be those of another call."""
+        text = str(self.arguments).strip()
+        if not text.endswith("}"):
+            return False
+        try:
+            return isinstance(codec.loads(text.encode("utf-8", "replace")), dict)
+        except codec.InvalidJSONError:
+            return False
+
     def as_dict(self) -> dict[str, Any]:
         function: dict[str, Any] = {"name": self.name, "arguments": str(self.arguments)} | codec.copied(
             self.function_extra
@@ -116,8 +131,11 @@ class _Call:
         return {**call, **codec.copied(self.extra)}
 
 
-def _merge(into: dict[str, Any], new: Mapping[str, Any]) -> None:
-    """Put unknown fields together: objects merge, lists grow, null says nothing, the last of anything else wins."""
+def _merge(into: dict[str, Any], new: Mapping[str, Any], joined: frozenset[str] = frozenset()) -> None:
+    """Put unknown fields together: objects merge, lists grow, null says nothing, the last of anything else wins.
+
+    Texts under a name in *joined* come in fragments.
+    """
     todo = [(into, new)]
     while todo:  # no recursion: upstreams decide how deep it goes
         target, source = todo.pop()
@@ -129,6 +147,8 @@ def _merge(into: dict[str, Any], new: Mapping[str, Any]) -> None:
                 todo.append((old, value))
             elif isinstance(old, list) and isinstance(value, list):
                 old.extend(codec.copied(value))
+            elif name in joined and isinstance(old, str) and isinstance(value, str):
+                target[name] = old + value
             else:
                 target[name] = codec.copied(value)
 
@@ -144,6 +164,8 @@ class _Choice:
         self.parts: list[Any] = []
         self.texts: dict[str, _Text] = {}
         self.calls: list[_Call] = []
+        self._by_id: dict[str, _Call] = {}
+        self._by_index: dict[int, _Call] = {}  # the newest one at each index
         self.function_call: _Call | None = None
         self.extra: dict[str, Any] = {}
         self.choice_extra: dict[str, Any] = {}
@@ -164,6 +186,8 @@ class _Choice:
                     for position, call in enumerate(calls):
                         if isinstance(call, Mapping):
                             self._slot(call, position if len(calls) > 1 else -1).add(call)
+                case "audio" if isinstance(value, Mapping):
+                    _merge(self.extra, {name: value}, joined=_AUDIO_TEXTS)
                 case "function_call" if isinstance(value, Mapping):
                     self.function_call = self.function_call or _Call(None)
                     self.function_call.add({"function": value})
@@ -206,28 +230,35 @@ class _Choice:
         new call. Without an id the index decides; without both, a name opens a new call and anything else continues
         the last one.
         """
-        call_id = delta.get("id")
+        given = delta.get("id")
+        call_id = given if isinstance(given, str) and given else None
         index = delta.get("index") if type(delta.get("index")) is int else None
-        if isinstance(call_id, str) and call_id:
-            found = self._find(lambda call: call.id == call_id)
+        function = delta.get("function")
+        named = isinstance(function, Mapping) and bool(function.get("name"))
+        found: _Call | None
+        if call_id is not None:
+            found = self._by_id.get(call_id)
+            if found is not None and index is not None and found.index not in (None, index):
+                found = None  # one id for several calls
             if found is None and index is not None:
-                found = self._find(lambda call: call.index == index and not call.id)
+                at_index = self._by_index.get(index)
+                found = at_index if at_index is not None and not at_index.id else None
         elif index is not None:
-            found = self._find(lambda call: call.index == index)
+            found = self._by_index.get(index)
+            if found is not None and named and found.name and found.whole:
+                found = None
         else:
-            function = delta.get("function")
-            named = isinstance(function, Mapping) and bool(function.get("name"))
             # A list of several anonymous fragments continues the calls in their order, a single one the last call.
-            last = self.calls[position] if 0 <= position < len(self.calls) else self._find(lambda _: True)
-            found = None if named else last
+            place = position if 0 <= position < len(self.calls) else -1
+            found = None if named or not self.calls else self.calls[place]
         if found is None:
             found = _Call(index)
             self.calls.append(found)
+        if index is not None:
+            self._by_index[index] = found
+        if call_id is not None:
+            self._by_id[call_id] = found
         return found
-
-    def _find(self, condition: Callable[[_Call], bool]) -> _Call | None:
-        """Return the newest call that fits."""
-        return next(filter(condition, reversed(self.calls)), None)
 
     @property
     def reason(self) -> str | None:

@@ -23,6 +23,7 @@ MAX_BARE: Final = 64 * 1024
 """How much text outside of the event-stream format is kept; an error object that a gateway appends is far smaller."""
 
 _BOM: Final = b"\xef\xbb\xbf"
+_KEPT_RETRIES: Final = 15
 _MAX_RETRY_DIGITS: Final = 1000  # Python refuses to convert more than 4300
 
 
@@ -73,7 +74,7 @@ class Decoder:
         self.last_event_id = ""
         """The last committed event id."""
         self.retry: list[int] = []
-        """Every accepted ``retry:`` value in milliseconds."""
+        """The last accepted ``retry:`` values in milliseconds."""
 
     def feed(self, data: Data) -> list[Event]:
         """Return the events that *data* completes.
@@ -102,10 +103,8 @@ class Decoder:
         lines = self._lines(data)
         last = lines.pop()
         if lines and self._partial:
-            self._partial.append(lines[0])
-            lines[0] = b"".join(self._partial)
-            self._partial.clear()
-            self._partial_size = 0
+            self._partial.append(lines.pop(0))
+            self._end_partial(events)
         for line in lines:
             if line:
                 self._line(line)
@@ -132,6 +131,19 @@ class Decoder:
             self._skip_lf = piece.endswith(b"\r")
             piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         return piece.split(b"\n")
+
+    def _end_partial(self, events: list[Event]) -> None:
+        """Take the line that came in several pieces; it may be megabytes long, so it is put together only once."""
+        pieces, size = self._partial, self._partial_size + len(self._partial[-1])
+        self._partial, self._partial_size = [], 0
+        self._check(size, self._max_line, "line")
+        if pieces[0].startswith(b"data: "):
+            pieces[0] = pieces[0][6:]
+            self._append(b"".join(pieces))
+        elif size:
+            self._line(b"".join(pieces))
+        else:
+            self._dispatch(events)
 
     def close(self) -> Rest:
         """Say that the body has ended; return what is left.
@@ -171,7 +183,7 @@ class Decoder:
             case b"retry":
                 # int() would take signs, underscores and other scripts' digits; the standard takes ASCII digits only.
                 if value and not value.strip(b"0123456789") and len(value) <= _MAX_RETRY_DIGITS:
-                    self.retry.append(int(value))
+                    self.retry = [*self.retry[-_KEPT_RETRIES:], int(value)]
             case _:
                 self._keep_bare(line)
 

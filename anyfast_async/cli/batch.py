@@ -92,7 +92,7 @@ def batch(
     Examples:
       anyfast batch -i prompts.jsonl -o answers.jsonl
       anyfast batch -i prompts.jsonl -o answers.jsonl --rpm 500 --concurrency 32
-      anyfast batch -i prompts.jsonl -o /tmp/trial.jsonl --simulate --json
+      anyfast batch -i prompts.jsonl -o trial.jsonl --simulate --json
     """  # noqa: D301 - click leaves a paragraph after \b as it is
     paths = _paths(source, output, errors)
     found = _surveyed(paths[0])

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from anyfast_async.simulator import text
-from anyfast_async.simulator.encoding import decode
+from anyfast_async.simulator.encoding import decode, json_text
 from anyfast_async.simulator.wire import Quirk, ToolDeltas, Wire
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def _whole(call: dict[str, Any], index: int | None) -> dict[str, Any]:
 
 def _fragments(call: dict[str, Any]) -> list[str]:
     """The arguments in the pieces in which they are generated; a call without any has none."""
-    arguments: str = call["function"]["arguments"]
-    return text.split(arguments)
+    arguments = call["function"]["arguments"]
+    return text.split(arguments if isinstance(arguments, str) else json_text(arguments))
 
 
 def _opening(call: dict[str, Any]) -> dict[str, Any]:

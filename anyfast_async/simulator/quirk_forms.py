@@ -159,7 +159,7 @@ def _thoughts_swallow_text(wire: Wire) -> None:
     for delta in wire.deltas():
         if delta.get("reasoning_content"):
             thought = delta
-        elif thought is not None and delta.get("content"):
+        elif thought is not None and isinstance(delta.get("content"), str) and delta["content"]:
             thought["reasoning_content"] += delta.pop("content")
             break
     wire.remove(lambda one: _one_delta(one) == {} and not one["choices"][0].get("finish_reason"))

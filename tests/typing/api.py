@@ -260,8 +260,7 @@ def report(progress: Progress) -> None:
 
 
 async def mapping(client: AnyFast) -> None:
-    # Without into= nothing says what T is, so mypy asks for an annotation.
-    for result in await client.map(["a", "b", "c"]):  # type: ignore[var-annotated]
+    for result in await client.map(["a", "b", "c"]):
         assert_type(result.index, int)
         assert_type(result.ok, bool)
         assert_type(result.text, str)

@@ -1,0 +1,453 @@
+"""The house rules, as far as a machine can tell: who imports whom, what is pure, where a library is used, and order."""
+
+from __future__ import annotations
+
+import ast
+import re
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pytest
+
+ROOT: Final = Path(__file__).parents[1]
+PACKAGE: Final = ROOT / "anyfast_async"
+TESTS: Final = ROOT / "tests"
+SOURCES: Final = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
+TREES: Final = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in SOURCES.items()}
+
+
+# -- floors: an import only points down ------------------------------------------------------------------------------
+
+FLOORS: Final = (
+    # values
+    {"errors.py", "messages.py", "completions.py", "policies.py", "_output.py", "_version.py"},
+    # pure
+    {"_core/"},
+    # one library or primitive each
+    {
+        *("_call.py", "_gate.py", "_key.py", "_map.py", "_outgoing.py", "_reception.py", "_retry.py", "_settings.py"),
+        *("_stream.py", "_transport.py"),
+    },
+    # the client
+    {"client.py"},
+    # the public names
+    {"__init__.py"},
+    # edges
+    {"__main__.py", "_testing.py", "batch/", "cli/", "openai/", "pytest_plugin.py", "simulator/"},
+)
+EDGES: Final = {
+    "__main__.py": {"cli/"},
+    "_testing.py": set[str](),
+    "batch/": set[str](),
+    "cli/": {"batch/", "simulator/"},
+    "openai/": set[str](),
+    "pytest_plugin.py": {"_testing.py", "simulator/"},
+    "simulator/": set[str](),
+}
+"""Edges know the house, but each other only as said here. The simulator does not even know the house: two sides that
+cannot share a misunderstanding."""
+CORE_ORDER: Final = (
+    {"__init__.py"},
+    {"backoff.py", "bucket.py", "codec.py", "journal.py", "sse.py"},
+    {"fold.py"},
+    {"answer.py"},
+)
+
+
+class Import(NamedTuple):
+    """One name imported by one file."""
+
+    module: str
+    """Dotted, ``package.module`` where a module is imported from its package."""
+    typing_only: bool
+    line: int
+
+
+def imports_of(tree: ast.AST) -> Iterator[Import]:
+    """Every import in a file, those inside of functions included."""
+    typing_only: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            typing_only |= {id(inner) for one in node.body for inner in ast.walk(one)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for name in node.names:
+                yield Import(name.name, id(node) in typing_only, node.lineno)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"relative import in line {node.lineno}"
+            assert node.module is not None
+            for name in node.names:
+                whole = f"{node.module}.{name.name}"
+                module = whole if file_of(whole) is not None else node.module
+                yield Import(module, id(node) in typing_only, node.lineno)
+
+
+def file_of(module: str) -> str | None:
+    """The file of a module of the package, None for anything else."""
+    if module == "anyfast_async":
+        return "__init__.py"
+    inner = module.removeprefix("anyfast_async.").replace(".", "/")
+    return next((name for name in (f"{inner}.py", f"{inner}/__init__.py") if name in SOURCES), None)
+
+
+def unit_of(name: str) -> str:
+    """What a file is called in the table of floors: its folder, or itself."""
+    return f"{name.partition('/')[0]}/" if "/" in name else name
+
+
+def floor_of(name: str) -> int:
+    """The floor of a file."""
+    return next(number for number, floor in enumerate(FLOORS) if unit_of(name) in floor)
+
+
+def inner_imports(*, typing: bool) -> Iterator[tuple[str, str, int]]:
+    """Every import of one file of the package by another: importer, imported, line."""
+    for name, tree in TREES.items():
+        for one in imports_of(tree):
+            file = file_of(one.module)
+            if file is not None and (typing or not one.typing_only):
+                yield name, file, one.line
+
+
+def test_every_file_has_a_floor() -> None:
+    """Each file stands on one floor, and no floor names a unit that has a file on another."""
+    assert [] == [name for name in SOURCES if sum(unit_of(name) in floor for floor in FLOORS) != 1]
+
+
+def test_imports_point_down() -> None:
+    """No file imports from a floor above its own, not even for types; edges know each other only as declared."""
+    wrong = []
+    for name, imported, line in inner_imports(typing=True):
+        mine, its = unit_of(name), unit_of(imported)
+        if mine == its:
+            continue
+        edges = mine in EDGES and its in EDGES
+        down = its in EDGES[mine] if edges else floor_of(imported) <= floor_of(name)
+        if not down or (mine == "simulator/"):
+            wrong.append(f"{name}:{line} imports {imported}")
+    assert wrong == []
+
+
+def test_core_has_an_order() -> None:
+    """Inside of the core: tables, bytes and codec, then folding, then answers; nothing imports its own level."""
+    level = {f"_core/{name}": number for number, names in enumerate(CORE_ORDER) for name in names}
+    assert [] == [name for name in SOURCES if name.startswith("_core/") and name not in level]
+    pairs = [(a, b, line) for a, b, line in inner_imports(typing=True) if a in level and b in level]
+    assert [] == [f"{a}:{line} imports {b}" for a, b, line in pairs if level[b] >= level[a]]
+
+
+def test_no_cycles() -> None:
+    """Files of one floor may use each other, but never in a circle; imports for types alone do not count."""
+    uses: dict[str, set[str]] = {name: set() for name in SOURCES}
+    for name, imported, _ in inner_imports(typing=False):
+        if imported != name and not imported.endswith("__init__.py"):
+            uses[name].add(imported)
+    while leaves := {name for name, used in uses.items() if not used}:
+        uses = {name: used - leaves for name, used in uses.items() if name not in leaves}
+    assert uses == {}
+
+
+# -- what the core may use -------------------------------------------------------------------------------------------
+
+PURE: Final = {
+    *("__future__", "attrs", "base64", "cattrs", "collections", "datetime", "email", "json", "math", "orjson"),
+    *("pathlib", "re", "types", "typing"),
+}
+"""``pathlib`` for its types, ``datetime`` and ``email`` for reading dates, never for now."""
+IMPURE_CALLS: Final = {
+    *("open", "read_text", "read_bytes", "write_text", "write_bytes", "stat", "exists", "iterdir", "resolve"),
+    *("now", "utcnow", "today", "getenv", "input", "print"),
+}
+
+
+def test_core_is_pure() -> None:
+    """The core imports nothing with a loop, a socket, a clock, chance or the environment, and opens no file."""
+    wrong: list[str] = []
+    for name in (name for name in SOURCES if name.startswith("_core/")):
+        outside = (one for one in imports_of(TREES[name]) if file_of(one.module) is None)
+        wrong += [f"{name}:{one.line} imports {one.module}" for one in outside if one.module.split(".")[0] not in PURE]
+        for node in ast.walk(TREES[name]):
+            if isinstance(node, ast.Call):
+                called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                if called in IMPURE_CALLS:
+                    wrong.append(f"{name}:{node.lineno} calls {called}")
+    assert wrong == []
+
+
+# -- one library in as few files as possible -------------------------------------------------------------------------
+
+CLI: Final = {name for name in SOURCES if name.startswith("cli/")}
+LIBRARIES: Final[Mapping[str, set[str]]] = {
+    "aiohttp": {"_transport.py", "simulator/server.py"},
+    "attrs": set(SOURCES),
+    "cattrs": {"_core/codec.py", "_output.py"},
+    "click": CLI,
+    "orjson": {"_core/codec.py", "simulator/encoding.py"},
+    "pytest": {"pytest_plugin.py"},
+    "rich": {"cli/pretty.py"},
+    "tenacity": {"_retry.py"},
+    "yarl": {"_settings.py", "_transport.py", "client.py"},
+}
+
+
+def test_libraries_stay_where_they_are() -> None:
+    """Each third-party library is imported by the files named here and no others."""
+    wrong = []
+    for name, tree in TREES.items():
+        for one in imports_of(tree):
+            library = one.module.partition(".")[0]
+            if library in sys.stdlib_module_names or library == "anyfast_async":
+                continue
+            if name not in LIBRARIES.get(library, ()) and not one.typing_only:
+                wrong.append(f"{name}:{one.line} imports {one.module}")
+    assert wrong == []
+
+
+def test_server_and_client_of_aiohttp_are_apart() -> None:
+    """The transport knows nothing of aiohttp's server, and the simulator nothing of its client."""
+    names = {name: set(re.findall(r"aiohttp\.(\w+)", SOURCES[name].read_text(encoding="utf-8"))) for name in SOURCES}
+    assert "web" not in names["_transport.py"]
+    assert not {"ClientSession", "ClientTimeout", "TCPConnector"} & names["simulator/server.py"]
+
+
+# -- files and names -------------------------------------------------------------------------------------------------
+
+LONGEST: Final = 400
+LONGER: Final = {
+    "_core/answer.py": (440, "errors of every shape and completions: split where the error shapes begin"),
+    "_core/codec.py": (490, "requests out and answers in are two halves of one table of classes"),
+    "_output.py": (500, "schema from a class and value into the class must agree, rule by rule"),
+    "_transport.py": (430, "aiohttp's faults, one exchange and the pool: the table of faults could stand alone"),
+    "_stream.py": (600, "arriving and reading side of a stream: to be split into _reception.py and _stream.py"),
+    "client.py": (560, "the public methods with their documentation: assembling a call wants a file of its own"),
+    "messages.py": (720, "all that goes in: content parts, messages and the checks of a request are three subjects"),
+    "openai/_resources.py": (470, "the vendor SDK's resources with their signatures"),
+    "simulator/quirk_forms.py": (460, "a catalogue, one small function per quirk"),
+}
+"""Files that are too long: their ceiling, and why. It only ever shrinks."""
+SLACK: Final = 60
+
+
+def test_files_are_short() -> None:
+    """A file has 400 lines at most. The exceptions stay below their ceilings, which follow them down."""
+    lengths = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in SOURCES.items()}
+    too_long = [f"{name}: {n} lines" for name, n in lengths.items() if n > LONGER.get(name, (LONGEST, ""))[0]]
+    assert too_long == [], "it has two jobs"
+    stale = [n for n, (most, _) in LONGER.items() if lengths.get(n, 0) <= max(LONGEST, most - SLACK)]
+    assert stale == [], "lower or remove their entries in LONGER"
+
+
+def test_no_names_that_say_nothing() -> None:
+    """No module or class is called utils, helper, manager, factory or registry."""
+    empty = re.compile(r"(?i)(^|_)(utils?|helpers?|managers?|common|misc)$|(Manager|Factory|Registry|Helper|Util)s?$")
+    modules = [name for name in SOURCES if empty.search(Path(name).stem)]
+    theirs = {"AsyncChatCompletionStreamManager"}  # the vendor SDK's name, which programs import
+    classes = [
+        f"{name}:{node.lineno} {node.name}"
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and empty.search(node.name) and node.name not in theirs
+    ]
+    assert modules + classes == []
+
+
+# -- every file has its test file ------------------------------------------------------------------------------------
+
+TESTED_THROUGH: Final[Mapping[str, str]] = {
+    "__main__.py": "test_exports.py",  # one line, which a process runs
+    "_version.py": "test_exports.py",  # one constant
+    "cli/signals.py": "cli/test_simulate.py",  # needs a process that gets signals
+    # the door is tested as programs see it
+    "openai/_answers.py": "test_openai.py",
+    "openai/_base.py": "test_openai.py",
+    "openai/_caller.py": "test_openai.py",
+    "openai/_client.py": "test_openai.py",
+    "openai/_errors.py": "test_openai.py",
+    "openai/_events.py": "test_openai.py",
+    "openai/_http.py": "test_openai.py",
+    "openai/_line.py": "test_openai.py",
+    "openai/_options.py": "test_openai.py",
+    "openai/_parsing.py": "test_openai.py",
+    "openai/_resources.py": "test_openai.py",
+    "openai/_streaming.py": "test_openai.py",
+    # the catalogue of quirks is one thing in several files
+    "simulator/quirk_calls.py": "simulator/test_quirks.py",
+    "simulator/quirk_errors.py": "simulator/test_quirks.py",
+    "simulator/quirk_forms.py": "simulator/test_quirks.py",
+    "simulator/quirk_framing.py": "simulator/test_quirks.py",
+    "simulator/wire.py": "simulator/test_quirks.py",
+    # what an answer is made of
+    "simulator/ids.py": "simulator/test_gateway.py",
+    "simulator/picture.py": "simulator/test_answers.py",
+    "simulator/prompt.py": "simulator/test_answers.py",
+    "simulator/text.py": "simulator/test_answers.py",
+}
+"""Source files that deliberately have no test file of their own, and the one that tests them."""
+OWED: Final = {
+    "_outgoing.py",
+    "_output.py",
+    "_settings.py",
+    "cli/gateway.py",
+    "cli/pretty.py",
+    "simulator/encoding.py",
+}
+"""Source files that still lack their test file. It only ever shrinks."""
+ACROSS: Final = {
+    "test_architecture.py": "the house rules",
+    "test_cancellation.py": "cancelling anything anywhere",
+    "test_examples.py": "the programs in examples/",
+    "test_exports.py": "the public names",
+    "test_openai.py": "the folder openai/ as programs see it",
+    "test_quirks.py": "the simulator's quirks through the client",
+    "test_readme.py": "the blocks of README.md",
+    "test_realservers.py": "recorded answers through the client",
+    "interop/test_aimock.py": "the client against another server",
+    "interop/test_litellm.py": "the client against another server",
+    "simulator/test_openai_sdk.py": "the vendor SDK against the simulator",
+}
+"""Test files that belong to no single source file, and what they are about. A file ``test_x_aspect.py`` belongs to
+``x.py`` if there is a ``test_x.py`` too."""
+
+
+def test_file_of(name: str) -> str:
+    """Where the test of a source file is: same folder, no underscores in front."""
+    *folders, file = name.split("/")
+    return "/".join([*(folder.lstrip("_") for folder in folders), f"test_{file.lstrip('_')}"])
+
+
+test_file_of.__test__ = False  # type: ignore[attr-defined]
+
+
+def test_sources_and_tests_are_pairs() -> None:
+    """Every source file has its test file and the reverse; every exception is listed, and is one."""
+    wanted = {test_file_of(name): name for name in SOURCES if not name.endswith("__init__.py")}
+    present = {path.relative_to(TESTS).as_posix() for path in TESTS.rglob("test_*.py")}
+    missing = {name for file, name in wanted.items() if file not in present}
+    excused = OWED | set(TESTED_THROUGH)
+    assert sorted(missing - excused) == [], "have no test file"
+    assert sorted(excused - missing) == [], "are excused, but have a test file or are gone"
+    assert sorted(set(TESTED_THROUGH.values()) - present) == [], "are said to test a source file, and are not there"
+    whole = {file.removesuffix(".py") for file in present & set(wanted)}
+    alone = {file for file in present - set(wanted) if not any(file.startswith(f"{one}_") for one in whole)}
+    assert sorted(alone - set(ACROSS)) == [], "belong to no source file"
+    assert sorted(set(ACROSS) - alone) == [], "are in ACROSS, but belong to a source file or are gone"
+
+
+def test_tests_say_what_they_prove() -> None:
+    """Every test function has a docstring."""
+    silent = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
+        for path in sorted(TESTS.rglob("test_*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.name.startswith("test_")
+        and not ast.get_docstring(node)
+    ]
+    assert silent == []
+
+
+# -- things that are not done ----------------------------------------------------------------------------------------
+
+
+def _is_broad(handler: ast.ExceptHandler) -> bool:
+    return handler.type is not None and ast.unparse(handler.type) in ("Exception", "BaseException")
+
+
+def test_no_error_is_swallowed() -> None:
+    """There is no bare except, and none of everything that passes over it in silence."""
+    wrong = [
+        f"{name}:{node.lineno}"
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or (_is_broad(node) and all(isinstance(one, ast.Pass) for one in node.body)))
+    ]
+    assert wrong == []
+
+
+def test_nothing_is_left_for_later() -> None:
+    """No file says that something is still to be done."""
+    marks = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
+    wrong = [
+        f"{name}:{number}"
+        for name, path in SOURCES.items()
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if marks.search(line)
+    ]
+    assert wrong == []
+
+
+WAIT_FOR: Final = {"cli/simulate.py": "polls for new requests, and nothing is lost when the wait is cancelled"}
+
+
+def test_no_wait_for() -> None:
+    """``asyncio.wait_for`` is not used: before Python 3.12 it can lose a result or a cancellation."""
+    users = {
+        name
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute | ast.Name)
+        and "wait_for" == (node.attr if isinstance(node, ast.Attribute) else node.id)
+    }
+    assert users == set(WAIT_FOR)
+
+
+# -- importing it ----------------------------------------------------------------------------------------------------
+
+WATCHED: Final = """
+import aiohttp, attrs, cattrs, cattrs.preconf.json, orjson, tenacity, yarl  # what they do is their business
+import sys, threading
+
+seen = []
+
+def watch(event, arguments):
+    if event == "open":
+        path = str(arguments[0])
+        if not path.endswith((".py", ".pyc", ".so", ".pyd", ".dylib")):
+            seen.append(f"open {path}")
+    elif event.startswith(("socket.", "subprocess.", "os.system", "os.fork", "os.putenv", "_thread.start")):
+        seen.append(event)
+
+sys.addaudithook(watch)
+import anyfast_async
+seen += [f"thread {thread.name}" for thread in threading.enumerate() if thread is not threading.main_thread()]
+print(*seen, sep="\\n")
+"""
+
+
+def _python(*arguments: str) -> str:
+    done = subprocess.run([sys.executable, "-I", *arguments], capture_output=True, text=True, check=True, timeout=30)
+    return done.stdout
+
+
+def test_importing_does_nothing() -> None:
+    """Importing the package opens no file and no socket, starts no thread and no process."""
+    assert _python("-B", "-c", WATCHED).strip() == ""
+
+
+def test_importing_brings_in_no_edge() -> None:
+    """Importing the package imports neither the command line's libraries nor a server, a simulator or pytest."""
+    loaded = set(_python("-c", "import anyfast_async, sys; print(*sys.modules, sep='\\n')").split())
+    unwanted = {"click", "rich", "aiohttp.web", "pytest", "openai", "anyfast_async.cli", "anyfast_async.simulator"}
+    assert loaded & unwanted == set()
+
+
+CEILING: Final = 2.0
+"""Importing the package takes at most so many times as long as importing aiohttp."""
+
+
+@pytest.mark.slow
+def test_import_time() -> None:
+    """The package imports in at most twice the time of aiohttp (CPU time, median ratio of interleaved pairs)."""
+    timed = "import time; t = time.process_time(); import {}; print(time.process_time() - t)"
+
+    def seconds(module: str) -> float:
+        return float(_python("-c", timed.format(module)))
+
+    seconds("anyfast_async")  # writes what was not compiled yet
+    ratios = [seconds("anyfast_async") / seconds("aiohttp") for _ in range(7)]
+    assert statistics.median(ratios) <= CEILING, ratios
