@@ -44,6 +44,10 @@ class Secret:
         """Return the value of the Authorization header, for the one place that sends it."""
         return f"Bearer {self._value}"
 
+    def mask(self, data: bytes) -> bytes:
+        """Return *data* without the key."""
+        return data.replace(self._value.encode(), b"***")
+
     def digest(self) -> bytes:
         """Return a hash of the key."""
         return sha256(self._value.encode()).digest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -13,6 +14,7 @@ from anyfast_async.errors import ConfigurationError, escaped
 DEFAULT_BASE_URL: Final = "https://www.anyfast.ai/v1"
 _OWN_HEADERS: Final = frozenset({"authorization", "host", "content-length", "transfer-encoding", "content-type"})
 # RFC 9110 5.6.2
+_VALUE: Final = re.compile(r"[\t\x20-\x7e]*")
 _TOKEN: Final = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
@@ -83,8 +85,8 @@ def headers_of(source: str, given: Mapping[str, str] | None) -> dict[str, str]:
             hint = "; use api_key" if name.lower() == "authorization" else ""
             message = f"{source}: {name} is set by the client{hint}"
             raise ConfigurationError(message)
-        if not isinstance(value, str) or any(c in value for c in "\r\n\0"):
-            message = f"{source}: the value of {name} must be a string without line breaks"
+        if not isinstance(value, str) or not _VALUE.fullmatch(value):
+            message = f"{source}: the value of {name} must be a string of printable ASCII characters"
             raise ConfigurationError(message)
     return dict(given or {})
 
@@ -99,10 +101,18 @@ def proxy_of(given: str | None, base_url: URL) -> str | None:
     if given is None:
         return None
     url = given if given != "env" else _https_proxy(base_url)
-    if url is not None and URL(url).scheme not in ("http", "https"):
+    if url is not None and not _is_http_url(url):
         message = "proxy must be an http:// or https:// URL, or 'env' for HTTPS_PROXY and NO_PROXY"
         raise ConfigurationError(message)
     return url
+
+
+def _is_http_url(text: str) -> bool:
+    try:
+        url = URL(text)
+    except (ValueError, TypeError):
+        return False
+    return url.scheme in ("http", "https") and bool(url.host)
 
 
 def unused_proxy(given: str | None, base_url: URL) -> str:

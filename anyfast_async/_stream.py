@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 MAX_BUFFER: Final = 8 * 1024 * 1024
 """Bytes of events that wait for a slow reader; beyond them the connection is not read, which slows the server down."""
+EVENT_OVERHEAD: Final = 1000
+"""Bytes that a decoded event takes beside its text."""
 DRAIN: Final = 0.1
 """Seconds that a finished stream waits for the end of the body, so that the connection can be used again."""
 
@@ -143,7 +145,9 @@ class Reception:
 
     def _event(self, data: bytes, kind: str) -> None:
         headers = self._exchange.headers
-        payload = answer.event_payload(data, kind, headers, now=time.time(), hide=self._exchange.hide)
+        payload = answer.event_payload(
+            self._exchange.mask(data), kind, headers, now=time.time(), hide=self._exchange.hide
+        )
         if payload is not None:
             self._put(payload, len(data))
 
@@ -153,6 +157,7 @@ class Reception:
             if self.first_content is None:
                 self.first_content = self._last_content - self._began
                 self._arm()
+        size += EVENT_OVERHEAD
         self._items.append((payload, size))
         self._buffered += size
         self._wake()
@@ -208,9 +213,15 @@ class Reception:
             self._clock = None
         limit = self.timeouts.first_token if self.first_content is None else self.timeouts.idle
         if limit is not None and not self.ended:
-            self._clock = self._loop.call_at(self._last_content + limit, self._ring, limit)
+            # Judged one turn after it rings: when the process or the loop stood still, what has arrived meanwhile is
+            # read first.
+            due = self._last_content + limit
+            self._clock = self._loop.call_at(due, self._ring, limit)
 
     def _ring(self, limit: float) -> None:
+        self._clock = self._loop.call_later(0, self._judge, limit)
+
+    def _judge(self, limit: float) -> None:
         self._clock = None
         slow_reader = self._writer is not None and self.first_content is not None
         if slow_reader:
@@ -257,6 +268,11 @@ class Reception:
             self._task.cancel()
         self._exchange.close()
 
+    def close_soon(self) -> None:
+        """Close from anywhere, also from another thread."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.close)
+
     async def aclose(self) -> None:
         """Close; after ``[DONE]`` give the end of the body a moment, so that the connection can be used again."""
         if self.done and self._task is not None and not self._task.done():
@@ -288,6 +304,7 @@ class ChatStream:
         self._handed_on = False
         self._closed = False
         self._finished = False
+        self._failure: AnyFastError | None = None
         self._settled = False
 
     async def __aenter__(self) -> Self:
@@ -366,32 +383,45 @@ class ChatStream:
         reception = self._reception
         if reception is None or reception.ended or self._closed:
             return
+        reception.close_soon()  # before the warning, which may be an error
         warnings.warn("a stream was dropped before its end; use `async with client.stream(...)`", ResourceWarning, 2)
-        loop = reception._loop  # noqa: SLF001
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(reception.close)
 
-    async def _open(self) -> None:
+    def _check_reader(self) -> None:
+        if self._reading:
+            message = "the stream is being read already: one reader at a time"
+            raise ClientStateError(message)
+
+    async def _open(self) -> Reception:
         if self._closed:
             message = "the stream is closed"
             raise ClientStateError(message)
         if self._reception is None:
-            self._call, self._reception = await self._opened()
+            self._check_reader()
+            self._reading = True
+            try:
+                self._call, self._reception = await self._opened()
+            finally:
+                self._reading = False
+            if self._closed:
+                await self.aclose()
+                message = "the stream was closed while it was opened"
+                raise ClientStateError(message)
+        return self._reception
 
     async def _next(self) -> dict[str, Any] | None:
-        if self._reception is None:
-            await self._open()
-        reception = self._reception
-        assert reception is not None  # noqa: S101 - opened above
-        if self._reading:
-            message = "the stream is being read already: one reader at a time"
-            raise ClientStateError(message)
-        while (payload := reception.take()) is None:
+        """Return the next event, None at the end of a complete stream."""
+        reception = self._reception or await self._open()
+        self._check_reader()
+        while True:
+            if self._failure is not None:
+                raise self._failure
             if self._finished:
                 return None
             if self._closed:
                 message = "the stream was closed before its end"
                 raise ClientStateError(message)
+            if (payload := reception.take()) is not None:
+                break
             if reception.ended:
                 self._finished = True
                 await self._finish(reception)
@@ -414,6 +444,7 @@ class ChatStream:
         if self._handed_on:
             error = IncompleteStreamError("the upstream broke off and the gateway began another answer")
             error.partial = self._partial()
+            self._failure = error
             await self.aclose()
             raise error
         self._fold = Fold()
@@ -429,6 +460,7 @@ class ChatStream:
                 error.attempts = tuple(self._call.ledger)
             if self._fold.begun and error.billed == "no":
                 error.billed = "maybe"
+            self._failure = error
             raise error
 
 

@@ -83,6 +83,7 @@ class _Fault:
     message: str
     unsent: bool = False
     retryable: bool = True
+    answered: bool = False
     kind: type[APIConnectionError] = APIConnectionError
 
 
@@ -102,9 +103,9 @@ FAULTS: Final[tuple[tuple[type[BaseException], _Fault], ...]] = (
     (aiohttp.ClientConnectionError, _Fault("the connection broke")),
     (aiohttp.ClientPayloadError, _Fault("the answer broke off")),
     (aiohttp.InvalidURL, _Fault("the URL is not valid", True, False)),
-    (aiohttp.ClientResponseError, _Fault("the answer is not valid HTTP")),
+    (aiohttp.ClientResponseError, _Fault("the answer is not valid HTTP", answered=True)),
     (aiohttp.ClientError, _Fault("the request failed")),
-    (aiohttp.http_exceptions.HttpProcessingError, _Fault("the answer is not valid HTTP")),
+    (aiohttp.http_exceptions.HttpProcessingError, _Fault("the answer is not valid HTTP", answered=True)),
     (ssl.SSLError, _Fault("TLS failed")),
     (OSError, _Fault("the connection broke")),
 )
@@ -121,11 +122,13 @@ def connection_error(
 ) -> APIConnectionError:
     """Return our exception for one of aiohttp's; it holds nothing of it but words. *hint* is for failed connects."""
     fault = fault_of(error) or _Fault("the request failed")
+    if isinstance(error, aiohttp.ClientConnectorDNSError) and error.os_error.errno == socket.EAI_AGAIN:
+        fault = attrs.evolve(fault, message="the name server does not answer", retryable=True)
     found = fault.kind(f"{host}: {fault.message}{_detail(error)}{hint if fault.unsent else ''}")
     if fault.unsent:
         found.phase, found.billed = "unsent", "no"
         found.retry_class = "unsent" if fault.retryable else "never"
-    elif answering:
+    elif answering or fault.answered:
         found.phase = "answering"
     elif reused:
         found.phase, found.retry_class = "stale", "stale"
@@ -192,6 +195,8 @@ class Exchange:
     """Told the loop time when the connection is there, and each time when a piece of the request is sent."""
     hide: Callable[[str], str]
     """Takes the key out of what the server says."""
+    mask: Callable[[bytes], bytes]
+    """The same for bytes."""
     sent_at: float = 0.0
     """Loop time of the last piece of the request."""
     reused: bool = False
@@ -225,7 +230,7 @@ class Exchange:
                 message = f"the answer is larger than {limit} bytes"
                 raise ResponseShapeError(message)
             pieces.append(piece)
-        return b"".join(pieces)
+        return self.mask(b"".join(pieces))
 
     async def read_error(self, patience: float | None) -> bytes:
         """Read the body of an error: the first of it, and for at most *patience* seconds; the status says enough."""
@@ -242,7 +247,7 @@ class Exchange:
             pass
         if not whole:
             self.close()
-        return b"".join(pieces)[:MAX_ERROR_BODY]
+        return self.mask(b"".join(pieces)[:MAX_ERROR_BODY])
 
     async def pump(self, sink: Sink, limit: int = MAX_STREAM) -> None:
         """Push the body into *sink* until it ends; the sink is told how it ended."""
@@ -336,7 +341,7 @@ class Transport:
 
         """
         session = self._session_here()
-        exchange = Exchange(url.host or "", on_sent, secret.hide)
+        exchange = Exchange(url.host or "", on_sent, secret.hide, secret.mask)
         data = io.BytesIO(body) if body is not None and len(body) > LARGE_BODY else body
         found: APIConnectionError
         try:
@@ -395,13 +400,13 @@ class Transport:
         session, loop = self._session, self._loop
         if session is None or loop is None or session.closed:
             return
-        warnings.warn("an AnyFast client was never closed; use `async with`, or await aclose()", ResourceWarning, 2)
         if loop.is_closed():
             _abandon(session)
         close = getattr(session.connector, "_close_immediately", None)  # close() would have to be awaited
         session.detach()  # aiohttp has nothing more to say of it
         if not loop.is_closed() and close is not None:
             loop.call_soon_threadsafe(close)
+        warnings.warn("an AnyFast client was never closed; use `async with`, or await aclose()", ResourceWarning, 2)
 
     async def aclose(self) -> None:
         """Close every connection."""

@@ -545,6 +545,8 @@ def _prompt_of(item: Any, request: Callable[[Any], Prompt | ChatRequest] | None)
         return prompt
     try:
         return request(item)
+    except AnyFastError:
+        raise
     except Exception as error:
         problem = f"request= raised {type(error).__name__} for this item: {escaped(str(error), 100)}"
         raise RequestValidationError.of([FieldError("item", problem)]) from error

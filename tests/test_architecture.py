@@ -420,7 +420,7 @@ print(*seen, sep="\\n")
 
 
 def _python(*arguments: str) -> str:
-    done = subprocess.run([sys.executable, "-I", *arguments], capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run([sys.executable, "-P", *arguments], capture_output=True, text=True, check=True, timeout=30)
     return done.stdout
 
 

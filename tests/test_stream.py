@@ -352,7 +352,6 @@ async def test_answer_without_text_is_complete(raw_server: RawServers, connect: 
     assert (completion.text, completion.finish_reason) == ("", "content_filter")
 
 
-@pytest.mark.xfail(strict=True, reason="ChatStream forgets its error once it was raised")
 async def test_failed_stream_stays_failed(sim: Simulator, client: AnyFast) -> None:
     """After its error a stream does not pass for complete: reading on raises again."""
     sim.cut(after=3)
@@ -582,7 +581,6 @@ async def test_slow_consumer_of_a_full_buffer_never_times_out(
     assert size == 4_000_000
 
 
-@pytest.mark.xfail(strict=True, reason="Reception._ring does not look whether bytes wait to be read")
 async def test_stopped_process_does_not_time_out(raw_server: RawServers) -> None:
     """A process that stood still (stopped, asleep) reads what the kernel has for it before it looks at its clocks."""
     ready: threading.Event = threading.Event()
@@ -727,7 +725,6 @@ def collect(dropped: list[ChatStream]) -> None:
     gc.collect()
 
 
-@pytest.mark.xfail(strict=True, reason="ChatStream.__del__ warns before it closes")
 async def test_dropped_stream_is_closed_where_warnings_are_errors(raw_server: RawServers, connect: Connect) -> None:
     """``-W error`` turns the warning into an error that nobody sees; the connection is closed all the same."""
     server = await raw_server([raw_server.stream_head() + raw_server.chunk(raw_server.event("a")), "hang"])
@@ -745,7 +742,6 @@ async def test_dropped_stream_is_closed_where_warnings_are_errors(raw_server: Ra
     await asyncio.wait_for(server.requests[0].gone.wait(), 0.2)
 
 
-@pytest.mark.xfail(strict=True, reason="ChatStream._open does not look whether it was closed meanwhile")
 async def test_stream_closed_while_it_opens(raw_server: RawServers, connect: Connect) -> None:
     """``aclose`` from another task before there is content: nothing stays open once it has come."""
     ready = asyncio.Event()
@@ -783,7 +779,6 @@ async def test_second_reader_is_refused(raw_server: RawServers, connect: Connect
         assert (await first).text == "a"
 
 
-@pytest.mark.xfail(strict=True, reason="ChatStream._next opens before it looks for another reader")
 async def test_two_readers_at_once_send_one_request(sim: Simulator, client: AnyFast) -> None:
     """Two tasks that make the first step together: one request is sent, one of them is refused."""
     stream = client.stream("Hi")
@@ -794,7 +789,6 @@ async def test_two_readers_at_once_send_one_request(sim: Simulator, client: AnyF
     assert sorted(type(result).__name__ for result in results) == ["ChatCompletion", "ClientStateError"]
 
 
-@pytest.mark.xfail(strict=True, reason="ChatStream._next hands on what is buffered after close")
 async def test_reading_after_close(client: AnyFast) -> None:
     """A stream that was closed before its end is not read on, not even what had arrived."""
     stream = await client.stream("Hi")

@@ -42,7 +42,7 @@ def reception(script: Script, timeouts: Timeouts = Timeouts()) -> Reception:  # 
         sink.eof()
 
     now = asyncio.get_running_loop().time()
-    exchange: Any = SimpleNamespace(headers={}, sent_at=now, hide=str, pump=pump, close=lambda: None)
+    exchange: Any = SimpleNamespace(headers={}, sent_at=now, hide=str, mask=bytes, pump=pump, close=lambda: None)
     permit: Any = None
     made = Reception(exchange, permit, timeouts, None)
     made.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -168,11 +169,13 @@ def test_one_loop_after_the_other(gateway: Simulator) -> None:
 
 
 def test_loop_that_is_still_open(gateway: Simulator) -> None:
-    """A loop that only rests is used to close the client, and may be closed afterwards."""
+    """A loop that only rests closes the client, keeps nothing of it, and goes on."""
     loop = asyncio.new_event_loop()
     with client_until_loop_ends() as client:
         loop.run_until_complete(talk(client))
-    loop.run_until_complete(loop.shutdown_asyncgens())
+    generators = list(loop._asyncgens)  # type: ignore[attr-defined]  # what it would end with itself
+    assert [None] == [generator.ag_frame for generator in generators]
+    loop.run_until_complete(asyncio.sleep(0))
     loop.close()
     assert_closed(client)
 
@@ -228,3 +231,20 @@ def test_calls_that_were_cut_short(gateway: Simulator) -> None:
     with client_until_loop_ends() as client:
         asyncio.run(begin(client))
     assert_closed(client)
+
+
+def test_stream_that_was_left_open(gateway: Simulator) -> None:
+    """A stream whose loop is gone does not keep the client from closing at once."""
+    gateway.stall(after=2)
+    kept = []
+
+    async def begin(client: AnyFast) -> None:
+        kept.append(await client.stream("Hi"))
+
+    with client_until_loop_ends() as client:
+        asyncio.run(begin(client))
+        started = time.monotonic()
+    assert time.monotonic() - started < 0.9  # closing gives calls a second to end
+    assert_closed(client)
+    with pytest.warns(ResourceWarning, match="ChatStream"):
+        kept.clear()

@@ -94,10 +94,10 @@ INTENDED = {
     "InvalidUrlRedirectClientError": ("InvalidURL", "never", "never"),
     "NonHttpUrlClientError": ("ClientError", "ambiguous", "stale"),
     "NonHttpUrlRedirectClientError": ("ClientError", "ambiguous", "stale"),
-    "ClientResponseError": ("ClientResponseError", "ambiguous", "stale"),
-    "ContentTypeError": ("ClientResponseError", "ambiguous", "stale"),
-    "TooManyRedirects": ("ClientResponseError", "ambiguous", "stale"),
-    "WSServerHandshakeError": ("ClientResponseError", "ambiguous", "stale"),
+    "ClientResponseError": ("ClientResponseError", "ambiguous", "ambiguous"),
+    "ContentTypeError": ("ClientResponseError", "ambiguous", "ambiguous"),
+    "TooManyRedirects": ("ClientResponseError", "ambiguous", "ambiguous"),
+    "WSServerHandshakeError": ("ClientResponseError", "ambiguous", "ambiguous"),
     "UploadAbortedError": ("ClientError", "ambiguous", "stale"),
     "ClientError": ("ClientError", "ambiguous", "stale"),
 }
@@ -257,7 +257,6 @@ async def test_headers_of_the_user_replace_ours(raw_server: RawServers, connect:
 
 
 @pytest.mark.parametrize("value", ["a\x01b", "a\x7fb", "lone \ud800"])
-@pytest.mark.xfail(strict=True, reason="control characters and lone surrogates are let through")
 async def test_header_that_cannot_be_sent_is_refused_at_once(connect: Connect, value: str) -> None:
     """A value that HTTP forbids is a configuration error that names the header."""
     with pytest.raises(ConfigurationError, match="X-Tag"):
@@ -420,7 +419,6 @@ async def test_what_is_no_http_is_a_connection_error(raw_server: RawServers, con
     assert [one for one in chain(caught.value) if type(one).__module__.startswith("aiohttp")] == []
 
 
-@pytest.mark.xfail(strict=True, reason="an invalid answer is taken for a stale connection")
 async def test_garbage_on_a_reused_connection_is_no_stale_connection(raw_server: RawServers, connect: Connect) -> None:
     """Bytes of an answer came, so the request arrived: it is sent once more at most, not twice."""
     server = await raw_server([raw_server.completion()], [b"garbage\r\n\r\n", "fin"])
@@ -494,7 +492,6 @@ async def test_unknown_host_fails_at_once(connect: Connect) -> None:
     assert (len(caught.value.attempts), caught.value.billed, caught.value.phase) == (1, "no", "unsent")
 
 
-@pytest.mark.xfail(strict=True, reason="a temporary failure is taken for an unknown host")
 async def test_name_server_that_is_away_is_tried_again(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     """A "temporary failure in name resolution" is no unknown host: it counts as never sent, and is retried."""
 
@@ -676,15 +673,7 @@ FAILURES = [
 ]  # fmt: skip
 
 
-def failing_for(reason: str, *names: str) -> list[Any]:
-    mark = pytest.mark.xfail(strict=True, reason=reason)
-    return [pytest.param(how, marks=mark) if how in names else how for how in FAILURES]
-
-
-SHOWING = failing_for("frames keep the raw body", "401 that echoes it", "page that echoes it", "inside a 200")
-
-
-@pytest.mark.parametrize("how", SHOWING)
+@pytest.mark.parametrize("how", FAILURES)
 async def test_key_shows_in_no_error(
     how: str, raw_server: RawServers, connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -244,7 +244,8 @@ def _fill(error: E, headers: Mapping[str, str], problem: Problem, body: Any) -> 
 
 
 def _message(start: str, problem: Problem) -> str:
-    code = f" {escaped(problem.code, 60)}" if isinstance(problem.code, str) and problem.code else ""
+    named = isinstance(problem.code, str) and problem.code not in ("", start)
+    code = f" {escaped(str(problem.code), 60)}" if named else ""
     return f"{start}{code}: {escaped(problem.message)}" if problem.message else f"{start}{code}"
 
 

@@ -59,7 +59,20 @@ def _all_at_0(calls: _Calls) -> Iterator[ToolDeltas]:
 
 
 def _early_calls(wire: Wire) -> None:
+    """The gateway makes its role chunk of the first upstream event, so the heads of the calls stand in it."""
     wire.retell_calls(_early)
+    roles: dict[int, dict[str, Any]] = {}
+    moved: list[dict[str, Any]] = []
+    for chunk in wire.chunks():
+        for choice in chunk.get("choices") or ():
+            delta, index = choice.get("delta") or {}, choice.get("index", 0)
+            calls = delta.get("tool_calls")
+            if delta.get("role"):
+                roles.setdefault(index, delta)
+            elif calls and calls[0].get("id") and "tool_calls" not in roles.get(index, delta):
+                roles[index]["tool_calls"] = calls
+                moved.append(chunk)
+    wire.remove(lambda chunk: any(chunk is one for one in moved))
 
 
 def _late_calls(wire: Wire) -> None:

@@ -269,7 +269,7 @@ ERRORS = (
     Quirk(
         "vllm-bare-error",
         'an event with "object": "error"',
-        "vLLM entrypoints/openai/protocol.py (ErrorResponse), before 2025-08",
+        "vLLM entrypoints/openai/protocol.py (ErrorResponse), older versions",
         "streamed",
         _vllm_bare_error,
     ),

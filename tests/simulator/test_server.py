@@ -48,7 +48,7 @@ async def exchanged(sim: Simulator, sent: bytes) -> bytes:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(2):
-        while not condition():  # noqa: ASYNC110  # a simulator tells nobody
+        while not condition():  # a simulator tells nobody
             await asyncio.sleep(0.001)
 
 
