@@ -13,12 +13,12 @@ from anyfast_async import _call
 from anyfast_async._gate import Gate, Permit
 from anyfast_async._retry import Retries, call_again
 from anyfast_async.client import AnyFast
-from anyfast_async.errors import AnyFastError, ClientStateError, DeadlineExceeded
+from anyfast_async.errors import AnyFastError, DeadlineExceeded
 
 if TYPE_CHECKING:
     import pytest
 
-    from anyfast_async._transport import Transport
+    from anyfast_async.client import _Shared
 
 CLOSING: Final = 5.0
 """Seconds for closing a client whose loop runs in another thread."""
@@ -88,13 +88,14 @@ def client_until_loop_ends() -> Iterator[AnyFast]:
     an async generator that was started in the loop and stays at its ``yield`` is told of the end.
     """
     client = AnyFast()
-    transport = client._shared.transport  # noqa: SLF001 - public names know of no loop
+    shared = client._shared  # noqa: SLF001 - public names know of no loop
+    transport = shared.transport
     guards: list[AsyncGenerator[None, None]] = []
     bind = transport._session_here  # noqa: SLF001
 
     def bind_guarded() -> Any:
         if transport.loop is None:
-            guards.append(_started(_disconnected_at_end(transport)))
+            guards.append(_started(_leaving_at_end(shared)))
         return bind()
 
     transport._session_here = bind_guarded  # type: ignore[method-assign]  # noqa: SLF001
@@ -102,11 +103,13 @@ def client_until_loop_ends() -> Iterator[AnyFast]:
     _run(lambda: _closed(client, guards), transport.loop)
 
 
-async def _disconnected_at_end(transport: Transport) -> AsyncGenerator[None, None]:
+async def _leaving_at_end(shared: _Shared) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
-        await transport.leave_loop()
+        shared.gate.reset()
+        shared.running.clear()
+        await shared.transport.leave_loop()
 
 
 def _started(generator: AsyncGenerator[None, None]) -> AsyncGenerator[None, None]:
@@ -117,10 +120,6 @@ def _started(generator: AsyncGenerator[None, None]) -> AsyncGenerator[None, None
 
 
 async def _closed(client: AnyFast, guards: list[AsyncGenerator[None, None]]) -> None:
-    try:
-        await client.__aenter__()  # forgets what a closed loop left unfinished
-    except ClientStateError:
-        return  # the test closed it
     await client.aclose()
     for guard in guards:
         await guard.aclose()

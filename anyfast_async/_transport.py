@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import aiohttp
 import attrs
+from aiohttp import http_exceptions
 from yarl import URL
 
 from anyfast_async.errors import (
@@ -105,7 +106,7 @@ FAULTS: Final[tuple[tuple[type[BaseException], _Fault], ...]] = (
     (aiohttp.InvalidURL, _Fault("the URL is not valid", True, False)),
     (aiohttp.ClientResponseError, _Fault("the answer is not valid HTTP", answered=True)),
     (aiohttp.ClientError, _Fault("the request failed")),
-    (aiohttp.http_exceptions.HttpProcessingError, _Fault("the answer is not valid HTTP", answered=True)),
+    (http_exceptions.HttpProcessingError, _Fault("the answer is not valid HTTP", answered=True)),
     (ssl.SSLError, _Fault("TLS failed")),
     (OSError, _Fault("the connection broke")),
 )
@@ -355,7 +356,7 @@ class Transport:
                 proxy=self._proxy,
                 trace_request_ctx=exchange,
             )
-        except (aiohttp.ClientError, OSError, aiohttp.http_exceptions.HttpProcessingError) as error:
+        except (aiohttp.ClientError, OSError, http_exceptions.HttpProcessingError) as error:
             found = connection_error(error, exchange.host, self._hint, reused=exchange.reused, answering=False)
         else:
             exchange._response = response  # noqa: SLF001 - its maker

@@ -172,7 +172,12 @@ class ChatCompletion:
     usage: Usage | None = None
     extra: JSON = _extra()
     blank: JSON = _blank()
-    usage_source: Literal["gateway", "estimate"] | None = attrs.field(eq=False, repr=False, metadata={"wire": False})
+    usage_source: Literal["gateway", "estimate"] | None = attrs.field(
+        default=attrs.Factory(lambda self: None if self.usage is None else "gateway", takes_self=True),
+        eq=False,
+        repr=False,
+        metadata={"wire": False},
+    )
     """Where ``usage`` comes from: ``"estimate"`` after a stream that was left before the gateway reported it."""
     request_id: str | None = attrs.field(default=None, eq=False, metadata={"wire": False})
     """The gateway's id of the request, for its support."""
@@ -180,10 +185,6 @@ class ChatCompletion:
     """The answer's HTTP headers, with lower-case names. ``x-ratelimit-*`` describe the gateway's account, not yours."""
     trace: Trace | None = attrs.field(default=None, eq=False, repr=False, metadata={"wire": False})
     """How the call went; no part of equality or JSON."""
-
-    @usage_source.default
-    def _source(self) -> Literal["gateway"] | None:
-        return None if self.usage is None else "gateway"
 
     @property
     def message(self) -> AssistantMessage:

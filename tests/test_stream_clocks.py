@@ -27,6 +27,8 @@ ROLE = event("", role="assistant")
 DONE = event(finish="stop") + b"data: [DONE]\n\n"
 
 Script = Sequence["bytes | float"]
+_PING: list[bytes | float] = [b": ping\n\n", 10.0, ROLE]
+PINGS = 60 * _PING
 
 
 def reception(script: Script, timeouts: Timeouts = Timeouts()) -> Reception:  # noqa: B008 - frozen
@@ -83,15 +85,13 @@ async def test_a_thinking_model_may_be_silent_for_minutes() -> None:
 
 async def test_comments_and_role_chunks_do_not_stop_the_first_token_clock() -> None:
     """Keep-alive comments every 10 s, and role chunks, are no token: 300 s after sending it is over."""
-    pings: list[bytes | float] = [ROLE, *(60 * [b": ping\n\n", 10.0, ROLE])]
-    made = reception(pings)
+    made = reception([ROLE, *PINGS])
     assert 300.0 == await fails_after(made, made.opened, FirstTokenTimeout)
 
 
 async def test_comments_do_not_stop_the_idle_clock() -> None:
     """Nor do they count between two tokens: 120 s after the last token it is over."""
-    pings: list[bytes | float] = [event("a"), 7.0, event("b"), *(60 * [b": ping\n\n", 10.0, ROLE])]
-    made = reception(pings)
+    made = reception([event("a"), 7.0, event("b"), *PINGS])
     await made.opened()
     assert 127.0 == await fails_after(made, lambda: read(made), IdleTimeout)
 

@@ -13,7 +13,7 @@ from base64 import b64encode
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType, UnionType
-from typing import Any, Final, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import attrs
 import cattrs
@@ -231,7 +231,7 @@ def _exact(value: Any) -> Any:
 def _structure_hook(kind: type[T], converter: cattrs.Converter, keep: Keep) -> Callable[[Any, Any], T]:
     readers = {name: _reader(hint, converter) for name, hint in _wire_fields(kind)}
     absent = {"role": None} if kind is AssistantMessage else {}
-    make: Callable[..., T] = kind
+    make = cast("Callable[..., T]", kind)
 
     def structure(value: Any, _: Any) -> T:
         known: dict[str, Any] = dict(absent)
