@@ -148,3 +148,24 @@ def build(session: nox.Session) -> None:
         session.error(f"a base install has {len(packages)} packages, more than {BASE_PACKAGES}: {packages}")
     session.log(f"wheel {built.stat().st_size // 1024} KiB, sdist {packed.stat().st_size // 1024} KiB")
     session.log(f"base install: {len(packages)} packages")
+
+
+AIMOCK = "@copilotkit/aimock@1.43.0"
+LITELLM = "litellm[proxy]==1.106.2"
+
+
+@nox.session
+def interop(session: nox.Session) -> None:
+    """Talk to servers that others wrote: aimock (needs Node 20 and npm) and LiteLLM's proxy."""
+    install_wheel(session)
+    servers = Path(session.create_tmp()).resolve() / "servers"
+    aimock, litellm = servers / "aimock", servers / "litellm"
+    session.run("npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(aimock), AIMOCK, external=True)
+    # A venv of its own: it pins much of what this package depends on.
+    session.run("python", "-m", "venv", str(litellm))
+    session.run(str(litellm / "bin" / "python"), "-m", "pip", "install", "-q", LITELLM, external=True)
+    programs = {
+        "INTEROP_AIMOCK": str(aimock / "node_modules" / ".bin" / "llmock"),
+        "INTEROP_LITELLM": str(litellm / "bin" / "litellm"),
+    }
+    pytest(session, "-m", "interop", "tests/interop", env=programs)

@@ -108,7 +108,6 @@ async def _leaving_at_end(shared: _Shared) -> AsyncGenerator[None, None]:
         yield
     finally:
         shared.gate.reset()
-        shared.running.clear()
         await shared.transport.leave_loop()
 
 

@@ -409,12 +409,12 @@ def watch(event, arguments):
         path = str(arguments[0])
         if not path.endswith((".py", ".pyc", ".so", ".pyd", ".dylib")):
             seen.append(f"open {path}")
-    elif event.startswith(("socket.", "subprocess.", "os.system", "os.fork", "os.putenv", "_thread.start")):
+    elif event.startswith(("socket.", "subprocess.", "os.system", "os.fork", "os.putenv")):
         seen.append(event)
 
+threading.Thread.start = lambda thread: seen.append(f"thread {thread.name}")
 sys.addaudithook(watch)
 import anyfast_async
-seen += [f"thread {thread.name}" for thread in threading.enumerate() if thread is not threading.main_thread()]
 print(*seen, sep="\\n")
 """
 

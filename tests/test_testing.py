@@ -136,6 +136,10 @@ def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
         monkeypatch.setenv("ANYFAST_API_KEY", "sk-made-up")
         monkeypatch.setenv("ANYFAST_MODEL", "gemini-2.5-flash")
         yield simulator
+        for _ in range(500):  # the thread of the simulator has to notice that a client went
+            if simulator.in_flight == 0:
+                break
+            time.sleep(0.002)
         assert simulator.in_flight == 0
     gc.collect()  # what is left open warns when it is collected, and warnings fail a test
 

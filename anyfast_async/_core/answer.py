@@ -351,7 +351,7 @@ def _folded(headers: Mapping[str, str], body: bytes, *, now: float, hide: Hide) 
         _raise_inband(headers, rest.bare, now=now, hide=hide)
     if not fold.finished:
         error = IncompleteStreamError("the answer ended before it was complete")
-        error.reason = "no_finish" if fold.begun else "empty"
+        error.reason = "empty" if fold.empty else "no_finish"
         error.partial = fold.completion()
         raise error
     return _with_head(fold.completion(), headers)
@@ -371,6 +371,8 @@ def event_payload(
         ResponseShapeError: it is no JSON object.
 
     """
+    if event_type == "ping":  # Anthropic's, with a payload of its own
+        return None
     try:
         payload = codec.loads(data, mend=False)
     except codec.InvalidJSONError:

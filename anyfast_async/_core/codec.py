@@ -395,9 +395,13 @@ def _content_to_wire(content: Any, files: Files) -> Any:
 
 
 def _tool_call_to_wire(call: ToolCall) -> dict[str, Any]:
-    return {"type": "function"} | {
-        k: v for k, v in as_dict(call).items() if k != "index" and not (k == "type" and v is None)
-    }
+    """Return a call of an answer as it goes back: typed, and with its arguments as text, as the gateway demands."""
+    wire = {name: value for name, value in as_dict(call).items() if name != "index"}
+    wire["type"] = wire.get("type") or "function"
+    function = wire.get("function")
+    if isinstance(function, dict) and isinstance(function.get("arguments"), (dict, list)):
+        function["arguments"] = dumps(function["arguments"]).decode()
+    return wire
 
 
 def message_to_wire(message: Any, files: Files = MappingProxyType({})) -> JSON:

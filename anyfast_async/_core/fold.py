@@ -261,6 +261,18 @@ class _Choice:
         return found
 
     @property
+    def empty(self) -> bool:
+        """Whether nothing was said in it."""
+        said = (
+            self.content and self.content.pieces,
+            self.parts,
+            self.calls,
+            self.function_call,
+            self.extra.get("images"),
+        )
+        return not any(said) and not any(text.pieces for text in self.texts.values())
+
+    @property
     def reason(self) -> str | None:
         """The finish reason; a stream that ends a tool call with "stop" means "tool_calls" (new-api before 2026-05)."""
         return "tool_calls" if self.calls and self.finish_reason == "stop" else self.finish_reason
@@ -338,6 +350,11 @@ class Fold:
     def begun(self) -> bool:
         """Whether any choice has been seen."""
         return bool(self._choices)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was said: no text, thought, call or image. A blocked prompt leaves only a role chunk."""
+        return all(choice.empty for choice in self._choices.values())
 
     @property
     def finished(self) -> bool:
