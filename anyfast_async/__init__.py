@@ -53,13 +53,9 @@ from anyfast_async.messages import (
     GEMINI_MODELS,
     AssistantMessage,
     AudioPart,
-    CallOptions,
-    ChatOptions,
-    ChatRequest,
     FilePart,
     FunctionCall,
     ImagePart,
-    RequestFields,
     SystemMessage,
     TextPart,
     ToolCall,
@@ -68,6 +64,7 @@ from anyfast_async.messages import (
     VideoPart,
 )
 from anyfast_async.policies import Budget, Limits, RetryPolicy, Timeouts
+from anyfast_async.requests import CallOptions, ChatOptions, ChatRequest, RequestFields
 
 __all__ = [
     "GEMINI_MODELS",

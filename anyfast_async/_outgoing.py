@@ -11,7 +11,8 @@ import attrs
 
 from anyfast_async._core import codec
 from anyfast_async.errors import FieldError, RequestValidationError
-from anyfast_async.messages import MAX_FILE, ChatRequest
+from anyfast_async.messages import MAX_FILE
+from anyfast_async.requests import ChatRequest
 
 OFF_LOOP: Final = 1024 * 1024
 """Requests with more characters than this are encoded in a thread."""

@@ -1,32 +1,45 @@
-"""Structured output: a class to a JSON schema, and an answer's text to an instance of it.
+"""Structured output: an answer's text to an instance of a class.
 
-attrs classes, dataclasses, TypedDicts and named tuples, and what they are made of. Reading is strict (no ``"5"`` for an
-``int``), unknown keys are ignored, and every mismatch is reported with its path.
+Reading is strict (no ``"5"`` for an ``int``), unknown keys are ignored, and every mismatch is reported with its path. What
+a class is made of is read in ``_schema.py``, which makes the schema that was asked for from it too.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import collections.abc
-import dataclasses
 import datetime as dt
 import decimal
 import enum
+import functools
 import json
 import pathlib
 import re
 import types
 import typing
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar, Union, get_args, get_origin
 
 import attrs
 import cattrs
-from cattrs.cols import is_namedtuple, namedtuple_dict_structure_factory
-from cattrs.preconf.json import make_converter
 
+from anyfast_async._constraints import problem_of
+from anyfast_async._schema import (
+    LISTS,
+    OBJECTS,
+    SETS,
+    Member,
+    is_class,
+    is_object,
+    members_of,
+    members_of_union,
+    name_of,
+    origin_of,
+    peeled,
+    schema_of,
+    unwrapped,
+)
 from anyfast_async.errors import ConfigurationError, FieldError, escaped
 
 T = TypeVar("T")
@@ -43,255 +56,6 @@ class MismatchError(Exception):
         self.errors = errors
 
 
-# -- class -> schema -------------------------------------------------------------------------------------------------
-
-_ARRAYS: Final = (list, tuple, set, frozenset, collections.abc.Sequence, collections.abc.Set, collections.abc.Iterable)
-_OBJECTS: Final = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
-_PLAIN: Final[dict[Any, dict[str, Any]]] = {
-    Any: {},
-    object: {},
-    type(None): {"type": "null"},
-    bool: {"type": "boolean"},
-    int: {"type": "integer"},
-    float: {"type": "number"},
-    str: {"type": "string"},
-    bytes: {"type": "string", "contentEncoding": "base64"},
-    dt.datetime: {"type": "string", "format": "date-time"},
-    dt.date: {"type": "string", "format": "date"},
-    dt.time: {"type": "string", "format": "time"},
-    uuid.UUID: {"type": "string", "format": "uuid"},
-    decimal.Decimal: {"anyOf": [{"type": "number"}, {"type": "string"}]},
-    pathlib.Path: {"type": "string"},
-}
-_BOUNDS: Final = {">=": "minimum", ">": "exclusiveMinimum", "<=": "maximum", "<": "exclusiveMaximum"}
-
-
-def schema_of(kind: Any) -> dict[str, Any]:
-    """Return the JSON schema of a class.
-
-    A class that contains itself becomes a ``$ref``; everything else is inlined, because the gateway's Gemini
-    translation does not follow references.
-
-    Raises:
-        ConfigurationError: it holds a type that JSON has no shape for; the message names where.
-
-    """
-    walk = _Walk()
-    schema = walk.schema(kind, _name(kind))
-    return schema | ({"$defs": walk.definitions} if walk.definitions else {})
-
-
-def response_format(kind: Any) -> dict[str, Any]:
-    """Return the ``response_format`` that asks for a *kind*; what is no object is wrapped into ``{"value": ...}``."""
-    schema = schema_of(kind)
-    if schema.get("type") != "object":
-        definitions = schema.pop("$defs", None)
-        schema = {"type": "object", "properties": {"value": schema}, "required": ["value"]}
-        schema |= {"$defs": definitions} if definitions else {}
-    name = re.sub(r"[^a-zA-Z0-9_-]", "_", _name(kind))[:64] or "answer"
-    return {"type": "json_schema", "json_schema": {"name": name, "schema": schema}}
-
-
-def _name(kind: Any) -> str:
-    name = getattr(kind, "__name__", None)
-    return name if isinstance(name, str) and not get_args(kind) else re.sub(r"\w+\.", "", str(kind))
-
-
-@dataclasses.dataclass
-class _Member:
-    """A field of a class."""
-
-    name: str
-    kind: Any
-    required: bool
-    default: Any
-    validator: Any
-    description: str | None
-
-
-_NO_DEFAULT: Final = object()
-
-
-class _Walk:
-    """One walk over the types that a class is made of."""
-
-    def __init__(self) -> None:
-        self.definitions: dict[str, Any] = {}
-        self._open: list[Any] = []
-
-    def schema(self, kind: Any, where: str) -> dict[str, Any]:
-        kind, notes = _unwrapped(kind)
-        found = self._schema(kind, where)
-        return found | {"description": notes} if notes else found
-
-    def _schema(self, kind: Any, where: str) -> dict[str, Any]:
-        if isinstance(kind, collections.abc.Hashable) and kind in _PLAIN:
-            return dict(_PLAIN[kind])
-        origin, arguments = get_origin(kind) or kind, get_args(kind)
-        if origin is typing.Literal:
-            return _enumeration(list(arguments))
-        if origin in (Union, types.UnionType):
-            return {"anyOf": [self.schema(member, where) for member in arguments]}
-        if isinstance(origin, type) and issubclass(origin, enum.Enum):
-            return _enumeration([member.value for member in origin])
-        if _is_class(origin):
-            return self._class(kind, origin, where)
-        if origin in _OBJECTS:
-            values = self.schema(arguments[1], f"{where}{{}}") if len(arguments) == 2 else {}  # noqa: PLR2004
-            return {"type": "object", "additionalProperties": values or True}
-        if origin in _ARRAYS:
-            return self._array(origin, arguments, where)
-        message = (
-            f"{where}: {kind!r} has no shape in JSON; use attrs classes, dataclasses, lists, dicts and plain values"
-        )
-        raise ConfigurationError(message)
-
-    def _array(self, origin: Any, arguments: tuple[Any, ...], where: str) -> dict[str, Any]:
-        if origin is tuple and arguments and arguments[-1] is not Ellipsis:
-            members = [self.schema(a, f"{where}[{i}]") for i, a in enumerate(arguments)]
-            items = {"anyOf": members} if len(members) > 1 else members[0]
-            return {"type": "array", "items": items, "minItems": len(members), "maxItems": len(members)}
-        items = self.schema(arguments[0], f"{where}[]") if arguments else {}
-        unique = {"uniqueItems": True} if origin in (set, frozenset, collections.abc.Set) else {}
-        return {"type": "array", "items": items} | unique
-
-    def _class(self, kind: Any, origin: Any, where: str) -> dict[str, Any]:
-        name = _name(origin)
-        if kind in self._open:
-            self.definitions.setdefault(name, None)
-            return {"$ref": f"#/$defs/{name}"}
-        self._open.append(kind)
-        properties: dict[str, Any] = {}
-        members = _members(kind, origin)
-        for member in members:
-            found = self.schema(member.kind, f"{where}.{member.name}")
-            _constrain(found, member.validator)
-            if member.description:
-                found["description"] = member.description
-            if member.default is not _NO_DEFAULT:
-                found["default"] = member.default
-            properties[member.name] = found
-        self._open.pop()
-        schema: dict[str, Any] = {"type": "object", "properties": properties}
-        schema["required"] = [member.name for member in members if member.required]
-        text = origin.__doc__
-        if text and not text.startswith(f"{name}(") and origin.__doc__ is not dict.__doc__:
-            schema["description"] = " ".join(text.split())
-        if name in self.definitions:
-            self.definitions[name] = schema
-            return {"$ref": f"#/$defs/{name}"} if self._open else dict(schema)
-        return schema
-
-
-def _unwrapped(kind: Any) -> tuple[Any, str | None]:
-    """Take Annotated, NewType and type aliases off; a text in Annotated is a description."""
-    notes = None
-    while True:
-        if get_origin(kind) is typing.Annotated:
-            notes = notes or next((n for n in kind.__metadata__ if isinstance(n, str)), None)
-            kind = kind.__origin__
-        elif hasattr(kind, "__supertype__"):
-            kind = kind.__supertype__
-        elif type(kind).__name__ == "TypeAliasType":
-            kind = kind.__value__
-        elif get_origin(kind) in (typing.Required, typing.NotRequired, typing.Final, typing.ClassVar):
-            (kind,) = get_args(kind)
-        else:
-            return kind, notes
-
-
-def _is_class(kind: Any) -> bool:
-    if not isinstance(kind, type):
-        return False
-    named_tuple = issubclass(kind, tuple) and hasattr(kind, "_fields")
-    return attrs.has(kind) or dataclasses.is_dataclass(kind) or typing.is_typeddict(kind) or named_tuple
-
-
-def _members(kind: Any, origin: Any) -> list[_Member]:
-    try:
-        hints = typing.get_type_hints(origin, include_extras=True)
-    except NameError as error:
-        message = f"{_name(origin)}: {error}; classes for parse must be defined where their names can be found"
-        raise ConfigurationError(message) from None
-    given = dict(zip(getattr(origin, "__parameters__", ()), get_args(kind), strict=False))
-    hints = {name: _substituted(hint, given) for name, hint in hints.items()}
-    if attrs.has(origin):
-        return [_attrs_member(a, hints.get(a.name, Any)) for a in attrs.fields(origin) if a.init]
-    if dataclasses.is_dataclass(origin):
-        return [_dataclass_member(f, hints.get(f.name, Any)) for f in dataclasses.fields(origin) if f.init]
-    if typing.is_typeddict(origin):
-        return [
-            _Member(name, hint, name in origin.__required_keys__, _NO_DEFAULT, None, None)
-            for name, hint in hints.items()
-        ]
-    defaults = getattr(origin, "_field_defaults", {})
-    return [
-        _Member(
-            name,
-            hints.get(name, Any),
-            name not in defaults,
-            _plain_default(defaults.get(name, _NO_DEFAULT)),
-            None,
-            None,
-        )
-        for name in origin._fields
-    ]
-
-
-def _substituted(hint: Any, given: Mapping[Any, Any]) -> Any:
-    if isinstance(hint, TypeVar):
-        return given.get(hint, hint.__bound__ or Any)
-    parameters = getattr(hint, "__parameters__", ())
-    return hint[tuple(given.get(p, Any) for p in parameters)] if parameters and not isinstance(hint, type) else hint
-
-
-def _plain_default(value: Any) -> Any:
-    return value if value is None or isinstance(value, (str, bool, int, float)) else _NO_DEFAULT
-
-
-def _attrs_member(a: attrs.Attribute[Any], hint: Any) -> _Member:
-    required = a.default is attrs.NOTHING
-    default = _NO_DEFAULT if required else _plain_default(a.default)
-    return _Member(a.alias or a.name, hint, required, default, a.validator, a.metadata.get("description"))
-
-
-def _dataclass_member(f: dataclasses.Field[Any], hint: Any) -> _Member:
-    required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    default = _NO_DEFAULT if f.default is dataclasses.MISSING else _plain_default(f.default)
-    return _Member(f.name, hint, required, default, None, f.metadata.get("description"))
-
-
-def _enumeration(values: list[Any]) -> dict[str, Any]:
-    kinds = {type(v) for v in values}
-    kind = _PLAIN.get(kinds.pop(), {}) if len(kinds) == 1 else {}
-    return {**kind, "enum": values}
-
-
-def _constrain(schema: dict[str, Any], validator: Any) -> None:
-    """Put attrs' own validators into the schema; others only run when an answer is read."""
-    match type(validator).__name__:
-        case "_AndValidator":
-            for inner in validator._validators:  # noqa: SLF001 - attrs has no public way to look into a validator
-                _constrain(schema, inner)
-        case "_OptionalValidator":
-            _constrain(schema, validator.validator)
-        case "_NumberValidator":
-            schema[_BOUNDS[validator.compare_op]] = validator.bound
-        case "_MinLengthValidator" | "_MaxLengthValidator":
-            low = type(validator).__name__ == "_MinLengthValidator"
-            of_items = schema.get("type") == "array"
-            name = ("min" if low else "max") + ("Items" if of_items else "Length")
-            schema[name] = validator.min_length if low else validator.max_length
-        case "_MatchesReValidator":
-            schema["pattern"] = validator.pattern.pattern
-        case "_InValidator":
-            options = [o.value if isinstance(o, enum.Enum) else o for o in validator.options]
-            schema["enum"] = options
-
-
-# -- text -> instance ------------------------------------------------------------------------------------------------
-
-
 def parse(text: str, kind: type[T]) -> T:
     """Return the *kind* that the JSON in *text* describes.
 
@@ -300,59 +64,77 @@ def parse(text: str, kind: type[T]) -> T:
         ConfigurationError: *kind* holds a type that JSON has no shape for.
 
     """
+    _check(kind)
     fenced = _FENCE.match(text)
     try:
         value = json.loads(fenced[1] if fenced else text)
     except (ValueError, RecursionError):
         what = "is empty" if not text.strip() else "is no JSON"
         raise MismatchError((FieldError("$", f"the answer {what}"),)) from None
-    if not _is_object(kind) and isinstance(value, dict) and value.keys() == {"value"}:
+    if not is_object(kind) and isinstance(value, dict) and value.keys() == {"value"}:
         value = value["value"]
     try:
-        return _converter.structure(value, kind)
-    except cattrs.errors.StructureHandlerNotFoundError as error:
-        message = f"{_name(kind)}: {error}"
-        raise ConfigurationError(message) from None
-    except (cattrs.BaseValidationError, ValueError, TypeError, KeyError, RecursionError) as error:
-        found = cattrs.transform_error(error, format_exception=_said) if not isinstance(error, RecursionError) else []
-    raise MismatchError(tuple(map(_field_error, found)) or (FieldError("$", "is nested too deep"),))
+        found: T = _read(value, kind)
+    except MismatchError as mismatch:
+        raise MismatchError(tuple(FieldError(f"${e.path}", e.problem) for e in mismatch.errors)) from None
+    except RecursionError:
+        raise MismatchError((FieldError("$", "is nested too deep"),)) from None
+    return found
 
 
-def _origin(kind: Any) -> Any:
-    kind, _ = _unwrapped(kind)
-    return get_origin(kind) or kind
+@functools.lru_cache(maxsize=256)
+def _check(kind: Any) -> None:
+    """Refuse a class that cannot be read, whatever the answer is."""
+    schema_of(kind)
 
 
-def _is_object(kind: Any) -> bool:
-    origin = _origin(kind)
-    return _is_class(origin) or origin in _OBJECTS or origin in (Any, object)
+def _read(value: Any, kind: Any) -> Any:
+    return _converter.get_structure_hook(unwrapped(kind))(value, kind)
 
 
-def _said(error: BaseException, _: type | None) -> str:
-    if isinstance(error, KeyError):
-        return f"required field missing: {error}"
-    if isinstance(error, cattrs.errors.ForbiddenExtraKeysError):
-        return "unexpected field"
-    return escaped(str(error), 200)
+def _mismatch(problem: str, path: str = "") -> MismatchError:
+    return MismatchError((FieldError(path, escaped(problem, 200)),))
 
 
-def _field_error(line: str) -> FieldError:
-    problem, _, path = line.rpartition(" @ ")
-    return FieldError(path or "$", problem or line)
+def _collected(read: Callable[[], Any], path: str, problems: list[FieldError]) -> Any:
+    """Return what *read* returns; where that does not fit, add what is wrong to *problems*, below *path*."""
+    try:
+        return read()
+    except MismatchError as mismatch:
+        problems += (FieldError(path + e.path, e.problem) for e in mismatch.errors)
+    return None
+
+
+# -- plain values ----------------------------------------------------------------------------------------------------
 
 
 def _strict(kinds: tuple[type, ...], wanted: str) -> Callable[[Any, Any], Any]:
-    def read(value: Any, kind: Any) -> Any:
+    def read(value: Any, _: Any) -> Any:
         if type(value) in kinds:
             return value
-        if kind is int and type(value) is float and value.is_integer():
-            return int(value)  # JSON has one kind of number
-        if kind is float and type(value) is int:
-            return float(value)
         message = f"must be {wanted}, not {type(value).__name__}"
-        raise ValueError(message)
+        raise _mismatch(message)
 
     return read
+
+
+def _integer(value: Any, _: Any) -> int:
+    if type(value) is int:
+        return value
+    if type(value) is float and value.is_integer():
+        return int(value)  # JSON has one kind of number
+    message = f"must be an integer, not {type(value).__name__}"
+    raise _mismatch(message)
+
+
+def _number(value: Any, _: Any) -> float:
+    message = f"must be a number, not {type(value).__name__}"
+    if type(value) in (int, float):
+        try:
+            return float(value)
+        except OverflowError:
+            message = "is too large for a number with a decimal point"
+    raise _mismatch(message)
 
 
 def _from_text(make: Callable[[str], Any], wanted: str) -> Callable[[Any, Any], Any]:
@@ -363,7 +145,7 @@ def _from_text(make: Callable[[str], Any], wanted: str) -> Callable[[Any, Any], 
         except (ValueError, binascii.Error, decimal.InvalidOperation):
             pass
         message = f"must be {wanted}"
-        raise ValueError(message)
+        raise _mismatch(message)
 
     return read
 
@@ -375,91 +157,187 @@ def _decimal(value: Any, _: Any) -> decimal.Decimal:
     except decimal.InvalidOperation:
         pass
     message = "must be a number"
-    raise ValueError(message)
+    raise _mismatch(message)
 
 
-def _enum_member(value: Any, kind: Any) -> Any:
-    for member in kind:
-        if member.value == value and type(member.value) is type(value):
-            return member
-    message = f"must be one of {', '.join(repr(m.value) for m in kind)}"
-    raise ValueError(message)
+def _word(value: Any, options: Iterable[Any]) -> Any:
+    """Return the one of *options* that *value* is the JSON of; ``1`` is neither ``true`` nor ``"1"``, but ``1.0``."""
+    words = []
+    for option in options:
+        word = option.value if isinstance(option, enum.Enum) else option
+        if word == value and (type(word) is type(value) or {type(word), type(value)} == {int, float}):
+            return option
+        words.append(word)
+    message = f"must be one of {', '.join(map(repr, words))}"
+    raise _mismatch(message)
 
 
-def _literal(value: Any, kind: Any) -> Any:
-    for member in get_args(kind):
-        if member == value and type(member) is type(value):
-            return member
-    message = f"must be one of {', '.join(map(repr, get_args(kind)))}"
-    raise ValueError(message)
+# -- containers ------------------------------------------------------------------------------------------------------
 
 
-def _overlap(kind: Any, value: Any) -> int:
-    """Count how many of a dict's keys a class knows; the best fit of a union is tried first."""
-    origin = _origin(kind)
-    if not isinstance(value, Mapping) or not _is_class(origin):
-        return 0
-    return sum(member.name in value for member in _members(kind, origin))
+def _array(value: Any, kind: Any) -> Any:
+    kind = unwrapped(kind)
+    origin, arguments = get_origin(kind) or kind, get_args(kind)
+    _expect(value, list, "a list")
+    if origin is tuple and arguments and arguments[-1] is not Ellipsis:
+        if len(value) != len(arguments):
+            message = f"must have {len(arguments)} items, not {len(value)}"
+            raise _mismatch(message)
+        kinds: Iterable[Any] = arguments
+    else:
+        kinds = [arguments[0] if arguments else Any] * len(value)
+    problems: list[FieldError] = []
+    items = [
+        _collected(functools.partial(_read, item, inner), f"[{index}]", problems)
+        for index, (item, inner) in enumerate(zip(value, kinds, strict=True))
+    ]
+    if problems:
+        raise MismatchError(tuple(problems))
+    return _ARRAYS[origin](items)
+
+
+def _set(items: list[Any], make: Callable[[list[Any]], Any]) -> Any:
+    try:
+        return make(items)
+    except TypeError as error:
+        raise _mismatch(str(error)) from None
+
+
+_ARRAYS: Final[Mapping[Any, Callable[[list[Any]], Any]]] = {
+    **dict.fromkeys(LISTS, tuple),
+    list: list,
+    typing.MutableSequence.__origin__: list,  # type: ignore[attr-defined]
+    tuple: tuple,
+    **{kind: functools.partial(_set, make=frozenset) for kind in SETS},
+    set: functools.partial(_set, make=set),
+    typing.MutableSet.__origin__: functools.partial(_set, make=set),  # type: ignore[attr-defined]
+}
+
+
+def _object(value: Any, kind: Any) -> dict[Any, Any]:
+    keys, values = get_args(unwrapped(kind)) or (Any, Any)
+    _expect(value, dict, "an object")
+    problems: list[FieldError] = []
+    read: dict[Any, Any] = {}
+    for name, item in value.items():
+        path = f"[{escaped(repr(name), 80)}]"
+        key = _collected(functools.partial(_read, name, keys), path, problems)
+        read[key] = _collected(functools.partial(_read, item, values), path, problems)
+    if problems:
+        raise MismatchError(tuple(problems))
+    return read
+
+
+def _expect(value: Any, kind: type, wanted: str) -> None:
+    if not isinstance(value, kind):
+        message = f"must be {wanted}, not {type(value).__name__}"
+        raise _mismatch(message)
+
+
+def _reader_of_class(kind: Any) -> Callable[[Any, Any], Any]:
+    origin = get_origin(kind) or kind
+    members = members_of(kind)
+    # A TypedDict is the dict itself, and its keys need not be names.
+    make: Callable[..., Any] = dict if typing.is_typeddict(origin) else origin
+
+    def read(value: Any, _: Any) -> Any:
+        _expect(value, dict, "an object")
+        problems: list[FieldError] = []
+        fields: dict[str, Any] = {}
+        for member in members:
+            if member.name in value:
+                one = functools.partial(_read_member, value[member.name], member)
+                fields[member.name] = _collected(one, f".{member.name}", problems)
+            elif member.required:
+                problems.append(FieldError(f".{member.name}", "is missing"))
+        if problems:
+            raise MismatchError(tuple(problems))
+        try:
+            return make(**fields)
+        except RecursionError:
+            raise
+        except Exception as error:  # noqa: BLE001 - validators of a program raise what they like
+            text = str(error.args[0]) if error.args else type(error).__name__
+            raise _mismatch(text, _path_of(error, members)) from None
+
+    return read
+
+
+def _read_member(value: Any, member: Member) -> Any:
+    read = _read(value, member.kind)
+    problem = problem_of(read, member.attribute) if member.attribute is not None else None
+    if problem is not None:
+        raise _mismatch(problem)
+    return read
+
+
+def _path_of(error: BaseException, members: list[Member]) -> str:
+    """Find the field whose validator or converter raised: attrs hands it to the validator."""
+    paths = {id(member.attribute): f".{member.name}" for member in members if member.attribute is not None}
+    trace, path = error.__traceback__, ""
+    while trace is not None:
+        found = [paths[id(v)] for v in trace.tb_frame.f_locals.values() if isinstance(v, attrs.Attribute) and id(v) in paths]
+        path = found[0] if found else path
+        trace = trace.tb_next
+    return path
+
+
+# -- unions ----------------------------------------------------------------------------------------------------------
 
 
 def _union(value: Any, kind: Any) -> Any:
-    members = get_args(kind)
+    """Return the first member that fits; a class that knows more of an object's keys comes before one that knows less."""
+    members = members_of_union(kind)
     if value is None and type(None) in members:
         return None
     members = tuple(m for m in members if m is not type(None))
-    problem: Exception | None = None
+    failed: list[tuple[Any, MismatchError]] = []
     for member in sorted(members, key=lambda m: -_overlap(m, value)):
         if member is float and type(value) is int and int in members:
             continue
         try:
-            return _converter.structure(value, member)
-        except (cattrs.BaseValidationError, ValueError, TypeError, KeyError) as error:
-            problem = problem or error
-    if len(members) == 1 and problem is not None:
-        raise problem
-    message = f"fits none of {', '.join(_name(_unwrapped(m)[0]) for m in members)}"
-    raise ValueError(message)
+            return _read(value, member)
+        except MismatchError as mismatch:
+            failed.append((member, mismatch))
+    raise _closest(value, failed) or _mismatch(f"fits none of {', '.join(map(name_of, members))}")
 
 
-def _shape(kind: Any) -> tuple[type, str] | None:
-    """Return the JSON shape that a container or class is read from."""
-    origin = _origin(kind)
-    if origin in _ARRAYS:
-        return list, "a list"
-    return (dict, "an object") if _is_class(origin) or origin in _OBJECTS else None
+def _closest(value: Any, failed: list[tuple[Any, MismatchError]]) -> MismatchError | None:
+    """Return what is wrong with the one member of a union that was meant, if it can be told."""
+    alike = [mismatch for member, mismatch in failed if len(failed) == 1 or _has_shape(member, value)]
+    fewest = min((len(mismatch.errors) for mismatch in alike), default=0)
+    best = [mismatch.errors for mismatch in alike if len(mismatch.errors) == fewest]
+    if len(best) == 1:
+        return MismatchError(best[0])
+    if best and fewest == 1 and len({errors[0].path for errors in best}) == 1:
+        said = dict.fromkeys(errors[0].problem for errors in best)
+        return _mismatch(" or ".join(said), best[0][0].path)
+    return None
 
 
-def _guard_shapes(converter: cattrs.Converter) -> None:
-    """Refuse other JSON shapes before cattrs iterates over them: a string is iterable too."""
-    busy: list[Any] = []
+def _overlap(kind: Any, value: Any) -> int:
+    if not isinstance(value, dict) or not is_class(origin_of(kind)):
+        return 0
+    return sum(member.name in value for member in members_of(unwrapped(kind)))
 
-    def guards(kind: Any) -> bool:
-        return kind not in busy and _shape(kind) is not None
 
-    def guarded(kind: Any) -> Callable[[Any, Any], Any]:
-        busy.append(kind)
-        try:
-            read_unguarded = converter.get_structure_hook(kind, cache_result=False)
-        finally:
-            busy.remove(kind)
-        wanted, name = _shape(kind) or (object, "")
+def _has_shape(kind: Any, value: Any) -> bool:
+    return isinstance(value, list) if origin_of(kind) in _ARRAYS else isinstance(value, dict) and is_object(kind)
 
-        def read(value: Any, kind: Any) -> Any:
-            if not isinstance(value, wanted):
-                message = f"must be {name}, not {type(value).__name__}"
-                raise ValueError(message)  # noqa: TRY004 - reported as the others
-            return read_unguarded(value, kind)
 
-        return read
-
-    converter.register_structure_hook_factory(guards, guarded)
+# -- the converter ---------------------------------------------------------------------------------------------------
 
 
 def _make_converter() -> cattrs.Converter:
-    converter = make_converter(use_alias=True, detailed_validation=True)
+    """Return the table of what reads which type; cattrs keeps it and remembers what it found."""
+    converter = cattrs.Converter()
+
+    def register(fits: Callable[[Any], bool], read: Callable[[Any, Any], Any]) -> None:
+        converter.register_structure_hook_func(fits, read)
+
     converter.register_structure_hook(str, _strict((str,), "a string"))
-    converter.register_structure_hook(int, _strict((int,), "an integer"))
-    converter.register_structure_hook(float, _strict((float,), "a number"))
+    converter.register_structure_hook(int, _integer)
+    converter.register_structure_hook(float, _number)
     converter.register_structure_hook(bool, _strict((bool,), "true or false"))
     converter.register_structure_hook(bytes, _from_text(lambda t: base64.b64decode(t, validate=True), "base64"))
     converter.register_structure_hook(dt.datetime, _from_text(dt.datetime.fromisoformat, "a date and time"))
@@ -468,11 +346,14 @@ def _make_converter() -> cattrs.Converter:
     converter.register_structure_hook(uuid.UUID, _from_text(uuid.UUID, "a UUID"))
     converter.register_structure_hook(pathlib.Path, _from_text(pathlib.Path, "a path"))
     converter.register_structure_hook(decimal.Decimal, _decimal)
-    converter.register_structure_hook_func(lambda k: isinstance(k, type) and issubclass(k, enum.Enum), _enum_member)
-    converter.register_structure_hook_func(lambda k: _origin(k) is typing.Literal, _literal)
-    converter.register_structure_hook_func(lambda k: _origin(k) in (Union, types.UnionType), _union)
-    converter.register_structure_hook_factory(is_namedtuple, namedtuple_dict_structure_factory)
-    _guard_shapes(converter)
+    register(lambda k: k in (Any, object), lambda value, _: value)
+    register(lambda k: k is type(None), _strict((type(None),), "null"))
+    register(lambda k: get_origin(k) is typing.Literal, lambda value, k: _word(value, get_args(unwrapped(k))))
+    register(lambda k: isinstance(k, enum.EnumMeta), lambda value, k: _word(value, unwrapped(k)))
+    register(lambda k: get_origin(k) in (Union, types.UnionType), _union)
+    register(lambda k: (get_origin(k) or k) in _ARRAYS, _array)
+    register(lambda k: (get_origin(k) or k) in OBJECTS, _object)
+    converter.register_structure_hook_factory(lambda k: is_class(get_origin(k) or k), _reader_of_class)
     return converter
 
 

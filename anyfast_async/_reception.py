@@ -1,7 +1,7 @@
 """The arriving side of one streamed answer.
 
-:class:`Reception` is a sink that the transport pushes bytes into. It decodes them at once, keeps the clocks, and buffers
-events, bounded in bytes, until the reading side takes them. :func:`receive` returns one when its first content is there.
+:class:`Reception` is a sink that the transport pushes bytes into. It decodes them at once, keeps the clocks, and
+buffers events, bounded in bytes, until the reading side takes them. :func:`receive` returns one with its first content.
 """
 
 from __future__ import annotations
@@ -169,6 +169,10 @@ class Reception:
             self._writer = None
         return payload
 
+    def waiting(self) -> list[dict[str, Any]]:
+        """Return the events that were not taken yet, and leave them there."""
+        return [payload for payload, _ in self._items]
+
     async def more(self) -> None:
         """Wait until there is another event, or the end."""
         if not self._items and not self.ended:
@@ -274,6 +278,7 @@ class Reception:
         if self._task is not None:
             await asyncio.wait({self._task})
 
+
 async def receive(
     exchange: Exchange,
     call: Call[Reception],
@@ -332,7 +337,7 @@ async def _start(exchange: Exchange, reception: Reception, clock: Clock) -> None
 def _check_empty(reception: Reception, *, accept_missing_finish: bool) -> None:
     """Raise if a stream ended without content and without saying why; nothing was handed on, so it may be resent."""
     fold = Fold()
-    for payload, _ in reception._items:  # noqa: SLF001
+    for payload in reception.waiting():
         fold.add(payload)
     error = verdict(fold, accept_missing_finish=accept_missing_finish)
     if error is not None:
@@ -349,9 +354,9 @@ def verdict(fold: Fold, *, accept_missing_finish: bool) -> IncompleteStreamError
     Complete means a finish reason on every choice; ``[DONE]`` proves nothing, because the gateway writes it after
     broken upstreams too (new-api ``relay/helper/common.go``).
     """
-    if fold.finished or (fold.begun and accept_missing_finish):
+    if fold.finished or (accept_missing_finish and not fold.empty):
         return None
-    if fold.begun:
+    if not fold.empty:
         error = IncompleteStreamError(
             "the stream ended without a finish_reason: the answer is probably cut short. If this model never sends "
             "one, pass accept_missing_finish=True",

@@ -1,6 +1,6 @@
 """Rules for values that go in: a rule takes a value and says what is wrong with it, or None.
 
-What it says is shown to people and written to logs, so numbers and known words appear in it, and text never.
+What it says ends up in logs: numbers and words of an enumeration are shown, other text only as type and length.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Any, TypeAlias
 from anyfast_async.errors import escaped
 
 Rule: TypeAlias = Callable[[Any], "str | None"]
-
 
 _SHOWN_BITS = 128
 """Python refuses to write integers of more than 4300 digits."""
@@ -71,6 +70,7 @@ def word(*words: str) -> Rule:
         return f"must be one of {', '.join(map(repr, words))}, not {got}"
 
     return rule
+
 
 string = of_type(str, "a string")
 boolean = of_type(bool, "True or False")

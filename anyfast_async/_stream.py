@@ -73,7 +73,7 @@ class ChatStream:
 
     def chunks(self) -> AsyncIterator[ChatCompletionChunk]:
         """Iterate over typed chunks instead of text; every choice, usage and unknown fields included."""
-        return _Chunks(self)
+        return _Chunks(self._handed_on_next)
 
     def sse(self) -> AsyncIterator[bytes]:
         """Iterate over OpenAI-shaped event-stream bytes, to hand the stream on to a browser.
@@ -81,7 +81,7 @@ class ChatStream:
         Enter or await the stream first: then an error before any content still surfaces as an exception, and the
         service can answer with its status. A later failure becomes one ``error`` event, the last one.
         """
-        return _Events(self)
+        return _Events(self._handed_on_next)
 
     async def drain(self) -> ChatCompletion:
         """Read to the end and return the completion.
@@ -181,6 +181,14 @@ class ChatStream:
             await self._start_over()
         return payload
 
+    async def _handed_on_next(self) -> dict[str, Any] | None:
+        """Return the next event as the reader gets it, None at the end; it counts as read and as handed on."""
+        payload = await self._next()
+        if payload is not None:
+            self._fold.add(payload)
+            self._handed_on = True
+        return payload
+
     async def _start_over(self) -> None:
         """The gateway began a second answer inside the stream, after its upstream broke off."""
         if self._handed_on:
@@ -205,29 +213,28 @@ class ChatStream:
             self._failure = error
             raise error
 
+
 class _Chunks:
     """Iterates over typed chunks."""
 
-    def __init__(self, stream: ChatStream) -> None:
-        self._stream = stream
+    def __init__(self, following: Callable[[], Awaitable[dict[str, Any] | None]]) -> None:
+        self._following = following
 
     def __aiter__(self) -> _Chunks:
         return self
 
     async def __anext__(self) -> ChatCompletionChunk:
-        payload = await self._stream._next()  # noqa: SLF001 - part of the stream
+        payload = await self._following()
         if payload is None:
             raise StopAsyncIteration
-        self._stream._fold.add(payload)  # noqa: SLF001
-        self._stream._handed_on = True  # noqa: SLF001
         return codec.structure(payload, ChatCompletionChunk)
 
 
 class _Events:
     """Iterates over event-stream bytes."""
 
-    def __init__(self, stream: ChatStream) -> None:
-        self._stream = stream
+    def __init__(self, following: Callable[[], Awaitable[dict[str, Any] | None]]) -> None:
+        self._following = following
         self._ended = False
 
     def __aiter__(self) -> _Events:
@@ -237,13 +244,11 @@ class _Events:
         if self._ended:
             raise StopAsyncIteration
         try:
-            payload = await self._stream._next()  # noqa: SLF001 - part of the stream
+            payload = await self._following()
         except AnyFastError as error:
             self._ended = True
             return answer.error_event(error)
         if payload is None:
             self._ended = True
             return b"data: [DONE]\n\n"
-        self._stream._fold.add(payload)  # noqa: SLF001
-        self._stream._handed_on = True  # noqa: SLF001
         return b"data: " + codec.dumps(payload) + b"\n\n"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -17,8 +17,6 @@ from anyfast_async.errors import AnyFastError, DeadlineExceeded
 
 if TYPE_CHECKING:
     import pytest
-
-    from anyfast_async.client import _Shared
 
 CLOSING: Final = 5.0
 """Seconds for closing a client whose loop runs in another thread."""
@@ -81,47 +79,13 @@ def skip_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def client_until_loop_ends() -> Iterator[AnyFast]:
-    """Make a client from the environment whose connections end with the loop they were made in; close it at the end.
+    """Make a client from the environment, and close it at the end, without a loop or in the one it was used in.
 
-    Connections that outlive their loop can no longer be closed, and warn when they are collected; most runners close
-    the loop of a test before a synchronous fixture ends. What all of them do before is ``loop.shutdown_asyncgens()``:
-    an async generator that was started in the loop and stays at its ``yield`` is told of the end.
+    Most runners close the loop of a test before a synchronous fixture ends; its connections went with it.
     """
     client = AnyFast()
-    shared = client._shared  # noqa: SLF001 - public names know of no loop
-    transport = shared.transport
-    guards: list[AsyncGenerator[None, None]] = []
-    bind = transport._session_here  # noqa: SLF001
-
-    def bind_guarded() -> Any:
-        if transport.loop is None:
-            guards.append(_started(_leaving_at_end(shared)))
-        return bind()
-
-    transport._session_here = bind_guarded  # type: ignore[method-assign]  # noqa: SLF001
     yield client
-    _run(lambda: _closed(client, guards), transport.loop)
-
-
-async def _leaving_at_end(shared: _Shared) -> AsyncGenerator[None, None]:
-    try:
-        yield
-    finally:
-        shared.gate.reset()
-        await shared.transport.leave_loop()
-
-
-def _started(generator: AsyncGenerator[None, None]) -> AsyncGenerator[None, None]:
-    """Return *generator* at its first ``yield``, which it must reach without waiting."""
-    with suppress(StopIteration):
-        generator.asend(None).send(None)
-    return generator
-
-
-async def _closed(client: AnyFast, guards: list[AsyncGenerator[None, None]]) -> None:
-    await client.aclose()
-    for guard in guards:
-        await guard.aclose()
+    _run(client.aclose, client._shared.transport.loop)  # noqa: SLF001 - public names know of no loop
 
 
 def _run(close: Callable[[], Any], loop: asyncio.AbstractEventLoop | None) -> None:

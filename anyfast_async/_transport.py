@@ -15,11 +15,12 @@ What aiohttp does by default and must not do here, and why:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import socket
 import ssl
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -292,19 +293,6 @@ class Exchange:
         raise self._broken
 
 
-def _abandon(session: aiohttp.ClientSession) -> None:
-    """Close the sockets of a loop that is closed: nothing else can, and asyncio would warn of each."""
-    pool: Mapping[Any, Iterable[tuple[Any, float]]] = getattr(session.connector, "_conns", {})
-    for connections in pool.values():
-        for protocol, _ in connections:
-            transport = protocol.transport
-            inner = getattr(getattr(transport, "_ssl_protocol", None), "_transport", transport)  # TLS
-            sock = getattr(inner, "_sock", None)
-            if sock is not None:
-                sock.close()
-                inner._sock = None  # noqa: SLF001
-
-
 class Transport:
     """The pooled connections of a client. It belongs to the loop in which it is first used."""
 
@@ -315,6 +303,9 @@ class Transport:
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
+        self._ending: AsyncGenerator[None, None] | None = None
+        self.on_loop_end: Callable[[], None] = lambda: None
+        """Called when the loop ends while there are connections."""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
@@ -385,24 +376,30 @@ class Transport:
                 trust_env=False,
                 trace_configs=[_tracing()],
             )
+            self._ending = self._until_the_loop_ends(self._session)
+            with contextlib.suppress(StopIteration):  # it runs to its yield, and is known to the loop from then on
+                self._ending.asend(None).send(None)
         return self._session
 
     async def leave_loop(self) -> None:
         """Drop the connections; those of a loop that is closed by now too."""
-        session, loop = self._session, self._loop
-        self._session = self._loop = None
-        if session is None:
-            return
-        if loop is not None and loop.is_closed():
-            _abandon(session)
-        await session.close()
+        session, self._session, self._loop = self._session, None, None
+        if session is not None:
+            await session.close()
+
+    async def _until_the_loop_ends(self, session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
+        """Close the connections when the loop shuts its generators down: later nothing could, and asyncio warns."""
+        try:
+            yield
+        finally:
+            if self._session is session:
+                self.on_loop_end()
+                await self.leave_loop()
 
     def __del__(self) -> None:
         session, loop = self._session, self._loop
         if session is None or loop is None or session.closed:
             return
-        if loop.is_closed():
-            _abandon(session)
         close = getattr(session.connector, "_close_immediately", None)  # close() would have to be awaited
         session.detach()  # aiohttp has nothing more to say of it
         if not loop.is_closed() and close is not None:
@@ -413,3 +410,5 @@ class Transport:
         """Close every connection."""
         self._closed = True
         await self.leave_loop()
+        if self._ending is not None:
+            await self._ending.aclose()

@@ -20,16 +20,18 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, overload
 import attrs
 from yarl import URL
 
-from anyfast_async._call import Call, Clock, Running, Spending
+from anyfast_async._call import Call, Running, Spending
+from anyfast_async._clock import Clock
 from anyfast_async._core import answer
 from anyfast_async._core.backoff import RetryBudget
 from anyfast_async._gate import Gate, Stats
 from anyfast_async._key import Key, KeySource
 from anyfast_async._map import MapRun, Progress, Result, row_id
 from anyfast_async._outgoing import encoded
-from anyfast_async._output import response_format
+from anyfast_async._schema import response_format
+from anyfast_async._reception import Reception, receive
 from anyfast_async._settings import base_url_of, check_kind, headers_of, proxy_of, unused_proxy
-from anyfast_async._stream import ChatStream, Reception, receive
+from anyfast_async._stream import ChatStream
 from anyfast_async._transport import Transport
 from anyfast_async._version import __version__
 from anyfast_async.completions import ChatCompletion, Model
@@ -43,8 +45,9 @@ from anyfast_async.errors import (
     ResponseTimeout,
     escaped,
 )
-from anyfast_async.messages import GEMINI_MODELS, ChatOptions, ChatRequest, Prompt, as_request
+from anyfast_async.messages import GEMINI_MODELS, Prompt
 from anyfast_async.policies import Budget, Limits, RetryPolicy, Timeouts, as_timeouts
+from anyfast_async.requests import ChatOptions, ChatRequest, as_request
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -72,7 +75,12 @@ class _Shared:
     running: Running = attrs.field(factory=Running)
     warned: set[str] = attrs.field(factory=set)
     """Model ids that were warned of."""
+    loop: asyncio.AbstractEventLoop | None = None
+    """The loop that it serves, None before its first use."""
     closed: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        self.transport.on_loop_end = self.running.stop
 
     async def enter(self) -> None:
         """Bind to the running loop, again if the loop before it is closed.
@@ -84,15 +92,17 @@ class _Shared:
         if self.closed:
             message = "the client is closed; make a new one"
             raise ClientStateError(message)
-        bound = self.transport.loop
-        if bound is None or bound is asyncio.get_running_loop():
+        running = asyncio.get_running_loop()
+        if self.loop is running:
             return
-        if not bound.is_closed():
-            message = "the client serves another event loop, which still runs; make one client per loop"
-            raise ClientStateError(message)
-        self.gate.reset()
-        self.running.clear()
-        await self.transport.leave_loop()
+        if self.loop is not None:
+            if not self.loop.is_closed():
+                message = "the client serves another event loop, which still runs; make one client per loop"
+                raise ClientStateError(message)
+            self.gate.reset()
+            self.running.clear()
+            await self.transport.leave_loop()
+        self.loop = running
 
 
 class AnyFast:

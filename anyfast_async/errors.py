@@ -322,7 +322,7 @@ class IncompleteStreamError(AnyFastError):
 
     ``reason`` is ``"cut"`` (the connection broke), ``"no_finish"`` (it ended in order, but a choice has no
     ``finish_reason``: this gateway also writes ``[DONE]`` after an upstream broke off) or ``"empty"`` (it ended in
-    order without any choice: a blocked prompt, or an upstream that sent nothing).
+    order and nothing was said: a blocked prompt, or an upstream that sent nothing).
     """
 
     kind = "incomplete"

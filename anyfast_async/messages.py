@@ -183,7 +183,7 @@ class FunctionCall:
 
     name: str | None = None
     arguments: str | None = None
-    """JSON text, as the model wrote it: it may be invalid."""
+    """JSON text, as the model wrote it: it may be invalid. Where an upstream sent an object, that stands in ``extra``."""
     extra: JSON = attrs.field(factory=dict)
     blank: JSON = attrs.field(factory=dict, repr=False, eq=False)
 
@@ -256,6 +256,7 @@ Message: TypeAlias = SystemMessage | UserMessage | AssistantMessage | ToolMessag
 Prompt: TypeAlias = str | Message | Sequence[Message]
 """A ``str`` is one user message; else one message or several. A plain dict goes out as it is."""
 
+
 def as_messages(value: Any) -> Any:
     """Return a prompt as a tuple of messages; what is neither is left for the check to report."""
     if isinstance(value, str):
@@ -263,6 +264,7 @@ def as_messages(value: Any) -> Any:
     if isinstance(value, (SystemMessage, UserMessage, AssistantMessage, ToolMessage, Mapping)):
         return (value,)
     return tuple(value) if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)) else value
+
 
 # -- the check of messages -------------------------------------------------------------------------------------------
 
@@ -274,6 +276,7 @@ _LOCAL_HINT = (
 
 
 def problems_of_messages(messages: Any) -> list[FieldError]:
+    """Return what is wrong with the *messages* of a request, each with its path; an empty list if nothing is."""
     if not isinstance(messages, tuple):
         return [FieldError("messages", f"must be a string, a message or a list of messages, not {shown(messages)}")]
     if not messages:
@@ -299,7 +302,7 @@ def _problems_of_message(path: str, message: Any) -> list[FieldError]:
     found = _named(f"{path}.name", None if message.name is None else string(message.name))
     if isinstance(message, AssistantMessage) and not isinstance(message.tool_calls, (tuple, list, NoneType)):
         found.append(FieldError(f"{path}.tool_calls", f"must be a list of ToolCall, not {shown(message.tool_calls)}"))
-    if isinstance(message, ToolMessage) and not (isinstance(message.tool_call_id, str) and message.tool_call_id):
+    if isinstance(message, ToolMessage) and not isinstance(message.tool_call_id, str):  # "" is what some upstreams give
         found.append(FieldError(f"{path}.tool_call_id", "must be the id of the tool call that this answers"))
     if message.content is None and isinstance(message, AssistantMessage):
         return found

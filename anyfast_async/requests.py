@@ -1,7 +1,7 @@
 """What is asked: ``ChatRequest``, and the options of a call.
 
-This file is the one way in: keyword arguments, ``ChatRequest`` objects, plain dicts and lines of a batch file all end up
-in :func:`as_request`, and every bad field is reported at once.
+This file is the one way in: keyword arguments, ``ChatRequest`` objects, plain dicts and lines of a batch file all end
+up in :func:`as_request`, and every bad field is reported at once.
 
 To add a documented field, this file is enough: one line in :class:`RequestFields`, one field with its rule in
 :class:`ChatRequest`.
@@ -25,7 +25,7 @@ ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "
 """How long a model may think; which words a model takes differs by family."""
 
 
-# -- the rules of single fields ---------------------------------------------------------------------------------------
+# -- the rules of single fields --------------------------------------------------------------------------------------
 
 _SIGNED_64 = 2**63
 
@@ -123,6 +123,7 @@ class CallOptions(TypedDict, total=False):
 
 class ChatOptions(RequestFields, CallOptions, total=False):
     """Every keyword of ``complete``, ``stream`` and ``map``."""
+
 
 @attrs.frozen
 class ChatRequest:

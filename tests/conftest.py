@@ -7,7 +7,9 @@ A raw server plays bytes exactly as given, so that faults look as they do on the
 from __future__ import annotations
 
 import asyncio
+import builtins
 import contextlib
+import io
 import ipaddress
 import json
 import os
@@ -15,6 +17,7 @@ import selectors
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeAlias
 from unittest.mock import patch
@@ -24,7 +27,8 @@ import aioresponses
 import attrs
 import pytest
 
-from anyfast_async import AnyFast, RetryPolicy
+from anyfast_async import AnyFast, RequestValidationError, RetryPolicy
+from anyfast_async.requests import as_request
 from anyfast_async.simulator import Simulator
 
 if TYPE_CHECKING:
@@ -424,3 +428,62 @@ async def connect(no_leaks: None) -> AsyncIterator[Connect]:
 async def client(sim: Simulator, connect: Connect) -> AnyFast:
     """A client of the simulator."""
     return connect(sim.base_url)
+
+
+Until: TypeAlias = "Callable[[Callable[[], bool]], Awaitable[None]]"
+
+
+@pytest.fixture
+def until() -> Until:
+    """Waits until a condition holds, for two seconds at the most."""
+
+    async def wait(condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(2):
+            while not condition():
+                await asyncio.sleep(0.001)
+
+    return wait
+
+
+# -- checking requests -----------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _nothing_opened() -> Iterator[None]:
+    def refuse(*args: object, **kwargs: object) -> Any:
+        opened.append(args)
+        raise PermissionError
+
+    opened: list[object] = []
+    names = ((builtins, "open"), (os, "open"), (os, "stat"), (io, "open"), (Path, "open"), (Path, "stat"))
+    with pytest.MonkeyPatch.context() as patch:
+        for owner, name in names:
+            patch.setattr(owner, name, refuse)
+        yield
+    assert [] == opened
+
+
+NothingOpened: TypeAlias = "Callable[[], contextlib.AbstractContextManager[None]]"
+
+
+@pytest.fixture
+def nothing_opened() -> NothingOpened:
+    """Fails if anything is opened or looked up on the disk inside of it."""
+    return _nothing_opened
+
+
+Problems: TypeAlias = "Callable[..., dict[str, str]]"
+"""``problems(prompt, **fields)``: what is wrong with a request, by path."""
+
+
+@pytest.fixture
+def problems() -> Problems:
+    """Has a bad request checked, without anything being opened, and returns what is wrong with it."""
+
+    def check(prompt: Any, **fields: Any) -> dict[str, str]:
+        with pytest.raises(RequestValidationError) as found, _nothing_opened():
+            as_request(prompt, fields)
+        assert all(error.path in str(found.value) for error in found.value.errors)
+        return {error.path: error.problem for error in found.value.errors}
+
+    return check

@@ -238,3 +238,8 @@ def test_escaped_is_printable_and_encodable(text: str) -> None:
     """Whatever the text, the result is one printable line that can be encoded."""
     assert escaped(text).isprintable()
     escaped(text).encode()
+
+
+def test_a_field_error_reads_as_one_line() -> None:
+    """A field error is its path and its problem."""
+    assert "n: is bad" == str(FieldError("n", "is bad"))

@@ -258,33 +258,15 @@ TABLE: dict[str, tuple[Expected, Expected]] = {
         Says(check=lambda c: c.images[0].data[:4] == b"\x89PNG"),
     ),
 }
-PING = "the payload of a ping event becomes a field of the completion"
-BLOCKED = "an answer without any content is taken for one that was cut short"
-OBJECTS = "arguments that are an object are turned into text in streams only"
-KNOWN: dict[tuple[str, str, str], str] = {
-    ("answer", "ping-payload", "streamed"): PING,
-    ("answer", "ping-payload", "tokens"): PING,
-    ("failure", "blocked-prompt", "streamed"): BLOCKED,
-    ("failure", "blocked-prompt", "tokens"): BLOCKED,
-    ("failure", "empty-response", "streamed"): BLOCKED,
-    ("failure", "empty-response", "tokens"): BLOCKED,
-    ("answer", "argument-objects", "whole"): OBJECTS,
-    ("turn", "argument-objects", "whole"): OBJECTS,
-}
-"""Test, quirk and form where the client does not do what the table says yet."""
 
 
-def cases(kind: type[Says | Fails], test: str) -> list[Any]:
+def cases(kind: type[Says | Fails]) -> list[Any]:
     return [
-        pytest.param(name, form, expected, id=f"{name}-{form}", marks=known(test, name, form))
+        pytest.param(name, form, expected, id=f"{name}-{form}")
         for name, both in TABLE.items()
         for form, expected in zip(("streamed", "tokens", "whole"), (both[0], *both), strict=True)
         if isinstance(expected, kind)
     ]
-
-
-def known(*case: str) -> list[pytest.MarkDecorator]:
-    return [pytest.mark.xfail(strict=True, reason=why) for known_case, why in KNOWN.items() if known_case == case]
 
 
 def test_every_quirk_has_a_row() -> None:
@@ -329,7 +311,7 @@ async def once(sim: Simulator, connect: Connect) -> AnyFast:
     return connect(sim.base_url, retry=RetryPolicy(attempts=1, throttle_patience=0))
 
 
-@pytest.mark.parametrize(("name", "form", "expected"), cases(Says, "answer"))
+@pytest.mark.parametrize(("name", "form", "expected"), cases(Says))
 async def test_answer(sim: Simulator, once: AnyFast, name: str, form: str, expected: Says) -> None:
     """The answer says what the model said, whatever its form went through."""
     script(sim, expected)
@@ -348,7 +330,7 @@ async def test_answer(sim: Simulator, once: AnyFast, name: str, form: str, expec
     assert expected.check(completion)
 
 
-@pytest.mark.parametrize(("name", "form", "expected"), cases(Fails, "failure"))
+@pytest.mark.parametrize(("name", "form", "expected"), cases(Fails))
 async def test_failure(sim: Simulator, once: AnyFast, name: str, form: str, expected: Fails) -> None:
     """The exception has the class, code, status and delay that the gateway meant, and what had come before it."""
     script(sim, expected)
@@ -371,7 +353,7 @@ async def test_failure(sim: Simulator, once: AnyFast, name: str, form: str, expe
     assert partial is None or partial.text == ""
 
 
-@pytest.mark.parametrize(("name", "form", "expected"), cases(Says, "turn"))
+@pytest.mark.parametrize(("name", "form", "expected"), cases(Says))
 async def test_next_turn(sim: Simulator, once: AnyFast, name: str, form: str, expected: Says) -> None:
     """The answer put into the history goes back as it came: text, thoughts, tool calls, fields we do not know."""
     script(sim, expected)

@@ -24,11 +24,10 @@ from anyfast_async.completions import ChatCompletion, ChatCompletionChunk, Model
 from anyfast_async.messages import (
     JSON,
     MEDIA_TYPES,
-    WIRE_FIELDS,
     AssistantMessage,
     AudioPart,
-    ChatRequest,
     FilePart,
+    FunctionCall,
     ImagePart,
     SystemMessage,
     TextPart,
@@ -38,6 +37,7 @@ from anyfast_async.messages import (
     VideoPart,
     part_of_path,
 )
+from anyfast_async.requests import WIRE_FIELDS, ChatRequest
 
 T = TypeVar("T")
 
@@ -245,6 +245,8 @@ def _structure_hook(kind: type[T], converter: cattrs.Converter, keep: Keep) -> C
                 blank[name] = item
             elif (good := read(item)) is _MISFIT:
                 extra[name] = keep(item)
+                if kind is FunctionCall and name == "arguments":  # Ollama sends an object
+                    known[name] = dumps(item).decode()
             else:
                 known[name] = keep(good) if type(good) in (list, dict) else good
         return make(**known, extra=extra, blank=blank)

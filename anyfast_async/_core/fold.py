@@ -65,7 +65,8 @@ class _Text:
     def add(self, piece: str) -> str:
         """Take a piece; return what can be shown of it."""
         if piece.isascii() and not self._carry:
-            self.pieces.append(piece)
+            if piece:
+                self.pieces.append(piece)
             return piece
         piece = self._carry + piece
         self._carry = ""

@@ -12,9 +12,10 @@ from typing import Any, Final
 import attrs
 
 from anyfast_async._core import codec
+from anyfast_async._rules import shown
 from anyfast_async.completions import ChatCompletion
 from anyfast_async.errors import AnyFastError, APIStatusError, RequestValidationError, escaped
-from anyfast_async.messages import ChatRequest, request_from_body, shown
+from anyfast_async.requests import ChatRequest, request_from_body
 
 URL: Final = "/v1/chat/completions"
 

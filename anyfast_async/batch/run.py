@@ -17,7 +17,7 @@ from anyfast_async.errors import AnyFastError, APIConnectionError
 if TYPE_CHECKING:
     from anyfast_async._map import MapRun, Result
     from anyfast_async.client import AnyFast
-    from anyfast_async.messages import ChatOptions
+    from anyfast_async.requests import ChatOptions
 
 STOPPERS: Final = frozenset({"auth", "quota", "model", "budget", "configuration", "state"})
 """Kinds of errors that are no fault of the row: they would fail every row after it."""

@@ -13,7 +13,7 @@ from anyfast_async.client import AnyFast
 from anyfast_async.openai._http import Headers, HTTPResponse, Request
 
 if TYPE_CHECKING:
-    from anyfast_async._call import Clock
+    from anyfast_async._clock import Clock
     from anyfast_async._transport import Exchange
     from anyfast_async.policies import Timeouts
 

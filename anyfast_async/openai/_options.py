@@ -7,10 +7,10 @@ from typing import Any, Final, Protocol, TypeAlias, TypedDict, TypeVar
 
 import attrs
 
-from anyfast_async.messages import RequestFields
 from anyfast_async.openai._base import BaseModel
 from anyfast_async.openai._errors import ConfigurationError
 from anyfast_async.policies import Timeouts
+from anyfast_async.requests import RequestFields
 
 T = TypeVar("T")
 

@@ -83,10 +83,14 @@ class Server:
         self._handlers.add(task)
         try:
             return await self._answer(request, record, key)
-        except (asyncio.CancelledError, ConnectionError):
+        except asyncio.CancelledError:
             # Cancelled by aiohttp because the connection is gone, unless it is us, closing.
             self._journal.update(key, disconnected=not self._stopping)
             raise
+        except ConnectionError:
+            # The client went while its answer was written; raised, aiohttp would report a fault of the handler.
+            self._journal.update(key, disconnected=not self._stopping)
+            return web.Response(status=499)
         finally:
             self._handlers.discard(task)
             self._journal.end()

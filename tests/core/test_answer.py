@@ -19,7 +19,7 @@ from anyfast_async._core import answer, codec
 from anyfast_async._core.fold import Fold
 from anyfast_async._core.sse import Decoder
 from anyfast_async._key import Secret
-from anyfast_async._stream import verdict
+from anyfast_async._reception import verdict
 from anyfast_async.completions import ChatCompletion
 from anyfast_async.errors import (
     AnyFastError,

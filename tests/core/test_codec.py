@@ -20,7 +20,6 @@ from anyfast_async.completions import ChatCompletion, ChatCompletionChunk, Choic
 from anyfast_async.messages import (
     AssistantMessage,
     AudioPart,
-    ChatRequest,
     FilePart,
     FunctionCall,
     ImagePart,
@@ -31,6 +30,7 @@ from anyfast_async.messages import (
     UserMessage,
     VideoPart,
 )
+from anyfast_async.requests import ChatRequest
 
 Decode = Callable[[bytes], Any]
 
