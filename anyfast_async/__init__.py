@@ -1,70 +1,166 @@
-"""Asyncio client for the AnyFast gateway's chat completions: await, stream and map."""
+"""Asyncio client for the AnyFast gateway's chat completions: await, stream and map.
 
-from anyfast_async._gate import Stats
-from anyfast_async._map import MapRun, Progress, Result
-from anyfast_async._stream import ChatStream
+The names below are loaded when they are first used: pytest loads the plugin of this package in every run, and must not
+pay for the client where nobody uses it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from anyfast_async._version import __version__
-from anyfast_async.client import AnyFast
-from anyfast_async.completions import (
-    ChatCompletion,
-    ChatCompletionChunk,
-    Choice,
-    ChunkChoice,
-    CompletionTokensDetails,
-    Image,
-    Model,
-    PromptTokensDetails,
-    Trace,
-    Usage,
-)
-from anyfast_async.errors import (
-    AnyFastError,
-    APIConnectionError,
-    APIError,
-    APIStatusError,
-    APITimeoutError,
-    Attempt,
-    AuthenticationError,
-    BadRequestError,
-    BudgetExceeded,
-    ClientStateError,
-    ConfigurationError,
-    ConflictError,
-    ConnectTimeout,
-    DeadlineExceeded,
-    FieldError,
-    FirstTokenTimeout,
-    IdleTimeout,
-    IncompleteStreamError,
-    InsufficientQuotaError,
-    InternalServerError,
-    ModelNotFoundError,
-    NotFoundError,
-    OutputError,
-    PermissionDeniedError,
-    QueueFullError,
-    RateLimitError,
-    RequestValidationError,
-    ResponseShapeError,
-    ResponseTimeout,
-    UnprocessableEntityError,
-)
-from anyfast_async.messages import (
-    GEMINI_MODELS,
-    AssistantMessage,
-    AudioPart,
-    FilePart,
-    FunctionCall,
-    ImagePart,
-    SystemMessage,
-    TextPart,
-    ToolCall,
-    ToolMessage,
-    UserMessage,
-    VideoPart,
-)
-from anyfast_async.policies import Budget, Limits, RetryPolicy, Timeouts
-from anyfast_async.requests import CallOptions, ChatOptions, ChatRequest, RequestFields
+
+if TYPE_CHECKING:
+    from anyfast_async._gate import Stats
+    from anyfast_async._map import MapRun, Progress, Result
+    from anyfast_async._stream import ChatStream
+    from anyfast_async.client import AnyFast
+    from anyfast_async.completions import (
+        ChatCompletion,
+        ChatCompletionChunk,
+        Choice,
+        ChunkChoice,
+        CompletionTokensDetails,
+        Image,
+        Model,
+        PromptTokensDetails,
+        Trace,
+        Usage,
+    )
+    from anyfast_async.errors import (
+        AnyFastError,
+        APIConnectionError,
+        APIError,
+        APIStatusError,
+        APITimeoutError,
+        Attempt,
+        AuthenticationError,
+        BadRequestError,
+        BudgetExceeded,
+        ClientStateError,
+        ConfigurationError,
+        ConflictError,
+        ConnectTimeout,
+        DeadlineExceeded,
+        FieldError,
+        FirstTokenTimeout,
+        IdleTimeout,
+        IncompleteStreamError,
+        InsufficientQuotaError,
+        InternalServerError,
+        ModelNotFoundError,
+        NotFoundError,
+        OutputError,
+        PermissionDeniedError,
+        QueueFullError,
+        RateLimitError,
+        RequestValidationError,
+        ResponseShapeError,
+        ResponseTimeout,
+        UnprocessableEntityError,
+    )
+    from anyfast_async.messages import (
+        GEMINI_MODELS,
+        AssistantMessage,
+        AudioPart,
+        FilePart,
+        FunctionCall,
+        ImagePart,
+        SystemMessage,
+        TextPart,
+        ToolCall,
+        ToolMessage,
+        UserMessage,
+        VideoPart,
+    )
+    from anyfast_async.policies import Budget, Limits, RetryPolicy, Timeouts
+    from anyfast_async.requests import CallOptions, ChatOptions, ChatRequest, RequestFields
+
+_HOMES = {
+    "_gate": ("Stats",),
+    "_map": ("MapRun", "Progress", "Result"),
+    "_stream": ("ChatStream",),
+    "client": ("AnyFast",),
+    "completions": (
+        "ChatCompletion",
+        "ChatCompletionChunk",
+        "Choice",
+        "ChunkChoice",
+        "CompletionTokensDetails",
+        "Image",
+        "Model",
+        "PromptTokensDetails",
+        "Trace",
+        "Usage",
+    ),
+    "errors": (
+        "APIConnectionError",
+        "APIError",
+        "APIStatusError",
+        "APITimeoutError",
+        "AnyFastError",
+        "Attempt",
+        "AuthenticationError",
+        "BadRequestError",
+        "BudgetExceeded",
+        "ClientStateError",
+        "ConfigurationError",
+        "ConflictError",
+        "ConnectTimeout",
+        "DeadlineExceeded",
+        "FieldError",
+        "FirstTokenTimeout",
+        "IdleTimeout",
+        "IncompleteStreamError",
+        "InsufficientQuotaError",
+        "InternalServerError",
+        "ModelNotFoundError",
+        "NotFoundError",
+        "OutputError",
+        "PermissionDeniedError",
+        "QueueFullError",
+        "RateLimitError",
+        "RequestValidationError",
+        "ResponseShapeError",
+        "ResponseTimeout",
+        "UnprocessableEntityError",
+    ),
+    "messages": (
+        "AssistantMessage",
+        "AudioPart",
+        "FilePart",
+        "FunctionCall",
+        "GEMINI_MODELS",
+        "ImagePart",
+        "SystemMessage",
+        "TextPart",
+        "ToolCall",
+        "ToolMessage",
+        "UserMessage",
+        "VideoPart",
+    ),
+    "policies": ("Budget", "Limits", "RetryPolicy", "Timeouts"),
+    "requests": ("CallOptions", "ChatOptions", "ChatRequest", "RequestFields"),
+}
+"""Modules, and the public names that they define."""
+
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name (PEP 562)."""
+    if name not in _HOME:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    value = getattr(import_module(f"anyfast_async.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
 
 __all__ = [
     "GEMINI_MODELS",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import attrs
@@ -29,60 +29,67 @@ def _is_plain(value: Any) -> bool:
 
 def constrain(schema: dict[str, Any], validator: Any) -> None:
     """Put attrs' own validators into a schema, as far as it has words for them; all run when an answer is read."""
-    name = type(validator).__name__
-    if not is_built_in(validator) or "$ref" in schema:
+    if not is_built_in(validator):
         return
-    if name == "_AndValidator":
-        for inner in validator._validators:  # noqa: SLF001 - attrs has no public way to look into a validator
-            constrain(schema, inner)
-    elif name == "_OptionalValidator":
-        constrain(schema, validator.validator)
-    elif "anyOf" in schema:
-        for branch in schema["anyOf"]:
-            if branch.get("type") != "null":
-                constrain(branch, validator)
-    elif name == "_NumberValidator":
-        _constrain_number(schema, validator.compare_op, validator.bound)
-    elif name in ("_MinLengthValidator", "_MaxLengthValidator"):
-        low = name == "_MinLengthValidator"
-        if schema.get("type") in _LENGTHS and "contentEncoding" not in schema:
-            key = ("min" if low else "max") + _LENGTHS[schema["type"]]
-            value = validator.min_length if low else validator.max_length
-            schema[key] = (max if low else min)(value, schema.get(key, value))
-    elif name == "_MatchesReValidator":
-        _constrain_text(schema, validator)
-    elif name == "_InValidator":
-        _constrain_to_words(schema, validator.options)
+    if type(validator).__name__ in ("_AndValidator", "_OptionalValidator"):
+        for one in _inner(validator):
+            constrain(schema, one)
+    elif (put := _PUT.get(type(validator).__name__)) is not None:
+        for branch in schema.get("anyOf", [schema]):
+            if branch.get("type") != "null" and not {"$ref", "contentEncoding"} & branch.keys():
+                put(branch, validator)
 
 
-def _constrain_number(schema: dict[str, Any], operator: str, bound: Any) -> None:
+def _inner(validator: Any) -> tuple[Any, ...]:
+    """Return the validators in one of attrs' own, which has no public way to look into it."""
+    found = (getattr(validator, "validator", None), *getattr(validator, "_validators", ()))
+    return tuple(one for one in found if one is not None)
+
+
+def _put_number(schema: dict[str, Any], validator: Any) -> None:
+    operator, bound = validator.compare_op, validator.bound
     if schema.get("type") in ("integer", "number") and type(bound) in (int, float) and math.isfinite(bound):
         key = _LOWER.get(operator) or _UPPER[operator]
         schema[key] = (max if operator in _LOWER else min)(bound, schema.get(key, bound))
 
 
-def _constrain_text(schema: dict[str, Any], validator: Any) -> None:
-    pattern = validator.pattern
-    if schema.get("type") != "string" or pattern.flags != re.UNICODE or _PYTHON_ONLY.search(pattern.pattern):
-        return
-    whole = {"fullmatch": "^(?:{})$", "match": "^(?:{})"}.get(validator.match_func.__name__, "{}")
-    schema["pattern"] = whole.format(pattern.pattern) if "{}" != whole else pattern.pattern
+def _put_length(schema: dict[str, Any], validator: Any) -> None:
+    low = type(validator).__name__ == "_MinLengthValidator"
+    if schema.get("type") in _LENGTHS:
+        key = ("min" if low else "max") + _LENGTHS[schema["type"]]
+        value = validator.min_length if low else validator.max_length
+        schema[key] = (max if low else min)(value, schema.get(key, value))
 
 
-def _constrain_to_words(schema: dict[str, Any], options: Any) -> None:
-    listed = isinstance(options, list | tuple | set | frozenset | dict) or isinstance(options, enum.EnumMeta)
+def _put_pattern(schema: dict[str, Any], validator: Any) -> None:
+    pattern, how = validator.pattern, validator.match_func.__name__
+    if schema.get("type") == "string" and pattern.flags == re.UNICODE and not _PYTHON_ONLY.search(pattern.pattern):
+        before, after = {"fullmatch": ("^(?:", ")$"), "match": ("^(?:", ")")}.get(how, ("", ""))
+        schema["pattern"] = before + pattern.pattern + after
+
+
+def _put_words(schema: dict[str, Any], validator: Any) -> None:
+    options = validator.options
+    listed = isinstance(options, (list, tuple, set, frozenset, dict, enum.EnumMeta))
     values = json_values(options) if listed else None
-    if values and "contentEncoding" not in schema:
-        ordered = sorted(values, key=repr) if isinstance(options, set | frozenset) else values
-        schema["enum"] = [v for v in ordered if v in schema.get("enum", ordered)] or ordered
+    if values:
+        schema["enum"] = sorted(values, key=repr) if isinstance(options, (set, frozenset)) else values
+
+
+_PUT: Final[Mapping[str, Callable[[dict[str, Any], Any], None]]] = {
+    "_NumberValidator": _put_number,
+    "_MinLengthValidator": _put_length,
+    "_MaxLengthValidator": _put_length,
+    "_MatchesReValidator": _put_pattern,
+    "_InValidator": _put_words,
+}
 
 
 def is_built_in(validator: Any) -> bool:
     """Tell attrs' own validators, those around one of attrs' own included."""
     if not type(validator).__module__.startswith("attr"):
         return False
-    inner = (getattr(validator, "validator", None), *getattr(validator, "_validators", ()))
-    return all(one is None or is_built_in(one) for one in inner)
+    return all(is_built_in(one) for one in _inner(validator))
 
 
 def problem_of(value: Any, attribute: attrs.Attribute[Any]) -> str | None:

@@ -1,8 +1,9 @@
-"""A request to bytes: local files read and large requests encoded in a thread, so that the loop goes on."""
+"""A request to headers and bytes: local files read and large requests encoded in a thread, so that the loop goes on."""
 
 from __future__ import annotations
 
 import asyncio
+import platform
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -10,12 +11,24 @@ from typing import Any, Final
 import attrs
 
 from anyfast_async._core import codec
+from anyfast_async._version import __version__
 from anyfast_async.errors import FieldError, RequestValidationError
 from anyfast_async.messages import MAX_FILE
 from anyfast_async.requests import ChatRequest
 
 OFF_LOOP: Final = 1024 * 1024
 """Requests with more characters than this are encoded in a thread."""
+
+
+_AGENT: Final = f"anyfast-async/{__version__} python/{platform.python_version()}"
+_COMMON_HEADERS: Final = {"User-Agent": _AGENT, "Content-Type": "application/json", "Accept-Language": "en"}
+# Cloudflare answers its own errors in JSON, with a delay, only if asked for JSON.
+UNARY_HEADERS: Final = _COMMON_HEADERS | {"Accept": "application/json", "Accept-Encoding": "gzip, deflate"}
+# Not compressed: no proxy then holds events back to compress them, and no cut can hide in a gzip stream.
+STREAM_HEADERS: Final = _COMMON_HEADERS | {
+    "Accept": "text/event-stream, application/json;q=0.9",
+    "Accept-Encoding": "identity",
+}
 
 
 async def encoded(request: ChatRequest, *, stream: bool) -> bytes:

@@ -1,13 +1,14 @@
 """Structured output: an answer's text to an instance of a class.
 
-Reading is strict (no ``"5"`` for an ``int``), unknown keys are ignored, and every mismatch is reported with its path. What
-a class is made of is read in ``_schema.py``, which makes the schema that was asked for from it too.
+Reading is strict (no ``"5"`` for an ``int``), unknown keys are ignored, and every mismatch is reported with its path.
+What a class is made of is read in ``_schema.py``, which makes the schema that was asked for from it too.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import collections.abc
 import datetime as dt
 import decimal
 import enum
@@ -36,11 +37,10 @@ from anyfast_async._schema import (
     members_of_union,
     name_of,
     origin_of,
-    peeled,
     schema_of,
     unwrapped,
 )
-from anyfast_async.errors import ConfigurationError, FieldError, escaped
+from anyfast_async.errors import FieldError, escaped
 
 T = TypeVar("T")
 
@@ -64,7 +64,10 @@ def parse(text: str, kind: type[T]) -> T:
         ConfigurationError: *kind* holds a type that JSON has no shape for.
 
     """
-    _check(kind)
+    try:
+        _check(kind)
+    except TypeError:  # as in _hook
+        schema_of(kind)
     fenced = _FENCE.match(text)
     try:
         value = json.loads(fenced[1] if fenced else text)
@@ -83,13 +86,21 @@ def parse(text: str, kind: type[T]) -> T:
 
 
 @functools.lru_cache(maxsize=256)
-def _check(kind: Any) -> None:
+def _check(kind: collections.abc.Hashable) -> None:
     """Refuse a class that cannot be read, whatever the answer is."""
     schema_of(kind)
 
 
 def _read(value: Any, kind: Any) -> Any:
-    return _converter.get_structure_hook(unwrapped(kind))(value, kind)
+    kind = unwrapped(kind)
+    return _hook(kind)(value, kind)
+
+
+def _hook(kind: Any) -> Callable[[Any, Any], Any]:
+    try:
+        return _converter.get_structure_hook(kind)
+    except TypeError:  # what stands in an Annotated inside of it has no hash
+        return _converter.get_structure_hook(kind, cache_result=False)
 
 
 def _mismatch(problem: str, path: str = "") -> MismatchError:
@@ -176,8 +187,7 @@ def _word(value: Any, options: Iterable[Any]) -> Any:
 
 
 def _array(value: Any, kind: Any) -> Any:
-    kind = unwrapped(kind)
-    origin, arguments = get_origin(kind) or kind, get_args(kind)
+    origin, arguments = _outer(kind), get_args(kind)
     _expect(value, list, "a list")
     if origin is tuple and arguments and arguments[-1] is not Ellipsis:
         if len(value) != len(arguments):
@@ -206,16 +216,16 @@ def _set(items: list[Any], make: Callable[[list[Any]], Any]) -> Any:
 _ARRAYS: Final[Mapping[Any, Callable[[list[Any]], Any]]] = {
     **dict.fromkeys(LISTS, tuple),
     list: list,
-    typing.MutableSequence.__origin__: list,  # type: ignore[attr-defined]
+    collections.abc.MutableSequence: list,
     tuple: tuple,
     **{kind: functools.partial(_set, make=frozenset) for kind in SETS},
     set: functools.partial(_set, make=set),
-    typing.MutableSet.__origin__: functools.partial(_set, make=set),  # type: ignore[attr-defined]
+    collections.abc.MutableSet: functools.partial(_set, make=set),
 }
 
 
 def _object(value: Any, kind: Any) -> dict[Any, Any]:
-    keys, values = get_args(unwrapped(kind)) or (Any, Any)
+    keys, values = get_args(kind) or (Any, Any)
     _expect(value, dict, "an object")
     problems: list[FieldError] = []
     read: dict[Any, Any] = {}
@@ -235,7 +245,7 @@ def _expect(value: Any, kind: type, wanted: str) -> None:
 
 
 def _reader_of_class(kind: Any) -> Callable[[Any, Any], Any]:
-    origin = get_origin(kind) or kind
+    origin = _outer(kind)
     members = members_of(kind)
     # A TypedDict is the dict itself, and its keys need not be names.
     make: Callable[..., Any] = dict if typing.is_typeddict(origin) else origin
@@ -276,7 +286,9 @@ def _path_of(error: BaseException, members: list[Member]) -> str:
     paths = {id(member.attribute): f".{member.name}" for member in members if member.attribute is not None}
     trace, path = error.__traceback__, ""
     while trace is not None:
-        found = [paths[id(v)] for v in trace.tb_frame.f_locals.values() if isinstance(v, attrs.Attribute) and id(v) in paths]
+        found = [
+            paths[id(v)] for v in trace.tb_frame.f_locals.values() if isinstance(v, attrs.Attribute) and id(v) in paths
+        ]
         path = found[0] if found else path
         trace = trace.tb_next
     return path
@@ -286,7 +298,7 @@ def _path_of(error: BaseException, members: list[Member]) -> str:
 
 
 def _union(value: Any, kind: Any) -> Any:
-    """Return the first member that fits; a class that knows more of an object's keys comes before one that knows less."""
+    """Return the first member that fits; a class that knows more of an object's keys comes before others."""
     members = members_of_union(kind)
     if value is None and type(None) in members:
         return None
@@ -328,6 +340,11 @@ def _has_shape(kind: Any, value: Any) -> bool:
 # -- the converter ---------------------------------------------------------------------------------------------------
 
 
+def _outer(kind: Any) -> Any:
+    origin = get_origin(kind)
+    return kind if origin is None else origin
+
+
 def _make_converter() -> cattrs.Converter:
     """Return the table of what reads which type; cattrs keeps it and remembers what it found."""
     converter = cattrs.Converter()
@@ -348,12 +365,12 @@ def _make_converter() -> cattrs.Converter:
     converter.register_structure_hook(decimal.Decimal, _decimal)
     register(lambda k: k in (Any, object), lambda value, _: value)
     register(lambda k: k is type(None), _strict((type(None),), "null"))
-    register(lambda k: get_origin(k) is typing.Literal, lambda value, k: _word(value, get_args(unwrapped(k))))
-    register(lambda k: isinstance(k, enum.EnumMeta), lambda value, k: _word(value, unwrapped(k)))
+    register(lambda k: get_origin(k) is typing.Literal, lambda value, k: _word(value, get_args(k)))
+    register(lambda k: isinstance(k, enum.EnumMeta), _word)
     register(lambda k: get_origin(k) in (Union, types.UnionType), _union)
-    register(lambda k: (get_origin(k) or k) in _ARRAYS, _array)
-    register(lambda k: (get_origin(k) or k) in OBJECTS, _object)
-    converter.register_structure_hook_factory(lambda k: is_class(get_origin(k) or k), _reader_of_class)
+    register(lambda k: _outer(k) in _ARRAYS, _array)
+    register(lambda k: _outer(k) in OBJECTS, _object)
+    converter.register_structure_hook_factory(lambda k: is_class(_outer(k)), _reader_of_class)
     return converter
 
 

@@ -167,6 +167,7 @@ class Reception:
             if not self._writer.done():
                 self._writer.set_result(None)
             self._writer = None
+            self._last_content = self._loop.time()  # what comes now could not come before
         return payload
 
     def waiting(self) -> list[dict[str, Any]]:

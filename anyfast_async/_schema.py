@@ -16,7 +16,7 @@ import re
 import types
 import typing
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar, Union, get_args, get_origin
 
 import attrs
@@ -329,7 +329,7 @@ class _Walk:
         if kind in self._open:
             return {"$ref": f"#/$defs/{self._name(kind)}"}
         self._open.append(kind)
-        schema = make()
+        schema: dict[str, Any] = make()
         self._open.pop()
         if not any(kind == known for known, _ in self._names):
             return schema

@@ -6,10 +6,8 @@ turns what came into a completion or an exception.
 
 from __future__ import annotations
 
-import asyncio
 import difflib
 import os
-import platform
 import ssl as ssl_module
 import time
 import uuid
@@ -17,27 +15,25 @@ import warnings
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, overload
 
-import attrs
 from yarl import URL
 
-from anyfast_async._call import Call, Running, Spending
+from anyfast_async._call import Call, Spending
 from anyfast_async._clock import Clock
 from anyfast_async._core import answer
 from anyfast_async._core.backoff import RetryBudget
 from anyfast_async._gate import Gate, Stats
 from anyfast_async._key import Key, KeySource
 from anyfast_async._map import MapRun, Progress, Result, row_id
-from anyfast_async._outgoing import encoded
-from anyfast_async._schema import response_format
+from anyfast_async._outgoing import STREAM_HEADERS, UNARY_HEADERS, encoded
 from anyfast_async._reception import Reception, receive
+from anyfast_async._schema import response_format
 from anyfast_async._settings import base_url_of, check_kind, headers_of, proxy_of, unused_proxy
+from anyfast_async._shared import Shared
 from anyfast_async._stream import ChatStream
 from anyfast_async._transport import Transport
-from anyfast_async._version import __version__
 from anyfast_async.completions import ChatCompletion, Model
 from anyfast_async.errors import (
     AnyFastError,
-    ClientStateError,
     ConfigurationError,
     FieldError,
     FirstTokenTimeout,
@@ -47,7 +43,7 @@ from anyfast_async.errors import (
 )
 from anyfast_async.messages import GEMINI_MODELS, Prompt
 from anyfast_async.policies import Budget, Limits, RetryPolicy, Timeouts, as_timeouts
-from anyfast_async.requests import ChatOptions, ChatRequest, as_request
+from anyfast_async.requests import ChatOptions, ChatRequest, as_request, prompt_of
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -62,47 +58,6 @@ CLOSING: Final = 1.0
 
 _STEERING: Final = ("system", "timeout", "via_stream", "accept_missing_finish", "extra_headers")
 _UNSET: Final[Any] = object()
-
-
-@attrs.define(eq=False)
-class _Shared:
-    """What a client and everything made of it with ``with_options`` have in common."""
-
-    transport: Transport
-    gate: Gate
-    retry_budget: RetryBudget
-    spending: Spending
-    running: Running = attrs.field(factory=Running)
-    warned: set[str] = attrs.field(factory=set)
-    """Model ids that were warned of."""
-    loop: asyncio.AbstractEventLoop | None = None
-    """The loop that it serves, None before its first use."""
-    closed: bool = False
-
-    def __attrs_post_init__(self) -> None:
-        self.transport.on_loop_end = self.running.stop
-
-    async def enter(self) -> None:
-        """Bind to the running loop, again if the loop before it is closed.
-
-        Raises:
-            ClientStateError: the client is closed, or serves another loop that still runs.
-
-        """
-        if self.closed:
-            message = "the client is closed; make a new one"
-            raise ClientStateError(message)
-        running = asyncio.get_running_loop()
-        if self.loop is running:
-            return
-        if self.loop is not None:
-            if not self.loop.is_closed():
-                message = "the client serves another event loop, which still runs; make one client per loop"
-                raise ClientStateError(message)
-            self.gate.reset()
-            self.running.clear()
-            await self.transport.leave_loop()
-        self.loop = running
 
 
 class AnyFast:
@@ -161,7 +116,7 @@ class AnyFast:
         self._timeouts = timeouts
         self._headers = headers_of("headers", headers)
         self._root = True
-        self._shared = _Shared(
+        self._shared = Shared(
             Transport(
                 ssl_context=ssl_context, proxy=proxy_of(proxy, self._base_url), hint=unused_proxy(proxy, self._base_url)
             ),
@@ -340,7 +295,7 @@ class AnyFast:
             value: Any = None
             failure: AnyFastError | None = None
             try:
-                prompt = _prompt_of(item, request)
+                prompt = prompt_of(item, request)
                 completion = await self._complete(prompt, options, patient=True)
                 value = completion.parse(into) if into is not None else None
             except AnyFastError as error:
@@ -432,7 +387,7 @@ class AnyFast:
 
             async def attempt(permit: Permit) -> Reception:
                 async with Clock(timeouts.first_token, FirstTokenTimeout, "first_token") as clock:
-                    exchange = await self._send("chat/completions", body, _STREAM_HEADERS | headers, timeouts, clock)
+                    exchange = await self._send("chat/completions", body, STREAM_HEADERS | headers, timeouts, clock)
                     call.connect = exchange.connect_seconds
                     return await receive(exchange, call, permit, clock, accept_missing_finish=lenient)
                 raise clock.overdue()
@@ -448,7 +403,7 @@ class AnyFast:
     ) -> tuple[Exchange, bytes]:
         """Make one attempt that is not streamed; return its exchange and what came."""
         async with Clock(timeouts.response, ResponseTimeout, "response") as clock:
-            exchange = await self._send(path, body, _UNARY_HEADERS | headers, timeouts, clock)
+            exchange = await self._send(path, body, UNARY_HEADERS | headers, timeouts, clock)
             try:
                 if exchange.status in answer.SUCCESS:
                     return exchange, await exchange.read()
@@ -536,27 +491,3 @@ class AnyFast:
             renewable_key=self._key.renewable,
             attempt=attempt,
         )
-
-
-_AGENT: Final = f"anyfast-async/{__version__} python/{platform.python_version()}"
-_COMMON_HEADERS: Final = {"User-Agent": _AGENT, "Content-Type": "application/json", "Accept-Language": "en"}
-# Cloudflare answers its own errors in JSON, with a delay, only if asked for JSON.
-_UNARY_HEADERS: Final = _COMMON_HEADERS | {"Accept": "application/json", "Accept-Encoding": "gzip, deflate"}
-# Not compressed: no proxy then holds events back to compress them, and no cut can hide in a gzip stream.
-_STREAM_HEADERS: Final = _COMMON_HEADERS | {
-    "Accept": "text/event-stream, application/json;q=0.9",
-    "Accept-Encoding": "identity",
-}
-
-
-def _prompt_of(item: Any, request: Callable[[Any], Prompt | ChatRequest] | None) -> Prompt | ChatRequest:
-    if request is None:
-        prompt: Prompt | ChatRequest = item
-        return prompt
-    try:
-        return request(item)
-    except AnyFastError:
-        raise
-    except Exception as error:
-        problem = f"request= raised {type(error).__name__} for this item: {escaped(str(error), 100)}"
-        raise RequestValidationError.of([FieldError("item", problem)]) from error

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypedDict, get_args
 
 import attrs
 
 from anyfast_async._rules import Rule, boolean, json_object, number, shown, string, whole, word
-from anyfast_async.errors import FieldError, RequestValidationError, escaped
+from anyfast_async.errors import AnyFastError, FieldError, RequestValidationError, escaped
 from anyfast_async.messages import JSON, Message, Prompt, SystemMessage, as_messages, problems_of_messages
 from anyfast_async.policies import Timeouts
 
@@ -266,3 +266,22 @@ def request_from_body(body: Any) -> ChatRequest:
     if "extra_body" in fields:  # the gateway reads a literal ``extra_body`` key; it must not be unpacked here
         fields["extra_body"] = {"extra_body": fields["extra_body"]}
     return as_request(body.get("messages", ()), fields)
+
+
+def prompt_of(item: Any, request: Callable[[Any], Prompt | ChatRequest] | None) -> Prompt | ChatRequest:
+    """Return what to send for an *item* of a map; *request* makes it, if given.
+
+    Raises:
+        RequestValidationError: *request* failed for this item.
+
+    """
+    if request is None:
+        prompt: Prompt | ChatRequest = item
+        return prompt
+    try:
+        return request(item)
+    except AnyFastError:
+        raise
+    except Exception as error:
+        problem = f"request= raised {type(error).__name__} for this item: {escaped(str(error), 100)}"
+        raise RequestValidationError.of([FieldError("item", problem)]) from error

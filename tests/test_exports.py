@@ -30,13 +30,13 @@ def test_all_is_sorted_and_has_no_double() -> None:
 
 def test_all_is_exactly_what_is_public() -> None:
     """Every name in ``__all__`` is there, and every public name that is no module is in ``__all__``."""
-    public = {
-        name
-        for name, value in vars(anyfast_async).items()
-        if not name.startswith("_") and type(value).__name__ != "module"
-    }
+    loaded = {name for name in dir(anyfast_async) if not name.startswith("_")}
+    modules = {name for name in loaded if type(getattr(anyfast_async, name)).__name__ == "module"}
 
-    assert public | {"__version__"} == set(anyfast_async.__all__)
+    assert loaded - modules - {"Any", "TYPE_CHECKING", "annotations", "import_module"} | {"__version__"} == set(
+        anyfast_async.__all__
+    )
+    assert set(anyfast_async._HOME) | {"__version__"} == set(anyfast_async.__all__)
 
 
 def test_nothing_private_is_exported() -> None:

@@ -119,7 +119,7 @@ def _run(program: str, module: str, monkeypatch: pytest.MonkeyPatch, folder: Pat
         monkeypatch.setenv("ANYFAST_API_KEY", KEY)
         with contextlib.redirect_stdout(io.StringIO()) as out:
             runpy.run_path(str(path), run_name="__main__")
-        return Run(out.getvalue().replace(str(sim.port), "PORT"), _sent(sim))
+        return Run(out.getvalue().replace(f":{sim.port}", ":PORT"), _sent(sim))
 
 
 def test_there_are_ten_programs() -> None:

@@ -120,7 +120,6 @@ async def test_time_in_which_the_buffer_was_full_is_not_the_servers() -> None:
     assert len(await read(made, pause=500.0)) == 6
 
 
-@pytest.mark.xfail(strict=True, reason="the idle clock may ring after room was made and before the writer goes on")
 async def test_room_made_as_the_clock_rings_is_in_time() -> None:
     """A reader that makes room in the very turn in which the idle clock rings has not made the server late."""
     large = event("x" * 3_000_000)

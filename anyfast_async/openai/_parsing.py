@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from anyfast_async import _output
+from anyfast_async import _output, _schema
 from anyfast_async.errors import FieldError, OutputError
 from anyfast_async.openai._answers import ChatCompletion, ParsedChatCompletion
 from anyfast_async.openai._errors import ContentFilterFinishReasonError, LengthFinishReasonError
@@ -29,7 +29,7 @@ def response_format_of(kind: Any) -> dict[str, Any]:
 
     """
     if not callable(getattr(kind, "model_json_schema", None)):
-        wanted = _output.response_format(kind)
+        wanted = _schema.response_format(kind)
         return wanted | {"json_schema": wanted["json_schema"] | {"strict": True}}
     schema = kind.model_json_schema()
     definitions = schema.pop("$defs", {})

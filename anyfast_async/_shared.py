@@ -1,0 +1,54 @@
+"""What a client and everything made of it with ``with_options`` have in common."""
+
+from __future__ import annotations
+
+import asyncio
+
+import attrs
+
+from anyfast_async._call import Running, Spending
+from anyfast_async._core.backoff import RetryBudget
+from anyfast_async._gate import Gate
+from anyfast_async._transport import Transport
+from anyfast_async.errors import ClientStateError
+
+
+@attrs.define(eq=False)
+class Shared:
+    """Connections, limits and counters, and the loop that they belong to."""
+
+    transport: Transport
+    gate: Gate
+    retry_budget: RetryBudget
+    spending: Spending
+    running: Running = attrs.field(factory=Running)
+    warned: set[str] = attrs.field(factory=set)
+    """Model ids that were warned of."""
+    loop: asyncio.AbstractEventLoop | None = None
+    """The loop that it serves, None before its first use."""
+    closed: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        self.transport.on_loop_end = self.running.stop
+
+    async def enter(self) -> None:
+        """Bind to the running loop, again if the loop before it is closed.
+
+        Raises:
+            ClientStateError: the client is closed, or serves another loop that still runs.
+
+        """
+        if self.closed:
+            message = "the client is closed; make a new one"
+            raise ClientStateError(message)
+        running = asyncio.get_running_loop()
+        if self.loop is running:
+            return
+        if self.loop is not None:
+            if not self.loop.is_closed():
+                message = "the client serves another event loop, which still runs; make one client per loop"
+                raise ClientStateError(message)
+            self.gate.reset()
+            self.running.clear()
+            await self.transport.leave_loop()
+        self.loop = running
