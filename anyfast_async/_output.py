@@ -65,7 +65,7 @@ def parse(text: str, kind: type[T]) -> T:
 
     """
     try:
-        _check(kind)
+        _check(typing.cast("collections.abc.Hashable", kind))
     except TypeError:  # as in _hook
         schema_of(kind)
     fenced = _FENCE.match(text)
@@ -97,6 +97,8 @@ def _read(value: Any, kind: Any) -> Any:
 
 
 def _hook(kind: Any) -> Callable[[Any, Any], Any]:
+    if isinstance(kind, enum.EnumMeta):
+        return _word  # by class, as cattrs goes, an enum of str would be a str
     try:
         return _converter.get_structure_hook(kind)
     except TypeError:  # what stands in an Annotated inside of it has no hash
@@ -181,6 +183,22 @@ def _word(value: Any, options: Iterable[Any]) -> Any:
         words.append(word)
     message = f"must be one of {', '.join(map(repr, words))}"
     raise _mismatch(message)
+
+
+_PLAIN: Final[Mapping[type, Callable[[Any, Any], Any]]] = {
+    type(None): _strict((type(None),), "null"),
+    str: _strict((str,), "a string"),
+    int: _integer,
+    float: _number,
+    bool: _strict((bool,), "true or false"),
+    bytes: _from_text(lambda text: base64.b64decode(text, validate=True), "base64"),
+    dt.datetime: _from_text(dt.datetime.fromisoformat, "a date and time"),
+    dt.date: _from_text(dt.date.fromisoformat, "a date"),
+    dt.time: _from_text(dt.time.fromisoformat, "a time"),
+    uuid.UUID: _from_text(uuid.UUID, "a UUID"),
+    pathlib.Path: _from_text(pathlib.Path, "a path"),
+    decimal.Decimal: _decimal,
+}
 
 
 # -- containers ------------------------------------------------------------------------------------------------------
@@ -352,21 +370,10 @@ def _make_converter() -> cattrs.Converter:
     def register(fits: Callable[[Any], bool], read: Callable[[Any, Any], Any]) -> None:
         converter.register_structure_hook_func(fits, read)
 
-    converter.register_structure_hook(str, _strict((str,), "a string"))
-    converter.register_structure_hook(int, _integer)
-    converter.register_structure_hook(float, _number)
-    converter.register_structure_hook(bool, _strict((bool,), "true or false"))
-    converter.register_structure_hook(bytes, _from_text(lambda t: base64.b64decode(t, validate=True), "base64"))
-    converter.register_structure_hook(dt.datetime, _from_text(dt.datetime.fromisoformat, "a date and time"))
-    converter.register_structure_hook(dt.date, _from_text(dt.date.fromisoformat, "a date"))
-    converter.register_structure_hook(dt.time, _from_text(dt.time.fromisoformat, "a time"))
-    converter.register_structure_hook(uuid.UUID, _from_text(uuid.UUID, "a UUID"))
-    converter.register_structure_hook(pathlib.Path, _from_text(pathlib.Path, "a path"))
-    converter.register_structure_hook(decimal.Decimal, _decimal)
+    for plain, read in _PLAIN.items():
+        converter.register_structure_hook(plain, read)
     register(lambda k: k in (Any, object), lambda value, _: value)
-    register(lambda k: k is type(None), _strict((type(None),), "null"))
     register(lambda k: get_origin(k) is typing.Literal, lambda value, k: _word(value, get_args(k)))
-    register(lambda k: isinstance(k, enum.EnumMeta), _word)
     register(lambda k: get_origin(k) in (Union, types.UnionType), _union)
     register(lambda k: _outer(k) in _ARRAYS, _array)
     register(lambda k: _outer(k) in OBJECTS, _object)

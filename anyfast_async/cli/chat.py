@@ -93,7 +93,7 @@ async def _chat(gateway: Gateway, prompt: str, model: str, options: dict[str, An
                     if not last.endswith("\n"):
                         write("\n")
             completion = stream.completion
-    return _verdict(completion, options["max_tokens"])
+    return _verdict(completion)
 
 
 def _latency(gateway: Gateway) -> Any:
@@ -105,18 +105,9 @@ def _latency(gateway: Gateway) -> Any:
     return Latency(ttft=0.2, per_token=0.01)
 
 
-def _verdict(completion: ChatCompletion, max_tokens: int | None) -> int:
+def _verdict(completion: ChatCompletion) -> int:
     """Say what is odd about an answer that did not fail."""
-    cut = completion.finish_reason == "length"
-    limit = "the model's limit" if max_tokens is None else f"--max-tokens {max_tokens}"
-    if completion.text:
-        if cut:
-            say(f"(cut off: the answer reached {limit})")
-        return exits.OK
-    if completion.tool_calls:
-        return exits.OK
-    if cut:
-        say(f"no text: thinking used up {limit}; allow more, or leave it out")
-    else:
-        say(f"the answer is empty (finish_reason: {completion.finish_reason})")
-    return exits.FAILED
+    diagnosis = completion.diagnosis
+    if diagnosis is not None:
+        say(f"({diagnosis})" if completion.text else diagnosis)
+    return exits.OK if completion.text or completion.tool_calls else exits.FAILED

@@ -6,7 +6,8 @@ import asyncio
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -31,7 +32,13 @@ _POLL: Final = 0.1
     "--ttft", type=click.FloatRange(0), default=0.0, metavar="S", help="Seconds to the first token. Default: 0"
 )
 @click.option("--per-token", type=click.FloatRange(0), default=0.0, metavar="S", help="Seconds per further token.")
-def simulate(*, port: int, host: str, ttft: float, per_token: float) -> int:
+@click.option("--script", metavar="FILE", help="TOML file with replies, faults and limits.")
+@click.option(
+    "--quirk", "quirks", multiple=True, metavar="NAME", help="Deviation of a real upstream in every answer; repeatable."
+)
+def simulate(
+    *, port: int, host: str, ttft: float, per_token: float, script: str | None, quirks: tuple[str, ...]
+) -> int:
     """Serve the embedded gateway until Ctrl-C or SIGTERM (exit code 0): made-up answers in authentic shapes.
 
     On a terminal every request is shown.
@@ -40,15 +47,36 @@ def simulate(*, port: int, host: str, ttft: float, per_token: float) -> int:
     Examples:
       anyfast simulate
       anyfast simulate --port 0 --ttft 0.3 --per-token 0.02
+      anyfast simulate --script faults.toml --quirk tool-calls-at-index-0
     """  # noqa: D301 - click leaves a paragraph after \b as it is
-    return asyncio.run(_simulate(port, host, ttft, per_token))
-
-
-async def _simulate(port: int, host: str, ttft: float, per_token: float) -> int:
     from anyfast_async.simulator import Latency, Simulator  # noqa: PLC0415 - a server's imports
+    from anyfast_async.simulator.script_file import ScriptError, load_script  # noqa: PLC0415
 
-    latency = Latency(ttft=ttft, per_token=per_token)
-    sim = Simulator(port=port, host=host, latency=latency, max_recorded=_RECORDED)
+    options: dict[str, Any] = {"max_recorded": _RECORDED}
+    try:
+        scripted = load_script(Path(script)) if script is not None else None
+        options |= scripted.options if scripted is not None else {}
+        if ttft or per_token:
+            options["latency"] = Latency(ttft=ttft, per_token=per_token)
+        if quirks:
+            options["quirks"] = quirks
+        sim = Simulator(port=port, host=host, **options)
+    except OSError as error:
+        say(f"error: cannot read {script}: {error.strerror}")
+        return exits.USAGE
+    except (ScriptError, ValueError) as error:
+        say(f"error: {error}")
+        return exits.USAGE
+    if scripted is not None:
+        scripted.apply(sim)
+    try:
+        return asyncio.run(_simulate(sim, port, host))
+    except AssertionError as error:  # strict = true in the script
+        say(f"error: {error}")
+        return exits.FAILED
+
+
+async def _simulate(sim: Simulator, port: int, host: str) -> int:
     ended = asyncio.Event()
     try:
         async with sim:
@@ -75,6 +103,7 @@ async def _simulate(port: int, host: str, ttft: float, per_token: float) -> int:
 async def _log(sim: Simulator, ended: asyncio.Event) -> None:
     """Show every request once it is answered."""
     logged: set[tuple[int, float]] = set()
+    waiting = asyncio.ensure_future(ended.wait())
     while not ended.is_set():
         present = {(record.connection, record.time): record for record in sim.requests}
         for key, record in present.items():
@@ -82,10 +111,8 @@ async def _log(sim: Simulator, ended: asyncio.Event) -> None:
                 logged.add(key)
                 write(_logged(record))
         logged &= present.keys()
-        try:
-            await asyncio.wait_for(ended.wait(), _POLL)
-        except TimeoutError:
-            continue
+        await asyncio.wait({waiting}, timeout=_POLL)
+    waiting.cancel()
 
 
 def _logged(record: RecordedRequest) -> str:

@@ -6,9 +6,14 @@ import re
 import signal
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pytest
+from click.testing import CliRunner
+
 from anyfast_async import AnyFast
+from anyfast_async.cli.simulate import simulate
 
 
 async def test_serves_until_told_to_end(start: Callable[..., Any]) -> None:
@@ -52,3 +57,19 @@ def test_a_port_in_use(anyfast: Callable[..., Any]) -> None:
     assert (2, "") == (ran.code, ran.out)
     assert f"error: cannot listen on 127.0.0.1:{port}: Address already in use\n" in ran.err
     assert "--port 0" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--quirk", "tool-calls-at-index"], "tool-calls-at-index-0"),
+        (["--script", "{}/none.toml"], "none.toml: No such file or directory"),
+        (["--script", "{}/bad.toml"], "bad.toml:1: [[fail]] 1 statsu: no such key (did you mean status?)"),
+    ],
+)
+def test_bad_scripts_and_quirks_are_named(options: list[str], words: str, tmp_path: Path) -> None:
+    """An unknown quirk, a missing file and a wrong key end it at once, naming the place and what is allowed."""
+    (tmp_path / "bad.toml").write_text("[[fail]]\nstatsu = 3\n")
+    done = CliRunner().invoke(simulate, [option.format(tmp_path) for option in options], standalone_mode=False)
+    assert 2 == done.return_value
+    assert words in done.stderr
