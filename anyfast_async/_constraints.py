@@ -69,7 +69,7 @@ def _put_pattern(schema: dict[str, Any], validator: Any) -> None:
 
 
 def _put_words(schema: dict[str, Any], validator: Any) -> None:
-    options = validator.options
+    options = getattr(validator, "_original_options", validator.options)  # .options is a tuple of a set
     listed = isinstance(options, (list, tuple, set, frozenset, dict, enum.EnumMeta))
     values = json_values(options) if listed else None
     if values:

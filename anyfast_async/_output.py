@@ -66,7 +66,7 @@ def parse(text: str, kind: type[T]) -> T:
     """
     try:
         _check(typing.cast("collections.abc.Hashable", kind))
-    except TypeError:  # as in _hook
+    except TypeError:  # no hash: checked anew each time, or refused
         schema_of(kind)
     fenced = _FENCE.match(text)
     try:
@@ -99,10 +99,7 @@ def _read(value: Any, kind: Any) -> Any:
 def _hook(kind: Any) -> Callable[[Any, Any], Any]:
     if isinstance(kind, enum.EnumMeta):
         return _word  # by class, as cattrs goes, an enum of str would be a str
-    try:
-        return _converter.get_structure_hook(kind)
-    except TypeError:  # what stands in an Annotated inside of it has no hash
-        return _converter.get_structure_hook(kind, cache_result=False)
+    return _converter.get_structure_hook(kind)
 
 
 def _mismatch(problem: str, path: str = "") -> MismatchError:

@@ -290,6 +290,11 @@ class _Walk:
         return found | {"description": notes} if notes else found
 
     def _schema(self, kind: Any, where: str) -> dict[str, Any]:
+        try:
+            hash(kind)
+        except TypeError as error:  # what reads a type is remembered by it
+            message = f"{where}: {kind!r}: {error}; what stands in Annotated inside of other types must be hashable"
+            raise ConfigurationError(message) from None
         origin, arguments = get_origin(kind) or kind, get_args(kind)
         if origin is typing.Literal:
             return _enumeration(arguments, kind, where)

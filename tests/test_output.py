@@ -1,4 +1,4 @@
-"""Thirty kinds of classes: their schema is one, their JSON comes back equal, and what does not fit is told by its path."""
+"""Thirty kinds of classes: the schema is one, JSON comes back equal, and what does not fit is told by its path."""
 
 from __future__ import annotations
 
@@ -15,8 +15,20 @@ import textwrap
 import types
 import uuid
 from collections import namedtuple
-from collections.abc import Callable, Iterator, Mapping, MutableSequence, Sequence, Set
-from typing import Annotated, Any, ClassVar, Final, Generic, Literal, NamedTuple, NewType, NotRequired, TypedDict, TypeVar
+from collections.abc import Iterator, Mapping, MutableSequence, Sequence, Set
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Final,
+    Generic,
+    Literal,
+    NamedTuple,
+    NewType,
+    NotRequired,
+    TypedDict,
+    TypeVar,
+)
 
 import attrs
 import jsonschema
@@ -176,7 +188,7 @@ class Ratio(float, enum.Enum):
     ONE = 1.0
 
 
-class Words(str, enum.Enum):
+class Words(str, enum.Enum):  # noqa: UP042 - programs still have them
     A = "a"
     B = "b"
 
@@ -193,7 +205,7 @@ class Enums:
 class Literals:
     mood: Literal["good", "bad"]
     level: Literal[1, 2, "max"]
-    on: Literal[True, None]
+    on: Literal[True, None]  # noqa: PYI061 - None as a word
     color: Literal[Color.RED] = Color.RED
 
 
@@ -275,7 +287,7 @@ class Described:
 
 
 UserId = NewType("UserId", int)
-Handle = NewType("Handle", Annotated[str, "with an at"])  # type: ignore[valid-newtype]
+Handle = NewType("Handle", Annotated[str, "with an at"])
 
 
 @attrs.frozen
@@ -308,10 +320,14 @@ def _even(_: Any, attribute: attrs.Attribute[int], value: int) -> None:
         raise RuntimeError(message)
 
 
+def _upper(text: str) -> str:
+    return text.upper()
+
+
 @attrs.frozen
 class Checked:
     even: int = attrs.field(validator=_even)
-    upper: str = attrs.field(converter=str.upper)
+    upper: str = attrs.field(converter=_upper)
     either: int | str = attrs.field(validator=v.instance_of((int, str)))
 
     def __attrs_post_init__(self) -> None:
@@ -390,12 +406,14 @@ CASES: dict[str, Case] = {
         Constrained(stars=5, share=0.5, code="AB12", word="no", names=["a", "b"], maybe=10, short="abcd"),
         {"stars": 5, "share": 0.5, "code": "AB12", "word": "no", "names": ["a", "b"], "maybe": 10, "short": "abcd"},
     ),
-    "private": Case(Private, Private(1, "m", 2), {"secret": 1, "mangled": "m", "other": 2}),  # type: ignore[call-arg]
+    "private": Case(Private, Private(1, "m", 2), {"secret": 1, "mangled": "m", "other": 2}),
     "dataclass": Case(Data, Data("abc", 2, ["t"], last=1), {"name": "abc", "scale": 2, "tags": ["t"], "last": 1.0}),
     "slots": Case(Point, Point(x=1, y=-1), {"x": 1, "y": -1}),
     "typed dict": Case(Movie, {"title": "t", "year": 1999}, {"title": "t", "year": 1999}),
     "total false": Case(
-        Sequel, {"title": "t", "number": 2, "parent": {"title": "p"}}, {"title": "t", "number": 2, "parent": {"title": "p"}}
+        Sequel,
+        {"title": "t", "number": 2, "parent": {"title": "p"}},
+        {"title": "t", "number": 2, "parent": {"title": "p"}},
     ),
     "named tuple": Case(Pair, Pair(1, "x"), {"left": 1, "right": "x"}),
     "bare named tuple": Case(Bare, Bare(1, [None]), {"a": 1, "b": [None]}),
@@ -412,7 +430,10 @@ CASES: dict[str, Case] = {
     "mutually recursive": Case(
         Folder,
         Folder("f", {"a": File(1, Folder("g", {"b": File(2)}))}),
-        {"name": "f", "files": {"a": {"size": 1, "inside": {"name": "g", "files": {"b": {"size": 2, "inside": None}}}}}},
+        {
+            "name": "f",
+            "files": {"a": {"size": 1, "inside": {"name": "g", "files": {"b": {"size": 2, "inside": None}}}}},
+        },
     ),
     "generic": Case(Box[Point], Box(Point(x=1), [Point(x=2)]), {"content": {"x": 1}, "more": [{"x": 2, "y": 0}]}),
     "inherits a generic": Case(IntBox, IntBox(1, [2], lid=True), {"content": 1, "more": [2], "lid": True}),
@@ -497,8 +518,8 @@ CASES: dict[str, Case] = {
         },
     ),
 }
-if sys.version_info >= (3, 12):
-    Modern = modern()
+Modern: Any = modern() if sys.version_info >= (3, 12) else None
+if Modern is not None:
     CASES["aliases"] = Case(
         Modern[float],
         Modern({"a": ["b", {"c": None}]}, [1.5], 3, 0.5),
@@ -512,10 +533,24 @@ each = pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
 
 FORMATS = jsonschema.FormatChecker(())
 for _name, _read in (("date-time", dt.datetime), ("date", dt.date), ("time", dt.time)):
-    FORMATS.checks(_name, ValueError)(lambda text, read=_read: not isinstance(text, str) or read.fromisoformat(text))  # type: ignore[attr-defined]
+    FORMATS.checks(_name, ValueError)(lambda text, read=_read: not isinstance(text, str) or read.fromisoformat(text))
 FORMATS.checks("uuid", ValueError)(lambda text: not isinstance(text, str) or bool(uuid.UUID(text)))
 
-WRONG: tuple[Any, ...] = (None, True, 5.5, 10**12, -(10**12), 10**400, "no such word", "", "x" * 5000, [], [[]], {}, {"?": 1})
+WRONG: tuple[Any, ...] = (
+    None,
+    True,
+    5.5,
+    10**12,
+    -(10**12),
+    10**400,
+    "no such word",
+    "",
+    "x" * 5000,
+    [],
+    [[]],
+    {},
+    {"?": 1},
+)
 
 
 class Mutant(NamedTuple):
@@ -528,7 +563,9 @@ class Mutant(NamedTuple):
 def places(document: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
     """Every place in a document."""
     yield path
-    steps: Any = document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    steps: Any = (
+        document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    )
     for step, inner in steps:
         yield from places(inner, (*path, step))
 
@@ -557,7 +594,13 @@ def checker(kind: Any) -> Any:
     return jsonschema.Draft202012Validator(schema_of(kind), format_checker=FORMATS)
 
 
-IN_UNIONS: Final = [Pets, Cat | Dog, Numbers, Generics[str, int], *([Modern[float]] if sys.version_info >= (3, 12) else [])]
+IN_UNIONS: Final = [
+    Pets,
+    Cat | Dog,
+    Numbers,
+    Generics[str, int],
+    *([Modern[float]] if sys.version_info >= (3, 12) else []),
+]
 """Where several members of a union may have been meant, the mismatch is that of the union around the place."""
 
 
@@ -624,3 +667,167 @@ def test_wrong_answers(case: Case) -> None:
         assert paths
         assert [] == [p for p in paths if not is_right(p, mutant, in_union=case.kind in IN_UNIONS)], mutant
     assert tried >= 10
+
+
+# -- every other way to be wrong --------------------------------------------------------------------------------------
+
+
+def errors(text: str, kind: Any) -> dict[str, str]:
+    """What is wrong with an answer, by path."""
+    with pytest.raises(MismatchError) as found:
+        parse(text, kind)
+    return {error.path: error.problem for error in found.value.errors}
+
+
+def test_every_place_is_named() -> None:
+    """All that does not fit is told at once: types, what is missing, and what attrs' own validators refuse."""
+    document = {"stars": 6, "share": "x", "code": "A", "names": ["a", 5], "maybe": 9}
+    assert {
+        "$.stars": "'stars' must be <= 5: 6",
+        "$.share": "must be a number, not str",
+        "$.code": "'code' must match regex '[A-Z]{2}\\\\d+' ('A' doesn't)",
+        "$.word": "is missing",
+        "$.names[1]": "must be a string, not int",
+        "$.maybe": "'maybe' must be >= 10: 9",
+    } == errors(json.dumps(document), Constrained)
+
+
+@pytest.mark.parametrize(
+    ("change", "path", "problem"),
+    [
+        ({"even": 3}, "$.even", "even is odd"),
+        ({"upper": "stop"}, "$", "STOP"),
+        ({"either": 1.5}, "$.either", "fits none of int, str"),
+    ],
+)
+def test_what_a_program_checks(change: dict[str, Any], path: str, problem: str) -> None:
+    """A validator of a program may raise anything: it is a mismatch at its field, or at the class if that raised."""
+    document = {"even": 2, "upper": "a", "either": 1} | change
+    assert {path: problem} == errors(json.dumps(document), Checked)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "found"),
+    [
+        ("", Flat, {"$": "the answer is empty"}),
+        ("Sure!", Flat, {"$": "the answer is no JSON"}),
+        ("[" * 100_000, list[Any], {"$": "the answer is no JSON"}),
+        ("5", Flat, {"$": "must be an object, not int"}),
+        ('"name"', Point, {"$": "must be an object, not str"}),
+        ('{"children": "abc", "value": 1}', Node, {"$.children": "must be a list, not str"}),
+        ('{"value": 1, "above": {"value": 1, "above": "xy"}}', Node, {"$.above.above": "must be an object, not str"}),
+        ('{"a": 5}', dict[str, str], {"$['a']": "must be a string, not int"}),
+        ('{"a @ b\\u001b": 5}', dict[str, str], {r"$['a @ b\x1b']": "must be a string, not int"}),
+        ('{"green": 1}', dict[Color, int], {"$['green']": "must be one of 'red', 'blue'"}),
+        ('{"value": 5}', list[int], {"$": "must be a list, not int"}),
+        ("[1, 2, 3]", tuple[int, int], {"$": "must have 2 items, not 3"}),
+        ('["@"]', list[bytes], {"$[0]": "must be base64"}),
+        ('["x", true]', list[decimal.Decimal], {"$[0]": "must be a number", "$[1]": "must be a number"}),
+        ("1" + "0" * 400, float, {"$": "is too large for a number with a decimal point"}),
+        ("1.5", int, {"$": "must be an integer, not float"}),
+        ("true", Literal[1], {"$": "must be one of 1"}),
+        ("5", None | str, {"$": "must be a string, not int"}),
+        ('[{"kind": "cow"}]', list[Cat | Dog], {"$[0]": "fits none of Cat, Dog"}),
+        ('[{"kind": "cat", "lives": "x"}]', list[Cat | Dog], {"$[0].lives": "must be an integer, not str"}),
+        (
+            '{"kind": "cow", "lives": 1, "friends": []}',
+            Cat | Dog,
+            {"$.kind": "must be one of 'cat' or must be one of 'dog'"},
+        ),
+        ("[[1]]", set[Any], {"$": "unhashable type: 'list'"}),
+    ],
+)
+def test_mismatch(text: str, kind: Any, found: dict[str, str]) -> None:
+    """What came instead, and where, in words for a person."""
+    assert found == errors(text, kind)
+
+
+def test_too_deep() -> None:
+    """A class that contains itself, nested deeper than Python goes, is a mismatch."""
+    depth = 20_000
+    text = '{"value": 1, "above": ' * depth + "null" + "}" * depth
+    assert list(errors(text, Node)) == ["$"]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "value"),
+    [
+        ("3.0", int, 3),
+        ("3", float, 3.0),
+        ("0.1", decimal.Decimal, decimal.Decimal("0.1")),
+        ('{"value": [1]}', list[int], [1]),
+        ('{"value": 1}', dict[str, int], {"value": 1}),
+        ('{"value": 1}', Any, {"value": 1}),
+        ('{"value": null}', int | None, None),
+        ("null", None | Cat, None),
+        ('{"name": "x", "unknown": {"deep": 1}}', WithDefaults, WithDefaults("x")),
+        ("2.5", int | float, 2.5),
+        ("1", Annotated[int, []], 1),
+        ("[]", tuple, ()),
+        ("[1, null]", list, [1, None]),
+        ("{}", dict, {}),
+    ],
+)
+def test_value(text: str, kind: Any, value: Any) -> None:
+    """JSON has one kind of number; what was wrapped for the gateway is unwrapped; unknown keys are ignored."""
+    read = parse(text, kind)
+    assert value == read
+    assert type(value) is type(read)
+
+
+def test_a_class_that_cannot_be_read() -> None:
+    """It is the program's mistake whatever the answer is, and said with the place."""
+    with pytest.raises(
+        ConfigurationError, match=r"list\[timedelta\]\[\]: <class 'datetime.timedelta'> has no shape in JSON"
+    ):
+        parse("not even JSON", list[dt.timedelta])
+
+
+# -- through the client ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def sim() -> Any:
+    """A simulator."""
+    async with Simulator() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+async def client(sim: Simulator) -> Any:
+    """A client on it."""
+    async with AnyFast("sk-x", base_url=sim.base_url, model="gemini-2.5-flash") as made:
+        yield made
+
+
+@each
+async def test_client_parse(case: Case, sim: Simulator, client: AnyFast) -> None:
+    """client.parse sends the schema and returns the instance; completion.parse returns it of the same answer."""
+    sim.reply(json=case.json)
+    assert case.instance == await client.parse("x", case.kind)
+    assert response_format(case.kind) == sim.requests[0].body["response_format"]
+    sim.reply(json=case.json)
+    assert case.instance == (await client.complete("x")).parse(case.kind)
+
+
+async def test_map_into(sim: Simulator, client: AnyFast) -> None:
+    """map(into=) gives instances; an answer that does not fit is the error of its own item, with paths."""
+    either: Any = Cat | Dog
+    sim.reply(json={"kind": "dog", "friends": [5]}, when="1")
+    sim.reply(json={"kind": "cat", "lives": 9})
+    good, bad = await client.map(["item 0", "item 1"], into=either)
+    assert good.value == Cat("cat", 9)
+    assert isinstance(bad.error, OutputError)
+    assert [("$.friends[0]", "must be a string, not int")] == [(e.path, e.problem) for e in bad.error.errors]
+    assert "yes" == bad.error.billed
+
+
+async def test_the_simulator_answers_to_the_schema(client: AnyFast) -> None:
+    """Without a script the simulator's answers fit the schema that came with the request."""
+    for kind in (Flat, WithDefaults, Line, Node, Folder, Box[Point], IntBox, Forest, Enums, Literals, Pets):
+        assert isinstance(await client.parse("Tell me.", kind), typing_origin(kind))
+
+
+def typing_origin(kind: Any) -> Any:
+    """The class of a generic class."""
+    return getattr(kind, "__origin__", kind)

@@ -233,7 +233,7 @@ def keys_of(file: Path, table: str) -> set[str]:
     """The keys of a dict that a file assigns to a name at its top."""
     for node in ast.parse(file.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == table and isinstance(node.value, ast.Dict):
-            return {key.value for key in node.value.keys if isinstance(key, ast.Constant)}
+            return {str(key.value) for key in node.value.keys if isinstance(key, ast.Constant)}
     message = f"{file.relative_to(ROOT)} has no table {table}"
     raise AssertionError(message)
 
