@@ -183,7 +183,7 @@ class FunctionCall:
 
     name: str | None = None
     arguments: str | None = None
-    """JSON text, as the model wrote it: it may be invalid. An object, which some upstreams send, stands in ``extra``."""
+    """JSON text, as the model wrote it: it may be invalid. An object, which some upstreams send, is in ``extra``."""
     extra: JSON = attrs.field(factory=dict)
     blank: JSON = attrs.field(factory=dict, repr=False, eq=False)
 

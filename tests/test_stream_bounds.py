@@ -134,6 +134,43 @@ def test_ignored_fields_take_no_memory() -> None:
     assert grown <= 16 * MIB, f"RSS grew by {grown / MIB:.1f} MiB"
 
 
+ENDLESS = """
+import asyncio
+from anyfast_async import AnyFast, ResponseShapeError, RetryPolicy
+def rss(): return int(open("/proc/self/statm").read().split()[1]) * 4096
+async def serve(reader, writer):
+    try:
+        await reader.readuntil(b"\\r\\n\\r\\n")
+        writer.write(b"HTTP/1.1 200 OK\\r\\ncontent-type: text/event-stream\\r\\n\\r\\ndata: ")
+        while True:
+            writer.write(b"x" * 65536); await writer.drain()
+    except ConnectionError: pass
+    finally: writer.transport.abort()
+async def watch(peak):
+    while True:
+        peak[0] = max(peak[0], rss()); await asyncio.sleep(0.002)
+async def main():
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    before, peak = rss(), [0]
+    task = asyncio.create_task(watch(peak))
+    url, once = f"http://127.0.0.1:{port}", RetryPolicy(attempts=1)
+    async with AnyFast("sk-test", base_url=url, model="m", retry=once) as client:
+        try: await client.complete("x", via_stream=True)
+        except ResponseShapeError: print(peak[0] - before)
+    task.cancel(); server.close()
+asyncio.run(main())
+"""
+
+
+@pytest.mark.reliability
+def test_an_endless_line_takes_at_most_twice_its_limit() -> None:
+    """With the real limit of 64 MiB the process grows by at most twice as much before it gives up."""
+    run = subprocess.run([sys.executable, "-c", ENDLESS], capture_output=True, text=True, timeout=120, check=False)
+    assert run.returncode == 0, run.stderr
+    assert int(run.stdout) <= 2 * sse.MAX_LINE, f"RSS grew by {int(run.stdout) / MIB:.0f} MiB"
+
+
 @pytest.mark.reliability
 def test_a_sleeping_reader_stops_the_server() -> None:
     """Events wait in a buffer that is bounded in bytes; then the connection is not read, and the server has to wait."""
