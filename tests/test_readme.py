@@ -157,9 +157,8 @@ def test_errors(readme: Page) -> None:
         for name in re.findall(r"`([A-Z]\w+(?:Error|Timeout|Exceeded))`", rows[0])
         if name != "TimeoutError"
     }
-    public = {
-        value for value in vars(anyfast_async).values() if inspect.isclass(value) and issubclass(value, AnyFastError)
-    }
+    exported = [getattr(anyfast_async, name) for name in anyfast_async.__all__]
+    public = {value for value in exported if inspect.isclass(value) and issubclass(value, AnyFastError)}
 
     assert named <= public
     bases = {base for error in named for base in error.__mro__}
