@@ -195,7 +195,7 @@ class ConnectTimeout(APITimeoutError):  # noqa: N818 - the public name, as in ev
 
     kind = "connect_timeout"
     billed: Billed = "no"
-    phase = "unsent"
+    phase: Literal["unsent", "stale", "sent", "answering"] = "unsent"
     retry_class: RetryClass = "unsent"
 
 

@@ -124,8 +124,8 @@ class BatchFiles:
     """
 
     def __init__(self, answers: Path, errors: Path, done: frozenset[str]) -> None:
-        self.answers = Appender(answers)
-        self.errors = Appender(errors)
+        self.answers: Appender = Appender(answers)
+        self.errors: Appender = Appender(errors)
         self.done = done
         """What was answered before."""
 

@@ -69,7 +69,7 @@ class BatchRun:
         on_row: Callable[[RowDone], None] | None = None,
         **options: Unpack[ChatOptions],
     ) -> None:
-        self.tally = Tally(total, already)
+        self.tally: Tally = Tally(total, already)
         self.stopped: AnyFastError | OSError | None = None
         """What ended the run early, where an error did; an ``OSError`` is of a file that cannot be read or written."""
         self._rows = rows

@@ -48,7 +48,7 @@ class Lifetime:
 
     def __init__(self, client: AnyFast) -> None:
         self.client = client
-        self.ended = False
+        self.ended: bool = False
 
     async def end(self) -> None:
         """Close the client."""
