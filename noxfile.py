@@ -84,6 +84,13 @@ def quick(session: nox.Session) -> None:
 
 
 @nox.session
+def snapshot(session: nox.Session) -> None:
+    """Write the list of the public surface anew (tests/data/public_api.txt)."""
+    session.install("-e", ".[cli]", *group("test"))
+    session.run("python", "tests/test_public_api.py")
+
+
+@nox.session
 def reliability(session: nox.Session) -> None:
     """Run the tests marked reliability with their full counts (ANYFAST_LONG=1)."""
     install_wheel(session)

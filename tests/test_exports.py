@@ -64,6 +64,7 @@ def test_public_things_are_documented() -> None:
 
 PROGRAM = textwrap.dedent("""
     import os, sys, traceback
+    import aiohttp.web, attrs, cattrs.preconf.json, click, orjson, pytest, rich, tenacity  # once, not in each process
     import anyfast_async  # comes before any module in it, so once is enough
     failed = 0
     for name in sys.argv[1:]:
