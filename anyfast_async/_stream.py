@@ -16,7 +16,7 @@ import attrs
 from anyfast_async._core import answer, codec
 from anyfast_async._core.fold import Fold
 from anyfast_async._reception import Reception, verdict
-from anyfast_async.completions import ChatCompletion, ChatCompletionChunk
+from anyfast_async.completions import ChatCompletion, ChatCompletionChunk, Usage
 from anyfast_async.errors import AnyFastError, ClientStateError, IncompleteStreamError
 
 if TYPE_CHECKING:
@@ -100,8 +100,11 @@ class ChatStream:
         completion = self._fold.completion()
         if self._call is None or self._reception is None:
             return completion
-        if completion.usage is None and self._reception.left:
-            completion = attrs.evolve(completion, usage=self._call.estimated(completion), usage_source="estimate")
+        if completion.usage is None and self._closed and not self._finished:
+            # Left early. What the gateway reported may have arrived and not been read; else it is estimated.
+            told = [p["usage"] for p in self._reception.waiting() if isinstance(p.get("usage"), dict)]
+            usage = codec.structure(told[-1], Usage) if told else self._call.estimated(completion)
+            completion = attrs.evolve(completion, usage=usage, usage_source="gateway" if told else "estimate")
         headers = self._reception.headers
         return attrs.evolve(self._call.traced(completion), request_id=answer.request_id(headers), headers=headers)
 

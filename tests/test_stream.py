@@ -446,3 +446,21 @@ async def test_connection_error_while_opening_is_ours(raw_server: RawServers, co
         await connect(server.base_url, retry=ONCE).stream("Hi").drain()
 
     assert not isinstance(caught.value, IncompleteStreamError)
+
+
+async def test_usage_of_a_stream_that_was_left(
+    raw_server: RawServers, connect: Connect, sim: Simulator, client: AnyFast
+) -> None:
+    """Left before the gateway reported it, usage is an estimate and says so; what had arrived is the gateway's."""
+    server = await raw_server([raw_server.stream_head() + raw_server.chunk(raw_server.event("one two ")), "hang"])
+    found = []
+    for leaver in (connect(server.base_url), client):
+        async with leaver.stream("Hi") as stream:
+            async for _ in stream:
+                await asyncio.sleep(0.02)
+                break
+        assert stream.completion.usage is not None
+        found.append((stream.completion.usage_source, (stream.completion.usage.completion_tokens or 0) > 2))
+
+    assert [("estimate", False), ("gateway", True)] == found
+    assert "gateway" == (await client.complete("Hi", via_stream=True)).usage_source
