@@ -95,7 +95,7 @@ async def serve(reader, writer):
         while sent < AMOUNT:
             writer.write(NOISE); await writer.drain(); sent += len(NOISE)
         writer.write(chunk(event % (b"z", b'"stop"')) + chunk(b"data: [DONE]\\n\\n") + b"0\\r\\n\\r\\n")
-        await writer.drain()
+        writer.close(); await writer.wait_closed()  # all of it is sent before the connection goes
     except ConnectionError: pass
     finally: writer.transport.abort()
 async def main():
