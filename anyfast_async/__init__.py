@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from anyfast_async._version import __version__
 
 if TYPE_CHECKING:
-    from anyfast_async._gate import Stats
+    from anyfast_async._stats import Phase, Stats
     from anyfast_async._map import MapRun, Progress, Result
     from anyfast_async._stream import ChatStream
     from anyfast_async.client import AnyFast
@@ -78,7 +78,7 @@ if TYPE_CHECKING:
     from anyfast_async.requests import CallOptions, ChatOptions, ChatRequest, RequestFields
 
 _HOMES = {
-    "_gate": ("Stats",),
+    "_stats": ("Phase", "Stats"),
     "_map": ("MapRun", "Progress", "Result"),
     "_stream": ("ChatStream",),
     "client": ("AnyFast",),
@@ -208,6 +208,7 @@ __all__ = [
     "NotFoundError",
     "OutputError",
     "PermissionDeniedError",
+    "Phase",
     "Progress",
     "PromptTokensDetails",
     "QueueFullError",

@@ -5,105 +5,34 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import attrs
 
-from anyfast_async._core.backoff import RetryBudget
+from anyfast_async._clock import Clock
 from anyfast_async._core.bucket import prompt_tokens, tokens_of
 from anyfast_async._retry import Retries, call_again
 from anyfast_async.completions import ChatCompletion, Trace, Usage
 from anyfast_async.errors import (
     AnyFastError,
+    APIConnectionError,
+    APITimeoutError,
     Attempt,
     AuthenticationError,
     Billed,
-    BudgetExceeded,
     ClientStateError,
     DeadlineExceeded,
 )
 
 if TYPE_CHECKING:
+    from anyfast_async._budget import Spending
+    from anyfast_async._core.backoff import RetryBudget
     from anyfast_async._gate import Gate, Lane, Permit
-    from anyfast_async.policies import Budget, RetryPolicy, Timeouts
+    from anyfast_async._running import Running
+    from anyfast_async._stats import Phases
+    from anyfast_async.policies import RetryPolicy, Timeouts
 
 T = TypeVar("T")
-
-
-class Stoppable(Protocol):
-    """Something on its way that closing the client ends."""
-
-    def stop(self) -> None:
-        """End it with ``ClientStateError``."""
-
-
-class Spending:
-    """What a client has spent and reserved of its budget."""
-
-    def __init__(self, budget: Budget | None) -> None:
-        self.budget = budget
-        self.tokens = 0.0
-        self.reserved = 0.0
-        self.requests = 0
-
-    def admit(self, tokens: float) -> None:
-        """Reserve *tokens* for one request.
-
-        Raises:
-            BudgetExceeded: they do not fit.
-
-        """
-        budget = self.budget
-        if budget is not None:
-            if budget.requests is not None and self.requests + 1 > budget.requests:
-                message = f"the budget of {budget.requests} requests is spent"
-                raise BudgetExceeded(message)
-            if budget.tokens is not None and self.tokens + self.reserved + tokens > budget.tokens:
-                message = (
-                    f"the budget of {budget.tokens} tokens has no room: {self.tokens:.0f} spent, "
-                    f"{self.reserved:.0f} reserved for calls in flight, {tokens:.0f} needed"
-                )
-                raise BudgetExceeded(message)
-        self.requests += 1
-        self.reserved += tokens
-
-    def settle(self, reserved: float, used: float) -> None:
-        """Put *used* in place of what was reserved."""
-        self.reserved -= reserved
-        self.tokens += used
-
-
-class Running:
-    """The calls and streams of a client that are on their way."""
-
-    def __init__(self) -> None:
-        self._members: set[Stoppable] = set()
-        self._empty: asyncio.Future[None] | None = None
-
-    def add(self, member: Stoppable) -> None:
-        """Take *member* in."""
-        self._members.add(member)
-
-    def discard(self, member: Stoppable) -> None:
-        """Let *member* go."""
-        self._members.discard(member)
-        if not self._members and self._empty is not None and not self._empty.done():
-            self._empty.set_result(None)
-
-    async def ended(self, seconds: float) -> None:
-        """Wait until all have ended, or *seconds* have passed."""
-        if self._members:
-            self._empty = asyncio.get_running_loop().create_future()
-            await asyncio.wait({self._empty}, timeout=seconds)
-
-    def stop(self) -> None:
-        """End all of them with ``ClientStateError``."""
-        for member in list(self._members):
-            member.stop()
-
-    def clear(self) -> None:
-        """Forget all of them; their loop is closed."""
-        self._members.clear()
 
 
 @attrs.define(eq=False)
@@ -117,13 +46,16 @@ class Call(Generic[T]):
     spending: Spending
     policy: RetryPolicy
     timeouts: Timeouts
+    waits_for: tuple[float | None, type[APITimeoutError], str]
+    """The clock of an attempt: seconds, what it raises, its name in ``Timeouts``."""
     body: bytes
     messages: int
     max_tokens: int | None
     patient: bool
-    """In ``map`` and batches: throttling never ends the call."""
+    """In ``map`` and batches: neither throttling nor an outage ends the call."""
     renewable_key: bool
-    attempt: Callable[[Permit], Awaitable[T]]
+    phases: Phases
+    attempt: Callable[[Permit, Clock], Awaitable[T]]
     """Makes one try."""
     keeps_permit: bool = False
     """Whether the result goes on using the permit, as a stream does, and gives it back with :meth:`end`."""
@@ -134,9 +66,14 @@ class Call(Generic[T]):
     first_token: float | None = None
     _renewed: bool = False
     _held_until: float = 0.0
+    _successes: int = -1
+    """Of the lane, when this call last failed."""
+    _away: bool = False
+    """Whether the last failure was taken for an outage."""
     _last_error: AnyFastError | None = None
-    _clock: asyncio.Timeout | None = None
-    _stopped: bool = False
+    _total: Clock | None = None
+    _trying: Clock | None = None
+    _tried_at: float = 0.0
 
     @property
     def deadline(self) -> float | None:
@@ -152,32 +89,36 @@ class Call(Generic[T]):
         """
         self.retry_budget.first_attempt()
         self.running.add(self)
-        self._clock = clock = asyncio.timeout_at(self.deadline)
+        self._total = total = Clock(self.timeouts.total, self.overdue)
         try:
-            async with clock:
+            with total:
+                total.start(self.began)
                 return await self._attempts()
-        except TimeoutError:
-            if not clock.expired():
-                raise
         finally:
             self.running.discard(self)
-        raise self._closed() if self._stopped else self.overdue()
+        raise self._ended_from_outside(total.error)
 
-    def _closed(self) -> ClientStateError:
-        error = ClientStateError("the client was closed")
+    def _ended_from_outside(self, error: AnyFastError | None) -> AnyFastError:
+        assert error is not None  # noqa: S101 - only an error makes a clock swallow
         error.attempts, error.billed = tuple(self.ledger), _worst(a.billed for a in self.ledger)
         return error
 
     def stop(self) -> None:
         """End the call with ``ClientStateError``, without cancelling the task that it runs in."""
-        self._stopped = True
-        if self._clock is not None and not self._clock.expired():
-            self._clock.reschedule(asyncio.get_running_loop().time())
+        if self._total is not None:
+            self._total.interrupt(ClientStateError("the client was closed"))
+
+    def woke(self, at: float) -> None:
+        """Make an attempt from before a sleep again: its connection may be dead without a sign."""
+        if self._trying is not None and self._tried_at < at:
+            error = APIConnectionError("no answer after the process had slept")
+            error.retry_class = "slept"
+            self._trying.interrupt(error)
 
     def overdue(self) -> DeadlineExceeded:
         """Return the exception for ``Timeouts.total``, with what happened before."""
         last = f"; the last attempt ended with: {self._last_error}" if self._last_error is not None else ""
-        if not self.ledger and self.queued == 0.0:
+        if not self.ledger and self._trying is None:
             last = "; the call was still queued"
         error = DeadlineExceeded(f"the call took longer than {self.timeouts.total:g} s (Timeouts.total){last}")
         error.attempts = tuple(self.ledger)
@@ -201,53 +142,86 @@ class Call(Generic[T]):
             self._renewed = True  # the key may just have been replaced
             return 0.0
         now = asyncio.get_running_loop().time()
-        delay = retries.delay(error, now=now, held_until=self._held_until, rand=random.random())  # noqa: S311 - jitter
+        rand = random.random()  # noqa: S311 - jitter
+        delay = retries.delay(error, now=now, held_until=self._held_until, rand=rand, away_since=self._away_since)
         if delay and self.ledger:
             self.ledger[-1] = attrs.evolve(self.ledger[-1], delay=delay)
         return delay
 
+    @property
+    def _away_since(self) -> float | None:
+        return self.lane.outage.since if self._away else None
+
     async def _once(self) -> T:
         loop = asyncio.get_running_loop()
+        gate, lane = self.gate, self.lane
         asked = loop.time()
-        estimate = prompt_tokens(self.body, self.messages)
-        tokens = self.lane.expected.tokens(estimate, self.max_tokens)
-        permit = await self.gate.acquire(self.lane, tokens)
-        self.queued += loop.time() - asked
+        tokens = lane.expected.tokens(prompt_tokens(self.body, self.messages), self.max_tokens)
+        if self.patient and lane.outage.since is not None:
+            await gate.hold_off(lane, self.policy.backoff[1], random.random())  # noqa: S311 - jitter
+        permit = gate.admit(lane, tokens) or await gate.queue(lane, tokens)
+        self.queued += permit.at - asked
         kept = False
         try:
             self.spending.admit(tokens)
             result = await self._recorded(permit)
-            self.gate.succeeded(permit)
+            gate.succeeded(permit)
             kept = self.keeps_permit
         finally:
             if not kept:
-                self.gate.release(permit)
+                gate.release(permit)
         if not kept:
-            self.ledger.append(Attempt(len(self.ledger) + 1, "ok", 200, loop.time() - permit.at, "yes"))
+            self._done(permit, "ok")
         return result
+
+    def _done(self, permit: Permit, outcome: str) -> None:
+        now = asyncio.get_running_loop().time()
+        self.ledger.append(Attempt(len(self.ledger) + 1, outcome, 200, now - permit.at, "yes"))
+        self.phases.add(self.queued, self.connect, self.first_token, now - self.began)
 
     async def _recorded(self, permit: Permit) -> T:
         """Make an attempt; write it down if it fails."""
+        limit, kind, name = self.waits_for
+        self._trying = clock = Clock(limit, lambda: kind(f"no answer within {limit:g} s (Timeouts.{name})"))
+        self._tried_at = permit.at
         try:
-            return await self.attempt(permit)
+            with clock:
+                return await self.attempt(permit, clock)
+            raise _error_of(clock)
         except AnyFastError as error:
-            self.spending.settle(permit.tokens, 0)
             self._failed(error, permit)
             raise
         except BaseException:
             # Ended from outside, by the deadline, by closing the client or by the caller: the request may have arrived.
-            self.spending.settle(permit.tokens, 0)
+            self.spending.settle(permit.tokens, permit.tokens)
             seconds = asyncio.get_running_loop().time() - permit.at
             self.ledger.append(Attempt(len(self.ledger) + 1, "cancelled", None, seconds, "maybe"))
             raise
+        finally:
+            self._trying = None
 
     def _failed(self, error: AnyFastError, permit: Permit) -> None:
         self._last_error = error
         now = asyncio.get_running_loop().time()
-        if error.retry_class == "throttled":
-            rand = random.random()  # noqa: S311 - jitter
-            self._held_until = self.gate.throttled(permit, getattr(error, "retry_after", None), rand)
+        if isinstance(error, APIConnectionError) and error.retryable and permit.at < self.running.woke_at:
+            error.retry_class = "slept"
         status = getattr(error, "status_code", None)
+        self._away = False
+        match error.retry_class:
+            case "throttled":
+                rand = random.random()  # noqa: S311 - jitter
+                self._held_until = self.gate.throttled(permit, getattr(error, "retry_after", None), rand)
+            case "unsent" | "refused" | "ambiguous":
+                outage = self.lane.outage
+                away = outage.failed(now, self, status, self.policy.backoff[1])
+                # A row that fails while others succeed is at fault itself.
+                self._away = away and outage.successes == self._successes
+                self._successes = outage.successes
+        if error.billed == "no":
+            self.gate.settle(permit, 0)
+            self.spending.settle(permit.tokens, 0)
+        else:
+            self.spending.settle(permit.tokens, permit.tokens)
         self.ledger.append(Attempt(len(self.ledger) + 1, error.kind, status, now - permit.at, error.billed))
         error.attempts = tuple(self.ledger)
 
@@ -255,21 +229,20 @@ class Call(Generic[T]):
         """Give a kept permit back and write the last attempt down."""
         if permit.released:
             return
-        now = asyncio.get_running_loop().time()
         self.gate.release(permit)
-        number, seconds = len(self.ledger) + 1, now - permit.at
         if error is None:
-            self.ledger.append(Attempt(number, "left" if left else "ok", 200, seconds, "yes"))
+            self._done(permit, "left" if left else "ok")
         else:
+            seconds = asyncio.get_running_loop().time() - permit.at
             status = getattr(error, "status_code", None)
-            self.ledger.append(Attempt(number, error.kind, status, seconds, error.billed))
+            self.ledger.append(Attempt(len(self.ledger) + 1, error.kind, status, seconds, error.billed))
 
     def settle(self, permit: Permit, usage: Usage | None) -> None:
         """Put what the gateway says was used in place of what was reserved."""
         prompt, output = (usage.prompt_tokens, usage.completion_tokens) if usage is not None else (None, None)
         used = permit.tokens if prompt is None and output is None else (prompt or 0) + (output or 0)
         self.lane.expected.learn(prompt_tokens(self.body, self.messages), prompt, output)
-        self.gate.settle(permit, int(used))
+        self.gate.settle(permit, used)
         self.spending.settle(permit.tokens, used)
 
     def estimated(self, completion: ChatCompletion) -> Usage:
@@ -289,6 +262,11 @@ class Call(Generic[T]):
             attempts=tuple(self.ledger),
         )
         return attrs.evolve(completion, trace=trace)
+
+
+def _error_of(clock: Clock) -> AnyFastError:
+    assert clock.error is not None  # noqa: S101 - only an error makes a clock swallow
+    return clock.error
 
 
 def _worst(billed: Iterable[Billed]) -> Billed:

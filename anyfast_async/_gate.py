@@ -1,19 +1,22 @@
 """Admission: concurrency, requests and tokens per minute, and the hold after a throttled answer.
 
 This is the only queue in the client. Waiters are served in the order in which they came; a lane (origin, key, model)
-that is held or used up does not stop the others. Nothing runs while nobody waits: no task, no timer, no future.
+that is held or used up does not stop the others. Nothing runs while nobody waits: no task, no timer, no future; for
+all who wait there is one timer, and letting one of them in takes as long for ten of them as for a hundred thousand.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 import attrs
 
 from anyfast_async._core.backoff import throttle_hold
-from anyfast_async._core.bucket import Expected, Window, _Slot
+from anyfast_async._core.bucket import Expected, Learned, Pace, Slot, Window
+from anyfast_async._core.outage import Outage
 from anyfast_async.errors import ClientStateError, QueueFullError
 
 if TYPE_CHECKING:
@@ -21,40 +24,8 @@ if TYPE_CHECKING:
 
     from anyfast_async.policies import Limits
 
-
-@attrs.frozen(kw_only=True)
-class Stats:
-    """What a client is doing now, and what it has done."""
-
-    in_flight: int
-    """Calls admitted and not ended."""
-    queued: int
-    """Calls waiting for admission."""
-    limited_by: str | None
-    """What the first waiting call waits for: ``"concurrency"``, ``"throttling"`` (the gateway asked for fewer
-    requests), ``"requests_per_minute"`` or ``"tokens_per_minute"``; None if none waits."""
-    held_for: float
-    """Seconds for which throttling still holds calls back; of the model that is held longest."""
-    requests: int
-    """Requests sent, retries included."""
-    tokens_used: int
-    """Prompt and completion tokens, as the gateway reported them."""
-    tokens_reserved: int
-    """Estimated for the calls in flight."""
-
-    def __str__(self) -> str:
-        waiting = f", {self.queued} waiting for {_WORDS[self.limited_by]}" if self.limited_by is not None else ""
-        held = f" ({self.held_for:.0f} s to go)" if self.held_for > 0 else ""
-        sent = f"{self.requests} requests sent, {self.tokens_used} tokens used"
-        return f"{self.in_flight} calls in flight{waiting}{held}; {sent}"
-
-
-_WORDS = {
-    "concurrency": "a free place (Limits.concurrency)",
-    "throttling": "the gateway's limiter",
-    "requests_per_minute": "Limits.requests_per_minute",
-    "tokens_per_minute": "Limits.tokens_per_minute",
-}
+CUSHION: float = 0.25
+"""Share of the tokens of a minute that is kept free at most for calls that may use more than was expected."""
 
 
 @attrs.define(eq=False)
@@ -63,7 +34,14 @@ class Lane:
 
     requests: Window | None
     tokens: Window | None
+    pace: Pace | None
     expected: Expected = attrs.field(factory=Expected)
+    learned: Learned = attrs.field(factory=Learned)
+    outage: Outage = attrs.field(factory=Outage)
+    recovery: asyncio.Future[None] | None = None
+    """What the calls that wait for the end of an outage wait for."""
+    unsettled: int = 0
+    """Calls whose tokens are estimated, not known yet."""
     held_until: float = 0.0
     streak: int = 0
     """Throttled answers in a row, each to a request that was sent after the hold before it."""
@@ -74,20 +52,43 @@ class Lane:
     since_hold: int = 0
     """Calls in flight that were admitted after the last hold began; a long stream from before does not count."""
     waiters: deque[_Waiter] = attrs.field(factory=deque)
+    queued: int = 0
+    """Waiters among them whose call was not cancelled."""
+    listed: int | None = None
+    """The number of the gate's entry for this lane; None while only the end of a call can move it."""
 
     def wait(self, now: float, tokens: float) -> float | None:
         """Return the seconds until the next call may go; None if only the end of another one can tell."""
         if self.ceiling is not None and self.since_hold >= self.ceiling:
             return None
-        return max(0.0, *self.waits(now, tokens).values())
+        wait = self.held_until - now
+        if self.pace is not None:
+            wait = max(wait, self.pace.wait(now))
+        if self.requests is not None:
+            wait = max(wait, self.requests.wait(now, 1))
+        if self.tokens is not None:
+            wait = max(wait, self._for_tokens(now, tokens))
+        return max(0.0, wait, self.learned.wait(now))
 
-    def waits(self, now: float, tokens: float) -> dict[str, float]:
-        """Return the seconds that each limit makes the next call wait."""
-        return {
-            "throttling": self.held_until - now,
-            "requests_per_minute": self.requests.wait(now, 1) if self.requests is not None else 0.0,
-            "tokens_per_minute": self.tokens.wait(now, tokens) if self.tokens is not None else 0.0,
+    def _for_tokens(self, now: float, tokens: float) -> float:
+        if self.tokens is None:
+            return 0.0
+        cushion = min(self.expected.cushion(self.unsettled), CUSHION * self.tokens.limit)
+        return self.tokens.wait(now, tokens + cushion)
+
+    def limited_by(self, now: float, tokens: float) -> str:
+        """Return what makes the next call wait longest."""
+        if self.ceiling is not None and self.since_hold >= self.ceiling:
+            return "throttling"
+        waits = {
+            "throttling": max(self.held_until - now, self.learned.wait(now)),
+            "requests_per_minute": max(
+                self.pace.wait(now) if self.pace is not None else 0.0,
+                self.requests.wait(now, 1) if self.requests is not None else 0.0,
+            ),
+            "tokens_per_minute": self._for_tokens(now, tokens),
         }
+        return max(waits, key=lambda name: waits[name])
 
 
 @attrs.define(eq=False)
@@ -104,9 +105,13 @@ class Permit:
     lane: Lane
     at: float
     tokens: float
-    slot: _Slot | None
+    slot: Slot | None
+    """Where its tokens are counted."""
+    granted: Slot
+    """Where the request itself is."""
     hold: int
     """Number of the hold before it."""
+    settled: bool = False
     released: bool = False
 
 
@@ -121,35 +126,55 @@ class Gate:
         self._limits = limits
         self._lanes: dict[Hashable, Lane] = {}
         self._arrivals = 0
+        self._entries = 0
+        self._ready: list[tuple[int, int, Lane]] = []
+        """Lanes with waiters, by the order of the first one; an entry counts if the lane is ``listed`` with it."""
+        self._later: list[tuple[float, int, Lane]] = []
+        """Lanes whose first waiter must wait until a time, by that time."""
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
         self.in_flight = 0
         self.queued = 0
+        self.holding_off = 0
+        """Calls that wait for the end of an outage."""
 
     def lane(self, key: Hashable) -> Lane:
         """Return the lane for an (origin, key, model)."""
         lane = self._lanes.get(key)
         if lane is None:
-            limits = self._limits
+            requests, tokens = self._limits.requests_per_minute, self._limits.tokens_per_minute
             lane = self._lanes[key] = Lane(
-                None if limits.requests_per_minute is None else Window(limits.requests_per_minute),
-                None if limits.tokens_per_minute is None else Window(limits.tokens_per_minute),
+                None if requests is None else Window(requests),
+                None if tokens is None else Window(tokens),
+                None if requests is None else Pace(requests),
             )
         return lane
 
-    async def acquire(self, lane: Lane, tokens: float = 0.0) -> Permit:
+    def admit(self, lane: Lane, tokens: float = 0.0) -> Permit | None:
+        """Admit a call at once; None if it has to :meth:`queue`.
+
+        Raises:
+            ClientStateError: the client is closed.
+
+        """
+        if self._closed:
+            raise _closed_error()
+        # With a place free, whoever waits in another lane waits for that lane's own limits.
+        if self.in_flight < self._limits.concurrency and not lane.queued:
+            now = asyncio.get_running_loop().time()
+            if lane.wait(now, tokens) == 0:
+                return self._admit(lane, tokens, now)
+        return None
+
+    async def queue(self, lane: Lane, tokens: float = 0.0) -> Permit:
         """Wait for admission.
 
         Raises:
             QueueFullError: ``Limits.max_queued`` calls wait already.
+            ClientStateError: the client was closed.
 
         """
         loop = asyncio.get_running_loop()
-        if self._closed:
-            raise _closed_error()
-        # With a place free, whoever waits in another lane waits for that lane's own limits.
-        if not lane.waiters and self.in_flight < self._limits.concurrency and lane.wait(loop.time(), tokens) == 0:
-            return self._admit(lane, tokens, loop.time())
         limit = self._limits.max_queued
         if limit is not None and self.queued >= limit:
             error = QueueFullError(f"{self.queued} calls are waiting already (Limits.max_queued={limit})")
@@ -159,36 +184,59 @@ class Gate:
         waiter = _Waiter(self._arrivals, tokens, loop.create_future())
         lane.waiters.append(waiter)
         self.queued += 1
-        self._serve()
+        lane.queued += 1
+        if lane.listed is None:
+            self._list(lane)
+            self._serve()
         try:
             return await waiter.granted
         except asyncio.CancelledError:
             if waiter.granted.done() and not waiter.granted.cancelled() and waiter.granted.exception() is None:
                 self.release(waiter.granted.result())  # granted and cancelled in one tick: pass it on
             else:
-                waiter.granted.cancel()
-                if waiter in lane.waiters:
-                    lane.waiters.remove(waiter)
-                    self.queued -= 1
-                self._serve()
+                self._abandon(lane, waiter)
             raise
+
+    async def acquire(self, lane: Lane, tokens: float = 0.0) -> Permit:
+        """Wait for admission, if there is anything to wait for.
+
+        Raises:
+            QueueFullError: ``Limits.max_queued`` calls wait already.
+            ClientStateError: the client is closed.
+
+        """
+        return self.admit(lane, tokens) or await self.queue(lane, tokens)
 
     def release(self, permit: Permit) -> None:
         """Give the place back and let the next one in. Calling it again does nothing."""
         if permit.released:
             return
         permit.released = True
-        permit.lane.since_hold -= permit.hold == permit.lane.holds
+        lane = permit.lane
+        lane.since_hold -= permit.hold == lane.holds
+        self._settled(permit)
         self.in_flight -= 1
         if self.queued:
+            if lane.waiters and lane.listed is None:
+                self._list(lane)
             self._serve()
 
-    def settle(self, permit: Permit, used: int) -> None:
+    def settle(self, permit: Permit, used: float) -> None:
         """Put the tokens that a call really used in place of those reserved for it."""
-        if permit.lane.tokens is not None and permit.slot is not None:
-            permit.lane.tokens.settle(asyncio.get_running_loop().time(), permit.slot, used - permit.tokens)
-            if self.queued:
+        self._settled(permit)
+        lane = permit.lane
+        if lane.tokens is not None and permit.slot is not None:
+            lane.tokens.settle(asyncio.get_running_loop().time(), permit.slot, used - permit.tokens)
+            if lane.waiters:
+                self._list(lane)
                 self._serve()
+
+    def _settled(self, permit: Permit) -> None:
+        if not permit.settled:
+            permit.settled = True
+            permit.lane.unsettled -= 1
+
+    # -- what the gateway's answers say ------------------------------------------------------------------------------
 
     def throttled(self, permit: Permit, asked: float | None, rand: float) -> float:
         """Hold the lane after a throttled answer; return the loop time until which.
@@ -199,46 +247,73 @@ class Gate:
         first = permit.hold == lane.holds
         if first:
             lane.streak += 1
-            lane.holds += 1
-            lane.ceiling, lane.since_hold = 1, 0
+            self._hold(lane)
+            if lane.pace is not None and asked is None:
+                lane.pace.tighten()
+        if asked is None:
+            lane.learned.refused(now, permit.granted, lane.streak if first else 0)
         if first or asked is not None:
             lane.held_until = max(lane.held_until, now + throttle_hold(lane.streak - 1, asked, rand))
         return lane.held_until
 
+    def _hold(self, lane: Lane) -> None:
+        lane.holds += 1
+        lane.ceiling, lane.since_hold = 1, 0
+
     def succeeded(self, permit: Permit) -> None:
         """Say that the gateway took a request: after a hold this lets more in, twice as many per round trip."""
         lane = permit.lane
-        if lane.ceiling is not None and permit.hold == lane.holds:
+        if lane.outage.succeeded():
+            self._hold(lane)  # a gateway that comes back gets one request, then two ...
+            self._end_of_outage(lane)
+        elif lane.ceiling is not None and permit.hold == lane.holds:
             lane.streak = 0
             lane.ceiling += 1
             if lane.ceiling >= self._limits.concurrency:
                 lane.ceiling = None
+            if lane.waiters and lane.listed is None:
+                self._list(lane)
+                self._serve()
 
-    def stats(self, *, requests: int, tokens_used: int, tokens_reserved: int) -> Stats:
-        """Return what is going on, with what the caller has counted."""
+    async def hold_off(self, lane: Lane, longest: float, rand: float) -> None:
+        """Wait while the gateway is away, *longest* seconds or less for each probe; one call at a time returns."""
+        loop = asyncio.get_running_loop()
+        while not self._closed and (wait := lane.outage.wait(loop.time(), longest, rand)) > 0:
+            if lane.recovery is None:
+                lane.recovery = loop.create_future()
+            self.holding_off += 1
+            try:
+                await asyncio.wait({lane.recovery}, timeout=wait)
+            finally:
+                self.holding_off -= 1
+
+    def _end_of_outage(self, lane: Lane) -> None:
+        if lane.recovery is not None:
+            if not lane.recovery.done():
+                lane.recovery.set_result(None)
+            lane.recovery = None
+
+    # -- what is going on --------------------------------------------------------------------------------------------
+
+    def held_for(self) -> float:
+        """Return the seconds for which throttling still holds calls back; of the lane that is held longest."""
         held = max((lane.held_until for lane in self._lanes.values()), default=0.0)
-        now = asyncio.get_running_loop().time() if held or self.queued else 0.0
-        return Stats(
-            in_flight=self.in_flight,
-            queued=self.queued,
-            limited_by=self._limited_by(now),
-            held_for=max(0.0, held - now),
-            requests=requests,
-            tokens_used=tokens_used,
-            tokens_reserved=tokens_reserved,
-        )
+        return max(0.0, held - asyncio.get_running_loop().time()) if held else 0.0
 
-    def _limited_by(self, now: float) -> str | None:
-        waiting = [lane for lane in self._lanes.values() if lane.waiters]
+    def limited_by(self) -> str | None:
+        """Return what the first waiting call waits for, None if none waits."""
+        waiting = [
+            (waiter, lane)
+            for lane in self._lanes.values()
+            if (waiter := next((w for w in lane.waiters if not w.granted.done()), None)) is not None
+        ]
         if not waiting:
-            return None
+            away = any(lane.outage.since is not None for lane in self._lanes.values())
+            return "outage" if away else None
         if self.in_flight >= self._limits.concurrency:
             return "concurrency"
-        lane = min(waiting, key=lambda lane: lane.waiters[0].order)
-        if lane.ceiling is not None and lane.since_hold >= lane.ceiling:
-            return "throttling"
-        waits = lane.waits(now, lane.waiters[0].tokens)
-        return max(waits, key=lambda name: waits[name])
+        first, lane = min(waiting, key=lambda pair: pair[0].order)
+        return lane.limited_by(asyncio.get_running_loop().time(), first.tokens)
 
     def close(self) -> None:
         """End every waiting call, and every later one, with ``ClientStateError``."""
@@ -249,59 +324,106 @@ class Gate:
             for waiter in lane.waiters:
                 if not waiter.granted.done():
                     waiter.granted.set_exception(_closed_error())
-            lane.waiters.clear()
+            self._empty(lane)
+            self._end_of_outage(lane)
         self.queued = 0
 
     def reset(self) -> None:
         """Forget everybody who waited or ran on a loop that is closed by now; keep what the limits have counted."""
         self._timer = None
-        self.in_flight = self.queued = 0
+        self._later.clear()
+        self._ready.clear()
+        self.in_flight = self.queued = self.holding_off = 0
         for lane in self._lanes.values():
-            lane.since_hold = 0
-            lane.waiters.clear()
+            lane.since_hold = lane.unsettled = 0
+            lane.recovery = None
+            self._empty(lane)
             # The clock of another loop may start anywhere; a hold must not outlive it by more than its own length.
-            lane.held_until, lane.ceiling = 0.0, None
+            lane.held_until, lane.ceiling, lane.outage = 0.0, None, Outage()
+
+    def _empty(self, lane: Lane) -> None:
+        lane.waiters.clear()
+        lane.queued, lane.listed = 0, None
+
+    # -- the queue ---------------------------------------------------------------------------------------------------
+
+    def _abandon(self, lane: Lane, waiter: _Waiter) -> None:
+        """Take a waiter out whose call was cancelled: at once if it is the first, else when its turn comes."""
+        waiter.granted.cancel()
+        if self._closed:
+            return
+        self.queued -= 1
+        lane.queued -= 1
+        if lane.waiters and lane.waiters[0].granted.done():
+            self._list(lane)
+            self._serve()
+        elif len(lane.waiters) > 2 * lane.queued:
+            lane.waiters = deque(w for w in lane.waiters if not w.granted.done())
 
     def _forget_cancelled(self, lane: Lane) -> None:
-        """Drop waiters whose task was cancelled and has not run since."""
+        """Drop the first waiters whose task was cancelled."""
         while lane.waiters and lane.waiters[0].granted.done():
             lane.waiters.popleft()
-            self.queued -= 1
 
     def _admit(self, lane: Lane, tokens: float, now: float) -> Permit:
         lane.since_hold += 1
+        lane.unsettled += 1
         self.in_flight += 1
         if lane.requests is not None:
             lane.requests.take(now, 1)
+        if lane.pace is not None:
+            lane.pace.take(now)
         slot = lane.tokens.take(now, tokens) if lane.tokens is not None else None
-        return Permit(lane, now, tokens, slot, lane.holds)
+        return Permit(lane, now, tokens, slot, lane.learned.granted.take(now, 1), lane.holds)
+
+    def _list(self, lane: Lane) -> None:
+        """Have the first waiter of *lane* looked at."""
+        self._forget_cancelled(lane)
+        lane.listed = None
+        if lane.waiters:
+            self._entries += 1
+            lane.listed = self._entries
+            heappush(self._ready, (lane.waiters[0].order, lane.listed, lane))
 
     def _serve(self) -> None:
         """Admit whoever may go, in order of arrival; set the one timer for the next who may."""
         loop = asyncio.get_running_loop()
         now = loop.time()
-        soonest: float | None = None
-        while self.queued and self.in_flight < self._limits.concurrency:
-            soonest = None
-            best: Lane | None = None
-            for lane in self._lanes.values():
-                self._forget_cancelled(lane)
-                if not lane.waiters:
-                    continue
-                wait = lane.wait(now, lane.waiters[0].tokens)
-                if wait is None:
-                    continue
-                if wait > 0:
-                    soonest = wait if soonest is None else min(soonest, wait)
-                elif best is None or lane.waiters[0].order < best.waiters[0].order:
-                    best = lane
-            if best is None:
-                break
-            waiter = best.waiters.popleft()
-            self.queued -= 1
-            waiter.granted.set_result(self._admit(best, waiter.tokens, now))
-        if self._timer is not None:
+        while self._later and self._later[0][0] <= now:
+            _, entry, lane = heappop(self._later)
+            if lane.listed == entry:
+                self._list(lane)
+        while self._ready and self.in_flight < self._limits.concurrency:
+            order, entry, lane = heappop(self._ready)
+            if lane.listed != entry:
+                continue
+            waiter = lane.waiters[0]
+            if waiter.granted.done():  # cancelled, and its task has not run since
+                self._list(lane)
+                continue
+            wait = lane.wait(now, waiter.tokens)
+            if wait is None:
+                lane.listed = None
+            elif wait > 0:
+                heappush(self._later, (now + wait, entry, lane))
+            else:
+                lane.waiters.popleft()
+                self.queued -= 1
+                lane.queued -= 1
+                waiter.granted.set_result(self._admit(lane, waiter.tokens, now))
+                self._list(lane)
+        self._set_timer(loop)
+
+    def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
+        while self._later and self._later[0][2].listed != self._later[0][1]:
+            heappop(self._later)
+        due = self._later[0][0] if self._later else None
+        if self._timer is not None and (due is None or self._timer.when() != due):
             self._timer.cancel()
             self._timer = None
-        if soonest is not None and self.queued:
-            self._timer = loop.call_later(soonest, self._serve)
+        if due is not None and self._timer is None:
+            self._timer = loop.call_at(due, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._serve()

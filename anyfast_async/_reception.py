@@ -239,6 +239,9 @@ class Reception:
         """End with ``ClientStateError``, because the client is closed."""
         self._stop(ClientStateError("the client was closed"))
 
+    def woke(self, at: float) -> None:
+        """Take in that the process slept: an answer that has begun cannot be asked for again, its clock tells."""
+
     def _stop(self, error: AnyFastError) -> None:
         self._end(error)
         self.close()

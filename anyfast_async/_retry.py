@@ -27,15 +27,24 @@ class Retries:
     policy: RetryPolicy
     budget: RetryBudget
     patient: bool
-    """Whether throttling and an empty budget may hold the call for ever, as in ``map``."""
+    """Whether throttling, an outage and an empty budget may hold the call, as in ``map``."""
     deadline: float | None = None
     failures: int = 0
     """Failures that used up a try."""
     ambiguous: int = 0
     stale: int = 0
+    slept: int = 0
     throttled_since: float | None = None
 
-    def delay(self, error: AnyFastError, *, now: float, held_until: float, rand: float) -> float | None:
+    def delay(
+        self,
+        error: AnyFastError,
+        *,
+        now: float,
+        held_until: float,
+        rand: float,
+        away_since: float | None = None,
+    ) -> float | None:
         """Return the seconds after which to try again, None for not at all.
 
         Args:
@@ -43,6 +52,7 @@ class Retries:
             now: loop time.
             held_until: loop time until which the limiter holds the lane.
             rand: 0 to 1.
+            away_since: loop time since when the gateway is away, if that is why the attempt failed.
 
         """
         asked: float | None = getattr(error, "retry_after", None)
@@ -52,12 +62,18 @@ class Retries:
             case "stale" if self.stale == 0 and self.policy.attempts > 1:
                 self.stale += 1
                 return 0.0
+            case "slept" if self.slept == 0 and self.policy.attempts > 1:
+                self.slept += 1
+                return 0.0
             case "clock" if not self.policy.resend_after_timeout:
                 return None
             case "never":
                 return None
+        away = self.patient and away_since is not None and now - away_since < self.policy.outage_patience
+        if away and error.retry_class in ("unsent", "refused"):
+            return 0.0  # the row is not at fault: it waits until the gateway is back
         self.failures += 1
-        if error.retry_class in ("ambiguous", "clock", "stale"):
+        if error.retry_class in ("ambiguous", "clock", "stale", "slept"):
             self.ambiguous += 1
             if self.ambiguous > 1:
                 return None

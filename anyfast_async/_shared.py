@@ -6,9 +6,11 @@ import asyncio
 
 import attrs
 
-from anyfast_async._call import Running, Spending
+from anyfast_async._budget import Spending
 from anyfast_async._core.backoff import RetryBudget
 from anyfast_async._gate import Gate
+from anyfast_async._running import Running
+from anyfast_async._stats import Phases
 from anyfast_async._transport import Transport
 from anyfast_async.errors import ClientStateError
 
@@ -22,6 +24,7 @@ class Shared:
     retry_budget: RetryBudget
     spending: Spending
     running: Running = attrs.field(factory=Running)
+    phases: Phases = attrs.field(factory=Phases)
     warned: set[str] = attrs.field(factory=set)
     """Model ids that were warned of."""
     loop: asyncio.AbstractEventLoop | None = None
@@ -30,6 +33,7 @@ class Shared:
 
     def __attrs_post_init__(self) -> None:
         self.transport.on_loop_end = self.running.stop
+        self.running.on_wake = self.transport.renew
 
     async def enter(self) -> None:
         """Bind to the running loop, again if the loop before it is closed.

@@ -301,6 +301,8 @@ class Transport:
         self._ssl = ssl_context
         self._proxy = proxy
         self._session: aiohttp.ClientSession | None = None
+        self._left: list[aiohttp.ClientSession] = []
+        """Sessions whose connections are not used again, until they are closed."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self._ending: AsyncGenerator[None, None] | None = None
@@ -381,11 +383,18 @@ class Transport:
                 self._ending.asend(None).send(None)
         return self._session
 
+    def renew(self) -> None:
+        """Use no idle connection again, because they may be dead without a sign; those in use go on."""
+        if self._session is not None:
+            self._left.append(self._session)
+            self._session = None
+
     async def leave_loop(self) -> None:
         """Drop the connections; those of a loop that is closed by now too."""
-        session, self._session, self._loop = self._session, None, None
-        if session is not None:
-            await session.close()
+        self.renew()
+        self._loop = None
+        while self._left:
+            await self._left.pop().close()
 
     async def _until_the_loop_ends(self, session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
         """Close the connections when the loop shuts its generators down: later nothing could, and asyncio warns."""

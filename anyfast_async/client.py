@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, overload
 
 from yarl import URL
 
-from anyfast_async._call import Call, Spending
+from anyfast_async._budget import Spending
+from anyfast_async._call import Call
 from anyfast_async._clock import Clock
 from anyfast_async._core import answer
 from anyfast_async._core.backoff import RetryBudget
-from anyfast_async._gate import Gate, Stats
+from anyfast_async._gate import Gate
 from anyfast_async._key import Key, KeySource
 from anyfast_async._map import MapRun, Progress, Result, row_id
 from anyfast_async._outgoing import STREAM_HEADERS, UNARY_HEADERS, encoded
@@ -29,6 +30,7 @@ from anyfast_async._reception import Reception, receive
 from anyfast_async._schema import response_format
 from anyfast_async._settings import base_url_of, check_kind, headers_of, proxy_of, unused_proxy
 from anyfast_async._shared import Shared
+from anyfast_async._stats import Stats, stats_of
 from anyfast_async._stream import ChatStream
 from anyfast_async._transport import Transport
 from anyfast_async.completions import ChatCompletion, Model
@@ -333,8 +335,8 @@ class AnyFast:
 
         """
 
-        async def attempt(_: Permit) -> list[Model]:
-            exchange, body = await self._round_trip("models", None, self._headers, self._timeouts)
+        async def attempt(_: Permit, clock: Clock) -> list[Model]:
+            exchange, body = await self._round_trip("models", None, self._headers, self._timeouts, clock)
             return answer.models_of(exchange.status, exchange.headers, body, now=time.time(), hide=exchange.hide)
 
         await self._shared.enter()
@@ -342,12 +344,8 @@ class AnyFast:
 
     def stats(self) -> Stats:
         """Return what the client is doing now, and what it has done; ``str()`` of it is a sentence."""
-        spending = self._shared.spending
-        return self._shared.gate.stats(
-            requests=spending.requests,
-            tokens_used=round(spending.tokens),
-            tokens_reserved=round(spending.reserved),
-        )
+        shared = self._shared
+        return stats_of(shared.gate, shared.spending, shared.phases)
 
     # -- how they are made -------------------------------------------------------------------------------------------
 
@@ -363,8 +361,8 @@ class AnyFast:
         await self._shared.enter()
         body = await encoded(request, stream=False)
 
-        async def attempt(permit: Permit) -> ChatCompletion:
-            exchange, content = await self._round_trip("chat/completions", body, headers, timeouts)
+        async def attempt(permit: Permit, clock: Clock) -> ChatCompletion:
+            exchange, content = await self._round_trip("chat/completions", body, headers, timeouts, clock)
             call.connect = exchange.connect_seconds
             completion = answer.completion_of(
                 exchange.status, exchange.headers, content, now=time.time(), hide=exchange.hide
@@ -385,34 +383,31 @@ class AnyFast:
             await self._shared.enter()
             body = await encoded(request, stream=True)
 
-            async def attempt(permit: Permit) -> Reception:
-                async with Clock(timeouts.first_token, FirstTokenTimeout, "first_token") as clock:
-                    exchange = await self._send("chat/completions", body, STREAM_HEADERS | headers, timeouts, clock)
-                    call.connect = exchange.connect_seconds
-                    return await receive(exchange, call, permit, clock, accept_missing_finish=lenient)
-                raise clock.overdue()
+            async def attempt(permit: Permit, clock: Clock) -> Reception:
+                exchange = await self._send("chat/completions", body, STREAM_HEADERS | headers, timeouts, clock)
+                call.connect = exchange.connect_seconds
+                return await receive(exchange, call, permit, clock, accept_missing_finish=lenient)
 
             call = self._call(attempt, request, body, timeouts, patient=patient)
+            call.waits_for = (timeouts.first_token, FirstTokenTimeout, "first_token")
             call.keeps_permit = True
             return call, await call.run()
 
         return ChatStream(opened, accept_missing_finish=lenient)
 
     async def _round_trip(
-        self, path: str, body: bytes | None, headers: dict[str, str], timeouts: Timeouts
+        self, path: str, body: bytes | None, headers: dict[str, str], timeouts: Timeouts, clock: Clock
     ) -> tuple[Exchange, bytes]:
         """Make one attempt that is not streamed; return its exchange and what came."""
-        async with Clock(timeouts.response, ResponseTimeout, "response") as clock:
-            exchange = await self._send(path, body, UNARY_HEADERS | headers, timeouts, clock)
-            try:
-                if exchange.status in answer.SUCCESS:
-                    return exchange, await exchange.read()
-                clock.stop()
-                return exchange, await exchange.read_error(timeouts.response)
-            except BaseException:
-                exchange.close()
-                raise
-        raise clock.overdue()
+        exchange = await self._send(path, body, UNARY_HEADERS | headers, timeouts, clock)
+        try:
+            if exchange.status in answer.SUCCESS:
+                return exchange, await exchange.read()
+            clock.stop()
+            return exchange, await exchange.read_error(timeouts.response)
+        except BaseException:
+            exchange.close()
+            raise
 
     async def _send(
         self, path: str, body: bytes | None, headers: Mapping[str, str], timeouts: Timeouts, clock: Clock
@@ -484,10 +479,12 @@ class AnyFast:
             spending=shared.spending,
             policy=self._retry,
             timeouts=timeouts,
+            waits_for=(timeouts.response, ResponseTimeout, "response"),
             body=body,
             messages=messages,
             max_tokens=limit,
             patient=patient,
             renewable_key=self._key.renewable,
+            phases=shared.phases,
             attempt=attempt,
         )

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 Billed = Literal["no", "maybe", "yes"]
 """Whether an attempt may have cost money: ``"no"``, ``"maybe"`` or ``"yes"``."""
 
-RetryClass = Literal["never", "unsent", "stale", "refused", "throttled", "ambiguous", "clock"]
+RetryClass = Literal["never", "unsent", "stale", "refused", "throttled", "ambiguous", "clock", "slept"]
 """What sending a request again would mean, decided where the failure is seen:
 
 ``"never"``      it would fail again, or is not ours to repeat
@@ -54,6 +54,7 @@ RetryClass = Literal["never", "unsent", "stale", "refused", "throttled", "ambigu
 ``"throttled"``  the gateway wants fewer requests: the limiter holds, no try is used up
 ``"ambiguous"``  the gateway may have done the work: at most one resend
 ``"clock"``      our own clock ran out while the gateway was at work: only with ``resend_after_timeout``
+``"slept"``      the machine slept, or the process was stopped, while it waited for the answer: one immediate resend
 """
 
 SHOWN_CHARACTERS = 400

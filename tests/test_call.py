@@ -25,10 +25,14 @@ from anyfast_async import (
     Timeouts,
     Usage,
 )
-from anyfast_async._call import Call, Running, Spending
+from anyfast_async._budget import Spending
+from anyfast_async._call import Call
 from anyfast_async._core.backoff import RetryBudget
+from anyfast_async._clock import Clock
 from anyfast_async._gate import Gate, Permit
-from anyfast_async.errors import Billed, RetryClass
+from anyfast_async._running import Running
+from anyfast_async._stats import Phases
+from anyfast_async.errors import Billed, ResponseTimeout, RetryClass
 
 pytestmark = pytest.mark.virtual
 
@@ -75,7 +79,7 @@ class Rig:
     ) -> Call[Any]:
         left = list(steps)
 
-        async def attempt(permit: Permit) -> Any:
+        async def attempt(permit: Permit, clock: Clock) -> Any:
             self.sent.append(now())
             while left:
                 match left.pop(0):
@@ -102,6 +106,8 @@ class Rig:
             max_tokens=100,
             patient=patient,
             renewable_key=renewable,
+            phases=Phases(),
+            waits_for=(None, ResponseTimeout, "response"),
             attempt=attempt,
         )
 

@@ -25,6 +25,7 @@ GOOD: list[tuple[type[Any], str, list[Any]]] = [
     (RetryPolicy, "retry_ratio", [0, 0.5, 1]),
     (RetryPolicy, "throttle_patience", [0, 0.5, 1e9]),
     (RetryPolicy, "max_retry_after", [0, 3600]),
+    (RetryPolicy, "outage_patience", [0, 3600]),
     (RetryPolicy, "resend_after_timeout", [True, False]),
     (Budget, "tokens", [None, 0, 1]),
     (Budget, "requests", [None, 0, 1]),
@@ -40,6 +41,7 @@ BAD: list[tuple[type[Any], str, list[Any]]] = [
     (RetryPolicy, "retry_ratio", [-0.1, 1.1, NAN, None]),
     (RetryPolicy, "throttle_patience", [-1, NAN, None]),
     (RetryPolicy, "max_retry_after", [-1, None, "1"]),
+    (RetryPolicy, "outage_patience", [-1, NAN, None]),
     (RetryPolicy, "resend_after_timeout", [1, None, "yes"]),
     (Budget, "tokens", [-1, 1.0, True]),
     (Budget, "requests", [-1, "1"]),
@@ -113,6 +115,7 @@ def test_defaults() -> None:
         "retry_ratio": 0.2,
         "throttle_patience": 120,
         "max_retry_after": 120,
+        "outage_patience": 1800,
         "resend_after_timeout": False,
     } == attrs.asdict(RetryPolicy())
     assert {"tokens": None, "requests": None} == attrs.asdict(Budget())

@@ -2,13 +2,14 @@
 
 :class:`Window` keeps one promise: in no 60 seconds is more taken than the limit. It sums what was taken by slots of a
 tenth of a second, and lets a slot go 60 seconds after its end, never early: memory is constant, and at most a sixth
-of a percent of the limit is lost to the rounding.
+of a percent of the limit is lost to the rounding. :class:`Pace` spreads a large limit over the minute.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from typing import Final
+from typing import ClassVar, Final
 
 import attrs
 
@@ -20,7 +21,9 @@ TOKENS_PER_MESSAGE: Final = 4
 
 
 @attrs.define
-class _Slot:
+class Slot:
+    """What was taken within a tenth of a second."""
+
     end: float
     amount: float
 
@@ -30,14 +33,16 @@ class Window:
     """A limit over a sliding window of 60 seconds."""
 
     limit: float
-    _slots: deque[_Slot] = attrs.field(factory=deque, init=False)
-    _taken: float = attrs.field(default=0.0, init=False)
+    taken: float = attrs.field(default=0.0, init=False)
+    """In the last 60 seconds, as of the last call."""
+    _slots: deque[Slot] = attrs.field(factory=deque, init=False)
 
     def _expire(self, now: float) -> None:
-        while self._slots and self._slots[0].end + PERIOD <= now:
-            self._taken -= self._slots.popleft().amount
-        if not self._slots:
-            self._taken = 0.0  # no rounding error outlives an empty window
+        slots, gone = self._slots, now - PERIOD
+        while slots and slots[0].end <= gone:
+            self.taken -= slots.popleft().amount
+        if not slots:
+            self.taken = 0.0  # no rounding error outlives an empty window
 
     def wait(self, now: float, amount: float) -> float:
         """Return the seconds until *amount* may be taken, 0 if it may be now.
@@ -45,7 +50,7 @@ class Window:
         More than the whole limit may be taken from an empty window only, so that a large request is not starved.
         """
         self._expire(now)
-        room = self.limit - self._taken
+        room = self.limit - self.taken
         if amount <= room or not self._slots:
             return 0.0
         for slot in self._slots:
@@ -54,22 +59,99 @@ class Window:
                 return slot.end + PERIOD - now
         return self._slots[-1].end + PERIOD - now
 
-    def take(self, now: float, amount: float) -> _Slot:
+    def take(self, now: float, amount: float) -> Slot:
         """Take *amount* at *now*; the returned slot is for :meth:`settle`."""
         self._expire(now)
-        if not self._slots or self._slots[-1].end <= now:
-            self._slots.append(_Slot(now + SLOT, 0.0))
-        slot = self._slots[-1]
+        slots = self._slots
+        if not slots or slots[-1].end <= now:
+            slots.append(Slot(now + SLOT, 0.0))
+        slot = slots[-1]
         slot.amount += amount
-        self._taken += amount
+        self.taken += amount
         return slot
 
-    def settle(self, now: float, slot: _Slot, difference: float) -> None:
+    def settle(self, now: float, slot: Slot, difference: float) -> None:
         """Correct what was taken in *slot* by *difference*, once it is known what was really used."""
         self._expire(now)
         if self._slots and slot.end >= self._slots[0].end:
             slot.amount += difference
-            self._taken += difference
+            self.taken += difference
+
+
+@attrs.define
+class Pace:
+    """Spreads the requests of a minute, because a limit of 3 000 a minute is often enforced as 50 a second.
+
+    Small limits keep their bursts: up to ten requests a second go at any limit, until the minute's are used up. The
+    arithmetic is GCRA's: each request moves the time at which the next one is due.
+    """
+
+    per_minute: float
+    interval: float = attrs.field(init=False)
+    """Seconds between two requests."""
+    tolerance: float = attrs.field(init=False)
+    """Seconds that requests may come early, all together; late timers are made up for out of it."""
+    _due: float = attrs.field(default=-math.inf, init=False)
+
+    SLACK: ClassVar[float] = 1.035
+    """The requests of a second arrive within less than a second when the network or the other side hesitates."""
+
+    def __attrs_post_init__(self) -> None:
+        self.interval = min(0.1, PERIOD / self.per_minute * self.SLACK)
+        self.tolerance = max(0.02, (10 - self.per_minute / PERIOD) * self.interval)
+
+    def tighten(self) -> None:
+        """Spread evenly, without bursts: the gateway refused what the limit allowed."""
+        self.interval, self.tolerance = PERIOD / self.per_minute * self.SLACK, 0.02
+
+    def wait(self, now: float) -> float:
+        """Return the seconds until the next request may go, 0 if it may now."""
+        return max(0.0, self._due - self.tolerance - now)
+
+    def take(self, now: float) -> None:
+        """Count a request at *now*."""
+        self._due = max(self._due, now) + self.interval
+
+
+@attrs.define
+class Learned:
+    """A limit per minute that nobody stated, learned from how long the gateway goes on refusing.
+
+    A limiter of seconds takes the next request again after a short hold. One that counts over the minute refuses that
+    one too: then what it granted in the last 60 seconds is its limit, and asking for no more spares both sides the
+    refusals. The limit is doubted again, the more the longer nothing was refused.
+    """
+
+    granted: Window = attrs.field(factory=lambda: Window(math.inf), init=False)
+    """Requests sent and not refused."""
+    _doubt: float = attrs.field(default=0.0, init=False)
+    _since: float = attrs.field(default=0.0, init=False)
+
+    PROOF: ClassVar[int] = 3
+    """Refusals in a row, each to a request that was sent after the hold before it, that prove a limiter of minutes."""
+    EVIDENCE: ClassVar[int] = 10
+    """Requests that must have been granted: fewer may just have found what others left of the limit."""
+    FIRST_DOUBT: ClassVar[float] = 0.02
+    """Share of itself by which the limit grows after a minute in which it was used up and nothing was refused."""
+
+    def refused(self, now: float, slot: Slot, streak: int) -> None:
+        """Take in that a request was refused, the *streak*-th in a row (from 1)."""
+        self.granted.settle(now, slot, -1)
+        known = self.granted.limit < math.inf
+        if self.granted.taken >= self.EVIDENCE and (known or streak >= self.PROOF):
+            self.granted.limit = min(self.granted.limit, self.granted.taken)
+            self._doubt, self._since = self.FIRST_DOUBT, now
+
+    def wait(self, now: float) -> float:
+        """Return the seconds until the next request may go, 0 if it may now."""
+        if self.granted.limit == math.inf:
+            return 0.0
+        wait = self.granted.wait(now, 1)
+        if wait > 0 and now - self._since >= PERIOD:
+            self.granted.limit += max(1.0, self.granted.limit * self._doubt)
+            self._doubt, self._since = min(1.0, self._doubt * 2), now
+            wait = self.granted.wait(now, 1)
+        return wait
 
 
 def tokens_of(text: str) -> int:
@@ -91,6 +173,10 @@ class Expected:
     prompt_factor: float = 1.0
     """Reported prompt tokens over estimated ones."""
     seen: int = 0
+    _square: float = 0.0
+
+    SURE: ClassVar[float] = 3.0
+    """Standard deviations that are kept free for calls whose use is not known yet."""
 
     def tokens(self, prompt: int, max_tokens: int | None) -> float:
         """Return the tokens to reserve for a call."""
@@ -100,8 +186,14 @@ class Expected:
     def learn(self, prompt: int, used_prompt: int | None, used_output: int | None) -> None:
         """Take in the usage of one answer; recent ones weigh more, the first few at once."""
         self.seen += 1
-        weight = max(0.05, 1 / self.seen)
+        weight = max(0.02, 1 / self.seen)
         if used_output is not None:
-            self.output += weight * (used_output - self.output)
+            error = used_output - self.output
+            self._square += weight * (error * error - self._square)
+            self.output += weight * error
         if used_prompt and prompt:
             self.prompt_factor += weight * (used_prompt / prompt - self.prompt_factor)
+
+    def cushion(self, unsettled: int) -> float:
+        """Return the tokens to keep free because *unsettled* calls may use more than was reserved for them."""
+        return self.SURE * math.sqrt(self._square * unsettled)

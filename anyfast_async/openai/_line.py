@@ -113,8 +113,8 @@ class Line(AnyFast):
         return exchange
 
     async def _round_trip(
-        self, path: str, body: bytes | None, headers: dict[str, str], timeouts: Timeouts
+        self, path: str, body: bytes | None, headers: dict[str, str], timeouts: Timeouts, clock: Clock
     ) -> tuple[Exchange, bytes]:
-        exchange, content = await super()._round_trip(path, body, headers, timeouts)
+        exchange, content = await super()._round_trip(path, body, headers, timeouts, clock)
         self.wire.content, self.wire.seconds = content, asyncio.get_running_loop().time() - self.wire.began
         return exchange, content

@@ -97,10 +97,10 @@ def test_settling_keeps_the_sum_right(steps: list[tuple[float, float, float, flo
         for entry in [e for e in open_slots if e[0] <= now]:
             open_slots.remove(entry)
             window.settle(now, entry[1], entry[2])
-        assert pytest.approx(sum(s.amount for s in window._slots), abs=1e-6) == window._taken
-        assert window._taken > -1e-6
+        assert pytest.approx(sum(s.amount for s in window._slots), abs=1e-6) == window.taken
+        assert window.taken > -1e-6
     assert 0.0 == window.wait(now + 2 * PERIOD, 1000)
-    assert 0.0 == window._taken
+    assert 0.0 == window.taken
 
 
 def test_settling_frees_and_fills() -> None:
@@ -121,7 +121,7 @@ def test_settling_never_forgets_the_newest_slot() -> None:
     old = window.take(0.0, 10)
     window.take(59.0, 10)
     window.settle(61.0, old, 50)
-    assert 10.0 == window._taken
+    assert 10.0 == window.taken
 
 
 def test_memory_is_constant() -> None:

@@ -1,0 +1,39 @@
+"""Percentiles of many numbers in little memory."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Final
+
+import attrs
+
+_STEP: Final = math.log(1.01)
+
+
+@attrs.define
+class Histogram:
+    """Positive numbers, kept to within 1 %: percentiles without keeping every value."""
+
+    count: int = 0
+    total: float = 0.0
+    """Sum of the values."""
+    _buckets: Counter[int] = attrs.field(factory=Counter)
+
+    def add(self, value: float) -> None:
+        """Count *value*; zero and less counts as the smallest number."""
+        self._buckets[math.floor(math.log(max(value, 1e-6)) / _STEP)] += 1
+        self.count += 1
+        self.total += value
+
+    def percentile(self, percent: float) -> float | None:
+        """Return the number that *percent* of the values do not exceed (nearest rank), None if there are none."""
+        if not self.count:
+            return None
+        rank = max(1, math.ceil(self.count * percent / 100))
+        seen = 0
+        for bucket in sorted(self._buckets):
+            seen += self._buckets[bucket]
+            if seen >= rank:
+                return math.exp((bucket + 0.5) * _STEP)
+        return None

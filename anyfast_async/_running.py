@@ -1,0 +1,114 @@
+"""What a client has on its way, and whether the machine slept meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+LOOK: Final = 5.0
+"""Seconds between two looks at the clocks, while anything is on its way."""
+ASLEEP: Final = 30.0
+"""Seconds that are missing between two looks when the machine slept or the process was stopped."""
+AWAKE: Final = 5.0
+"""Seconds that answers get after that: what has arrived meanwhile is read first."""
+
+
+class Member(Protocol):
+    """A call or a stream on its way."""
+
+    def stop(self) -> None:
+        """End it with ``ClientStateError``."""
+
+    def woke(self, at: float) -> None:
+        """Take in that the process ran on at loop time *at*, after a sleep; connections from before are doubtful."""
+
+
+class Running:
+    """The calls and streams of a client that are on their way."""
+
+    def __init__(self) -> None:
+        self._members: set[Member] = set()
+        self._empty: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._seen = (0.0, 0.0, 0.0)
+        self.on_wake: Callable[[], None] = lambda: None
+        """Called when the process runs on after a sleep."""
+        self.woke_at = -math.inf
+        """Loop time at which it last did."""
+
+    def add(self, member: Member) -> None:
+        """Take *member* in."""
+        self._members.add(member)
+        if self._timer is None:
+            self._look_later()
+
+    def discard(self, member: Member) -> None:
+        """Let *member* go."""
+        self._members.discard(member)
+        if not self._members and self._empty is not None and not self._empty.done():
+            self._empty.set_result(None)
+
+    async def ended(self, seconds: float) -> None:
+        """Wait until all have ended, or *seconds* have passed."""
+        if self._members:
+            self._empty = asyncio.get_running_loop().create_future()
+            await asyncio.wait({self._empty}, timeout=seconds)
+
+    def stop(self) -> None:
+        """End all of them with ``ClientStateError``."""
+        for member in list(self._members):
+            member.stop()
+        self._stop_looking()
+
+    def clear(self) -> None:
+        """Forget all of them; their loop is closed."""
+        self._members.clear()
+        self._stop_looking()
+
+    # -- sleep -------------------------------------------------------------------------------------------------------
+
+    def _look_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._seen = (loop.time(), time.time(), time.process_time())
+        self._timer = loop.call_later(LOOK, self._look)
+
+    def _stop_looking(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self._timer = None
+        if not self._members:
+            return
+        loop = asyncio.get_running_loop()
+        then, wall, worked = self._seen
+        if slept(loop.time() - then, time.time() - wall, time.process_time() - worked):
+            self.woke_at = loop.time()
+            self.on_wake()
+            loop.call_later(AWAKE, self._tell, self.woke_at)
+        self._look_later()
+
+    def _tell(self, woke_at: float) -> None:
+        for member in list(self._members):
+            member.woke(woke_at)
+
+
+def slept(monotonic: float, wall: float, worked: float) -> bool:
+    """Return whether the process slept between two looks.
+
+    A machine that sleeps stops the monotonic clock, not the wall's; a process that is stopped misses its timers, and
+    so does one that is blocked, but that one works meanwhile, and its connections are as good as before.
+
+    Args:
+        monotonic: seconds that passed by the loop's clock.
+        wall: the same by the wall's.
+        worked: seconds of processor time.
+
+    """
+    if wall - monotonic > ASLEEP:
+        return True
+    return monotonic - LOOK > ASLEEP and worked < (monotonic - LOOK) / 2

@@ -1,0 +1,114 @@
+"""What a client is doing, and how long its calls take."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from anyfast_async._core.histogram import Histogram
+
+if TYPE_CHECKING:
+    from anyfast_async._budget import Spending
+    from anyfast_async._gate import Gate
+
+
+@attrs.frozen
+class Phase:
+    """How long one phase of the calls takes, in seconds, to within 1 %; None while there were none."""
+
+    p50: float | None = None
+    p95: float | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Stats:
+    """What a client is doing now, and what it has done."""
+
+    in_flight: int
+    """Calls admitted and not ended."""
+    queued: int
+    """Calls waiting for admission."""
+    limited_by: str | None
+    """What the first waiting call waits for: ``"concurrency"``, ``"throttling"`` (the gateway asked for fewer
+    requests), ``"outage"`` (the gateway is away), ``"requests_per_minute"`` or ``"tokens_per_minute"``; None if none
+    waits."""
+    held_for: float
+    """Seconds for which throttling still holds calls back; of the model that is held longest."""
+    requests: int
+    """Requests sent, retries included."""
+    tokens_used: int
+    """Prompt and completion tokens, as the gateway reported them; of attempts that may have been billed without a
+    report, what was estimated."""
+    tokens_reserved: int
+    """Estimated for the calls in flight."""
+    queue: Phase = Phase()
+    """Waiting for admission, over all attempts of a call."""
+    connect: Phase = Phase()
+    """Name lookup, TCP and TLS, of calls that needed a new connection."""
+    first_token: Phase = Phase()
+    """Of streams: from sending to the first content."""
+    total: Phase = Phase()
+    """The whole call that succeeded."""
+
+    def __str__(self) -> str:
+        waiting = f", {self.queued} waiting for {_WORDS[self.limited_by]}" if self.limited_by is not None else ""
+        held = f" ({self.held_for:.0f} s to go)" if self.held_for > 0 else ""
+        sent = f"{self.requests} requests sent, {self.tokens_used} tokens used"
+        took = ""
+        if self.total.p50 is not None and self.total.p95 is not None:
+            took = f"; a call takes {_seconds(self.total.p50)} (median), {_seconds(self.total.p95)} (95 %)"
+        return f"{self.in_flight} calls in flight{waiting}{held}; {sent}{took}"
+
+
+_WORDS: Final = {
+    "concurrency": "a free place (Limits.concurrency)",
+    "throttling": "the gateway's limiter",
+    "outage": "the gateway to come back",
+    "requests_per_minute": "Limits.requests_per_minute",
+    "tokens_per_minute": "Limits.tokens_per_minute",
+}
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.3g} s"
+
+
+@attrs.define
+class Phases:
+    """How long the calls of a client took, phase by phase."""
+
+    queue: Histogram = attrs.field(factory=Histogram)
+    connect: Histogram = attrs.field(factory=Histogram)
+    first_token: Histogram = attrs.field(factory=Histogram)
+    total: Histogram = attrs.field(factory=Histogram)
+
+    def add(self, queue: float, connect: float | None, first_token: float | None, total: float) -> None:
+        """Count a call that succeeded."""
+        self.queue.add(queue)
+        self.total.add(total)
+        if connect is not None:
+            self.connect.add(connect)
+        if first_token is not None:
+            self.first_token.add(first_token)
+
+
+def _phase(values: Histogram) -> Phase:
+    return Phase(values.percentile(50), values.percentile(95))
+
+
+def stats_of(gate: Gate, spending: Spending, phases: Phases) -> Stats:
+    """Return what is going on."""
+    return Stats(
+        in_flight=gate.in_flight,
+        queued=gate.queued + gate.holding_off,
+        limited_by=gate.limited_by(),
+        held_for=gate.held_for(),
+        requests=spending.requests,
+        tokens_used=round(spending.tokens),
+        tokens_reserved=round(spending.reserved),
+        queue=_phase(phases.queue),
+        connect=_phase(phases.connect),
+        first_token=_phase(phases.first_token),
+        total=_phase(phases.total),
+    )
