@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from anyfast_async._version import __version__
 
 if TYPE_CHECKING:
-    from anyfast_async._stats import Phase, Stats
     from anyfast_async._map import MapRun, Progress, Result
+    from anyfast_async._stats import Phase, Stats
     from anyfast_async._stream import ChatStream
     from anyfast_async.client import AnyFast
     from anyfast_async.completions import (

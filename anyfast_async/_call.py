@@ -96,12 +96,9 @@ class Call(Generic[T]):
                 return await self._attempts()
         finally:
             self.running.discard(self)
-        raise self._ended_from_outside(total.error)
-
-    def _ended_from_outside(self, error: AnyFastError | None) -> AnyFastError:
-        assert error is not None  # noqa: S101 - only an error makes a clock swallow
+        error = total.ended()
         error.attempts, error.billed = tuple(self.ledger), _worst(a.billed for a in self.ledger)
-        return error
+        raise error
 
     def stop(self) -> None:
         """End the call with ``ClientStateError``, without cancelling the task that it runs in."""
@@ -181,13 +178,8 @@ class Call(Generic[T]):
 
     async def _recorded(self, permit: Permit) -> T:
         """Make an attempt; write it down if it fails."""
-        limit, kind, name = self.waits_for
-        self._trying = clock = Clock(limit, lambda: kind(f"no answer within {limit:g} s (Timeouts.{name})"))
-        self._tried_at = permit.at
         try:
-            with clock:
-                return await self.attempt(permit, clock)
-            raise _error_of(clock)
+            return await self._clocked(permit)
         except AnyFastError as error:
             self._failed(error, permit)
             raise
@@ -199,6 +191,14 @@ class Call(Generic[T]):
             raise
         finally:
             self._trying = None
+
+    async def _clocked(self, permit: Permit) -> T:
+        limit, kind, name = self.waits_for
+        self._trying = clock = Clock(limit, lambda: kind(f"no answer within {limit:g} s (Timeouts.{name})"))
+        self._tried_at = permit.at
+        with clock:
+            return await self.attempt(permit, clock)
+        raise clock.ended()
 
     def _failed(self, error: AnyFastError, permit: Permit) -> None:
         self._last_error = error
@@ -262,11 +262,6 @@ class Call(Generic[T]):
             attempts=tuple(self.ledger),
         )
         return attrs.evolve(completion, trace=trace)
-
-
-def _error_of(clock: Clock) -> AnyFastError:
-    assert clock.error is not None  # noqa: S101 - only an error makes a clock swallow
-    return clock.error
 
 
 def _worst(billed: Iterable[Billed]) -> Billed:

@@ -21,7 +21,7 @@ STOOD_STILL: Final = 5.0
 class Clock:
     """Ends what runs inside of it when *limit* seconds have passed since it was last started; None never does.
 
-    It swallows the end, so that the statement after the ``with`` raises :attr:`error`: raised inside, our exception
+    It swallows the end, so that the statement after the ``with`` raises :meth:`ended`: raised inside, our exception
     would carry the ended one along, with all that stands in aiohttp's frames.
 
     A time that ran out while the loop stood still is given once more, because the answer may wait to be read.
@@ -67,6 +67,11 @@ class Clock:
         if self._task is not None and self.error is None:
             self.error = error
             self._task.cancel()
+
+    def ended(self) -> AnyFastError:
+        """Return what it ended with; for after a ``with`` that did not return."""
+        assert self.error is not None  # noqa: S101 - only then does it swallow
+        return self.error
 
     def _set(self, due: float) -> None:
         if self._timer is not None:

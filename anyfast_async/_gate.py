@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
     from anyfast_async.policies import Limits
 
-CUSHION: float = 0.25
+SHARE: Final = 10
+"""Requests whose share of a stated limit is waited for after a first refusal within it."""
+CUSHION: Final = 0.25
 """Share of the tokens of a minute that is kept free at most for calls that may use more than was expected."""
 
 
@@ -62,13 +64,18 @@ class Lane:
         if self.ceiling is not None and self.since_hold >= self.ceiling:
             return None
         wait = self.held_until - now
-        if self.pace is not None:
-            wait = max(wait, self.pace.wait(now))
-        if self.requests is not None:
-            wait = max(wait, self.requests.wait(now, 1))
-        if self.tokens is not None:
-            wait = max(wait, self._for_tokens(now, tokens))
-        return max(0.0, wait, self.learned.wait(now))
+        if self.requests is not None and (other := self._for_requests(now)) > wait:
+            wait = other
+        if self.tokens is not None and (other := self._for_tokens(now, tokens)) > wait:
+            wait = other
+        if (other := self.learned.wait(now)) > wait:
+            wait = other
+        return wait if wait > 0 else 0.0
+
+    def _for_requests(self, now: float) -> float:
+        if self.requests is None or self.pace is None:
+            return 0.0
+        return max(self.pace.wait(now), self.requests.wait(now, 1))
 
     def _for_tokens(self, now: float, tokens: float) -> float:
         if self.tokens is None:
@@ -82,10 +89,7 @@ class Lane:
             return "throttling"
         waits = {
             "throttling": max(self.held_until - now, self.learned.wait(now)),
-            "requests_per_minute": max(
-                self.pace.wait(now) if self.pace is not None else 0.0,
-                self.requests.wait(now, 1) if self.requests is not None else 0.0,
-            ),
+            "requests_per_minute": self._for_requests(now),
             "tokens_per_minute": self._for_tokens(now, tokens),
         }
         return max(waits, key=lambda name: waits[name])
@@ -113,6 +117,19 @@ class Permit:
     """Number of the hold before it."""
     settled: bool = False
     released: bool = False
+
+
+def _hold_of(lane: Lane, asked: float | None, rand: float) -> float:
+    """Return the seconds for which a lane is held.
+
+    What is refused within a stated limit is refused by a limiter of seconds, which grants more at once; only a second
+    refusal shows that the limit is not what was stated.
+    """
+    if lane.pace is None or asked is not None:
+        return throttle_hold(lane.streak - 1, asked, rand)
+    if lane.streak > 1:
+        return throttle_hold(lane.streak - 2, None, rand)
+    return min(throttle_hold(0, None, rand), SHARE * lane.pace.interval * (1 + 0.2 * rand))
 
 
 def _closed_error() -> ClientStateError:
@@ -253,7 +270,7 @@ class Gate:
         if asked is None:
             lane.learned.refused(now, permit.granted, lane.streak if first else 0)
         if first or asked is not None:
-            lane.held_until = max(lane.held_until, now + throttle_hold(lane.streak - 1, asked, rand))
+            lane.held_until = max(lane.held_until, now + _hold_of(lane, asked, rand))
         return lane.held_until
 
     def _hold(self, lane: Lane) -> None:
@@ -394,7 +411,7 @@ class Gate:
             if lane.listed == entry:
                 self._list(lane)
         while self._ready and self.in_flight < self._limits.concurrency:
-            order, entry, lane = heappop(self._ready)
+            _, entry, lane = heappop(self._ready)
             if lane.listed != entry:
                 continue
             waiter = lane.waiters[0]

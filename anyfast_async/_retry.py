@@ -32,8 +32,8 @@ class Retries:
     failures: int = 0
     """Failures that used up a try."""
     ambiguous: int = 0
-    stale: int = 0
-    slept: int = 0
+    free: set[str] = attrs.field(factory=lambda: {"stale", "slept"})
+    """Classes of failures that are met with an immediate resend, once each."""
     throttled_since: float | None = None
 
     def delay(
@@ -59,19 +59,19 @@ class Retries:
         match error.retry_class:
             case "throttled":
                 return self._throttled(asked, now, held_until)
-            case "stale" if self.stale == 0 and self.policy.attempts > 1:
-                self.stale += 1
-                return 0.0
-            case "slept" if self.slept == 0 and self.policy.attempts > 1:
-                self.slept += 1
+            case "stale" | "slept" as kind if kind in self.free and self.policy.attempts > 1:
+                self.free.remove(kind)
                 return 0.0
             case "clock" if not self.policy.resend_after_timeout:
                 return None
             case "never":
                 return None
-        away = self.patient and away_since is not None and now - away_since < self.policy.outage_patience
-        if away and error.retry_class in ("unsent", "refused"):
-            return 0.0  # the row is not at fault: it waits until the gateway is back
+            case "unsent" | "refused" if self.patient and away_since is not None:
+                if now - away_since < self.policy.outage_patience:
+                    return 0.0  # the row is not at fault: it waits until the gateway is back
+        return self._counted(error, asked, now, rand)
+
+    def _counted(self, error: AnyFastError, asked: float | None, now: float, rand: float) -> float | None:
         self.failures += 1
         if error.retry_class in ("ambiguous", "clock", "stale", "slept"):
             self.ambiguous += 1

@@ -23,8 +23,9 @@ from anyfast_async._clock import Clock
 from anyfast_async._core import answer
 from anyfast_async._core.backoff import RetryBudget
 from anyfast_async._gate import Gate
+from anyfast_async._items import run_of
 from anyfast_async._key import Key, KeySource
-from anyfast_async._map import MapRun, Progress, Result, row_id
+from anyfast_async._map import MapRun, Progress
 from anyfast_async._outgoing import STREAM_HEADERS, UNARY_HEADERS, encoded
 from anyfast_async._reception import Reception, receive
 from anyfast_async._schema import response_format
@@ -35,8 +36,6 @@ from anyfast_async._stream import ChatStream
 from anyfast_async._transport import Transport
 from anyfast_async.completions import ChatCompletion, Model
 from anyfast_async.errors import (
-    AnyFastError,
-    ConfigurationError,
     FieldError,
     FirstTokenTimeout,
     RequestValidationError,
@@ -208,7 +207,7 @@ class AnyFast:
                 money.
 
         """
-        return await self._complete(messages, options, patient=False)
+        return await self._complete(self._request(messages, options), options, patient=False)
 
     def stream(self, messages: Prompt | ChatRequest, **options: Unpack[ChatOptions]) -> ChatStream:
         """Return the stream that answers *messages*; nothing is sent before it is entered, awaited or iterated over.
@@ -221,7 +220,7 @@ class AnyFast:
             RequestValidationError: naming every bad field; nothing is sent.
 
         """
-        return self._stream(messages, options, patient=False)
+        return self._stream(self._request(messages, options), options, patient=False)
 
     @overload
     def map(
@@ -232,7 +231,8 @@ class AnyFast:
         into: None = None,
         concurrency: int = 64,
         ordered: bool = False,
-        progress: Callable[[Progress], None] | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        progress: Callable[[Progress], None] | bool = False,
         stop_on: Iterable[str] = ...,
         **options: Unpack[ChatOptions],
     ) -> MapRun[None]: ...
@@ -246,7 +246,8 @@ class AnyFast:
         into: type[T],
         concurrency: int = 64,
         ordered: bool = False,
-        progress: Callable[[Progress], None] | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        progress: Callable[[Progress], None] | bool = False,
         stop_on: Iterable[str] = ...,
         **options: Unpack[ChatOptions],
     ) -> MapRun[T]: ...
@@ -259,7 +260,8 @@ class AnyFast:
         into: type[T] | None = None,
         concurrency: int = 64,
         ordered: bool = False,
-        progress: Callable[[Progress], None] | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        progress: Callable[[Progress], None] | bool = False,
         stop_on: Iterable[str] = ("auth", "quota", "model", "budget", "configuration", "state"),
         **options: Unpack[ChatOptions],
     ) -> MapRun[Any]:
@@ -274,39 +276,45 @@ class AnyFast:
             into: a class to parse every answer into, as ``result.value``; an answer that does not fit is an error.
             concurrency: items in work at once, from 1; ``Limits.concurrency`` bounds them too.
             ordered: give results in the order of the source, not as they come.
-            progress: called with a ``Progress`` after each result.
+            journal: a file of answers, made if it is not there. What an earlier run recorded is given again
+                (``result.recorded``) and not sent; of failed items those are sent that may succeed
+                (``error.retryable``). An item is known by its id, or by its request and how often that came before.
+            progress: True for a bar in a terminal or a notebook, if rich is installed, else a line every 10 s to the
+                standard error; or a function, called with a ``Progress`` after each result.
             stop_on: kinds of errors that would fail every item after them and so end the run: what is in flight is
                 finished and given out, then the error is raised. Awaited, the items that were not sent get it as
                 theirs.
             **options: as for :meth:`complete`, for every item.
 
+        Raises:
+            ConfigurationError: an argument is wrong; on entering: another process has the *journal*, or it is none.
+            RequestValidationError: an option is wrong; nothing is sent.
+            OSError: while it runs: the *journal* cannot be written; what it has stays.
+
         """
-        if isinstance(source, (str, bytes, Mapping)):
-            message = f"map takes an iterable of prompts, not one {type(source).__name__}; put it into a list"
-            raise ConfigurationError(message)
-        if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
-            message = f"concurrency must be a whole number from 1 up, not {concurrency!r}"
-            raise ConfigurationError(message)
         if into is not None and options.get("response_format") is None:
             options["response_format"] = response_format(into)
         # Options that are wrong for every item are wrong before the first one is pulled.
         self._request("x", {**options, "model": options.get("model") or self._model or "named by the item"})
 
-        async def call(index: int, item: Any) -> Result[Any]:
-            completion: ChatCompletion | None = None
-            value: Any = None
-            failure: AnyFastError | None = None
-            try:
-                prompt = prompt_of(item, request)
-                completion = await self._complete(prompt, options, patient=True)
-                value = completion.parse(into) if into is not None else None
-            except AnyFastError as error:
-                failure = error
-            trace = completion.trace if completion is not None else None
-            attempts = trace.attempts if trace is not None else failure.attempts if failure is not None else ()
-            return Result(index, item, row_id(item), completion, value, failure, attempts)
+        def request_of(item: Any) -> ChatRequest:
+            return self._request(prompt_of(item, request), options)
 
-        return MapRun(source, call, concurrency=concurrency, ordered=ordered, stop_on=stop_on, progress=progress)
+        async def send(asked: ChatRequest, body: bytes) -> ChatCompletion:
+            return await self._complete(asked, options, patient=True, body=body)
+
+        return run_of(
+            source,
+            request_of,
+            send,
+            stream=bool(options.get("via_stream")),
+            into=into,
+            journal=journal,
+            progress=progress,
+            stop_on=stop_on,
+            concurrency=concurrency,
+            ordered=ordered,
+        )
 
     async def parse(self, messages: Prompt | ChatRequest, kind: type[T], **options: Unpack[ChatOptions]) -> T:
         """Ask for JSON that describes a *kind* and return the instance.
@@ -350,45 +358,45 @@ class AnyFast:
     # -- how they are made -------------------------------------------------------------------------------------------
 
     async def _complete(
-        self, messages: Prompt | ChatRequest, options: Mapping[str, Any], *, patient: bool
+        self, request: ChatRequest, options: Mapping[str, Any], *, patient: bool, body: bytes | None = None
     ) -> ChatCompletion:
         if options.get("via_stream"):
-            async with self._stream(messages, options, patient=patient) as stream:
+            async with self._stream(request, options, patient=patient, body=body) as stream:
                 return await stream.drain()
-        request = self._request(messages, options)
         timeouts = self._call_timeouts(options)
         headers = self._call_headers(options)
         await self._shared.enter()
-        body = await encoded(request, stream=False)
+        content = body if body is not None else await encoded(request, stream=False)
 
         async def attempt(permit: Permit, clock: Clock) -> ChatCompletion:
-            exchange, content = await self._round_trip("chat/completions", body, headers, timeouts, clock)
+            exchange, answered = await self._round_trip("chat/completions", content, headers, timeouts, clock)
             call.connect = exchange.connect_seconds
             completion = answer.completion_of(
-                exchange.status, exchange.headers, content, now=time.time(), hide=exchange.hide
+                exchange.status, exchange.headers, answered, now=time.time(), hide=exchange.hide
             )
             call.settle(permit, completion.usage)
             return completion
 
-        call = self._call(attempt, request, body, timeouts, patient=patient)
+        call = self._call(attempt, request, content, timeouts, patient=patient)
         return call.traced(await call.run())
 
-    def _stream(self, messages: Prompt | ChatRequest, options: Mapping[str, Any], *, patient: bool) -> ChatStream:
-        request = self._request(messages, options)
+    def _stream(
+        self, request: ChatRequest, options: Mapping[str, Any], *, patient: bool, body: bytes | None = None
+    ) -> ChatStream:
         timeouts = self._call_timeouts(options)
         headers = self._call_headers(options)
         lenient = bool(options.get("accept_missing_finish"))
 
         async def opened() -> tuple[Call[Reception], Reception]:
             await self._shared.enter()
-            body = await encoded(request, stream=True)
+            content = body if body is not None else await encoded(request, stream=True)
 
             async def attempt(permit: Permit, clock: Clock) -> Reception:
-                exchange = await self._send("chat/completions", body, STREAM_HEADERS | headers, timeouts, clock)
+                exchange = await self._send("chat/completions", content, STREAM_HEADERS | headers, timeouts, clock)
                 call.connect = exchange.connect_seconds
                 return await receive(exchange, call, permit, clock, accept_missing_finish=lenient)
 
-            call = self._call(attempt, request, body, timeouts, patient=patient)
+            call = self._call(attempt, request, content, timeouts, patient=patient)
             call.waits_for = (timeouts.first_token, FirstTokenTimeout, "first_token")
             call.keeps_permit = True
             return call, await call.run()
@@ -445,7 +453,7 @@ class AnyFast:
         self._shared.warned.add(model)
         near = difflib.get_close_matches(model, GEMINI_MODELS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        warnings.warn(f"{escaped(model, 60)!r} is not among the documented Gemini models{hint}", stacklevel=5)
+        warnings.warn(f"{escaped(model, 60)!r} is not among the documented Gemini models{hint}", stacklevel=4)
 
     def _call_timeouts(self, options: Mapping[str, Any]) -> Timeouts:
         value = options.get("timeout")
@@ -458,7 +466,7 @@ class AnyFast:
 
     def _call(
         self,
-        attempt: Callable[[Permit], Awaitable[T]],
+        attempt: Callable[[Permit, Clock], Awaitable[T]],
         request: ChatRequest | None,
         body: bytes,
         timeouts: Timeouts,

@@ -40,7 +40,8 @@ class Limits:
     concurrency: int = attrs.field(default=200, validator=_number(1, whole=True))
     """Calls in flight at once, exact. 200: well below what one process can carry, above what most keys are granted."""
     requests_per_minute: int | None = attrs.field(default=None, validator=_number(1, optional=True, whole=True))
-    """In no window of 60 s are more requests admitted, retries included. None: no limit (the gateway states none)."""
+    """In no window of 60 s are more requests admitted, retries included. From 600 on they are spread evenly over the
+    minute, because large limits are often enforced by the second. None: no limit (the gateway states none)."""
     tokens_per_minute: int | None = attrs.field(default=None, validator=_number(1, optional=True, whole=True))
     """In no window of 60 s are more tokens reserved: the estimated prompt plus the expected answer, settled against
     the usage that the gateway reports. A request larger than the limit waits for a full window, then goes."""
@@ -102,7 +103,7 @@ class RetryPolicy:
     """A server that asks for a longer wait than this many seconds fails a single call at once."""
     outage_patience: float = attrs.field(default=1800.0, validator=_number(0))
     """Seconds for which ``map`` and batches wait for a gateway that is away: it had answered before, and now requests
-    of several rows fail one after another. Meanwhile one request at a time tries it, and no row uses up its attempts."""
+    fail one after another. Meanwhile one request at a time tries it, and no row uses up its attempts."""
     resend_after_timeout: bool = attrs.field(default=False, validator=_true_or_false)
     """Whether a call is sent again after a first-token, idle or response timeout. The gateway goes on working on the
     first one and bills it, so False."""

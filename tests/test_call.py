@@ -27,8 +27,8 @@ from anyfast_async import (
 )
 from anyfast_async._budget import Spending
 from anyfast_async._call import Call
-from anyfast_async._core.backoff import RetryBudget
 from anyfast_async._clock import Clock
+from anyfast_async._core.backoff import RetryBudget
 from anyfast_async._gate import Gate, Permit
 from anyfast_async._running import Running
 from anyfast_async._stats import Phases

@@ -504,3 +504,18 @@ async def test_reset_keeps_what_the_limits_counted() -> None:
     assert gate.in_flight == 0
     gate.release(await gate.acquire(gate.lane("a")))
     assert now() == pytest.approx(60.1)
+
+
+async def test_refusal_within_a_stated_limit_is_short() -> None:
+    """What is refused within a stated limit waits for ten requests' share; refused again, for 5 s, then 10 s."""
+    gate = Gate(Limits(requests_per_minute=3000))
+    lane = gate.lane("a")
+    holds = []
+    for _ in range(3):
+        permit = await gate.acquire(lane)
+        began = now()
+        gate.throttled(permit, None, 0.0)
+        gate.release(permit)
+        holds.append(lane.held_until - began)
+
+    assert holds == [pytest.approx(10 * 60 / 3000 * 1.035), 5.0, 10.0]

@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 import pytest
 
-from anyfast_async import AnyFast, AnyFastError, InternalServerError, Limits, RetryPolicy
+from anyfast_async import AnyFast, InternalServerError, Limits, RetryPolicy
 from anyfast_async._gate import Gate
 from anyfast_async.errors import APIConnectionError
 
@@ -146,7 +146,6 @@ async def test_limiter_of_a_minute_costs_a_tenth_at_most(
         results = await client.map([f"{n}" for n in range(1000)])
 
     assert [r.error for r in results if r.error] == []
-    print(f"{len(gateway.sent)} sent, {gateway.refused} refused, {now():.0f} s")
     assert len(gateway.sent) <= 1100
 
 
@@ -199,7 +198,9 @@ async def test_tokens_of_any_minute_stay_within_the_limit(shape: str) -> None:
         permit = await gate.acquire(lane, lane.expected.tokens(prompt, None))
         assert lane.tokens is not None
         assert lane.tokens.taken <= limit or lane.tokens.taken - permit.tokens <= limit
-        output = max(1, round(lengths.expovariate(1 / mean) if shape == "exponential" else lengths.uniform(0, 2 * mean)))
+        output = max(
+            1, round(lengths.expovariate(1 / mean) if shape == "exponential" else lengths.uniform(0, 2 * mean))
+        )
         used.append((permit.at, prompt + output))
         await asyncio.sleep(lengths.uniform(1, 6))
         gate.settle(permit, prompt + output)
@@ -220,7 +221,6 @@ async def test_tokens_of_any_minute_stay_within_the_limit(shape: str) -> None:
     minutes = [sums[i + 1] - sums[bisect_right(times, times[i] - 60)] for i in steady]
     over = [m / limit - 1 for m in minutes if m > limit]
     share = (sums[-1] - sums[bisect_right(times, 60)]) / (limit * (times[-1] - 60) / 60)
-    print(f"over in {len(over) / len(minutes):.2%} by {max(over, default=0):.2%}, {share:.1%} used")
     assert len(over) <= 0.01 * len(minutes)
     assert max(over, default=0) <= 0.03
     assert share >= 0.9
@@ -270,6 +270,29 @@ async def test_stated_limit_is_spread_where_it_is_large() -> None:
     assert 3000 / now() >= 0.95 * 50
 
 
+# -- cancellation ----------------------------------------------------------------------------------------------------
+
+
+async def test_cancellation_in_the_tick_of_the_answer_is_never_swallowed() -> None:
+    """The answer and the caller's cancellation come in one tick, 10 000 times: a task that took it is cancelled."""
+    gateway = Gateway(lambda _, __: Answer(200, completion()))
+    cancelled = finished = 0
+    async with client_on(gateway) as client:
+        for number in range(10_000 if LONG else 1_000):
+            task = asyncio.create_task(client.complete("x"))
+            await asyncio.sleep(0)
+            asyncio.get_running_loop().call_at(now() + gateway.latency, task.cancel)
+            for _ in range(number % 5):
+                await asyncio.sleep(0)
+            await asyncio.wait({task})
+            cancelled += task.cancelled()
+            finished += not task.cancelled()
+            assert client.stats().in_flight == 0
+            if task.cancelling():
+                assert task.cancelled()
+    assert cancelled >= 100
+
+
 # -- every request is refused ----------------------------------------------------------------------------------------
 
 
@@ -292,7 +315,6 @@ async def test_outage_is_not_multiplied_and_ends_at_once() -> None:
             return True
 
         assert not any(await asyncio.gather(*(one() for _ in range(count))))
-        print(len(gateway.sent), "hits in", now())
         assert len(gateway.sent) <= 1.2 * count + 10 + now()
 
         down = False
@@ -346,11 +368,8 @@ async def test_ten_minutes_of_outage_lose_no_row(kind: str, concurrency: int) ->
         results = await client.map([f"{n}" for n in range(rows)], concurrency=concurrency)
 
     wasted = sum(1 for at in gateway.sent if 5 <= at < 605)
-    print(kind, concurrency, wasted, "wasted", f"{now():.0f} s")
     failed = sum(r.error is not None for r in results)
     # One row at a time that is answered with a plain 500: nobody can tell the gateway's fault from the first row's.
     assert failed <= (1 if (kind, concurrency) == ("500", 1) else 0)
     assert wasted <= 2 * concurrency + 40
     assert now() < 605 + 60 + rows / concurrency
-
-

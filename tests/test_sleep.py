@@ -75,6 +75,7 @@ class Gateway:
             writer.close()
 
 
+@pytest.mark.timeout(300 if LONG else 60)
 async def test_stopped_process_goes_on_where_it_was() -> None:
     """Stopped in the middle of a map while its connections die silently: it goes on, and no row pays for it."""
     gateway = Gateway()

@@ -106,7 +106,8 @@ class Pace:
 
     def wait(self, now: float) -> float:
         """Return the seconds until the next request may go, 0 if it may now."""
-        return max(0.0, self._due - self.tolerance - now)
+        wait = self._due - self.tolerance - now
+        return wait if wait > 0 else 0.0
 
     def take(self, now: float) -> None:
         """Count a request at *now*."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anyfast_async._core.bucket import PERIOD, SLOT, Expected, Window, prompt_tokens, tokens_of
+from anyfast_async._core.bucket import PERIOD, SLOT, Expected, Learned, Pace, Window, prompt_tokens, tokens_of
 
 
 def run(limit: float, wanted: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -166,3 +166,136 @@ def test_expected_learns() -> None:
     assert pytest.approx(10.0, abs=1) == expected.output
     assert pytest.approx(2.0, abs=0.1) == expected.prompt_factor
     assert pytest.approx(110 + 100, abs=10) == expected.tokens(100, None)
+
+
+# -- pace ------------------------------------------------------------------------------------------------------------
+
+
+def paced(pace: Pace, count: int, start: float = 0.0) -> list[float]:
+    """Send as soon as the pace lets; return when."""
+    now, sent = start, []
+    for _ in range(count):
+        now += pace.wait(now)
+        assert pace.wait(now) == 0.0
+        pace.take(now)
+        sent.append(now)
+    return sent
+
+
+@pytest.mark.parametrize(("limit", "most"), [(60, 20), (300, 16), (600, 12), (3000, 50), (60_000, 1000)])
+def test_no_second_takes_much_more_than_its_share(limit: int, most: int) -> None:
+    """In any second go a sixtieth of the limit, or ten and a burst, whichever is more."""
+    sent = paced(Pace(limit), 3 * most)
+    first = 0
+    for last, at in enumerate(sent):
+        while sent[first] <= at - 1:
+            first += 1
+        assert last - first + 1 <= most
+
+
+@pytest.mark.parametrize("limit", [600, 3000, 60_000])
+def test_pace_of_a_large_limit_uses_it(limit: int) -> None:
+    """Over a minute at least 96 % of a large limit go out."""
+    assert paced(Pace(limit), round(limit * 0.96))[-1] <= PERIOD
+
+
+def test_small_limits_keep_their_bursts() -> None:
+    """Nine requests under a limit of 60 a minute go at once; a refusal within the limit ends that."""
+    pace = Pace(60)
+    assert paced(pace, 9) == [0.0] * 9
+
+    pace.tighten()
+    sent = paced(pace, 5, 100.0)
+    assert min(b - a for a, b in itertools.pairwise(sent)) >= 0.99
+
+
+def test_late_timers_are_made_up_for() -> None:
+    """Requests that go a few milliseconds late do not slow the pace down."""
+    pace, now = Pace(3000), 0.0
+    for _ in range(1000):
+        now += pace.wait(now) + 0.004
+        pace.take(now)
+
+    assert now == pytest.approx(1000 * pace.interval, rel=0.01)
+
+
+# -- a limit that nobody stated --------------------------------------------------------------------------------------
+
+
+def grant(learned: Learned, count: int, now: float) -> None:
+    for _ in range(count):
+        assert learned.wait(now) == 0.0
+        learned.granted.take(now, 1)
+
+
+def refuse(learned: Learned, now: float, streak: int) -> None:
+    learned.refused(now, learned.granted.take(now, 1), streak)
+
+
+def test_limit_is_learned_from_the_third_refusal_in_a_row() -> None:
+    """What was granted in the last minute is the limit; before the proof nothing is held back."""
+    learned = Learned()
+    grant(learned, 300, 0.0)
+    refuse(learned, 1.0, 1)
+    refuse(learned, 6.0, 2)
+    assert learned.wait(6.0) == 0.0
+
+    refuse(learned, 16.0, 3)
+
+    assert learned.wait(17.0) == pytest.approx(60.1 - 17.0)
+    assert learned.wait(60.2) == 0.0
+
+
+def test_few_grants_prove_nothing() -> None:
+    """Fewer than ten granted requests may just have found what others left of the limit."""
+    learned = Learned()
+    grant(learned, 9, 0.0)
+    for streak, at in enumerate((1.0, 6.0, 16.0), 1):
+        refuse(learned, at, streak)
+
+    assert learned.wait(17.0) == 0.0
+
+
+def test_learned_limit_is_doubted_ever_more() -> None:
+    """Each minute in which it was used up and nothing refused raises it by 2, 4, 8 ... percent."""
+    learned, now = Learned(), 0.0
+    grant(learned, 100, now)
+    for streak, at in enumerate((1.0, 6.0, 16.0), 1):
+        refuse(learned, at, streak)
+    limits, now = [], 16.0
+    while now < 600:
+        wait = learned.wait(now)
+        if learned.granted.limit not in limits:
+            limits.append(learned.granted.limit)
+        if wait == 0:
+            learned.granted.take(now, 1)
+        now += wait
+
+    assert limits[:4] == [100, 102, pytest.approx(106.08), pytest.approx(114.57, abs=0.01)]
+
+
+def test_refusal_confirms_a_learned_limit_at_once() -> None:
+    """Once learned, a single refusal brings a limit that had grown back to what was granted."""
+    learned = Learned()
+    grant(learned, 100, 0.0)
+    for streak, at in enumerate((1.0, 6.0, 16.0), 1):
+        refuse(learned, at, streak)
+    learned.granted.limit = 120.0
+    refuse(learned, 30.0, 1)
+
+    assert learned.granted.limit == 100.0
+
+
+# -- what answers turn out to be -------------------------------------------------------------------------------------
+
+
+def test_cushion_grows_with_the_spread_and_with_the_root_of_the_calls() -> None:
+    """Answers that are all of one length need none; otherwise three standard deviations of the sum are kept free."""
+    same, spread = Expected(), Expected()
+    for n in range(2000):
+        same.learn(10, 10, 400)
+        spread.learn(10, 10, 200 if n % 2 else 600)
+
+    assert same.cushion(100) == pytest.approx(0, abs=1e-6)
+    assert spread.cushion(1) == pytest.approx(3 * 200, rel=0.05)
+    assert spread.cushion(100) == pytest.approx(10 * spread.cushion(1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from anyfast_async._core.outage import IN_A_ROW, Outage
@@ -60,7 +62,7 @@ def test_one_probe_at_a_time_ever_less_often() -> None:
             assert outage.wait(now, LONGEST, 0.0) > 0
         now += wait
     assert probes[:6] == [1.0, 3.0, 7.0, 15.0, 31.0, 61.0]
-    assert {b - a for a, b in zip(probes[5:], probes[6:], strict=False)} == {30.0}
+    assert {b - a for a, b in itertools.pairwise(probes[5:])} == {30.0}
 
     assert outage.succeeded()
     assert outage.wait(now, LONGEST, 0.0) == 0.0

@@ -1,0 +1,94 @@
+"""What admission costs: processor time of a call that finds a place, and of one that is let in from a long queue.
+
+    python benchmarks/admission.py
+
+Prints microseconds, medians of interleaved rounds, next to a bare ``asyncio.Semaphore``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+
+from anyfast_async import Limits
+from anyfast_async._gate import Gate
+
+ROUNDS = 7
+CALLS = 20_000
+WAITING = 100_000
+LIMITED = Limits(requests_per_minute=100_000_000, tokens_per_minute=10**12)
+
+
+async def free(limits: Limits) -> float:
+    """Admit and release where nothing has to be waited for."""
+    gate = Gate(limits)
+    lane = gate.lane("a")
+    began = time.process_time()
+    for _ in range(CALLS):
+        gate.release(gate.admit(lane, 500.0) or await gate.queue(lane, 500.0))
+    return (time.process_time() - began) / CALLS
+
+
+async def semaphore_free() -> float:
+    """The same for a semaphore."""
+    semaphore = asyncio.Semaphore(200)
+    began = time.process_time()
+    for _ in range(CALLS):
+        await semaphore.acquire()
+        semaphore.release()
+    return (time.process_time() - began) / CALLS
+
+
+async def drained(acquire: Callable[[], Awaitable[object]], release: Callable[[object], None], first: object) -> float:
+    """Let 100 000 tasks queue, then let them in one after another; the tasks' own cost is in both figures."""
+
+    async def one() -> None:
+        release(await acquire())
+
+    tasks = [asyncio.create_task(one()) for _ in range(WAITING)]
+    await asyncio.sleep(0)
+    began = time.process_time()
+    release(first)
+    await asyncio.gather(*tasks)
+    return (time.process_time() - began) / WAITING
+
+
+async def queue(limits: Limits) -> float:
+    """Admit out of a queue of 100 000."""
+    gate = Gate(limits)
+    lane = gate.lane("a")
+    return await drained(lambda: gate.acquire(lane, 500.0), gate.release, await gate.acquire(lane))  # type: ignore[arg-type]
+
+
+async def semaphore_queue() -> float:
+    """The same for a semaphore."""
+    semaphore = asyncio.Semaphore(1)
+    return await drained(semaphore.acquire, lambda _: semaphore.release(), await semaphore.acquire())
+
+
+CASES: dict[str, Callable[[], Awaitable[float]]] = {
+    "free, concurrency only": lambda: free(Limits()),
+    "free, requests and tokens per minute": lambda: free(LIMITED),
+    "free, asyncio.Semaphore": semaphore_free,
+    "100 000 waiting, concurrency only": lambda: queue(Limits(concurrency=1)),
+    "100 000 waiting, requests and tokens per minute": lambda: queue(
+        Limits(concurrency=1, requests_per_minute=100_000_000, tokens_per_minute=10**12)
+    ),
+    "100 000 waiting, asyncio.Semaphore": semaphore_queue,
+}
+
+
+async def main() -> None:
+    """Measure and print."""
+    found: dict[str, list[float]] = {name: [] for name in CASES}
+    for _ in range(ROUNDS):
+        for name, case in CASES.items():
+            found[name].append(await case() * 1e6)
+    for name, values in found.items():
+        print(f"{name:<50} {statistics.median(values):6.2f} us  ({min(values):.2f} to {max(values):.2f})")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
