@@ -151,10 +151,14 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def _run_once(self) -> None:
         if not self._ready:  # type: ignore[attr-defined]
-            if not self.timers:
+            scheduled: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]
+            first = scheduled[0] if scheduled else None
+            if first is not None and first.cancelled():
+                first = min(self.timers, key=asyncio.TimerHandle.when, default=None)
+            if first is None:
                 message = "deadlock: tasks wait and no timer is set"
                 raise RuntimeError(message)
-            self.now = max(self.now, min(handle.when() for handle in self.timers))
+            self.now = max(self.now, first.when())
         super()._run_once()  # type: ignore[misc]
 
 

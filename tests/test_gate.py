@@ -518,4 +518,4 @@ async def test_refusal_within_a_stated_limit_is_short() -> None:
         gate.release(permit)
         holds.append(lane.held_until - began)
 
-    assert holds == [pytest.approx(10 * 60 / 3000 * 1.035), 5.0, 10.0]
+    assert holds == [pytest.approx(10 * 60 / 3000 * 1.03), 5.0, 10.0]

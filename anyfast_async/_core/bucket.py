@@ -93,7 +93,7 @@ class Pace:
     """Seconds that requests may come early, all together; late timers are made up for out of it."""
     _due: float = attrs.field(default=-math.inf, init=False)
 
-    SLACK: ClassVar[float] = 1.035
+    SLACK: ClassVar[float] = 1.03
     """The requests of a second arrive within less than a second when the network or the other side hesitates."""
 
     def __attrs_post_init__(self) -> None:
