@@ -182,7 +182,8 @@ class Call(Generic[T]):
             return await self._clocked(permit)
         except AnyFastError as error:
             self._failed(error, permit)
-            raise
+            # The frames below hold what the server sent, which may name the key.
+            raise error.with_traceback(None) from None
         except BaseException:
             # Ended from outside, by the deadline, by closing the client or by the caller: the request may have arrived.
             self.spending.settle(permit.tokens, permit.tokens)

@@ -66,24 +66,30 @@ def checked(value: Any, source: str) -> Secret:
         ConfigurationError: it cannot be a key; the message says what is wrong and does not show it.
 
     """
-    if not isinstance(value, str):
-        message = f"{source} must be a string, not {type(value).__name__}"
+    kind = type(value).__name__
+    text = value.strip() if isinstance(value, str) else None
+    del value  # no frame that an exception passes through holds it: tracebacks may show locals
+    if text is None:
+        message = f"{source} must be a string, not {kind}"
         raise ConfigurationError(message)
-    text = value.strip()
-    if not text:
-        problem = "is empty"
-    elif text.lower().startswith("bearer "):
-        problem = "starts with 'Bearer '; pass the key alone"
-    elif not _KEY.fullmatch(text):
-        problem = (
-            "is longer than 512 characters"
-            if len(text) > 512  # noqa: PLR2004
-            else "holds a space, a line break, a control character or a character outside of ASCII"
-        )
-    else:
+    problem = _problem(text)
+    if problem is None:
         return Secret(text)
+    del text
     message = f"{source} {problem} (its value is not shown here)"
     raise ConfigurationError(message)
+
+
+def _problem(text: str) -> str | None:
+    if not text:
+        return "is empty"
+    if text.lower().startswith("bearer "):
+        return "starts with 'Bearer '; pass the key alone"
+    if len(text) > 512:  # noqa: PLR2004
+        return "is longer than 512 characters"
+    if not _KEY.fullmatch(text):
+        return "holds a space, a line break, a control character or a character outside of ASCII"
+    return None
 
 
 class Key:
@@ -94,21 +100,24 @@ class Key:
         self._path: Path | None = None
         self._stamp: tuple[int, int] | None = None
         self._secret: Secret | None = None
-        if isinstance(given, str):
-            self._secret = checked(given, "api_key")
-        elif isinstance(given, Path):
-            self._path = given
-        elif callable(given):
-            self._call = given
-        elif given is not None:
-            message = f"api_key must be a string, a pathlib.Path or an async function, not {type(given).__name__}"
-            raise ConfigurationError(message)
-        elif environ.get("ANYFAST_API_KEY"):
-            self._secret = checked(environ["ANYFAST_API_KEY"], "ANYFAST_API_KEY")
-        elif environ.get("ANYFAST_API_KEY_FILE"):
-            self._path = Path(environ["ANYFAST_API_KEY_FILE"])
-        else:
-            raise ConfigurationError(NO_KEY)
+        try:
+            if isinstance(given, str):
+                self._secret = checked(given, "api_key")
+            elif isinstance(given, Path):
+                self._path = given
+            elif callable(given):
+                self._call = given
+            elif given is not None:
+                message = f"api_key must be a string, a pathlib.Path or an async function, not {type(given).__name__}"
+                raise ConfigurationError(message)
+            elif environ.get("ANYFAST_API_KEY"):
+                self._secret = checked(environ["ANYFAST_API_KEY"], "ANYFAST_API_KEY")
+            elif environ.get("ANYFAST_API_KEY_FILE"):
+                self._path = Path(environ["ANYFAST_API_KEY_FILE"])
+            else:
+                raise ConfigurationError(NO_KEY)
+        finally:
+            del given, environ  # tracebacks may show locals
         if self._path is not None:
             self._read(self._path)
 
@@ -149,11 +158,12 @@ class Key:
             if self._secret is None or stamp != self._stamp:
                 self._secret = checked(path.read_text("utf-8-sig"), f"the key in {path}")
                 self._stamp = stamp
+            return self._secret  # noqa: TRY300 - what follows is about the failures
         except ConfigurationError:
             raise
         except (OSError, ValueError) as error:
             not_text = "not text" if isinstance(error, UnicodeDecodeError) else "no path"
             reason = error.strerror if isinstance(error, OSError) else not_text
-            message = f"cannot read the key from {path}: {reason}"
-            raise ConfigurationError(message) from None
-        return self._secret
+        # Outside of the except: as its context, a UnicodeDecodeError would carry what the file holds.
+        message = f"cannot read the key from {path}: {reason}"
+        raise ConfigurationError(message)

@@ -250,7 +250,8 @@ class Reception:
         if self.ended:
             return
         self.ended = True
-        self.error = error
+        # The frames that it came through hold what the server sent, which may name the key.
+        self.error = error.with_traceback(None) if error is not None else None
         for timer in (self._clock, self._total):
             if timer is not None:
                 timer.cancel()

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from anyfast_async import _call
+from anyfast_async._core.bucket import Learned
+from anyfast_async._core.outage import Outage
 from anyfast_async._gate import Gate, Permit
 from anyfast_async._retry import Retries, call_again
 from anyfast_async.client import AnyFast
@@ -32,7 +34,15 @@ class SkippingRetries(Retries):
     skipped: float = 0.0
     """Seconds that this call would have waited so far."""
 
-    def delay(self, error: AnyFastError, *, now: float, held_until: float, rand: float) -> float | None:
+    def delay(
+        self,
+        error: AnyFastError,
+        *,
+        now: float,
+        held_until: float,
+        rand: float,
+        away_since: float | None = None,
+    ) -> float | None:
         """Return what there would be to wait after *error*, None to give up.
 
         Raises:
@@ -40,7 +50,9 @@ class SkippingRetries(Retries):
 
         """
         then = now + self.skipped
-        wait = super().delay(error, now=then, held_until=held_until + self.skipped, rand=rand)
+        wait = super().delay(
+            error, now=then, held_until=held_until + self.skipped, rand=rand, away_since=away_since
+        )
         if wait is None:
             return None
         self.skipped += max(wait, held_until - now) if error.retry_class == "throttled" else wait
@@ -53,12 +65,13 @@ class SkippingRetries(Retries):
 
 
 def skip_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Skip the waits between attempts, and the hold after throttled ones."""
+    """Skip the waits between attempts, and the hold after throttled ones; wait for no outage to end."""
     hold = Gate.throttled
 
     def lifted(gate: Gate, permit: Permit, asked: float | None, rand: float) -> float:
         until = hold(gate, permit, asked, rand)
         permit.lane.held_until = asyncio.get_running_loop().time()
+        permit.lane.learned = Learned()
         return until
 
     def at_once(
@@ -70,6 +83,7 @@ def skip_waits(monkeypatch: pytest.MonkeyPatch) -> None:
         return call_again(first, attempt, delay, lambda _: asyncio.sleep(0))
 
     monkeypatch.setattr(Gate, "throttled", lifted)
+    monkeypatch.setattr(Outage, "failed", lambda *_: False)
     monkeypatch.setattr(_call, "Retries", SkippingRetries)
     monkeypatch.setattr(_call, "call_again", at_once)
 

@@ -49,6 +49,10 @@ LARGE_BODY: Final = 1024 * 1024
 """From this size on a request body is written in slices, so that one upload does not stop the loop."""
 MAX_BODY: Final = 64 * 1024 * 1024
 """Largest answer in bytes after decompression, streams excepted."""
+MAX_UNPACKED: Final = 8 * 1024 * 1024
+"""Bytes that a compressed body may unpack to, whatever it was; more must not be a bomb."""
+MAX_RATIO: Final = 100
+"""How many times as large as it came a body may unpack to: text packs to a tenth, a bomb to a thousandth."""
 MAX_ERROR_BODY: Final = 64 * 1024
 """How much of an error's body is read."""
 ERROR_PATIENCE: Final = 2.0
@@ -120,10 +124,16 @@ def fault_of(error: BaseException) -> _Fault | None:
 
 
 def connection_error(
-    error: BaseException, host: str, hint: str = "", *, reused: bool, answering: bool
+    error: BaseException, host: str, hint: str = "", *, reused: bool, answering: bool, connecting: bool = False
 ) -> APIConnectionError:
     """Return our exception for one of aiohttp's; it holds nothing of it but words. *hint* is for failed connects."""
     fault = fault_of(error) or _Fault("the request failed")
+    if connecting and not fault.unsent:  # in CONNECT: aiohttp has the same exceptions for it as for a request
+        fault = _Fault("the proxy did not open the connection", unsent=True)
+    elif isinstance(error, aiohttp.ClientHttpProxyError):
+        message = f"the proxy refused the connection (status {error.status})"
+        # 502 to 504: it did not reach the gateway this time
+        fault = _Fault(message, unsent=True, retryable=error.status >= 500)  # noqa: PLR2004
     if isinstance(error, aiohttp.ClientConnectorDNSError) and error.os_error.errno == socket.EAI_AGAIN:
         fault = attrs.evolve(fault, message="the name server does not answer", retryable=True)
     found = fault.kind(f"{host}: {fault.message}{_detail(error)}{hint if fault.unsent else ''}")
@@ -209,6 +219,7 @@ class Exchange:
     """With lower-case names."""
     _response: aiohttp.ClientResponse | None = attrs.field(default=None, repr=False)
     _broken: APIConnectionError | None = attrs.field(default=None, repr=False)
+    _unpacked: int = attrs.field(default=0, repr=False)
 
     def sent(self) -> None:
         """Note that the request gets on."""
@@ -285,7 +296,14 @@ class Exchange:
             return b""
         content = self._response.content
         try:
-            return await content.readany()
+            piece = await content.readany()
+            self._unpacked += len(piece)
+            packed = content.total_compressed_bytes  # None if it is not compressed
+            if packed is not None and self._unpacked > max(MAX_UNPACKED, MAX_RATIO * packed):
+                self.close()
+                message = f"the answer unpacks to more than {MAX_RATIO} times its size"
+                raise ResponseShapeError(message)
+            return piece  # noqa: TRY300
         except (aiohttp.ClientError, OSError) as error:
             self._broken = connection_error(error, self.host, reused=self.reused, answering=True)
         if rest := b"".join(getattr(content, "_buffer", ())):
@@ -350,11 +368,14 @@ class Transport:
                 trace_request_ctx=exchange,
             )
         except (aiohttp.ClientError, OSError, http_exceptions.HttpProcessingError) as error:
-            found = connection_error(error, exchange.host, self._hint, reused=exchange.reused, answering=False)
+            connecting = exchange.connecting_since > 0 and exchange.connect_seconds is None
+            found = connection_error(
+                error, exchange.host, self._hint, reused=exchange.reused, answering=False, connecting=connecting
+            )
         else:
             exchange._response = response  # noqa: SLF001 - its maker
             exchange.status = response.status
-            exchange.headers = {name.lower(): value for name, value in response.headers.items()}
+            exchange.headers = {name.lower(): secret.hide(value) for name, value in response.headers.items()}
             return exchange
         raise found
 

@@ -103,12 +103,15 @@ class AnyFast:
         ssl_context: ssl_module.SSLContext | None = None,
         allow_http: Sequence[str] = (),
     ) -> None:
+        try:
+            self._key = Key(api_key)
+        finally:
+            del api_key  # tracebacks may show locals
         check_kind("limits", limits, Limits)
         check_kind("retry", retry, RetryPolicy)
         check_kind("timeouts", timeouts, Timeouts)
         check_kind("budget", budget, Budget, None)
         check_kind("ssl_context", ssl_context, ssl_module.SSLContext, None)
-        self._key = Key(api_key)
         self._allow_http = tuple(allow_http)
         self._base_url = base_url_of(base_url, self._allow_http)
         self._model = model if model is not None else os.environ.get("ANYFAST_MODEL") or None
@@ -127,7 +130,9 @@ class AnyFast:
         )
 
     def __repr__(self) -> str:
-        return f"AnyFast(base_url={str(self._base_url)!r}, model={self._model!r})"
+        # A traceback that shows locals may show a client whose construction failed.
+        base_url, model = getattr(self, "_base_url", ""), getattr(self, "_model", None)
+        return f"AnyFast(base_url={str(base_url)!r}, model={model!r})"
 
     async def __aenter__(self) -> Self:
         await self._shared.enter()
@@ -177,8 +182,11 @@ class AnyFast:
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
         other._root = False
-        if api_key is not _UNSET:
-            other._key = Key(api_key)
+        try:
+            if api_key is not _UNSET:
+                other._key = Key(api_key)
+        finally:
+            del api_key  # tracebacks may show locals
         if base_url is not _UNSET:
             other._base_url = base_url_of(base_url, self._allow_http)
         if model is not _UNSET:

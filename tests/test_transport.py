@@ -117,6 +117,8 @@ def test_exceptions_of_aiohttp_are_mapped_as_intended(name: str) -> None:
     error = kind.__new__(kind)
     if isinstance(error, aiohttp.ClientConnectorError):
         error._os_error = OSError(111, "Connection refused")
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        error.status = 407
     row = next(row for row, fault in FAULTS if fault is fault_of(error))
 
     ours = [connection_error(error, "host", reused=reused, answering=False) for reused in (False, True)]

@@ -37,6 +37,8 @@ REDIRECTS: Final = range(300, 400)
 _ERROR_STATUSES: Final = range(400, 600)
 _SHOWN_BODY: Final = 400
 _SEARCHED_BODY: Final = 64 * 1024
+_BROKEN: Final[Any] = object()
+"""Stands for what is no JSON. What is raised while that error is handled carries it along, and it holds the text."""
 
 _GOOGLE_STATUS: Final = {
     "INVALID_ARGUMENT": 400,
@@ -376,12 +378,14 @@ def event_payload(
     try:
         payload = codec.loads(data, mend=False)
     except codec.InvalidJSONError:
+        payload = _BROKEN
+    if payload is _BROKEN:
         if event_type == "error":
             payload = data.decode("utf-8", "replace")
         elif not data.strip():
             return None
         else:
-            raise shape_error(headers, data, "an event of the stream is no JSON", status=200, hide=hide) from None
+            raise shape_error(headers, data, "an event of the stream is no JSON", status=200, hide=hide)
     if event_type == "error" and not is_error(payload):
         payload = {"error": payload or "the stream was ended by an error event"}
     if is_error(payload):
@@ -411,6 +415,9 @@ def models_of(status: int, headers: Mapping[str, str], body: bytes, *, now: floa
     _no_page(headers, body, status, hide)
     _raise_inband(headers, body, now=now, hide=hide)
     try:
-        return codec.decode_models(body)
+        models = codec.decode_models(body)
     except codec.InvalidJSONError:
-        raise shape_error(headers, body, "the answer is no list of models", status=status, hide=hide) from None
+        models = None
+    if models is None:
+        raise shape_error(headers, body, "the answer is no list of models", status=status, hide=hide)
+    return models
