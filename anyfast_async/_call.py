@@ -27,7 +27,8 @@ from anyfast_async.errors import (
 if TYPE_CHECKING:
     from anyfast_async._budget import Spending
     from anyfast_async._core.backoff import RetryBudget
-    from anyfast_async._gate import Gate, Lane, Permit
+    from anyfast_async._gate import Gate
+    from anyfast_async._lane import Lane, Permit
     from anyfast_async._running import Running
     from anyfast_async._stats import Phases
     from anyfast_async.policies import RetryPolicy, Timeouts

@@ -10,126 +10,17 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-import attrs
-
-from anyfast_async._core.backoff import throttle_hold
-from anyfast_async._core.bucket import Expected, Learned, Pace, Slot, Window
+from anyfast_async._core.bucket import Pace, Window
 from anyfast_async._core.outage import Outage
+from anyfast_async._lane import Lane, Permit, Waiter
 from anyfast_async.errors import ClientStateError, QueueFullError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from anyfast_async.policies import Limits
-
-SHARE: Final = 10
-"""Requests whose share of a stated limit is waited for after a first refusal within it."""
-CUSHION: Final = 0.25
-"""Share of the tokens of a minute that is kept free at most for calls that may use more than was expected."""
-
-
-@attrs.define(eq=False)
-class Lane:
-    """What is counted per origin, key and model."""
-
-    requests: Window | None
-    tokens: Window | None
-    pace: Pace | None
-    expected: Expected = attrs.field(factory=Expected)
-    learned: Learned = attrs.field(factory=Learned)
-    outage: Outage = attrs.field(factory=Outage)
-    recovery: asyncio.Future[None] | None = None
-    """What the calls that wait for the end of an outage wait for."""
-    unsettled: int = 0
-    """Calls whose tokens are estimated, not known yet."""
-    held_until: float = 0.0
-    streak: int = 0
-    """Throttled answers in a row, each to a request that was sent after the hold before it."""
-    holds: int = 0
-    """Holds so far."""
-    ceiling: int | None = None
-    """After a hold: calls admitted since then that may be in flight, growing with every success."""
-    since_hold: int = 0
-    """Calls in flight that were admitted after the last hold began; a long stream from before does not count."""
-    waiters: deque[_Waiter] = attrs.field(factory=deque)
-    queued: int = 0
-    """Waiters among them whose call was not cancelled."""
-    listed: int | None = None
-    """The number of the gate's entry for this lane; None while only the end of a call can move it."""
-
-    def wait(self, now: float, tokens: float) -> float | None:
-        """Return the seconds until the next call may go; None if only the end of another one can tell."""
-        if self.ceiling is not None and self.since_hold >= self.ceiling:
-            return None
-        wait = self.held_until - now
-        if self.requests is not None and (other := self._for_requests(now)) > wait:
-            wait = other
-        if self.tokens is not None and (other := self._for_tokens(now, tokens)) > wait:
-            wait = other
-        if (other := self.learned.wait(now)) > wait:
-            wait = other
-        return wait if wait > 0 else 0.0
-
-    def _for_requests(self, now: float) -> float:
-        if self.requests is None or self.pace is None:
-            return 0.0
-        return max(self.pace.wait(now), self.requests.wait(now, 1))
-
-    def _for_tokens(self, now: float, tokens: float) -> float:
-        if self.tokens is None:
-            return 0.0
-        cushion = min(self.expected.cushion(self.unsettled), CUSHION * self.tokens.limit)
-        return self.tokens.wait(now, tokens + cushion)
-
-    def limited_by(self, now: float, tokens: float) -> str:
-        """Return what makes the next call wait longest."""
-        if self.ceiling is not None and self.since_hold >= self.ceiling:
-            return "throttling"
-        waits = {
-            "throttling": max(self.held_until - now, self.learned.wait(now)),
-            "requests_per_minute": self._for_requests(now),
-            "tokens_per_minute": self._for_tokens(now, tokens),
-        }
-        return max(waits, key=lambda name: waits[name])
-
-
-@attrs.define(eq=False)
-class _Waiter:
-    order: int
-    tokens: float
-    granted: asyncio.Future[Permit]
-
-
-@attrs.define(eq=False)
-class Permit:
-    """A call that was admitted; it must be released."""
-
-    lane: Lane
-    at: float
-    tokens: float
-    slot: Slot | None
-    """Where its tokens are counted."""
-    granted: Slot
-    """Where the request itself is."""
-    hold: int
-    """Number of the hold before it."""
-    settled: bool = False
-    released: bool = False
-
-
-def _hold_of(lane: Lane, asked: float | None, rand: float) -> float:
-    """Return the seconds for which a lane is held.
-
-    What is refused within a stated limit is refused by a limiter of seconds, which grants more at once; only a second
-    refusal shows that the limit is not what was stated.
-    """
-    if lane.pace is None or asked is not None:
-        return throttle_hold(lane.streak - 1, asked, rand)
-    if lane.streak > 1:
-        return throttle_hold(lane.streak - 2, None, rand)
-    return min(throttle_hold(0, None, rand), SHARE * lane.pace.interval * (1 + 0.2 * rand))
 
 
 def _closed_error() -> ClientStateError:
@@ -198,7 +89,7 @@ class Gate:
             error.retry_after = lane.wait(loop.time(), tokens)
             raise error
         self._arrivals += 1
-        waiter = _Waiter(self._arrivals, tokens, loop.create_future())
+        waiter = Waiter(self._arrivals, tokens, loop.create_future())
         lane.waiters.append(waiter)
         self.queued += 1
         lane.queued += 1
@@ -230,8 +121,7 @@ class Gate:
             return
         permit.released = True
         lane = permit.lane
-        lane.since_hold -= permit.hold == lane.holds
-        self._settled(permit)
+        lane.left(permit)
         self.in_flight -= 1
         if self.queued:
             if lane.waiters and lane.listed is None:
@@ -240,54 +130,29 @@ class Gate:
 
     def settle(self, permit: Permit, used: float) -> None:
         """Put the tokens that a call really used in place of those reserved for it."""
-        self._settled(permit)
         lane = permit.lane
+        lane.known(permit)
         if lane.tokens is not None and permit.slot is not None:
             lane.tokens.settle(asyncio.get_running_loop().time(), permit.slot, used - permit.tokens)
             if lane.waiters:
                 self._list(lane)
                 self._serve()
 
-    def _settled(self, permit: Permit) -> None:
-        if not permit.settled:
-            permit.settled = True
-            permit.lane.unsettled -= 1
-
     # -- what the gateway's answers say ------------------------------------------------------------------------------
 
     def throttled(self, permit: Permit, asked: float | None, rand: float) -> float:
-        """Hold the lane after a throttled answer; return the loop time until which.
-
-        Answers to requests that were sent before the hold began belong to the same cascade: they count once.
-        """
-        lane, now = permit.lane, asyncio.get_running_loop().time()
-        first = permit.hold == lane.holds
-        if first:
-            lane.streak += 1
-            self._hold(lane)
-            if lane.pace is not None and asked is None:
-                lane.pace.tighten()
-        if asked is None:
-            lane.learned.refused(now, permit.granted, lane.streak if first else 0)
-        if first or asked is not None:
-            lane.held_until = max(lane.held_until, now + _hold_of(lane, asked, rand))
-        return lane.held_until
-
-    def _hold(self, lane: Lane) -> None:
-        lane.holds += 1
-        lane.ceiling, lane.since_hold = 1, 0
+        """Hold the lane after a throttled answer; return the loop time until which."""
+        permit.lane.throttled(permit, asyncio.get_running_loop().time(), asked, rand)
+        return permit.lane.held_until
 
     def succeeded(self, permit: Permit) -> None:
-        """Say that the gateway took a request: after a hold this lets more in, twice as many per round trip."""
+        """Say that the gateway took a request: after a hold this lets more in."""
         lane = permit.lane
         if lane.outage.succeeded():
-            self._hold(lane)  # a gateway that comes back gets one request, then two ...
+            lane.hold()  # a gateway that comes back gets one request, then two ...
             self._end_of_outage(lane)
-        elif lane.ceiling is not None and permit.hold == lane.holds:
-            lane.streak = 0
-            lane.ceiling += 1
-            if lane.ceiling >= self._limits.concurrency:
-                lane.ceiling = None
+        elif lane.ceiling is not None:
+            lane.ramp(permit, self._limits.concurrency)
             if lane.waiters and lane.listed is None:
                 self._list(lane)
                 self._serve()
@@ -364,7 +229,7 @@ class Gate:
 
     # -- the queue ---------------------------------------------------------------------------------------------------
 
-    def _abandon(self, lane: Lane, waiter: _Waiter) -> None:
+    def _abandon(self, lane: Lane, waiter: Waiter) -> None:
         """Take a waiter out whose call was cancelled: at once if it is the first, else when its turn comes."""
         waiter.granted.cancel()
         if self._closed:
@@ -383,15 +248,8 @@ class Gate:
             lane.waiters.popleft()
 
     def _admit(self, lane: Lane, tokens: float, now: float) -> Permit:
-        lane.since_hold += 1
-        lane.unsettled += 1
         self.in_flight += 1
-        if lane.requests is not None:
-            lane.requests.take(now, 1)
-        if lane.pace is not None:
-            lane.pace.take(now)
-        slot = lane.tokens.take(now, tokens) if lane.tokens is not None else None
-        return Permit(lane, now, tokens, slot, lane.learned.granted.take(now, 1), lane.holds)
+        return lane.take(now, tokens)
 
     def _list(self, lane: Lane) -> None:
         """Have the first waiter of *lane* looked at."""

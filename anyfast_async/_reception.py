@@ -29,7 +29,7 @@ from anyfast_async.errors import (
 if TYPE_CHECKING:
     from anyfast_async._call import Call
     from anyfast_async._clock import Clock
-    from anyfast_async._gate import Permit
+    from anyfast_async._lane import Permit
     from anyfast_async._transport import Exchange
     from anyfast_async.policies import Timeouts
 

@@ -12,7 +12,8 @@ import attrs
 from anyfast_async import _call
 from anyfast_async._core.bucket import Learned
 from anyfast_async._core.outage import Outage
-from anyfast_async._gate import Gate, Permit
+from anyfast_async._gate import Gate
+from anyfast_async._lane import Permit
 from anyfast_async._retry import Retries, call_again
 from anyfast_async.client import AnyFast
 from anyfast_async.errors import AnyFastError, DeadlineExceeded
@@ -50,9 +51,7 @@ class SkippingRetries(Retries):
 
         """
         then = now + self.skipped
-        wait = super().delay(
-            error, now=then, held_until=held_until + self.skipped, rand=rand, away_since=away_since
-        )
+        wait = super().delay(error, now=then, held_until=held_until + self.skipped, rand=rand, away_since=away_since)
         if wait is None:
             return None
         self.skipped += max(wait, held_until - now) if error.retry_class == "throttled" else wait

@@ -49,7 +49,7 @@ from anyfast_async.requests import ChatOptions, ChatRequest, as_request, prompt_
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from anyfast_async._gate import Permit
+    from anyfast_async._lane import Permit
     from anyfast_async._transport import Exchange
 
 T = TypeVar("T")
@@ -305,16 +305,10 @@ class AnyFast:
         # Options that are wrong for every item are wrong before the first one is pulled.
         self._request("x", {**options, "model": options.get("model") or self._model or "named by the item"})
 
-        def request_of(item: Any) -> ChatRequest:
-            return self._request(prompt_of(item, request), options)
-
-        async def send(asked: ChatRequest, body: bytes) -> ChatCompletion:
-            return await self._complete(asked, options, patient=True, body=body)
-
         return run_of(
             source,
-            request_of,
-            send,
+            lambda item: self._request(prompt_of(item, request), options),
+            lambda asked, body: self._complete(asked, options, patient=True, body=body),
             stream=bool(options.get("via_stream")),
             into=into,
             journal=journal,

@@ -29,7 +29,8 @@ from anyfast_async._budget import Spending
 from anyfast_async._call import Call
 from anyfast_async._clock import Clock
 from anyfast_async._core.backoff import RetryBudget
-from anyfast_async._gate import Gate, Permit
+from anyfast_async._gate import Gate
+from anyfast_async._lane import Permit
 from anyfast_async._running import Running
 from anyfast_async._stats import Phases
 from anyfast_async.errors import Billed, ResponseTimeout, RetryClass

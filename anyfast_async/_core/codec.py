@@ -45,6 +45,10 @@ _EXACT_FLOAT: Final = 2.0**63
 """orjson turns integers over 64 bits into floats; a float this large is a reason to read the text again."""
 
 
+_DEPTH: Final = 1024
+"""Levels of arrays and objects, orjson's bound. The interpreter's own differs from one Python to the next."""
+
+
 class InvalidJSONError(ValueError):
     """The text is no JSON."""
 
@@ -94,7 +98,7 @@ def loads(data: bytes, *, mend: bool = True) -> Any:
     With *mend* false, strings may hold lone surrogates: a pair may be split over two events of a stream.
 
     Raises:
-        InvalidJSONError: it is no JSON, or nested deeper than the interpreter's stack.
+        InvalidJSONError: it is no JSON, or nested deeper than 1024 levels.
 
     """
     try:
@@ -106,9 +110,23 @@ def loads(data: bytes, *, mend: bool = True) -> Any:
 def _loads_exactly(data: bytes) -> Any:
     try:
         text = data.decode("utf-8-sig", "replace")
-        return json.loads(text, strict=False, parse_constant=_no_number, parse_float=_finite)
+        value = json.loads(text, strict=False, parse_constant=_no_number, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise InvalidJSONError(type(error).__name__) from None
+    if _is_deep(value):
+        message = f"nested deeper than {_DEPTH} levels"
+        raise InvalidJSONError(message)
+    return value
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(_DEPTH):
+        inner = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, (dict, list))]
+        if not inner:
+            return False
+        level = [item for items in inner for item in items]
+    return True
 
 
 def _no_number(_: str) -> None:
