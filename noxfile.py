@@ -6,6 +6,9 @@ What they install stands in ``pyproject.toml``: the project's dependencies and t
 from __future__ import annotations
 
 import os
+import re
+import shutil
+import subprocess
 import tarfile
 import zipfile
 from pathlib import Path
@@ -44,6 +47,33 @@ def install_wheel(session: nox.Session) -> None:
     session.install("--force-reinstall", "--no-deps", str(built))
 
 
+def interpreter(version: str) -> str | None:
+    """Find a Python of a version, on the path or where pyenv keeps its own; None if there is none that runs."""
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    kept = sorted(pyenv.glob(f"versions/{version}.*/bin/python"), reverse=True)
+    for found in (shutil.which(f"python{version}"), *map(str, kept)):
+        if found and subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode == 0:
+            return found
+    return None
+
+
+def venv_of(session: nox.Session, version: str, *requirements: str) -> str:
+    """Make a venv of another Python, install into it, and return its interpreter; skip if there is no such Python."""
+    found = interpreter(version)
+    if found is None:
+        session.skip(f"no Python {version} was found")
+    folder = Path(session.create_tmp()) / f"venv-{version}"
+    python = str(folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
+    session.run(str(found), "-m", "venv", str(folder), external=True)
+    session.run(python, "-m", "pip", "install", "-q", *requirements, external=True)
+    return python
+
+
+def lowest_of(requirements: list[str]) -> list[str]:
+    """Return requirements at their lower bounds."""
+    return [re.sub(r">=([\w.]+).*", r"==\1", one) for one in requirements if ">=" in one]
+
+
 def pytest(session: nox.Session, *arguments: str, env: dict[str, str] | None = None) -> None:
     """Run pytest; ``-I`` keeps the checkout out of the path, so that the installed wheel is what is tested."""
     session.run("python", "-Im", "pytest", *arguments, *session.posargs, env=env)
@@ -57,19 +87,59 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+@nox.parametrize("version", ["3.12", "3.13"])
+def pythons(session: nox.Session, version: str) -> None:
+    """Run every test against the built wheel on another Python, if there is one."""
+    built = str(wheel(session))
+    python = venv_of(session, version, built, *group("test"))
+    session.run(python, "-m", "pip", "install", "-q", "--force-reinstall", "--no-deps", built, external=True)
+    session.run(python, "-Im", "pytest", "-q", "-n", WORKERS, *session.posargs, external=True)
+
+
+@nox.session
+def lowest(session: nox.Session) -> None:
+    """Run every test with the oldest version of each dependency that pyproject.toml allows."""
+    built, project = wheel(session), PYPROJECT["project"]
+    extras = [one for extra in project["optional-dependencies"].values() for one in extra]
+    session.install(str(built), *lowest_of([*project["dependencies"], *extras, *group("test")]))
+    session.install("--force-reinstall", "--no-deps", str(built))
+    pytest(session, "-q", "-n", WORKERS)
+
+
+@nox.session
+def newest(session: nox.Session) -> None:
+    """Run every test with the newest version of each dependency and of theirs; a kept venv is brought up to date."""
+    session.install("--upgrade", "--upgrade-strategy", "eager", str(wheel(session)), *group("test"))
+    install_wheel(session)
+    pytest(session, "-q", "-n", WORKERS)
+
+
+@nox.session
+def uvloop(session: nox.Session) -> None:
+    """Run every test on uvloop."""
+    install_wheel(session)
+    session.install(*group("uvloop"))
+    # uvloop looks names up itself: what a test puts into the place of socket.getaddrinfo does nothing there.
+    away = "tests/test_transport.py::test_name_server_that_is_away_is_tried_again"
+    pytest(session, "-q", "-n", WORKERS, f"--deselect={away}", env={"TEST_UVLOOP": "1"})
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and formatting."""
+    """Check style and formatting, and that the fragments of the changelog make one."""
     session.install(*group("lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("towncrier", "build", "--draft", "--version", "next", silent=True)
 
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check types: mypy over everything, pyright over the package and what users write."""
+    """Check types: mypy over everything, pyright over the package and what users write; every public name has one."""
     session.install("-e", ".[cli]", *group("test", "types"))
     session.run("mypy")
     session.run("pyright")
+    session.run("pyright", "--verifytypes", "anyfast_async", "--ignoreexternal", silent=True)
 
 
 @nox.session
@@ -97,14 +167,33 @@ def reliability(session: nox.Session) -> None:
     pytest(session, "-m", "reliability", "--timeout", "1800", env={"ANYFAST_LONG": "1"})
 
 
+SLOWED = (
+    "tests/core/test_fold.py::test_many_tool_calls_take_linear_time",
+    "tests/test_client.py::test_concurrency_is_what_the_server_sees",
+)
+"""Tests of speed, which tracing takes away."""
+
+
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """Measure which lines and branches the tests reach."""
-    session.install("-e", ".[cli]", *group("test", "coverage"))
-    session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", "-q", *session.posargs)
-    session.run("coverage", "combine", "-q")
-    session.run("coverage", "report")
+    """Measure which lines and branches the tests reach, other processes included; what the gate is: pyproject.toml."""
+    # Before Python 3.12 coverage's tracer breaks the vendor SDK's I/O (InvalidStateError in anyio); the faster core on
+    # sys.monitoring knows branches from 3.14 on only.
+    version = next((one for one in ("3.13", "3.12") if interpreter(one)), "3.12")
+    python = venv_of(session, version, "-e", ".[cli]", *group("test", "coverage"))
+    tests = [
+        "-m",
+        "pytest",
+        "-q",
+        "-n",
+        WORKERS,
+        "--timeout",
+        "300",
+        *map("--deselect={}".format, SLOWED),
+        *session.posargs,
+    ]
+    for arguments in (["erase"], ["run", *tests], ["combine", "-q"], ["report"]):
+        session.run(python, "-m", "coverage", *arguments, external=True)
 
 
 @nox.session
@@ -119,12 +208,13 @@ def docs(session: nox.Session) -> None:
 @nox.session(reuse_venv=False)
 def build(session: nox.Session) -> None:
     """Build wheel and sdist, check what is in them, and that a base install stays small."""
-    session.install(*PYPROJECT["build-system"]["requires"])
+    session.install(*PYPROJECT["build-system"]["requires"], *group("publish"))
     folder = Path(session.create_tmp()) / "dist"
     for old in folder.glob("*"):
         old.unlink()
     session.run("python", "-m", "hatchling", "build", "-d", str(folder))
     built, packed = next(folder.glob("*.whl")), next(folder.glob("*.tar.gz"))
+    session.run("twine", "check", "--strict", str(built), str(packed))
 
     sources = {
         path.relative_to(ROOT).as_posix()
@@ -141,7 +231,15 @@ def build(session: nox.Session) -> None:
 
     with tarfile.open(packed) as archive:
         packed_names = {name.partition("/")[2] for name in archive.getnames()}
-    wanted = {"README.md", "LICENSE", "CHANGELOG.md", "pyproject.toml", "noxfile.py", "docs/conf.py"}
+    wanted = {
+        "README.md",
+        "LICENSE",
+        "CHANGELOG.md",
+        "pyproject.toml",
+        "noxfile.py",
+        "docs/conf.py",
+        "changelog.d/.gitignore",
+    }
     wanted |= sources | {path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("*.py")}
     if missing := wanted - packed_names:
         session.error(f"the sdist has no {sorted(missing)}")
@@ -155,6 +253,15 @@ def build(session: nox.Session) -> None:
         session.error(f"a base install has {len(packages)} packages, more than {BASE_PACKAGES}: {packages}")
     session.log(f"wheel {built.stat().st_size // 1024} KiB, sdist {packed.stat().st_size // 1024} KiB")
     session.log(f"base install: {len(packages)} packages")
+
+
+@nox.session
+def report(session: nox.Session) -> None:
+    """Look at the page of a report in headless Chromium: drawn, no errors, no requests, phone width, dark, on paper."""
+    if not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
+        session.skip("no Chromium was found")
+    install_wheel(session)
+    pytest(session, "-q", "tests/batch/test_report_page_browser.py", "tests/batch/test_report_svg.py")
 
 
 AIMOCK = "@copilotkit/aimock@1.43.0"
@@ -176,3 +283,10 @@ def interop(session: nox.Session) -> None:
         "INTEROP_LITELLM": str(litellm / "bin" / "litellm"),
     }
     pytest(session, "-m", "interop", "tests/interop", env=programs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Check what a call costs against benchmarks/budget.toml; with arguments: benchmarks/run.py with these."""
+    session.install("-e", ".")
+    session.run("python", *(["benchmarks/run.py", *session.posargs] if session.posargs else ["benchmarks/budget.py"]))

@@ -28,10 +28,11 @@ NO_KEY: Final = (
 class Secret:
     """A key that does not show: not in repr, str, format, pickles or tracebacks with locals."""
 
-    __slots__ = ("_value",)
+    __slots__ = ("_bytes", "_value")
 
     def __init__(self, value: str) -> None:
         self._value = value
+        self._bytes = value.encode()
 
     def __repr__(self) -> str:
         return "Secret('***')"
@@ -44,13 +45,17 @@ class Secret:
         """Return the value of the Authorization header, for the one place that sends it."""
         return f"Bearer {self._value}"
 
+    def line(self) -> bytes:
+        """Return the Authorization header as it stands in a request's head."""
+        return b"Authorization: Bearer %b\r\n" % self._bytes
+
     def mask(self, data: bytes) -> bytes:
         """Return *data* without the key."""
-        return data.replace(self._value.encode(), b"***")
+        return data.replace(self._bytes, b"***")
 
     def digest(self) -> bytes:
         """Return a hash of the key."""
-        return sha256(self._value.encode()).digest()
+        return sha256(self._bytes).digest()
 
     def hide(self, text: str) -> str:
         """Return *text* without the key and without its end, by which gateways like to name it."""
@@ -118,15 +123,10 @@ class Key:
                 raise ConfigurationError(NO_KEY)
         finally:
             del given, environ  # tracebacks may show locals
+        self.identity: Hashable = self._path or self._call or (self._secret.digest() if self._secret else None)
+        """What tells two keys apart where limits are counted; it does not give the key away."""
         if self._path is not None:
             self._read(self._path)
-
-    @property
-    def identity(self) -> Hashable:
-        """What tells two keys apart where limits are counted; it does not give the key away."""
-        if self._secret is not None and self._path is None:
-            return self._secret.digest()
-        return self._path or self._call
 
     @property
     def renewable(self) -> bool:

@@ -21,6 +21,7 @@ from collections.abc import (
     Mapping,
     Sized,
 )
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import attrs
@@ -36,6 +37,8 @@ T = TypeVar("T")
 
 REORDER_WINDOW: Final = 4
 """Ordered: results that may wait for a slower one before them, as a multiple of the concurrency."""
+
+_END: Final[Any] = object()
 
 
 @attrs.frozen
@@ -139,6 +142,7 @@ class MapRun(Generic[T]):
         ordered: bool = False,
         stop_on: Iterable[str] = (),
         progress: Callable[[Progress], None] | None = None,
+        around: Iterable[AbstractAsyncContextManager[object]] = (),
     ) -> None:
         self._source = source
         self._call = call
@@ -146,7 +150,10 @@ class MapRun(Generic[T]):
         self._ordered = ordered
         self._stop_on = frozenset(stop_on)
         self._progress = progress
-        self._items: AsyncIterator[Any] | Iterator[Any] | None = None
+        self._total = len(source) if isinstance(source, Sized) else None
+        self._around = tuple(around)
+        self._entered = AsyncExitStack()
+        self._items: AsyncIterator[Any] | Iterator[Any] = iter(())
         self._turn = asyncio.Lock()
         self._next_index = 0
         self._exhausted = False
@@ -158,11 +165,12 @@ class MapRun(Generic[T]):
         self._parked: dict[int, Result[T]] = {}
         self._given = 0
         self._news = asyncio.Event()
-        # Places for results that were not taken yet; ordered, from the moment in which their item is pulled.
-        self._places = asyncio.Semaphore(REORDER_WINDOW * concurrency if ordered else concurrency)
+        self._waiting: deque[asyncio.Future[None]] = deque()
         self._began = 0.0
         self._done = self._failed = self._tokens = 0
-        self._closed = False
+        self._begun = self._closed = False
+        self.before_giving: Callable[[Result[T]], Awaitable[None]] | None = None
+        """Awaited by the worker with each result, before that is counted and given out."""
         self.stopped: AnyFastError | None = None
         """The error that ended the run early (its kind is in ``stop_on``), None if there was none."""
 
@@ -170,11 +178,16 @@ class MapRun(Generic[T]):
         return self._collect().__await__()
 
     async def __aenter__(self) -> MapRun[T]:
-        if self._workers or self._closed:
+        if self._begun or self._closed:
             message = "a map runs once; call client.map again"
             raise ClientStateError(message)
-        source = self._source
-        self._items = source.__aiter__() if isinstance(source, AsyncIterable) else iter(source)
+        self._begun = True
+        async with AsyncExitStack() as stack:
+            for one in self._around:
+                await stack.enter_async_context(one)
+            source = self._source
+            self._items = source.__aiter__() if isinstance(source, AsyncIterable) else iter(source)
+            self._entered = stack.pop_all()
         self._began = time.monotonic()
         self._running = self._concurrency
         loop = asyncio.get_running_loop()
@@ -198,16 +211,27 @@ class MapRun(Generic[T]):
                 message = "the map was closed before its end"
                 raise ClientStateError(message)
             if self._running == 0:
-                if self._failure is not None:
-                    failure, self._failure = self._failure, None
-                    raise failure
-                raise StopAsyncIteration
-            self._news.clear()
-            await self._news.wait()
+                self._end_of_results()
+            else:
+                self._news.clear()
+                await self._news.wait()
         result = self._ready.popleft()
         self._given += 1
-        self._places.release()
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                break
         return result
+
+    def _end_of_results(self) -> None:
+        if self._parked:  # the one that they waited for will not come
+            self._ready.extend(self._parked.pop(index) for index in sorted(self._parked))
+        elif self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+        else:
+            raise StopAsyncIteration
 
     async def aclose(self) -> None:
         """Stop the workers and wait for them. Calling it again does nothing."""
@@ -216,12 +240,15 @@ class MapRun(Generic[T]):
             worker.cancel()
         if self._workers:
             await asyncio.wait(self._workers)
-        items, self._items = self._items, None
-        if isinstance(items, AsyncGenerator):
-            await items.aclose()
-        elif isinstance(items, Generator):
-            items.close()
-        self._news.set()
+        items, self._items = self._items, iter(())
+        try:
+            if isinstance(items, AsyncGenerator):
+                await items.aclose()
+            elif isinstance(items, Generator):
+                items.close()
+        finally:
+            self._news.set()
+            await self._entered.aclose()
 
     async def _collect(self) -> list[Result[T]]:
         results: list[Result[T]] = []
@@ -243,58 +270,80 @@ class MapRun(Generic[T]):
             async for item in self._items:
                 yield item
         else:
-            for item in self._items or ():
+            for item in self._items:
                 yield item
 
     # -- workers -----------------------------------------------------------------------------------------------------
 
     async def _work(self) -> None:
         try:
-            while (taken := await self._pull()) is not None:
-                index, item = taken
+            while (item := await self._pull()) is not _END:
+                index = self._next_index
+                self._next_index += 1
                 self._in_flight += 1
                 try:
                     result = await self._call(index, item)
+                    if self.before_giving is not None:
+                        await self.before_giving(result)
                 finally:
                     self._in_flight -= 1
-                await self._put(result)
+                if self._is_full and not self._ordered:
+                    await self._room()
+                self._put(result)
         except Exception as error:  # noqa: BLE001 - whatever the source or the caller's request= raises ends the run
-            self._exhausted = True
             self._failure = self._failure or error
+            self._end()
         finally:
             self._running -= 1
             self._news.set()
 
-    async def _pull(self) -> tuple[int, Any] | None:
-        async with self._turn:
-            if self._ordered:
-                await self._places.acquire()
-            if self._exhausted:
-                return None
-            try:
-                if isinstance(self._items, AsyncIterator):
-                    item = await anext(self._items)
-                else:
-                    assert self._items is not None  # noqa: S101 - set on entering
-                    item = next(self._items)
-            except (StopIteration, StopAsyncIteration):
-                self._exhausted = True
-                return None
-            index = self._next_index
-            self._next_index += 1
-            return index, item
+    async def _pull(self) -> Any:
+        """Return the next item when there is a place for its result; ordered, that is when its place is reserved."""
+        items = self._items
+        if isinstance(items, AsyncIterator):
+            async with self._turn:
+                if self._ordered:
+                    await self._room()
+                item = _END if self._exhausted else await anext(items, _END)
+        else:
+            if self._ordered and self._is_full:
+                await self._room()
+            item = _END if self._exhausted else next(items, _END)
+        if item is _END:
+            self._end()
+        return item
 
-    async def _put(self, result: Result[T]) -> None:
-        if not self._ordered:
-            await self._places.acquire()
-        self._parked[result.index] = result
+    @property
+    def _is_full(self) -> bool:
         if self._ordered:
+            return self._next_index - self._given >= REORDER_WINDOW * self._concurrency and not self._exhausted
+        return len(self._ready) >= self._concurrency
+
+    async def _room(self) -> None:
+        """Wait until a result is taken, if too many wait for that."""
+        while self._is_full:
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiter)
+            await waiter
+
+    def _end(self) -> None:
+        """Pull no more."""
+        self._exhausted = True
+        if self._ordered:
+            for waiter in self._waiting:
+                if not waiter.done():
+                    waiter.set_result(None)
+            self._waiting.clear()
+
+    def _put(self, result: Result[T]) -> None:
+        if self._ordered:
+            self._parked[result.index] = result
             first = self._given + len(self._ready)
             while first in self._parked:
                 self._ready.append(self._parked.pop(first))
                 first += 1
         else:
-            self._ready.append(self._parked.pop(result.index))
+            self._ready.append(result)
         self._count(result)
         self._news.set()
 
@@ -305,16 +354,15 @@ class MapRun(Generic[T]):
         if result.error is not None:
             self._failed += 1
             if result.error.kind in self._stop_on:
-                self._exhausted = True
+                self._end()
                 self.stopped = self.stopped or result.error
                 self._failure = self._failure or result.error
         if self._progress is not None:
-            total = len(self._source) if isinstance(self._source, Sized) else None
             self._progress(
                 Progress(
                     done=self._done,
                     failed=self._failed,
-                    total=total,
+                    total=self._total,
                     in_flight=self._in_flight,
                     tokens=self._tokens,
                     seconds=time.monotonic() - self._began,
@@ -324,6 +372,8 @@ class MapRun(Generic[T]):
 
 def row_id(item: Any) -> str | None:
     """Return a row's own id: its ``custom_id`` or ``id``, as a key or an attribute."""
+    if isinstance(item, str):
+        return None
     for name in ("custom_id", "id"):
         value = item.get(name) if isinstance(item, Mapping) else getattr(item, name, None)
         if isinstance(value, (str, int)) and not isinstance(value, bool):

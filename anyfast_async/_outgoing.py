@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import os
 import platform
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from anyfast_async._core import codec
 from anyfast_async._version import __version__
 from anyfast_async.errors import FieldError, RequestValidationError
-from anyfast_async.messages import MAX_FILE
+from anyfast_async.messages import MAX_FILE, plain_text
 from anyfast_async.requests import ChatRequest
 
+if TYPE_CHECKING:
+    from yarl import URL
+
+    from anyfast_async._key import Secret
+
+IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 OFF_LOOP: Final = 1024 * 1024
 """Requests with more characters than this are encoded in a thread."""
 
@@ -31,6 +39,48 @@ STREAM_HEADERS: Final = _COMMON_HEADERS | {
 }
 
 
+class Route:
+    """Where requests go, and the part of their heads that is the same for all of them, written once.
+
+    Args:
+        method: ``POST`` or ``GET``.
+        url: the address.
+        headers: of equal names, whatever their case, the last counts.
+
+    """
+
+    __slots__ = ("_lines", "_own_key", "headers", "host", "method", "origin", "secure", "url")
+
+    def __init__(self, method: str, url: URL, *headers: Mapping[str, str]) -> None:
+        fields = {name.lower(): (name, value) for some in headers for name, value in some.items()}
+        self.method = method
+        self.url = url
+        self.host = url.host or ""
+        self.origin = (url.scheme, url.raw_host, url.port)
+        self.secure = url.scheme == "https"
+        self.headers: Mapping[str, str] = dict(fields.values())
+        self._own_key = IDEMPOTENCY_KEY.lower() in fields
+        lines = [f"{method} {url.raw_path_qs} HTTP/1.1", f"Host: {url.host_port_subcomponent}"]
+        lines += [f"{name}: {value}" for name, value in fields.values()]
+        self._lines = "".join(f"{line}\r\n" for line in lines).encode()
+
+    def head(self, secret: Secret, key: str | None, body: bytes | None) -> bytes:
+        """Return the head of one request; *key* is the call's idempotency key, unless the headers have another."""
+        given = b"" if key is None or self._own_key else b"%b: %b\r\n" % (IDEMPOTENCY_KEY.encode(), key.encode())
+        length = b"" if body is None else b"Content-Length: %d\r\n" % len(body)
+        return b"%b%b%b%b\r\n" % (self._lines, given, secret.line(), length)
+
+    def fields(self, secret: Secret, key: str | None) -> dict[str, str]:
+        """Return the headers of one request, without those that HTTP needs."""
+        given = {} if key is None or self._own_key else {IDEMPOTENCY_KEY: key}
+        return {**self.headers, **given, "Authorization": secret.header()}
+
+
+def idempotency_key() -> str:
+    """Return the key of a new call, the same on all of its attempts; the gateway promises nothing for it."""
+    return os.urandom(16).hex()
+
+
 async def encoded(request: ChatRequest, *, stream: bool) -> bytes:
     """Return the body of *request*.
 
@@ -38,12 +88,15 @@ async def encoded(request: ChatRequest, *, stream: bool) -> bytes:
         RequestValidationError: a local file cannot be read or is too large, or something is no JSON; nothing was sent.
 
     """
-    paths, size = [], 0
-    for value in _values(request.messages):
-        if isinstance(value, Path):
-            paths.append(value)
-        else:
-            size += len(value)
+    paths: list[Path] = []
+    size = 0
+    for message in request.messages:
+        text = plain_text(message)
+        for value in _values(message) if text is None else (text,):
+            if isinstance(value, Path):
+                paths.append(value)
+            else:
+                size += len(value)
     if not paths and size < OFF_LOOP:
         return _encode(request, (), stream)
     return await asyncio.to_thread(_encode, request, paths, stream)
@@ -85,6 +138,11 @@ def _values(value: Any) -> Iterator[str | Path]:
     elif isinstance(value, (tuple, list)):
         for inner in value:
             yield from _values(inner)
-    elif attrs.has(type(value)):
-        for field in attrs.fields(type(value)):
-            yield from _values(getattr(value, field.name))
+    elif value is not None:
+        for name in _names_of(type(value)):  # type: ignore[arg-type]  # mypy doubts that a type has a hash
+            yield from _values(getattr(value, name))
+
+
+@functools.lru_cache
+def _names_of(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in attrs.fields(kind)) if attrs.has(kind) else ()

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from anyfast_async._core import answer, codec
-from anyfast_async._core.fold import Fold, has_content
-from anyfast_async._core.sse import Decoder
+from anyfast_async._clock import STOOD_STILL
+from anyfast_async._core import answer
+from anyfast_async._core.fold import has_content
+from anyfast_async._core.sse import Decoder, Event, type_of
+from anyfast_async._core.template import Item, Template, payload_of
 from anyfast_async.errors import (
     AnyFastError,
     APIConnectionError,
@@ -27,8 +29,6 @@ from anyfast_async.errors import (
 )
 
 if TYPE_CHECKING:
-    from anyfast_async._call import Call
-    from anyfast_async._clock import Clock
     from anyfast_async._lane import Permit
     from anyfast_async._transport import Exchange
     from anyfast_async.policies import Timeouts
@@ -37,6 +37,8 @@ MAX_BUFFER: Final = 8 * 1024 * 1024
 """Bytes of events that wait for a slow reader; beyond them the connection is not read, which slows the server down."""
 EVENT_OVERHEAD: Final = 1000
 """Bytes that a decoded event takes beside its text."""
+TRIALS: Final = 4
+"""Templates that are made of a stream's chunks before it counts as one whose chunks have nothing in common."""
 DRAIN: Final = 0.1
 """Seconds that a finished stream waits for the end of the body, so that the connection can be used again."""
 
@@ -44,20 +46,35 @@ DRAIN: Final = 0.1
 class Reception:
     """The arriving side of one attempt."""
 
+    __slots__ = (
+        *("_arrived", "_began", "_buffered", "_clock", "_decoder", "_exchange", "_given", "_held", "_last_content"),
+        *("_loop", "_loose", "_over", "_reader", "_template", "_total", "_trials", "_useful", "done", "ended", "error"),
+        *("first_content", "items", "left", "on_end", "overdue", "paused", "permit", "timeouts"),
+    )
+
     def __init__(self, exchange: Exchange, permit: Permit, timeouts: Timeouts, deadline: float | None) -> None:
         self._loop = asyncio.get_running_loop()
         self.permit = permit
         self._exchange = exchange
         self.timeouts = timeouts
         self._decoder = Decoder()
-        self._items: deque[tuple[dict[str, Any], int]] = deque()
-        self._buffered = 0
+        self.items: deque[Item] = deque()
+        """What has arrived. The reader takes from its left; while :attr:`paused`, it calls :meth:`relieve` then."""
+        self.paused = False
+        """Whether the connection is not read, because the buffer is full."""
+        self._arrived = 0  # items, ever
+        self._loose = 0  # bytes since the last item
+        self._held: deque[tuple[int, int]] = deque()  # for items that came at once: how many have come by then, bytes
+        self._buffered = 0  # bytes in `_held`
+        self._template: Template | None = None
+        self._trials = TRIALS  # templates that may still be made
+        self._useful = False  # whether the last one was used
         self._reader: asyncio.Future[None] | None = None
-        self._writer: asyncio.Future[None] | None = None
         self._began = self._last_content = exchange.sent_at
         self._clock: asyncio.TimerHandle | None = None
+        self._given = False  # whether a clock that rang late has its time once more
         self._total: asyncio.TimerHandle | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._over = False  # whether the body has ended
         self.first_content: float | None = None
         """Seconds from sending to the first event with content."""
         self.done = False
@@ -79,7 +96,7 @@ class Reception:
 
     def start(self) -> None:
         """Begin to read the body."""
-        self._task = self._loop.create_task(self._exchange.pump(self))
+        self._exchange.push(self)
 
     # -- the sink ----------------------------------------------------------------------------------------------------
 
@@ -87,26 +104,107 @@ class Reception:
         """Take the next bytes of the body."""
         if self.ended:
             return
+        if not self.items:
+            self._held.clear()
+            self._buffered = 0
+        before, begun = len(self.items), self._decoder.begun
         try:
-            for event in self._decoder.feed(data):
-                if event.data.strip() == answer.DONE:
-                    self.done = True
-                    self._end(None)
-                    return
-                self._event(event.data, event.type)
+            events = self._decoder.feed(data)
+            # What the server says must not hold the key. It is looked for in all bytes at once, and event by event only
+            # where it may be: in bytes that hold it, or where an event began in earlier bytes.
+            mask = self._exchange.mask
+            if begun or mask(data) != data:
+                events = [masked(event, mask) for event in events]
+            self._take_in(iter(events))
         except (APIError, ResponseShapeError) as error:
             self._end(error)
+        self._loose += len(data)
+        if new := len(self.items) - before:
+            self._hold(new)
+        if self._buffered > MAX_BUFFER and self._full(MAX_BUFFER) and not self.ended:
+            self.paused = True
+            self._exchange.pause()
+
+    def _take_in(self, events: Iterator[bytes]) -> None:
+        """Decode *events* into :attr:`items`."""
+        said = False
+        try:
+            while (event := self._take_texts(events)) is not None:
+                if event.strip() == answer.DONE:
+                    self.done = True
+                    self._end(None)
+                    break
+                exchange = self._exchange
+                payload = answer.event_payload(
+                    event, type_of(event), exchange.headers, now=time.time(), hide=exchange.hide
+                )
+                if payload is not None:
+                    self.items.append(payload)
+                    if has_content(payload):
+                        said = True
+                        self._learn(event, payload)
+        finally:
+            if said:
+                self._said()
+
+    def _take_texts(self, events: Iterator[bytes]) -> bytes | None:
+        """Decode the next *events*, up to one that says more than a text; return that one."""
+        template = self._template
+        if template is None:
+            return next(events, None)
+        texts, event = template.texts(events)
+        if texts:
+            self.items.extend([(template, text) for text in texts])
+            self._useful = True
+            if any(texts):
+                self._said()
+        return event
+
+    def _learn(self, event: bytes, payload: dict[str, Any]) -> None:
+        """Make a template of *event* for what comes, unless the last few were of no use."""
+        if self._useful:
+            self._trials = TRIALS
+        if self._trials:
+            self._trials -= 1
+            self._useful = False
+            self._template = Template.of(event, payload) or self._template
+
+    def _said(self) -> None:
+        """Take in that there was content."""
+        self._given = False
+        self._last_content = self._loop.time()
+        if self.first_content is None:
+            self.first_content = self._last_content - self._began
+            self._arm()
+
+    def _hold(self, new: int) -> None:
+        """Count *new* items, and the bytes that they came in."""
+        size = self._loose + new * EVENT_OVERHEAD
+        self._loose = 0
+        self._arrived += new
+        self._buffered += size
+        self._held.append((self._arrived, size))
+        self._wake()
+
+    def _full(self, limit: int) -> bool:
+        """Return whether more than *limit* bytes are buffered."""
+        taken = self._arrived - len(self.items)
+        while self._held and self._held[0][0] <= taken:
+            self._buffered -= self._held.popleft()[1]
+        return self._buffered > limit
 
     def eof(self) -> None:
         """The body ended in order."""
+        self._over = True
         if self.ended:
+            self._wake()
             return
         rest = self._decoder.close()
         self.done = rest.data.strip() == answer.DONE
         error: AnyFastError | None = None
         if rest.bare and not self.done:
             try:
-                self._event(rest.bare, "message")
+                self._take_in(iter((self._exchange.mask(rest.bare),)))
             except APIError as found:
                 error = found
             except ResponseShapeError:
@@ -115,6 +213,7 @@ class Reception:
 
     def fail(self, error: AnyFastError) -> None:
         """The body broke off."""
+        self._over = True
         if isinstance(error, APIConnectionError):
             cut = IncompleteStreamError(f"the stream broke off: {error}")
             cut.reason = "cut"
@@ -123,60 +222,30 @@ class Reception:
             error = cut
         self._end(error)
 
-    async def ready(self) -> None:
-        """Wait until the reader has caught up."""
-        if self._buffered > MAX_BUFFER and not self.ended:
-            self._writer = self._loop.create_future()
-            await self._writer
-            self._last_content = self._loop.time()
-
     def give(self, payload: dict[str, Any]) -> None:
         """Take a whole answer, from an upstream that did not stream, as one event and the end."""
-        self._put(payload, 0)
+        self.items.append(payload)
+        if has_content(payload):
+            self._said()
         self.done = True
         self._end(None)
 
-    def _event(self, data: bytes, kind: str) -> None:
-        headers = self._exchange.headers
-        payload = answer.event_payload(
-            self._exchange.mask(data), kind, headers, now=time.time(), hide=self._exchange.hide
-        )
-        if payload is not None:
-            self._put(payload, len(data))
-
-    def _put(self, payload: dict[str, Any], size: int) -> None:
-        if has_content(payload):
-            self._last_content = self._loop.time()
-            if self.first_content is None:
-                self.first_content = self._last_content - self._began
-                self._arm()
-        size += EVENT_OVERHEAD
-        self._items.append((payload, size))
-        self._buffered += size
-        self._wake()
-
     # -- the reader's side -------------------------------------------------------------------------------------------
 
-    def take(self) -> dict[str, Any] | None:
-        """Return the next event, None if there is none now."""
-        if not self._items:
-            return None
-        payload, size = self._items.popleft()
-        self._buffered -= size
-        if self._writer is not None and self._buffered <= MAX_BUFFER // 2:
-            if not self._writer.done():
-                self._writer.set_result(None)
-            self._writer = None
+    def relieve(self) -> None:
+        """Have the connection read again, if half of the buffer is free."""
+        if not self._full(MAX_BUFFER // 2):
+            self.paused = False
             self._last_content = self._loop.time()  # what comes now could not come before
-        return payload
+            self._exchange.resume()
 
     def waiting(self) -> list[dict[str, Any]]:
         """Return the events that were not taken yet, and leave them there."""
-        return [payload for payload, _ in self._items]
+        return [payload_of(item) for item in self.items]
 
     async def more(self) -> None:
         """Wait until there is another event, or the end."""
-        if not self._items and not self.ended:
+        if not self.items and not self.ended:
             await self._news()
 
     async def opened(self) -> None:
@@ -221,10 +290,14 @@ class Reception:
 
     def _judge(self, limit: float) -> None:
         self._clock = None
-        slow_reader = self._writer is not None and self.first_content is not None
-        if slow_reader:
-            self._last_content = self._loop.time()
-        if self._last_content + limit > self._loop.time():
+        now = self._loop.time()
+        late = now - self._last_content - limit
+        if late > STOOD_STILL and not self._given:
+            self._given = True  # the process stood still: its time once more, the answer may wait to be read
+            self._last_content = now
+        if self.paused and self.first_content is not None:
+            self._last_content = now
+        if self._last_content + limit > now:
             self._arm()  # content came since the timer was set, or could not come
         elif self.first_content is None:
             self._stop(FirstTokenTimeout(f"no content within {limit:g} s (Timeouts.first_token)"))
@@ -255,8 +328,6 @@ class Reception:
         for timer in (self._clock, self._total):
             if timer is not None:
                 timer.cancel()
-        if self._writer is not None and not self._writer.done():
-            self._writer.set_result(None)
         if self.on_end is not None:
             self.on_end()
         self._wake()
@@ -266,8 +337,7 @@ class Reception:
         if not self.ended:
             self.left = True
             self._end(None)
-        if self._task is not None:
-            self._task.cancel()
+        self._over = True
         self._exchange.close()
 
     def close_soon(self) -> None:
@@ -277,99 +347,15 @@ class Reception:
 
     async def aclose(self) -> None:
         """Close; after ``[DONE]`` give the end of the body a moment, so that the connection can be used again."""
-        if self.done and self._task is not None and not self._task.done():
-            await asyncio.wait({self._task}, timeout=DRAIN)
-        self.close()
-        if self._task is not None:
-            await asyncio.wait({self._task})
+        try:
+            if self.done and not self._over:
+                self._exchange.resume()
+                self._reader = self._loop.create_future()
+                await asyncio.wait({self._reader}, timeout=DRAIN)
+        finally:
+            self.close()
 
 
-async def receive(
-    exchange: Exchange,
-    call: Call[Reception],
-    permit: Permit,
-    clock: Clock,
-    *,
-    accept_missing_finish: bool,
-) -> Reception:
-    """Turn an exchange whose head arrived into a reception with its first content.
-
-    *clock* runs for the first token; once a stream arrives the reception keeps it itself.
-
-    Raises:
-        AnyFastError: there was none; the exchange is closed.
-
-    """
-    reception = Reception(exchange, permit, call.timeouts, call.deadline)
-    try:
-        await _start(exchange, reception, clock)
-        await reception.opened()
-        if reception.first_content is None:
-            _check_empty(reception, accept_missing_finish=accept_missing_finish)
-    except BaseException:
-        reception.close()
-        raise
-    call.first_token = reception.first_content
-    reception.overdue = call.overdue
-    call.running.add(reception)
-
-    def ended() -> None:
-        call.running.discard(reception)
-        call.end(permit, reception.error, left=reception.left)
-
-    reception.on_end = ended
-    if reception.ended:
-        ended()
-    return reception
-
-
-async def _start(exchange: Exchange, reception: Reception, clock: Clock) -> None:
-    now = time.time()
-    if exchange.status not in answer.SUCCESS:
-        clock.stop()
-        body = await exchange.read_error(reception.timeouts.first_token)
-        raise answer.error_of(exchange.status, exchange.headers, body, now=now, hide=exchange.hide)
-    kind = answer.content_type(exchange.headers)
-    if "json" in kind or "html" in kind:
-        body = await exchange.read()
-        completion = answer.completion_of(exchange.status, exchange.headers, body, now=now, hide=exchange.hide)
-        reception.give(codec.as_dict(completion))
-    else:
-        clock.stop()
-        reception.start()
-
-
-def _check_empty(reception: Reception, *, accept_missing_finish: bool) -> None:
-    """Raise if a stream ended without content and without saying why; nothing was handed on, so it may be resent."""
-    fold = Fold()
-    for payload in reception.waiting():
-        fold.add(payload)
-    error = verdict(fold, accept_missing_finish=accept_missing_finish)
-    if error is not None:
-        error.partial = fold.completion()
-        if not reception.done:
-            error.retry_class = "ambiguous"
-            error.retryable = True
-        raise error
-
-
-def verdict(fold: Fold, *, accept_missing_finish: bool) -> IncompleteStreamError | None:
-    """Return what is wrong with a stream that ended in order, None if nothing is.
-
-    Complete means a finish reason on every choice; ``[DONE]`` proves nothing, because the gateway writes it after
-    broken upstreams too (new-api ``relay/helper/common.go``).
-    """
-    if fold.finished or (accept_missing_finish and not fold.empty):
-        return None
-    if not fold.empty:
-        error = IncompleteStreamError(
-            "the stream ended without a finish_reason: the answer is probably cut short. If this model never sends "
-            "one, pass accept_missing_finish=True",
-        )
-        error.reason = "no_finish"
-        return error
-    error = IncompleteStreamError(
-        "the stream ended without an answer: the prompt was blocked, or the upstream sent nothing"
-    )
-    error.reason = "empty"
-    return error
+def masked(event: bytes, mask: Callable[[bytes], bytes]) -> bytes:
+    """Return *event* without the key."""
+    return Event(mask(event), event.type, event.id) if isinstance(event, Event) else mask(event)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import attrs
 
@@ -29,6 +30,8 @@ class Shared:
     """Model ids that were warned of."""
     loop: asyncio.AbstractEventLoop | None = None
     """The loop that it serves, None before its first use."""
+    process: int = 0
+    """The process of that loop; a child that was forked from it starts with an empty pool."""
     closed: bool = False
 
     def __attrs_post_init__(self) -> None:
@@ -36,7 +39,7 @@ class Shared:
         self.running.on_wake = self.transport.renew
 
     async def enter(self) -> None:
-        """Bind to the running loop, again if the loop before it is closed.
+        """Bind to the running loop, again if the loop before it is closed or was left behind by a fork.
 
         Raises:
             ClientStateError: the client is closed, or serves another loop that still runs.
@@ -48,11 +51,15 @@ class Shared:
         running = asyncio.get_running_loop()
         if self.loop is running:
             return
-        if self.loop is not None:
+        if self.loop is not None and self.process != os.getpid():
+            self.gate.reset()
+            self.running.clear()
+            self.transport.leave_to_parent()
+        elif self.loop is not None:
             if not self.loop.is_closed():
                 message = "the client serves another event loop, which still runs; make one client per loop"
                 raise ClientStateError(message)
             self.gate.reset()
             self.running.clear()
             await self.transport.leave_loop()
-        self.loop = running
+        self.loop, self.process = running, os.getpid()

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import warnings
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 import attrs
 
 from anyfast_async._core import answer, codec
 from anyfast_async._core.fold import Fold
-from anyfast_async._reception import Reception, verdict
+from anyfast_async._core.template import Item, Template, payload_of
+from anyfast_async._reception import Reception
 from anyfast_async.completions import ChatCompletion, ChatCompletionChunk, Usage
 from anyfast_async.errors import AnyFastError, ClientStateError, IncompleteStreamError
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from anyfast_async._call import Call
+
+_NONE: Final[deque[Item]] = deque()
 
 Opened: TypeAlias = "tuple[Call[Reception], Reception]"
 
@@ -42,6 +46,8 @@ class ChatStream:
         self._call: Call[Reception] | None = None
         self._reception: Reception | None = None
         self._fold = Fold()
+        self._items: deque[Item] = _NONE
+        """What can be taken at once: the reception's items while it is open and nobody waits for more."""
         self._reading = False
         self._handed_on = False
         self._closed = False
@@ -65,15 +71,17 @@ class ChatStream:
         return self
 
     async def __anext__(self) -> str:
-        while (payload := await self._next()) is not None:
-            if text := self._fold.add(payload):
-                self._handed_on = True
-                return text
-        raise StopAsyncIteration
+        while True:
+            while self._items:
+                if text := self._take(self._items.popleft()):
+                    self._handed_on = True
+                    return text
+            if not await self._more():
+                raise StopAsyncIteration
 
     def chunks(self) -> AsyncIterator[ChatCompletionChunk]:
         """Iterate over typed chunks instead of text; every choice, usage and unknown fields included."""
-        return _Chunks(self._handed_on_next)
+        return _Chunks(self)
 
     def sse(self) -> AsyncIterator[bytes]:
         """Iterate over OpenAI-shaped event-stream bytes, to hand the stream on to a browser.
@@ -81,7 +89,7 @@ class ChatStream:
         Enter or await the stream first: then an error before any content still surfaces as an exception, and the
         service can answer with its status. A later failure becomes one ``error`` event, the last one.
         """
-        return _Events(self._handed_on_next)
+        return _Events(self)
 
     async def drain(self) -> ChatCompletion:
         """Read to the end and return the completion.
@@ -90,8 +98,9 @@ class ChatStream:
             AnyFastError: the stream failed; ``.partial`` holds what had come.
 
         """
-        while (payload := await self._next()) is not None:
-            self._fold.add(payload)
+        while await self._more():
+            while self._items:
+                self._take(self._items.popleft())
         return self.completion
 
     @property
@@ -115,6 +124,7 @@ class ChatStream:
     async def aclose(self) -> None:
         """Close the connection; the gateway stops generating. Calling it again does nothing."""
         self._closed = True
+        self._items = _NONE
         if self._reception is not None:
             await self._reception.aclose()
             self._settle()
@@ -153,25 +163,48 @@ class ChatStream:
                 raise ClientStateError(message)
         return self._reception
 
-    async def _next(self) -> dict[str, Any] | None:
-        """Return the next event, None at the end of a complete stream."""
+    def _take(self, item: Item) -> str:
+        """Take in what came; return the text that it adds to choice 0."""
+        assert self._reception is not None  # noqa: S101 - the item is from there
+        if self._reception.paused:
+            self._reception.relieve()
+        if type(item) is tuple and item[0] is self._fold.template:
+            return self._fold.add_text(item[1])
+        return self._look_into(item)
+
+    def _look_into(self, item: Item) -> str:
+        if self._fold.restarts(payload_of(item)):
+            # The gateway began a second answer inside the stream, after its upstream broke off.
+            if self._handed_on:
+                self._failure = IncompleteStreamError("the upstream broke off and the gateway began another answer")
+                self._failure.partial = self._partial()
+                self._items = _NONE
+                return ""
+            self._fold = Fold()
+        return self._fold.take(item)
+
+    async def _more(self) -> bool:
+        """Wait until something can be taken; return False at the end of a complete stream."""
         reception = self._reception or await self._open()
         self._check_reader()
         while True:
             if self._failure is not None:
+                if not self._closed:
+                    await self.aclose()
                 raise self._failure
             if self._finished:
-                return None
+                return False
             if self._closed:
                 message = "the stream was closed before its end"
                 raise ClientStateError(message)
-            if (payload := reception.take()) is not None:
-                break
+            if reception.items:
+                self._items = reception.items
+                return True
             if reception.ended:
                 self._finished = True
                 await self._finish(reception)
-                return None
-            self._reading = True
+                return False
+            self._reading, self._items = True, _NONE
             try:
                 await reception.more()
             except asyncio.CancelledError:
@@ -180,31 +213,20 @@ class ChatStream:
                 raise
             finally:
                 self._reading = False
-        if self._fold.restarts(payload):
-            await self._start_over()
-        return payload
 
-    async def _handed_on_next(self) -> dict[str, Any] | None:
-        """Return the next event as the reader gets it, None at the end; it counts as read and as handed on."""
-        payload = await self._next()
-        if payload is not None:
-            self._fold.add(payload)
-            self._handed_on = True
-        return payload
-
-    async def _start_over(self) -> None:
-        """The gateway began a second answer inside the stream, after its upstream broke off."""
-        if self._handed_on:
-            error = IncompleteStreamError("the upstream broke off and the gateway began another answer")
-            error.partial = self._partial()
-            self._failure = error
-            await self.aclose()
-            raise error
-        self._fold = Fold()
+    def _taken(self) -> Item | None:
+        """Return the next event as it is handed on, None if there is none now."""
+        if self._items:
+            item = self._items.popleft()
+            self._take(item)
+            if self._failure is None:
+                self._handed_on = True
+                return item
+        return None
 
     async def _finish(self, reception: Reception) -> None:
         """Decide whether what came is a complete answer."""
-        error = reception.error or verdict(self._fold, accept_missing_finish=self._accept_missing_finish)
+        error = reception.error or answer.verdict(self._fold, accept_missing_finish=self._accept_missing_finish)
         await reception.aclose()
         self._settle()
         if error is not None:
@@ -220,24 +242,32 @@ class ChatStream:
 class _Chunks:
     """Iterates over typed chunks."""
 
-    def __init__(self, following: Callable[[], Awaitable[dict[str, Any] | None]]) -> None:
-        self._following = following
+    def __init__(self, stream: ChatStream) -> None:
+        self._stream = stream
+        self._template: Template | None = None
+        self._chunk = ChatCompletionChunk()  # one of it
 
     def __aiter__(self) -> _Chunks:
         return self
 
     async def __anext__(self) -> ChatCompletionChunk:
-        payload = await self._following()
-        if payload is None:
-            raise StopAsyncIteration
-        return codec.structure(payload, ChatCompletionChunk)
+        stream = self._stream
+        while (item := stream._taken()) is None:  # noqa: SLF001 - a view of it
+            if not await stream._more():  # noqa: SLF001
+                raise StopAsyncIteration
+        if type(item) is not tuple:
+            return codec.structure(payload_of(item), ChatCompletionChunk)
+        template, text = item
+        if template is not self._template:
+            self._template, self._chunk = template, codec.structure(template.payload(text), ChatCompletionChunk)
+        return codec.with_text(self._chunk, text)
 
 
 class _Events:
     """Iterates over event-stream bytes."""
 
-    def __init__(self, following: Callable[[], Awaitable[dict[str, Any] | None]]) -> None:
-        self._following = following
+    def __init__(self, stream: ChatStream) -> None:
+        self._stream = stream
         self._ended = False
 
     def __aiter__(self) -> _Events:
@@ -246,12 +276,13 @@ class _Events:
     async def __anext__(self) -> bytes:
         if self._ended:
             raise StopAsyncIteration
+        stream = self._stream
         try:
-            payload = await self._following()
+            while (item := stream._taken()) is None:  # noqa: SLF001 - a view of it
+                if not await stream._more():  # noqa: SLF001
+                    self._ended = True
+                    return b"data: [DONE]\n\n"
         except AnyFastError as error:
             self._ended = True
             return answer.error_event(error)
-        if payload is None:
-            self._ended = True
-            return b"data: [DONE]\n\n"
-        return b"data: " + codec.dumps(payload) + b"\n\n"
+        return b"data: " + codec.dumps(payload_of(item)) + b"\n\n"

@@ -1,4 +1,10 @@
-"""One HTTP exchange over pooled connections. The only file that imports aiohttp's client.
+"""Exchanges over aiohttp's pooled connections. The only file that imports aiohttp's client.
+
+There are two ways. The direct one takes a connection from aiohttp's connector (``BaseConnector.connect``: pool, name
+resolution, TLS, proxies) and speaks HTTP over it with :class:`Wire`: what ``ClientSession`` does beside that for each
+request, of which nothing is used here, costs more than all the rest of a call. The session's way is for whatever the
+direct one would pass by: mocks and tracers that hook into ``ClientSession``, plain http through a proxy, and an aiohttp
+whose connector is not the one known here.
 
 What aiohttp does by default and must not do here, and why:
 
@@ -6,7 +12,7 @@ What aiohttp does by default and must not do here, and why:
   only queue.
 * no redirects (they would send the prompt, and some headers, elsewhere), no cookies, no ``trust_env`` (netrc would
   replace the Authorization header, and costs two thread hops a request).
-* bodies only by ``iter_any`` under a counter: ``read()`` lifts the limit on decompressed data, ``readline`` fails on
+* bodies only by ``readany`` under a counter: ``read()`` lifts the limit on decompressed data, ``readline`` fails on
   long lines.
 * its total timeout of 300 s is off; the clocks are ours.
 * its exceptions hold the request headers, so none of them leaves this file, not even as ``__context__``.
@@ -16,65 +22,39 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import inspect
 import io
 import socket
 import ssl
 import warnings
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 import attrs
 from aiohttp import http_exceptions
 from yarl import URL
 
-from anyfast_async.errors import (
-    APIConnectionError,
-    APITimeoutError,
-    ClientStateError,
-    ConnectTimeout,
-    ResponseShapeError,
-)
+from anyfast_async._core.http1 import BombError, check_ratio
+from anyfast_async._exchange import Exchange
+from anyfast_async._faults import connection_error
+from anyfast_async._outgoing import Route
+from anyfast_async._wire import LARGE_BODY, Wire
+from anyfast_async.errors import APIConnectionError, ClientStateError
 
 if TYPE_CHECKING:
     from anyfast_async._key import Secret
-    from anyfast_async.errors import AnyFastError
+
+__all__ = ["Exchange", "Transport"]
 
 KEEPALIVE: Final = 55.0
 """Seconds an idle connection is kept: below the 60 s after which common proxies drop it."""
+READ_SIZE: Final = 256 * 1024
+"""Most bytes that are read from a connection at once."""
 PROBE_AFTER: Final = 60
 """Seconds of silence after which TCP asks whether the other side is still there."""
-LARGE_BODY: Final = 1024 * 1024
-"""From this size on a request body is written in slices, so that one upload does not stop the loop."""
-MAX_BODY: Final = 64 * 1024 * 1024
-"""Largest answer in bytes after decompression, streams excepted."""
-MAX_UNPACKED: Final = 8 * 1024 * 1024
-"""Bytes that a compressed body may unpack to, whatever it was; more must not be a bomb."""
-MAX_RATIO: Final = 100
-"""How many times as large as it came a body may unpack to: text packs to a tenth, a bomb to a thousandth."""
-MAX_ERROR_BODY: Final = 64 * 1024
-"""How much of an error's body is read."""
-ERROR_PATIENCE: Final = 2.0
-"""Seconds that the body of an error may take after its head."""
-MAX_STREAM: Final = 1024 * 1024 * 1024
-"""Largest stream in bytes."""
-
-
-class Sink(Protocol):
-    """What the transport pushes a streamed body into."""
-
-    def feed(self, data: bytes) -> None:
-        """Take the next bytes."""
-
-    def eof(self) -> None:
-        """The body ended in order."""
-
-    def fail(self, error: AnyFastError) -> None:
-        """The body broke off."""
-
-    async def ready(self) -> None:
-        """Wait until more may be fed."""
 
 
 class SentHeaders(dict[str, str]):
@@ -82,80 +62,6 @@ class SentHeaders(dict[str, str]):
 
     def __repr__(self) -> str:
         return f"<{len(self)} headers>"
-
-
-@attrs.frozen
-class _Fault:
-    message: str
-    unsent: bool = False
-    retryable: bool = True
-    answered: bool = False
-    kind: type[APIConnectionError] = APIConnectionError
-
-
-FAULTS: Final[tuple[tuple[type[BaseException], _Fault], ...]] = (
-    (aiohttp.ClientConnectorCertificateError, _Fault("the server's certificate does not verify", True, False)),
-    (aiohttp.ServerFingerprintMismatch, _Fault("the server's certificate is not the expected one", True, False)),
-    (aiohttp.ClientConnectorDNSError, _Fault("the host name does not resolve", True, False)),
-    (aiohttp.ClientConnectorSSLError, _Fault("TLS failed", True)),
-    (aiohttp.ClientProxyConnectionError, _Fault("cannot connect to the proxy", True)),
-    (aiohttp.ClientHttpProxyError, _Fault("the proxy refused the connection", True, False)),
-    (aiohttp.ClientConnectorError, _Fault("cannot connect", True)),
-    (aiohttp.ConnectionTimeoutError, _Fault("no connection", True, kind=ConnectTimeout)),
-    (aiohttp.ServerTimeoutError, _Fault("no answer in time", kind=APITimeoutError)),
-    (aiohttp.ServerDisconnectedError, _Fault("the server closed the connection without an answer")),
-    (aiohttp.ClientConnectionResetError, _Fault("the connection was reset")),
-    (aiohttp.ClientOSError, _Fault("the connection broke")),
-    (aiohttp.ClientConnectionError, _Fault("the connection broke")),
-    (aiohttp.ClientPayloadError, _Fault("the answer broke off")),
-    (aiohttp.InvalidURL, _Fault("the URL is not valid", True, False)),
-    (aiohttp.ClientResponseError, _Fault("the answer is not valid HTTP", answered=True)),
-    (aiohttp.ClientError, _Fault("the request failed")),
-    (http_exceptions.HttpProcessingError, _Fault("the answer is not valid HTTP", answered=True)),
-    (ssl.SSLError, _Fault("TLS failed")),
-    (OSError, _Fault("the connection broke")),
-)
-"""aiohttp's exceptions to ours, the first match wins."""
-
-
-def fault_of(error: BaseException) -> _Fault | None:
-    """Return the row of :data:`FAULTS` for *error*."""
-    return next((fault for kind, fault in FAULTS if isinstance(error, kind)), None)
-
-
-def connection_error(
-    error: BaseException, host: str, hint: str = "", *, reused: bool, answering: bool, connecting: bool = False
-) -> APIConnectionError:
-    """Return our exception for one of aiohttp's; it holds nothing of it but words. *hint* is for failed connects."""
-    fault = fault_of(error) or _Fault("the request failed")
-    if connecting and not fault.unsent:  # in CONNECT: aiohttp has the same exceptions for it as for a request
-        fault = _Fault("the proxy did not open the connection", unsent=True)
-    elif isinstance(error, aiohttp.ClientHttpProxyError):
-        message = f"the proxy refused the connection (status {error.status})"
-        # 502 to 504: it did not reach the gateway this time
-        fault = _Fault(message, unsent=True, retryable=error.status >= 500)  # noqa: PLR2004
-    if isinstance(error, aiohttp.ClientConnectorDNSError) and error.os_error.errno == socket.EAI_AGAIN:
-        fault = attrs.evolve(fault, message="the name server does not answer", retryable=True)
-    found = fault.kind(f"{host}: {fault.message}{_detail(error)}{hint if fault.unsent else ''}")
-    if fault.unsent:
-        found.phase, found.billed = "unsent", "no"
-        found.retry_class = "unsent" if fault.retryable else "never"
-    elif answering or fault.answered:
-        found.phase = "answering"
-    elif reused:
-        found.phase, found.retry_class = "stale", "stale"
-    found.retryable = fault.retryable
-    return found
-
-
-def _detail(error: BaseException) -> str:
-    """Return the system's words for the failure, which hold no header and no address but the host's."""
-    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return f" ({cause.verify_message})"
-    if isinstance(cause, OSError) and cause.strerror:
-        return f" ({cause.strerror})"
-    return ""
 
 
 def _socket_factory(address: Any) -> socket.socket:
@@ -169,24 +75,61 @@ def _socket_factory(address: Any) -> socket.socket:
     return sock
 
 
+class _Target(aiohttp.ClientRequest):
+    """Where a connection leads, in the form that aiohttp's connector takes; it is never sent."""
+
+    @functools.cached_property
+    def connection_key(self) -> Any:
+        """What tells connections apart in the pool."""
+        return super().connection_key
+
+
+def _is_known() -> bool:
+    """Whether this aiohttp takes what the direct way gives it."""
+    connect = inspect.signature(aiohttp.BaseConnector.connect).parameters
+    target = inspect.signature(aiohttp.ClientRequest).parameters
+    return tuple(connect) == ("self", "req", "traces", "timeout") and {"method", "url", "loop", "proxy"} <= set(target)
+
+
+def _is_hooked() -> bool:
+    """Whether a mock or a tracer stands in for the method of aiohttp that every request of a session goes through."""
+    code = getattr(aiohttp.ClientSession._request, "__code__", None)  # noqa: SLF001 - where they hook in
+    return code is None or code.co_filename != aiohttp.client.__file__
+
+
+@functools.lru_cache(maxsize=64)
+def _to_connect(seconds: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, connect=seconds)
+
+
+# -- the session's way -----------------------------------------------------------------------------------------------
+
+
+@attrs.define
+class _Progress:
+    """How far a request of the session is, and since when it connects."""
+
+    exchange: Exchange
+    connecting_since: float = 0.0
+
+
 async def _on_connect_start(_: object, ctx: SimpleNamespace, __: object) -> None:
     ctx.trace_request_ctx.connecting_since = asyncio.get_running_loop().time()
 
 
 async def _on_connect_end(_: object, ctx: SimpleNamespace, __: object) -> None:
-    exchange: Exchange = ctx.trace_request_ctx
-    exchange.connect_seconds = asyncio.get_running_loop().time() - exchange.connecting_since
-    exchange.sent()
+    progress: _Progress = ctx.trace_request_ctx
+    progress.exchange.connect_seconds = asyncio.get_running_loop().time() - progress.connecting_since
+    progress.exchange.sent()
 
 
 async def _on_reuse(_: object, ctx: SimpleNamespace, __: object) -> None:
-    exchange: Exchange = ctx.trace_request_ctx
-    exchange.reused = True
-    exchange.sent()
+    ctx.trace_request_ctx.exchange.reused = True
+    ctx.trace_request_ctx.exchange.sent()
 
 
 async def _on_chunk_sent(_: object, ctx: SimpleNamespace, __: object) -> None:
-    ctx.trace_request_ctx.sent()
+    ctx.trace_request_ctx.exchange.sent()
 
 
 def _tracing() -> aiohttp.TraceConfig:
@@ -198,117 +141,54 @@ def _tracing() -> aiohttp.TraceConfig:
     return trace
 
 
-@attrs.define(eq=False)
-class Exchange:
-    """One request and its answer."""
+class _Reading:
+    """The link of an exchange that goes the session's way: a task that reads the response."""
 
-    host: str
-    on_sent: Callable[[float], None]
-    """Told the loop time when the connection is there, and each time when a piece of the request is sent."""
-    hide: Callable[[str], str]
-    """Takes the key out of what the server says."""
-    mask: Callable[[bytes], bytes]
-    """The same for bytes."""
-    sent_at: float = 0.0
-    """Loop time of the last piece of the request."""
-    reused: bool = False
-    connect_seconds: float | None = None
-    connecting_since: float = 0.0
-    status: int = 0
-    headers: Mapping[str, str] = attrs.field(factory=dict)
-    """With lower-case names."""
-    _response: aiohttp.ClientResponse | None = attrs.field(default=None, repr=False)
-    _broken: APIConnectionError | None = attrs.field(default=None, repr=False)
-    _unpacked: int = attrs.field(default=0, repr=False)
+    def __init__(self, exchange: Exchange, response: aiohttp.ClientResponse) -> None:
+        self._exchange = exchange
+        self._response = response
+        self._may_go_on = asyncio.Event()
+        self._may_go_on.set()
+        exchange.link = self
+        if not exchange.sent_at:
+            exchange.sent()  # a mock tells nothing of it
+        exchange.began(response.status, {name.lower(): value for name, value in response.headers.items()})
+        self._task = asyncio.get_running_loop().create_task(self._read())
 
-    def sent(self) -> None:
-        """Note that the request gets on."""
-        self.sent_at = asyncio.get_running_loop().time()
-        self.on_sent(self.sent_at)
-
-    async def read(self, limit: int = MAX_BODY) -> bytes:
-        """Read the whole body.
-
-        Raises:
-            APIConnectionError: it broke off.
-            ResponseShapeError: it is larger than *limit*.
-
-        """
-        pieces: list[bytes] = []
-        size = 0
-        while piece := await self._next():
-            size += len(piece)
-            if size > limit:
-                self.close()
-                message = f"the answer is larger than {limit} bytes"
-                raise ResponseShapeError(message)
-            pieces.append(piece)
-        return self.mask(b"".join(pieces))
-
-    async def read_error(self, patience: float | None) -> bytes:
-        """Read the body of an error: the first of it, and for at most *patience* seconds; the status says enough."""
-        pieces: list[bytes] = []
-        size = 0
-        whole = False
-        try:
-            async with asyncio.timeout(min(ERROR_PATIENCE, patience or ERROR_PATIENCE)):
-                while size < MAX_ERROR_BODY and (piece := await self._next()):
-                    pieces.append(piece)
-                    size += len(piece)
-            whole = size < MAX_ERROR_BODY
-        except (APIConnectionError, TimeoutError):
-            pass
-        if not whole:
-            self.close()
-        return self.mask(b"".join(pieces)[:MAX_ERROR_BODY])
-
-    async def pump(self, sink: Sink, limit: int = MAX_STREAM) -> None:
-        """Push the body into *sink* until it ends; the sink is told how it ended."""
-        size = 0
-        try:
-            while piece := await self._next():
-                size += len(piece)
-                if size > limit:
-                    message = f"the stream is larger than {limit} bytes"
-                    raise ResponseShapeError(message)  # noqa: TRY301
-                sink.feed(piece)
-                await sink.ready()
-        except (APIConnectionError, ResponseShapeError) as error:
-            self.close()
-            sink.fail(error)
-        else:
-            sink.eof()
-
-    def close(self) -> None:
-        """Close the connection unless the body was read to its end, in which case it went back to the pool."""
-        if self._response is not None:
-            self._response.close()
-
-    async def _next(self) -> bytes:
-        """Return the next bytes of the body, ``b""`` at its end.
-
-        When a connection breaks, aiohttp raises before it hands out what had arrived; that is taken out of its buffer
-        first, so that nothing received is lost, and the error comes with the next call.
-        """
-        if self._broken is not None:
-            raise self._broken
-        if self._response is None:
-            return b""
+    async def _read(self) -> None:
         content = self._response.content
+        cause: BaseException | None = None
+        unpacked = 0
         try:
-            piece = await content.readany()
-            self._unpacked += len(piece)
-            packed = content.total_compressed_bytes  # None if it is not compressed
-            if packed is not None and self._unpacked > max(MAX_UNPACKED, MAX_RATIO * packed):
-                self.close()
-                message = f"the answer unpacks to more than {MAX_RATIO} times its size"
-                raise ResponseShapeError(message)
-            return piece  # noqa: TRY300
-        except (aiohttp.ClientError, OSError) as error:
-            self._broken = connection_error(error, self.host, reused=self.reused, answering=True)
+            while piece := await content.readany():
+                unpacked += len(piece)
+                if content.total_compressed_bytes is not None:
+                    check_ratio(content.total_compressed_bytes, unpacked)
+                self._exchange.arrived(piece)
+                await self._may_go_on.wait()
+        except (aiohttp.ClientError, OSError, BombError) as error:
+            cause = error
+        if cause is None:
+            self._exchange.ended()
+            return
+        # aiohttp raises before it hands out what had arrived; nothing received may be lost.
         if rest := b"".join(getattr(content, "_buffer", ())):
-            return rest
-        raise self._broken
+            self._exchange.arrived(rest)
+        self._response.close()
+        self._exchange.failed(cause, answering=True)
+
+    def pause(self) -> None:
+        self._may_go_on.clear()
+
+    def resume(self) -> None:
+        self._may_go_on.set()
+
+    def abort(self) -> None:
+        self._task.cancel()
+        self._response.close()
+
+
+# -- both ------------------------------------------------------------------------------------------------------------
 
 
 class Transport:
@@ -321,7 +201,12 @@ class Transport:
         self._session: aiohttp.ClientSession | None = None
         self._left: list[aiohttp.ClientSession] = []
         """Sessions whose connections are not used again, until they are closed."""
+        self._parents: list[object] = []
+        """What belongs to the process that this one was forked from."""
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._buffer = memoryview(bytearray(READ_SIZE))
+        self._targets: dict[tuple[str, str | None, int | None], _Target] = {}
+        self._is_direct = False
         self._closed = False
         self._ending: AsyncGenerator[None, None] | None = None
         self.on_loop_end: Callable[[], None] = lambda: None
@@ -332,76 +217,132 @@ class Transport:
         """The loop that it serves, None before its first use."""
         return self._loop
 
-    async def send(
+    async def exchange(
         self,
-        method: str,
-        url: URL,
+        route: Route,
         *,
-        headers: Mapping[str, str],
         secret: Secret,
         body: bytes | None,
+        idempotency_key: str | None = None,
         connect_timeout: float | None,
         on_sent: Callable[[float], None],
     ) -> Exchange:
         """Send a request and return when the head of the answer is there.
 
-        *on_sent* is told the loop time when the connection is there, and when a piece of the request is sent: the
-        clocks that wait for the answer start there.
+        *on_sent* is told the loop time each time when a piece of the request is sent: the clocks that wait for the
+        answer start there.
 
         Raises:
             APIConnectionError: there is no answer.
 
         """
         session = self._session_here()
-        exchange = Exchange(url.host or "", on_sent, secret.hide, secret.mask)
-        data = io.BytesIO(body) if body is not None and len(body) > LARGE_BODY else body
-        found: APIConnectionError
+        exchange = Exchange(route.host, on_sent, secret, self._explained)
+        patience = _to_connect(connect_timeout)
+        found: APIConnectionError | None = None
         try:
-            response = await session.request(
-                method,
-                url,
-                data=data,
-                headers=SentHeaders(headers, Authorization=secret.header()),
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=None, connect=connect_timeout),
-                proxy=self._proxy,
-                trace_request_ctx=exchange,
-            )
+            if self._is_direct and not _is_hooked() and (route.secure or self._proxy is None):
+                wire = await self._wired(session, route, exchange, patience)
+                wire.send(route, secret, idempotency_key, body)
+            else:
+                fields = SentHeaders(route.fields(secret, idempotency_key))
+                response = await session.request(
+                    route.method,
+                    route.url,
+                    data=io.BytesIO(body) if body is not None and len(body) > LARGE_BODY else body,
+                    headers=fields,
+                    allow_redirects=False,
+                    timeout=patience,
+                    proxy=self._proxy,
+                    trace_request_ctx=_Progress(exchange),
+                )
+                _Reading(exchange, response)
         except (aiohttp.ClientError, OSError, http_exceptions.HttpProcessingError) as error:
-            connecting = exchange.connecting_since > 0 and exchange.connect_seconds is None
+            unconnected = exchange.connect_seconds is None and not exchange.reused
             found = connection_error(
-                error, exchange.host, self._hint, reused=exchange.reused, answering=False, connecting=connecting
+                error,
+                exchange.host,
+                self._hint,
+                reused=exchange.reused,
+                answering=False,
+                connecting=unconnected and self._proxy is not None,
             )
-        else:
-            exchange._response = response  # noqa: SLF001 - its maker
-            exchange.status = response.status
-            exchange.headers = {name.lower(): secret.hide(value) for name, value in response.headers.items()}
-            return exchange
-        raise found
+        if found is not None:
+            raise found
+        try:
+            await exchange.opened()
+        except BaseException:
+            exchange.close()
+            raise
+        return exchange
+
+    def _explained(self, cause: BaseException | None, exchange: Exchange, *, answering: bool) -> APIConnectionError:
+        return connection_error(cause, exchange.host, self._hint, reused=exchange.reused, answering=answering)
+
+    async def _wired(
+        self, session: aiohttp.ClientSession, route: Route, exchange: Exchange, patience: aiohttp.ClientTimeout
+    ) -> Wire:
+        """Return a connection that carries *exchange*."""
+        connector = session.connector
+        assert connector is not None  # noqa: S101 - the session was made with it
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            connection = await connector.connect(self._target(route), [], patience)
+        except TimeoutError as error:
+            if type(error) is not TimeoutError:
+                raise
+            raise aiohttp.ConnectionTimeoutError from None
+        transport = connection.transport
+        wire = transport.get_protocol() if transport is not None else None
+        if isinstance(wire, Wire):
+            exchange.reused = True
+            wire.begin(exchange, connection)
+            return wire
+        exchange.connect_seconds = loop.time() - began
+        if transport is None or wire is None or transport.is_closing():  # in the moment since it was made
+            connection.close()
+            raise aiohttp.ServerDisconnectedError
+        early: bytes = getattr(wire, "_tail", b"")  # what a server said before it was asked
+        wire = Wire(transport, wire, self._buffer)
+        transport.set_protocol(wire)
+        wire.begin(exchange, connection, early)
+        return wire
+
+    def _target(self, route: Route) -> _Target:
+        target = self._targets.get(route.origin)
+        if target is None:
+            proxy = URL(self._proxy) if self._proxy is not None else None
+            target = _Target("GET", route.url.origin(), loop=asyncio.get_running_loop(), proxy=proxy)
+            self._targets[route.origin] = target
+        return target
 
     def _session_here(self) -> aiohttp.ClientSession:
+        if self._session is not None and not self._closed:
+            return self._session
         if self._closed:
             message = "the client is closed"
             raise ClientStateError(message)
-        if self._session is None:
-            self._loop = asyncio.get_running_loop()
-            connector = aiohttp.TCPConnector(
-                limit=0,
-                keepalive_timeout=KEEPALIVE,
-                ttl_dns_cache=300,
-                ssl=self._ssl if self._ssl is not None else True,
-                socket_factory=_socket_factory,
-            )
-            self._session = aiohttp.ClientSession(
-                connector=connector,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=None),
-                trust_env=False,
-                trace_configs=[_tracing()],
-            )
-            self._ending = self._until_the_loop_ends(self._session)
-            with contextlib.suppress(StopIteration):  # it runs to its yield, and is known to the loop from then on
-                self._ending.asend(None).send(None)
+        self._loop = asyncio.get_running_loop()
+        connector = aiohttp.TCPConnector(
+            limit=0,
+            keepalive_timeout=KEEPALIVE,
+            ttl_dns_cache=300,
+            ssl=self._ssl if self._ssl is not None else True,
+            socket_factory=_socket_factory,
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None),
+            trust_env=False,
+            trace_configs=[_tracing()],
+        )
+        self._targets = {}
+        self._is_direct = _is_known() and len(self._session.trace_configs) == 1  # no tracer added its own
+        self._ending = self._until_the_loop_ends(self._session)
+        with contextlib.suppress(StopIteration):  # it runs to its yield, and is known to the loop from then on
+            self._ending.asend(None).send(None)
         return self._session
 
     def renew(self) -> None:
@@ -409,6 +350,18 @@ class Transport:
         if self._session is not None:
             self._left.append(self._session)
             self._session = None
+
+    def leave_to_parent(self) -> None:
+        """After a fork: forget the connections. They are the parent's; closing them here would disturb it."""
+        self.renew()
+        self._loop = None
+        for session in self._left:
+            connector = session.connector
+            session.detach()
+            connector._closed = True  # type: ignore[union-attr]  # noqa: SLF001 - so that its end closes nothing
+            self._parents.append((connector, self._ending))
+        self._left.clear()
+        self._ending = None
 
     async def leave_loop(self) -> None:
         """Drop the connections; those of a loop that is closed by now too."""
@@ -430,7 +383,7 @@ class Transport:
         session, loop = self._session, self._loop
         if session is None or loop is None or session.closed:
             return
-        close = getattr(session.connector, "_close_immediately", None)  # close() would have to be awaited
+        close = getattr(session.connector, "_close", None)  # close() would have to be awaited
         session.detach()  # aiohttp has nothing more to say of it
         if not loop.is_closed() and close is not None:
             loop.call_soon_threadsafe(close)

@@ -26,8 +26,8 @@ from anyfast_async._gate import Gate
 from anyfast_async._items import run_of
 from anyfast_async._key import Key, KeySource
 from anyfast_async._map import MapRun, Progress
-from anyfast_async._outgoing import STREAM_HEADERS, UNARY_HEADERS, encoded
-from anyfast_async._reception import Reception, receive
+from anyfast_async._opening import Draining, receive
+from anyfast_async._outgoing import STREAM_HEADERS, UNARY_HEADERS, Route, encoded, idempotency_key
 from anyfast_async._schema import response_format
 from anyfast_async._settings import base_url_of, check_kind, headers_of, proxy_of, unused_proxy
 from anyfast_async._shared import Shared
@@ -36,6 +36,7 @@ from anyfast_async._stream import ChatStream
 from anyfast_async._transport import Transport
 from anyfast_async.completions import ChatCompletion, Model
 from anyfast_async.errors import (
+    AnyFastError,
     FieldError,
     FirstTokenTimeout,
     RequestValidationError,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from anyfast_async._lane import Permit
+    from anyfast_async._reception import Reception
     from anyfast_async._transport import Exchange
 
 T = TypeVar("T")
@@ -119,6 +121,7 @@ class AnyFast:
         self._retry = retry
         self._timeouts = timeouts
         self._headers = headers_of("headers", headers)
+        self._routes: dict[tuple[str, str], Route] = {}
         self._root = True
         self._shared = Shared(
             Transport(
@@ -182,6 +185,7 @@ class AnyFast:
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
         other._root = False
+        other._routes = {}
         try:
             if api_key is not _UNSET:
                 other._key = Key(api_key)
@@ -345,8 +349,10 @@ class AnyFast:
 
         """
 
+        route = self._route("models", UNARY_HEADERS)
+
         async def attempt(_: Permit, clock: Clock) -> list[Model]:
-            exchange, body = await self._round_trip("models", None, self._headers, self._timeouts, clock)
+            exchange, body = await self._round_trip(route, None, None, self._timeouts, clock)
             return answer.models_of(exchange.status, exchange.headers, body, now=time.time(), hide=exchange.hide)
 
         await self._shared.enter()
@@ -363,15 +369,15 @@ class AnyFast:
         self, request: ChatRequest, options: Mapping[str, Any], *, patient: bool, body: bytes | None = None
     ) -> ChatCompletion:
         if options.get("via_stream"):
-            async with self._stream(request, options, patient=patient, body=body) as stream:
-                return await stream.drain()
+            return await self._complete_via_stream(request, options, patient=patient, body=body)
         timeouts = self._call_timeouts(options)
-        headers = self._call_headers(options)
+        route = self._route("chat/completions", UNARY_HEADERS, options.get("extra_headers"))
+        key = idempotency_key()
         await self._shared.enter()
         content = body if body is not None else await encoded(request, stream=False)
 
         async def attempt(permit: Permit, clock: Clock) -> ChatCompletion:
-            exchange, answered = await self._round_trip("chat/completions", content, headers, timeouts, clock)
+            exchange, answered = await self._round_trip(route, key, content, timeouts, clock)
             call.connect = exchange.connect_seconds
             completion = answer.completion_of(
                 exchange.status, exchange.headers, answered, now=time.time(), hide=exchange.hide
@@ -382,11 +388,38 @@ class AnyFast:
         call = self._call(attempt, request, content, timeouts, patient=patient)
         return call.traced(await call.run())
 
+    async def _complete_via_stream(
+        self, request: ChatRequest, options: Mapping[str, Any], *, patient: bool, body: bytes | None
+    ) -> ChatCompletion:
+        timeouts = self._call_timeouts(options)
+        route = self._route("chat/completions", STREAM_HEADERS, options.get("extra_headers"))
+        key = idempotency_key()
+        draining = Draining(accept_missing_finish=bool(options.get("accept_missing_finish")))
+        await self._shared.enter()
+        content = body if body is not None else await encoded(request, stream=True)
+
+        async def attempt(permit: Permit, clock: Clock) -> ChatCompletion:
+            draining.begin()
+            exchange = await self._send(route, key, content, timeouts, clock)
+            call.connect = exchange.connect_seconds
+            completion = await draining.read(exchange, call, permit, clock)
+            call.settle(permit, completion.usage)
+            return completion
+
+        call = self._call(attempt, request, content, timeouts, patient=patient)
+        call.waits_for = (timeouts.first_token, FirstTokenTimeout, "first_token")
+        try:
+            return call.traced(await call.run())
+        except AnyFastError as error:
+            error.partial = draining.partial(call) or error.partial
+            raise
+
     def _stream(
         self, request: ChatRequest, options: Mapping[str, Any], *, patient: bool, body: bytes | None = None
     ) -> ChatStream:
         timeouts = self._call_timeouts(options)
-        headers = self._call_headers(options)
+        route = self._route("chat/completions", STREAM_HEADERS, options.get("extra_headers"))
+        key = idempotency_key()
         lenient = bool(options.get("accept_missing_finish"))
 
         async def opened() -> tuple[Call[Reception], Reception]:
@@ -394,7 +427,7 @@ class AnyFast:
             content = body if body is not None else await encoded(request, stream=True)
 
             async def attempt(permit: Permit, clock: Clock) -> Reception:
-                exchange = await self._send("chat/completions", content, STREAM_HEADERS | headers, timeouts, clock)
+                exchange = await self._send(route, key, content, timeouts, clock)
                 call.connect = exchange.connect_seconds
                 return await receive(exchange, call, permit, clock, accept_missing_finish=lenient)
 
@@ -406,10 +439,10 @@ class AnyFast:
         return ChatStream(opened, accept_missing_finish=lenient)
 
     async def _round_trip(
-        self, path: str, body: bytes | None, headers: dict[str, str], timeouts: Timeouts, clock: Clock
+        self, route: Route, key: str | None, body: bytes | None, timeouts: Timeouts, clock: Clock
     ) -> tuple[Exchange, bytes]:
         """Make one attempt that is not streamed; return its exchange and what came."""
-        exchange = await self._send(path, body, UNARY_HEADERS | headers, timeouts, clock)
+        exchange = await self._send(route, key, body, timeouts, clock)
         try:
             if exchange.status in answer.SUCCESS:
                 return exchange, await exchange.read()
@@ -420,20 +453,30 @@ class AnyFast:
             raise
 
     async def _send(
-        self, path: str, body: bytes | None, headers: Mapping[str, str], timeouts: Timeouts, clock: Clock
+        self, route: Route, key: str | None, body: bytes | None, timeouts: Timeouts, clock: Clock
     ) -> Exchange:
-        return await self._shared.transport.send(
-            "GET" if body is None else "POST",
-            self._url(path),
-            headers=headers,
+        return await self._shared.transport.exchange(
+            route,
             secret=await self._key.get(),
             body=body,
+            idempotency_key=key,
             connect_timeout=timeouts.connect,
             on_sent=clock.start,
         )
 
     def _url(self, path: str) -> URL:
         return self._base_url / path
+
+    def _route(self, path: str, headers: Mapping[str, str], extra: Mapping[str, str] | None = None) -> Route:
+        if not extra:
+            known = self._routes.get((path, headers["Accept"]))
+            if known is not None:
+                return known
+        method = "GET" if path == "models" else "POST"
+        route = Route(method, self._url(path), headers, self._headers, headers_of("extra_headers", extra))
+        if not extra:
+            self._routes[path, headers["Accept"]] = route
+        return route
 
     def _request(self, messages: Prompt | ChatRequest, options: Mapping[str, Any]) -> ChatRequest:
         """Return the checked request with its model."""

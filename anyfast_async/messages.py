@@ -261,9 +261,27 @@ def as_messages(value: Any) -> Any:
     """Return a prompt as a tuple of messages; what is neither is left for the check to report."""
     if isinstance(value, str):
         return (UserMessage(value),) if value else ()
+    if isinstance(value, (list, tuple)):
+        return tuple(value)
     if isinstance(value, (SystemMessage, UserMessage, AssistantMessage, ToolMessage, Mapping)):
         return (value,)
     return tuple(value) if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)) else value
+
+
+def plain_text(message: Any) -> str | None:
+    """Return the text of a message that is nothing but a role and a text, as most are; None for any other."""
+    kind = type(message)
+    if kind is dict:
+        role = message.get("role") if len(message) == 2 else None  # noqa: PLR2004 - role and content
+        content = message.get("content") if type(role) is str and role else None
+    elif kind is UserMessage or kind is SystemMessage:
+        content = message.content if message.name is None else None
+    elif kind is AssistantMessage:
+        more = (message.tool_calls, message.reasoning_content, message.refusal, message.name)
+        content = message.content if more == (None, None, None, None) and not message.extra else None
+    else:
+        return None
+    return content if type(content) is str else None
 
 
 # -- the check of messages -------------------------------------------------------------------------------------------
@@ -281,7 +299,12 @@ def problems_of_messages(messages: Any) -> list[FieldError]:
         return [FieldError("messages", f"must be a string, a message or a list of messages, not {shown(messages)}")]
     if not messages:
         return [FieldError("messages", "must not be empty: at least one message with content")]
-    return [problem for i, m in enumerate(messages) for problem in _problems_of_message(f"messages[{i}]", m)]
+    return [
+        problem
+        for i, m in enumerate(messages)
+        if plain_text(m) is None
+        for problem in _problems_of_message(f"messages[{i}]", m)
+    ]
 
 
 def _problems_of_message(path: str, message: Any) -> list[FieldError]:

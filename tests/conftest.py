@@ -15,9 +15,11 @@ import ipaddress
 import json
 import os
 import selectors
+import signal
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -27,6 +29,7 @@ import aiohttp
 import aioresponses
 import attrs
 import pytest
+from blockbuster import BlockBuster, BlockBusterFunction
 
 from anyfast_async import AnyFast, RequestValidationError, RetryPolicy
 from anyfast_async.requests import as_request
@@ -67,32 +70,78 @@ def _is_loopback(host: object) -> bool:
         return False
 
 
-@pytest.fixture(autouse=True)
-def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Connecting anywhere but to this machine fails, and so does looking up another name."""
-    connect, connect_ex, lookup = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
+def _refuse_address(sock: socket.socket, address: Any) -> None:
+    if sock.family in (socket.AF_INET, socket.AF_INET6) and not _is_loopback(address[0]):
+        message = f"a test tried to reach {address[0]}"
+        raise AssertionError(message)
 
-    def checked(sock: socket.socket, address: Any) -> None:
-        if sock.family in (socket.AF_INET, socket.AF_INET6) and not _is_loopback(address[0]):
-            message = f"a test tried to connect to {address[0]}"
-            raise AssertionError(message)
 
-    def guarded(sock: socket.socket, address: Any) -> None:
-        checked(sock, address)
-        connect(sock, address)
+def _refuse_name(host: object, *_: object) -> None:
+    if not _is_loopback(host):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    def guarded_ex(sock: socket.socket, address: Any) -> int:
-        checked(sock, address)
-        return connect_ex(sock, address)
 
-    def guarded_lookup(host: Any, *args: Any, **kwargs: Any) -> Any:
-        if not _is_loopback(host):
-            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return lookup(host, *args, **kwargs)
+def _loopback_only(event: str, arguments: tuple[Any, ...]) -> None:
+    check = _OUTWARD.get(event)
+    if check is not None:
+        check(*arguments)
 
-    monkeypatch.setattr(socket.socket, "connect", guarded)
-    monkeypatch.setattr(socket.socket, "connect_ex", guarded_ex)
-    monkeypatch.setattr(socket, "getaddrinfo", guarded_lookup)
+
+_OUTWARD: dict[str, Callable[..., None]] = {
+    "socket.bind": _refuse_address,
+    "socket.connect": _refuse_address,
+    "socket.sendto": _refuse_address,
+    "socket.getaddrinfo": _refuse_name,
+    "socket.gethostbyname": _refuse_name,
+}
+
+sys.addaudithook(_loopback_only)  # for good: in this process nothing gets further than this machine
+
+
+class _Every(frozenset[str]):
+    """The names of all functions of a file."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+OWN_LOOP = ["anyfast_async.batch", "anyfast_async.cli"]
+"""Edges whose loop serves nobody else: rows are read and results recorded in between."""
+MAY_BLOCK: list[tuple[str, Iterable[str]]] = [
+    ("anyfast_async/_disk.py", {"replace"}),  # once, when a run ends
+    ("anyfast_async/_key.py", {"_read"}),  # a stat per attempt, a short file when it changes: less than a thread costs
+    ("anyfast_async/_map.py", {"_pull"}),  # what the caller's source does
+    ("anyfast_async/simulator/script_file.py", {"load_script"}),  # synchronous, and public as that
+    ("coverage/collector.py", {"lock_data"}),
+]
+RECORDS = ["anyfast_async/_disk.py", "anyfast_async/_journal.py"]
+"""Opened and closed once a run, and appended to through the page cache; what waits for the disk is a thread."""
+MORE_CALLS = ["builtins.open", "io.open", "os.open", "os.fsync", "socket.getaddrinfo", "subprocess.Popen.__init__"]
+"""Besides those that blockbuster knows: reading and writing files, sleeping, locks, sockets that block."""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _nothing_blocks() -> Iterator[None]:
+    """Where a loop runs, a call that blocks it fails if it comes from the package (``blockbuster.BlockingError``)."""
+    guard = BlockBuster("anyfast_async", excluded_modules=OWN_LOOP)
+    for name in MORE_CALLS:
+        guard.functions[name] = BlockBusterFunction(
+            None, name, scanned_modules="anyfast_async", excluded_modules=OWN_LOOP
+        )
+    for name, function in guard.functions.items():
+        records: list[tuple[str, Iterable[str]]] = [] if name == "os.fsync" else [(file, _Every()) for file in RECORDS]
+        for file, callers in MAY_BLOCK + records:
+            function.can_block_in(file, callers)
+    guard.activate()
+    yield
+    guard.deactivate()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _ctrl_c_arrives() -> None:
+    """A run in the background of a script inherits that SIGINT is ignored; the commands that tests start must not."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _descriptors() -> int:
@@ -164,6 +213,12 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "virtual: runs in virtual time, without sockets")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "start" in getattr(item, "fixturenames", ()):  # the command in a process of its own
+            item.add_marker(pytest.mark.slow)
 
 
 REAL_LOOP: Callable[[], asyncio.AbstractEventLoop] = (
@@ -288,6 +343,8 @@ class RawServer:
                 script = self._scripts[min(len(self.requests), len(self._scripts) - 1)]
                 self.requests.append(request)
                 for step in script:
+                    if writer.is_closing():
+                        raise ConnectionResetError  # writing would raise another error on uvloop
                     if not await self._play(step, request, reader, writer):
                         return
         except (ConnectionError, asyncio.IncompleteReadError):

@@ -83,6 +83,7 @@ PROGRAM = textwrap.dedent("""
 """)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_modules_can_be_imported_alone() -> None:
     """Each module is imported in a process of its own, with warnings as errors: no cycle, no missing import."""

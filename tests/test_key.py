@@ -22,6 +22,7 @@ VALUE = "sk-0123456789abcdefghij"
 def test_white_space_around_a_key_is_stripped(value: str) -> None:
     """A key copied with white space or a line end around it is the key."""
     assert f"Bearer {VALUE}" == checked(value, "api_key").header()
+    assert f"Authorization: Bearer {VALUE}\r\n".encode() == checked(value, "api_key").line()
 
 
 @pytest.mark.parametrize("value", ["x", "!~", "a" * 512, "a/b+c=", "sk-a-1", "bearer", "Bearerx"])

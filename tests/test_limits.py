@@ -73,7 +73,7 @@ class Gateway:
         self.refused = 0
         self.on_loop_end: Callable[[], None] = lambda: None
 
-    async def send(self, *_: Any, body: bytes, on_sent: Callable[[float], None], **__: Any) -> Answer:
+    async def exchange(self, *_: Any, body: bytes, on_sent: Callable[[float], None], **__: Any) -> Answer:
         on_sent(now())
         self.sent.append(now())
         outcome = self.decide(now(), body)

@@ -6,6 +6,7 @@ import asyncio
 import random
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -306,6 +307,105 @@ async def test_progress_that_raises_ends_the_run() -> None:
 
     with pytest.raises(ZeroDivisionError):
         await run(range(10), progress=progress)
+
+
+@virtual
+async def test_ordered_results_are_given_out_though_one_is_missing() -> None:
+    """Ordered: where an item's call itself breaks, those after it are given out all the same, then it is raised."""
+
+    async def call(index: int, item: Any) -> Result[Any]:
+        await asyncio.sleep(5 if index == 2 else 1)
+        if index == 2:
+            raise LookupError
+        return Result(index, item)
+
+    got: list[int] = []
+    with pytest.raises(LookupError):
+        async with run(range(1000), call, concurrency=3, ordered=True) as results:
+            async for result in results:
+                got.append(result.item)  # noqa: PERF401 - it raises
+
+    assert [0, 1, *range(3, len(got) + 1)] == got
+    assert len(got) <= 12
+
+
+# -- what goes around ------------------------------------------------------------------------------------------------
+
+
+@virtual
+async def test_each_result_is_seen_to_before_it_is_given() -> None:
+    """before_giving is awaited before the result is counted and given out; what it raises ends the run."""
+    events: list[str] = []
+
+    async def before(result: Result[Any]) -> None:
+        await asyncio.sleep(1)
+        events.append(f"before {result.item}")
+        if result.item == 2:
+            raise ZeroDivisionError
+
+    watched = run(range(4), concurrency=1, progress=lambda progress: events.append(f"counted {progress.done}"))
+    watched.before_giving = before
+    with pytest.raises(ZeroDivisionError):
+        async with watched as results:
+            async for result in results:
+                events.append(f"given {result.item}")  # noqa: PERF401 - it raises
+
+    one, two = (["before 0", "counted 1", "given 0"], ["before 1", "counted 2", "given 1"])
+    assert [*one, *two, "before 2"] == events
+
+
+@virtual
+@pytest.mark.parametrize("end", ["all", "break", "error"])
+async def test_what_is_entered_around_a_run(end: str) -> None:
+    """It is entered before the source is touched, and left in the reverse order when no worker is left."""
+    events: list[str] = []
+
+    @asynccontextmanager
+    async def around(name: str) -> AsyncIterator[None]:
+        events.append(f"+{name}")
+        yield
+        events.append(f"-{name} {len(asyncio.all_tasks()) - 1}")
+
+    def source() -> Iterator[int]:
+        events.append("source")
+        yield from range(5)
+        if end == "error":
+            raise LookupError
+
+    with suppress(LookupError):
+        async with run(source(), around=[around("a"), around("b")]) as results:
+            async for _ in results:
+                if end == "break":
+                    break
+
+    assert ["+a", "+b", "source", "-b 0", "-a 0"] == events
+
+
+@virtual
+async def test_what_cannot_be_entered_ends_the_run() -> None:
+    """Nothing is pulled, what was entered is left, and the map is used up."""
+    left: list[bool] = []
+
+    @asynccontextmanager
+    async def good() -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            left.append(True)
+
+    @asynccontextmanager
+    async def bad() -> AsyncIterator[None]:
+        raise ZeroDivisionError
+        yield
+
+    source = Source()
+    broken = run(source, around=[good(), bad()])
+    with pytest.raises(ZeroDivisionError):
+        await broken
+    with pytest.raises(ClientStateError, match="runs once"):
+        await broken
+
+    assert ([True], 0) == (left, source.pulled)
 
 
 # -- errors as values ------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from anyfast_async.messages import (
     UserMessage,
     VideoPart,
     part_of_path,
+    plain_text,
 )
 from anyfast_async.requests import ChatRequest, as_request
 
@@ -279,3 +280,30 @@ def test_values_are_frozen(value: Any) -> None:
     """Messages, parts and requests do not change under a retry."""
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         setattr(value, attrs.fields(type(value))[0].name, "b")
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        (UserMessage("a"), "a"),
+        (SystemMessage(""), ""),
+        (AssistantMessage("a"), "a"),
+        ({"role": "user", "content": "a"}, "a"),
+        (UserMessage("a", name="n"), None),
+        (UserMessage(["a"]), None),
+        (UserMessage(untyped(5)), None),
+        (AssistantMessage(None), None),
+        (AssistantMessage("a", extra={"x": 1}), None),
+        (AssistantMessage("a", refusal="b"), None),
+        (AssistantMessage("a", tool_calls=()), None),
+        (ToolMessage("a", "id"), None),
+        ({"role": "user", "content": "a", "name": "n"}, None),
+        ({"role": "", "content": "a"}, None),
+        ({"role": "user", "content": ["a"]}, None),
+        ({"type": "text", "content": "a"}, None),
+        ("a", None),
+    ],
+)
+def test_messages_that_are_nothing_but_text(message: Any, text: str | None) -> None:
+    """The short way through checking and weighing is for a role and a text alone; more is looked at in full."""
+    assert plain_text(message) == text

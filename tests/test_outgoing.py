@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
+import random
+import re
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+from yarl import URL
 
 from anyfast_async import (
+    AssistantMessage,
     AudioPart,
     ChatRequest,
     FilePart,
@@ -21,7 +25,8 @@ from anyfast_async import (
     _outgoing,
 )
 from anyfast_async._core import codec
-from anyfast_async._outgoing import OFF_LOOP, STREAM_HEADERS, UNARY_HEADERS, encoded
+from anyfast_async._key import Secret
+from anyfast_async._outgoing import OFF_LOOP, STREAM_HEADERS, UNARY_HEADERS, Route, encoded, idempotency_key
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(64))
 
@@ -120,3 +125,74 @@ def test_headers_ask_for_what_is_read() -> None:
     assert "identity" == STREAM_HEADERS["Accept-Encoding"]
     assert STREAM_HEADERS["Accept"].startswith("text/event-stream")
     assert UNARY_HEADERS["User-Agent"].startswith("anyfast-async/")
+
+
+# -- heads -----------------------------------------------------------------------------------------------------------
+
+SECRET = Secret("sk-0123456789abcdef")
+
+
+def test_head_of_a_request() -> None:
+    """The request line, the host as HTTP wants it, the headers of the route, and what differs from call to call."""
+    route = Route(
+        "POST", URL("https://Bücher.example:8443/v1/chat/completions?a=b c"), {"A": "1", "B": "2"}, {"a": "3"}
+    )
+
+    assert route.head(SECRET, "k-1", b"{}") == (
+        b"POST /v1/chat/completions?a=b+c HTTP/1.1\r\nHost: xn--bcher-kva.example:8443\r\na: 3\r\nB: 2\r\n"
+        b"Idempotency-Key: k-1\r\nAuthorization: Bearer sk-0123456789abcdef\r\nContent-Length: 2\r\n\r\n"
+    )
+    assert {"a": "3", "B": "2", "Idempotency-Key": "k-1", "Authorization": "Bearer sk-0123456789abcdef"} == (
+        route.fields(SECRET, "k-1")
+    )
+    assert ("bücher.example", True) == (route.host, route.secure)
+
+
+def test_head_of_a_request_without_a_body() -> None:
+    """Neither a length nor, where the caller makes none, an idempotency key."""
+    assert Route("GET", URL("http://127.0.0.1/v1/models")).head(SECRET, None, None) == (
+        b"GET /v1/models HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer sk-0123456789abcdef\r\n\r\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["Idempotency-Key", "idempotency-key"])
+def test_idempotency_key_of_the_user_wins(name: str) -> None:
+    """A key among the headers of the route is the only one, whatever its case."""
+    route = Route("POST", URL("http://127.0.0.1/"), {name: "mine"})
+
+    assert route.head(SECRET, "ours", b"").lower().count(b"idempotency-key") == 1
+    assert {name: "mine", "Authorization": SECRET.header()} == route.fields(SECRET, "ours")
+
+
+def test_idempotency_keys_differ() -> None:
+    """Every call has its own, whatever the seed of the program's randomness."""
+    random.seed(0)
+    first = idempotency_key()
+    random.seed(0)
+
+    assert first != idempotency_key()
+    assert re.fullmatch("[0-9a-f]{32}", first)
+
+
+async def test_size_counts_all_text_of_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plain messages and those with more than text are weighed alike: what is large goes to a thread."""
+    threads: list[bool] = []
+    real = codec.encode
+
+    def watched(*args: Any, **kwargs: Any) -> bytes:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(codec, "encode", watched)
+    large = "x" * OFF_LOOP
+    for message in (
+        UserMessage(large),
+        {"role": "user", "content": large},
+        AssistantMessage(large),
+        AssistantMessage("", reasoning_content=large),
+        AssistantMessage("", extra={"thought_signature": large}),
+        {"role": "user", "content": "", "more": large},
+    ):
+        await encoded(ChatRequest([message], model="m"), stream=False)
+
+    assert [False] * 6 == threads

@@ -62,6 +62,7 @@ ASK = """
 """
 
 
+@pytest.mark.slow
 def test_without_any_async_plugin(run: Run) -> None:
     """Plain functions and unittest classes can use all fixtures, with no resource left open."""
     output = run(
@@ -97,6 +98,7 @@ def test_without_any_async_plugin(run: Run) -> None:
     assert "4 passed" in output
 
 
+@pytest.mark.slow
 def test_under_pytest_asyncio(run: Run) -> None:
     """Async tests and async fixtures under pytest-asyncio."""
     output = run(
@@ -122,6 +124,7 @@ def test_under_pytest_asyncio(run: Run) -> None:
     assert "2 passed" in output
 
 
+@pytest.mark.slow
 def test_under_anyio(run: Run) -> None:
     """Async tests under anyio's plugin, whose loop is closed before a synchronous fixture ends."""
     output = run(
@@ -142,6 +145,7 @@ def test_under_anyio(run: Run) -> None:
     assert "1 passed" in output
 
 
+@pytest.mark.slow
 def test_strict_fails_the_test(run: Run) -> None:
     """With the marker's strict=True an unscripted request fails its test; the closest marker wins; bad options fail."""
     output = run(
@@ -168,6 +172,7 @@ def test_strict_fails_the_test(run: Run) -> None:
     assert "2 passed, 2 errors" in output
 
 
+@pytest.mark.slow
 def test_documented(run: Run) -> None:
     """``pytest --fixtures`` and ``--markers`` say what there is."""
     fixtures = run("", "--fixtures", code=0)
@@ -243,6 +248,7 @@ print("asyncio" in sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_loading_costs_next_to_nothing() -> None:
     """A run of pytest that does not use the plugin pays 5 ms at most for it (CPU time, the best of five)."""
     costs = []

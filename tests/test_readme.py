@@ -236,6 +236,17 @@ def test_page(
         assert done.returncode == 0, done.stdout
 
 
+def test_every_guide_has_code_that_runs(readme: Page) -> None:
+    """The tutorial and each how-to have Python blocks or commands; ``pytest -rP`` shows how many blocks are run."""
+    pages = {path.relative_to(DOCS).as_posix(): Page(path) for path in sorted(DOCS.rglob("*.md"))}
+    blocks = {"README.md": len(readme.blocks("python"))} | {n: len(page.blocks("python")) for n, page in pages.items()}
+    print(sum(blocks.values()), "blocks run:", {name: count for name, count in blocks.items() if count})  # noqa: T201
+
+    guides = [name for name in pages if name.startswith(("howto/", "tutorial"))]
+    assert [] == [name for name in guides if not pages[name].blocks("python", "sh", "console")]
+    assert guides
+
+
 def test_every_page_is_in_the_contents() -> None:
     """index.md leads to every page."""
     index = Page(DOCS / "index.md")

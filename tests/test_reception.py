@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock, patch
 
 import pytest
 
@@ -24,6 +27,7 @@ from anyfast_async import (
     Timeouts,
     _reception,
 )
+from anyfast_async._core.template import Template
 
 if TYPE_CHECKING:
     from conftest import Connect, RawServers, Until
@@ -222,7 +226,7 @@ async def test_first_token_has_a_clock(raw_server: RawServers, connect: Connect,
     scripts: dict[str, list[Any]] = {
         "head": [raw_server.stream_head(), "hang"],
         "role": [raw_server.stream_head() + raw_server.chunk(raw_server.event("", role="assistant")), "hang"],
-        "pings": [raw_server.stream_head(), *ping * 40],
+        "pings": [raw_server.stream_head(), *ping * 10, "hang"],
     }
     server = await raw_server(scripts[what])
     client = connect(server.base_url, timeouts=Timeouts(first_token=0.1))
@@ -413,3 +417,103 @@ async def test_server_is_slowed_down_by_a_slow_reader(
     assert buffered < 3 * 2**20
     assert written < 20 * 2**20  # the rest waits in the kernel's buffers
     assert size > 20 * 2**20  # and goes on when it is read
+
+
+# -- texts that are recognised, and the key that is not handed on ----------------------------------------------------
+
+
+def fed() -> tuple[_reception.Reception, Any]:
+    """A reception that is fed by hand, and its exchange."""
+    loop = asyncio.get_running_loop()
+    hide = {
+        "mask": lambda data: data.replace(b"sk-secret", b"***"),
+        "hide": lambda text: text.replace("sk-secret", "*"),
+    }
+    exchange: Any = SimpleNamespace(headers={}, sent_at=loop.time(), pause=Mock(), resume=Mock(), close=Mock(), **hide)
+    permit: Any = None
+    return _reception.Reception(exchange, permit, Timeouts(), None), exchange
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 10_000])
+async def test_items_are_the_chunks_however_cut(raw_server: RawServers, size: int) -> None:
+    """Every chunk is there whole, with its own time and fields, whether it was recognised by its bytes or decoded."""
+    made, _ = fed()
+    sent = [
+        json.loads(raw_server.event(f"t {i}", None, **({"x": [i]} if i % 7 == 3 else {})).removeprefix(b"data: "))
+        | {"created": i // 20}
+        for i in range(100)
+    ]
+    body = b"".join(b"data: " + json.dumps(payload).encode() + b"\n\n" for payload in sent)
+
+    for at in range(0, len(body), size):
+        made.feed(body[at : at + size])
+
+    assert sent == made.waiting()
+    assert sum(isinstance(item, tuple) for item in made.items) > 50
+    made.close()
+
+
+async def test_chunks_with_nothing_in_common_are_soon_not_compared(raw_server: RawServers) -> None:
+    """Where every chunk has an id of its own, only the first few make a template, and all of them are decoded."""
+    made, _ = fed()
+    tried = 0
+    of = Template.of
+
+    def counted(data: bytes, payload: Any) -> Any:
+        nonlocal tried
+        tried += 1
+        return of(data, payload)
+
+    with patch.object(Template, "of", counted):
+        for i in range(50):
+            made.feed(raw_server.event("a").replace(b"c-1", b"c-%d" % i))
+
+    assert (_reception.TRIALS, 50) == (tried, len(made.items))
+    made.close()
+
+
+@pytest.mark.parametrize("size", [1, 5, 64, 10_000])
+async def test_the_key_is_taken_out_of_events(raw_server: RawServers, size: int) -> None:
+    """A key that the server says is taken out, however the bytes were cut, in texts and in whole events."""
+    made, _ = fed()
+    body = b"".join(raw_server.event(text) for text in ("a", "b sk-secret", "c", "sk-secret", "d"))
+    body += b"event: x\nid: 7\n" + raw_server.event("sk-secret", finish="stop")
+
+    for at in range(0, len(body), size):
+        made.feed(body[at : at + size])
+
+    texts = [payload["choices"][0]["delta"]["content"] for payload in made.waiting()]
+    assert ["a", "b ***", "c", "***", "d", "***"] == texts
+    made.close()
+
+
+async def test_buffer_is_counted_in_bytes(raw_server: RawServers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection is not read once more is buffered than allowed, and read again when half of it was taken."""
+    monkeypatch.setattr(_reception, "MAX_BUFFER", 100_000)
+    made, exchange = fed()
+
+    while not made.paused:
+        made.feed(raw_server.event("x" * 5_000))
+    count = len(made.items)
+    assert 15 <= count <= 20
+    assert 1 == exchange.pause.call_count
+
+    while made.paused:
+        made.items.popleft()
+        made.relieve()
+    assert count // 2 - 2 <= len(made.items) <= count // 2
+    assert 1 == exchange.resume.call_count
+    made.close()
+
+
+async def test_event_in_many_pieces_is_counted_whole(raw_server: RawServers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What of a large event came before its last piece counts too."""
+    monkeypatch.setattr(_reception, "MAX_BUFFER", 100_000)
+    made, _ = fed()
+    event = raw_server.event("x" * 150_000)
+
+    for at in range(0, len(event), 1_000):
+        made.feed(event[at : at + 1_000])
+
+    assert made.paused
+    made.close()

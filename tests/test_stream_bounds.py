@@ -196,7 +196,7 @@ async def test_a_stream_larger_than_its_limit_is_ended(
     """The total size of a stream is bounded too."""
     from anyfast_async import _transport  # noqa: PLC0415
 
-    monkeypatch.setattr(_transport.Exchange.pump, "__defaults__", (MIB,))
+    monkeypatch.setattr(_transport.Exchange.push, "__defaults__", (MIB,))
     server = await raw_server([raw_server.stream_head(), ("flood", raw_server.chunk(b": ping\n" * 9000), 100)])
     with pytest.raises(ResponseShapeError, match="stream is larger than 1048576 bytes"):
         async with asyncio.timeout(10):

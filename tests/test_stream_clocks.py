@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from anyfast_async import FirstTokenTimeout, IdleTimeout, Timeouts
+from anyfast_async._clock import STOOD_STILL
+from anyfast_async._core.template import payload_of
 from anyfast_async._reception import Reception
 
 pytestmark = pytest.mark.virtual
@@ -33,18 +35,30 @@ PINGS = 60 * _PING
 
 def reception(script: Script, timeouts: Timeouts = Timeouts()) -> Reception:  # noqa: B008 - frozen
     """A reception whose body is *script*: bytes, and seconds of silence."""
+    may_go_on = asyncio.Event()
+    may_go_on.set()
 
-    async def pump(sink: Any) -> None:
+    async def play(sink: Any) -> None:
         for step in script:
             if isinstance(step, bytes):
+                await may_go_on.wait()
                 sink.feed(step)
-                await sink.ready()
             else:
                 await asyncio.sleep(step)
         sink.eof()
 
-    now = asyncio.get_running_loop().time()
-    exchange: Any = SimpleNamespace(headers={}, sent_at=now, hide=str, mask=bytes, pump=pump, close=lambda: None)
+    loop = asyncio.get_running_loop()
+    playing: list[asyncio.Task[None]] = []
+    exchange: Any = SimpleNamespace(
+        headers={},
+        sent_at=loop.time(),
+        hide=str,
+        mask=bytes,
+        push=lambda sink: playing.append(loop.create_task(play(sink))),
+        pause=may_go_on.clear,
+        resume=may_go_on.set,
+        close=lambda: [task.cancel() for task in playing],
+    )
     permit: Any = None
     made = Reception(exchange, permit, timeouts, None)
     made.start()
@@ -55,8 +69,10 @@ async def read(made: Reception, pause: float = 0.0) -> list[Any]:
     """Take every event, with a pause after each."""
     payloads = []
     while True:
-        while (payload := made.take()) is not None:
-            payloads.append(payload)
+        while made.items:
+            payloads.append(payload_of(made.items.popleft()))
+            if made.paused:
+                made.relieve()
             await asyncio.sleep(pause)
         if made.ended:
             break
@@ -136,3 +152,38 @@ async def test_none_switches_a_clock_off(clock: str) -> None:
     made = reception(script, Timeouts(**{clock: None}))
     await made.opened()
     assert len(await read(made)) in (2, 3)
+
+
+async def fails_at(made: Reception, kind: type[BaseException]) -> float:
+    """Return when reading failed with *kind*."""
+    with pytest.raises(kind):
+        await read(made)
+    made.close()
+    return asyncio.get_running_loop().time()
+
+
+async def test_time_in_which_the_process_stood_still_is_given_once_more() -> None:
+    """A clock that rings far too late shows a stopped process: the answer gets its time again, once."""
+    loop: Any = asyncio.get_running_loop()
+    for stops, wanted in ((1, 120.0), (2, 0.0)):
+        made = reception([event("a"), 9999.0, DONE])
+        await made.opened()
+        reading = asyncio.create_task(fails_at(made, IdleTimeout))
+        for _ in range(stops):
+            await asyncio.sleep(1)
+            loop.now += 120 + STOOD_STILL
+        stopped = loop.time()
+        assert stopped + wanted == await reading
+
+
+async def test_content_makes_up_for_a_stop() -> None:
+    """A second stop, after content has come again, is forgiven like the first."""
+    loop: Any = asyncio.get_running_loop()
+    made = reception([event("a"), 126.0, event("b"), 126.0, event("c"), DONE])
+    await made.opened()
+    reading = asyncio.create_task(read(made))
+    for _ in range(2):
+        await asyncio.sleep(0.5)
+        loop.now += 120 + STOOD_STILL
+        await asyncio.sleep(0.6)
+    assert 4 == len(await reading)

@@ -20,7 +20,6 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
-import aiohttp.http_exceptions
 import aioresponses
 import pytest
 
@@ -40,7 +39,6 @@ from anyfast_async import (
     _transport,
 )
 from anyfast_async._key import Secret
-from anyfast_async._transport import FAULTS, connection_error, fault_of
 from anyfast_async.simulator import Simulator
 
 if TYPE_CHECKING:
@@ -52,13 +50,6 @@ KEY = "sk-test-0123456789-abcdefgh"
 ONCE = RetryPolicy(attempts=1)
 
 
-def every_subclass(*kinds: type[BaseException]) -> set[type[BaseException]]:
-    found = set(kinds)
-    for kind in kinds:
-        found |= every_subclass(*kind.__subclasses__())
-    return found
-
-
 def chain(error: BaseException | None) -> list[BaseException]:
     """An exception and everything that hangs on it."""
     if error is None:
@@ -66,89 +57,17 @@ def chain(error: BaseException | None) -> list[BaseException]:
     return [error, *chain(error.__cause__), *chain(error.__context__)]
 
 
-# -- aiohttp's exceptions --------------------------------------------------------------------------------------------
+@pytest.fixture(params=["direct", "session"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every promise holds on both ways: over aiohttp's connector, and through its session, where something hooks in."""
+    if request.param == "session":
+        own = aiohttp.ClientSession._request
 
-# What each of aiohttp's exceptions means to us: (row of FAULTS, retry class on a fresh connection, on a reused one).
-INTENDED = {
-    "ClientConnectorCertificateError": ("ClientConnectorCertificateError", "never", "never"),
-    "ServerFingerprintMismatch": ("ServerFingerprintMismatch", "never", "never"),
-    "ClientConnectorDNSError": ("ClientConnectorDNSError", "never", "never"),
-    "ClientConnectorSSLError": ("ClientConnectorSSLError", "unsent", "unsent"),
-    "ClientSSLError": ("ClientConnectorError", "unsent", "unsent"),
-    "ClientProxyConnectionError": ("ClientProxyConnectionError", "unsent", "unsent"),
-    "ClientHttpProxyError": ("ClientHttpProxyError", "never", "never"),
-    "ClientConnectorError": ("ClientConnectorError", "unsent", "unsent"),
-    "UnixClientConnectorError": ("ClientConnectorError", "unsent", "unsent"),
-    "ConnectionTimeoutError": ("ConnectionTimeoutError", "unsent", "unsent"),
-    "ServerTimeoutError": ("ServerTimeoutError", "clock", "stale"),
-    "SocketTimeoutError": ("ServerTimeoutError", "clock", "stale"),
-    "ServerDisconnectedError": ("ServerDisconnectedError", "ambiguous", "stale"),
-    "ServerConnectionError": ("ClientConnectionError", "ambiguous", "stale"),
-    "ClientConnectionResetError": ("ClientConnectionResetError", "ambiguous", "stale"),
-    "ClientOSError": ("ClientOSError", "ambiguous", "stale"),
-    "ClientConnectionError": ("ClientConnectionError", "ambiguous", "stale"),
-    "ClientPayloadError": ("ClientPayloadError", "ambiguous", "stale"),
-    "InvalidURL": ("InvalidURL", "never", "never"),
-    "InvalidUrlClientError": ("InvalidURL", "never", "never"),
-    "RedirectClientError": ("ClientError", "ambiguous", "stale"),
-    "InvalidUrlRedirectClientError": ("InvalidURL", "never", "never"),
-    "NonHttpUrlClientError": ("ClientError", "ambiguous", "stale"),
-    "NonHttpUrlRedirectClientError": ("ClientError", "ambiguous", "stale"),
-    "ClientResponseError": ("ClientResponseError", "ambiguous", "ambiguous"),
-    "ContentTypeError": ("ClientResponseError", "ambiguous", "ambiguous"),
-    "TooManyRedirects": ("ClientResponseError", "ambiguous", "ambiguous"),
-    "WSServerHandshakeError": ("ClientResponseError", "ambiguous", "ambiguous"),
-    "UploadAbortedError": ("ClientError", "ambiguous", "stale"),
-    "ClientError": ("ClientError", "ambiguous", "stale"),
-}
+        async def hooked(*args: Any, **kwargs: Any) -> Any:
+            return await own(*args, **kwargs)
 
-
-def test_every_exception_of_aiohttp_is_intended() -> None:
-    """The table names every subclass of ``ClientError`` that there is; a new one fails here by its name."""
-    found = {k for k in every_subclass(aiohttp.ClientError) if k.__module__.startswith("aiohttp")}
-
-    assert {kind.__name__ for kind in found} == set(INTENDED)
-
-
-@pytest.mark.parametrize("name", INTENDED)
-def test_exceptions_of_aiohttp_are_mapped_as_intended(name: str) -> None:
-    """Each one meets its row, and its retry class on a fresh and on a reused connection."""
-    kind = next(k for k in every_subclass(aiohttp.ClientError) if k.__name__ == name)
-    error = kind.__new__(kind)
-    if isinstance(error, aiohttp.ClientConnectorError):
-        error._os_error = OSError(111, "Connection refused")
-    if isinstance(error, aiohttp.ClientHttpProxyError):
-        error.status = 407
-    row = next(row for row, fault in FAULTS if fault is fault_of(error))
-
-    ours = [connection_error(error, "host", reused=reused, answering=False) for reused in (False, True)]
-
-    assert (row.__name__, *(one.retry_class for one in ours)) == INTENDED[name]
-    assert [one.billed for one in ours] == ["no" if ours[0].phase == "unsent" else "maybe"] * 2
-    assert issubclass(kind, aiohttp.ConnectionTimeoutError) == isinstance(ours[0], ConnectTimeout)
-    assert [chain(one) for one in ours] == [[one] for one in ours]
-
-
-def test_every_parser_exception_is_mapped() -> None:
-    """Every exception of aiohttp's parser has a row of its own kind."""
-    kinds = every_subclass(aiohttp.http_exceptions.HttpProcessingError)
-
-    assert len(kinds) > 8
-    assert {fault_of(kind.__new__(kind)) for kind in kinds} == {fault_of(aiohttp.http_exceptions.HttpProcessingError())}
-
-
-def test_unknown_failures_are_connection_errors() -> None:
-    """What no row knows is still ours, and not taken for safe to repeat."""
-    error = connection_error(RuntimeError("?"), "host", reused=False, answering=False)
-
-    assert (type(error), error.phase, error.billed) == (APIConnectionError, "sent", "maybe")
-
-
-def test_broken_answer_is_never_stale() -> None:
-    """Once an answer has begun, a reused connection that breaks is not a stale one."""
-    error = connection_error(aiohttp.ServerDisconnectedError(), "host", reused=True, answering=True)
-
-    assert (error.phase, error.retry_class) == ("answering", "ambiguous")
+        monkeypatch.setattr(aiohttp.ClientSession, "_request", hooked)
+    return str(request.param)
 
 
 # -- what is sent ----------------------------------------------------------------------------------------------------
@@ -297,15 +216,14 @@ async def test_bomb_ends_at_the_limit(
     bomb = b"".join([packer.compress(b" " * 2**20) for _ in range(200)] + [packer.flush()])
     assert len(bomb) < 210_000
     unpacked = 0
-    real = _transport.Exchange._next
+    real = _transport.Exchange.arrived
 
-    async def counted(exchange: Any) -> bytes:
+    def counted(exchange: Any, piece: bytes) -> None:
         nonlocal unpacked
-        piece = await real(exchange)
         unpacked += len(piece)
-        return piece
+        real(exchange, piece)
 
-    monkeypatch.setattr(_transport.Exchange, "_next", counted)
+    monkeypatch.setattr(_transport.Exchange, "arrived", counted)
     server = await raw_server([raw_server.answer(bomb, content_encoding="gzip")])
 
     monkeypatch.setattr(_transport.Exchange.read, "__defaults__", (8 * 2**20,))
@@ -320,7 +238,7 @@ async def test_stream_without_end_ends_at_the_limit(
     raw_server: RawServers, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A stream larger than the limit is an error, after everything before it was handed on."""
-    monkeypatch.setattr(_transport.Exchange.pump, "__defaults__", (2**20,))
+    monkeypatch.setattr(_transport.Exchange.push, "__defaults__", (2**20,))
     server = await raw_server(
         [raw_server.stream_head(), ("flood", raw_server.chunk(raw_server.event("x" * 1000)), 5000)]
     )
@@ -497,10 +415,10 @@ async def test_unknown_host_fails_at_once(connect: Connect) -> None:
 async def test_name_server_that_is_away_is_tried_again(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     """A "temporary failure in name resolution" is no unknown host: it counts as never sent, and is retried."""
 
-    def away(*_: object, **__: object) -> None:
+    async def away(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
-    monkeypatch.setattr(socket, "getaddrinfo", away)
+    monkeypatch.setattr(aiohttp.DefaultResolver, "resolve", away)
 
     with pytest.raises(APIConnectionError) as caught:
         await connect("https://nowhere.invalid").complete("Hi")
@@ -570,8 +488,8 @@ async def test_certificate_that_does_not_verify_ends_the_call(
 
 
 @pytest.fixture
-def self_signed(tmp_path: Path) -> ssl.SSLContext:
-    """A server context with a certificate that nobody knows."""
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """A certificate for loopback that nobody knows, and its key."""
     names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
     if shutil.which("openssl") is None:
         pytest.skip("needs the openssl command to make a certificate")
@@ -584,9 +502,96 @@ def self_signed(tmp_path: Path) -> ssl.SSLContext:
         check=True,
         capture_output=True,
     )
+    return certificate, key
+
+
+@pytest.fixture
+def self_signed(certificate: tuple[Path, Path]) -> ssl.SSLContext:
+    """A server's context with that certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    context.load_cert_chain(*certificate)
     return context
+
+
+@pytest.fixture
+def trusting(certificate: tuple[Path, Path]) -> ssl.SSLContext:
+    """A client's context that knows it."""
+    return ssl.create_default_context(cafile=certificate[0])
+
+
+async def test_exchanges_over_tls(
+    raw_server: RawServers, connect: Connect, self_signed: ssl.SSLContext, trusting: ssl.SSLContext
+) -> None:
+    """With a context of the user's: calls, a large upload and a stream over one connection."""
+    scripts: list[list[Any]] = [
+        [raw_server.completion("one")],
+        [raw_server.completion("two")],
+        [raw_server.stream("thr", "ee")],
+    ]
+    server = await raw_server(*scripts, context=self_signed)
+    client = connect(server.base_url.replace("http:", "https:"), ssl_context=trusting)
+
+    texts = [(await client.complete(prompt)).text for prompt in ("Hi", "x" * 3 * 2**20)]
+    texts.append((await client.stream("Hi").drain()).text)
+
+    assert ["one", "two", "three"] == texts
+    assert len(server.requests[1].body) > 3 * 2**20
+    assert server.connections == 1
+
+
+async def test_exchanges_through_a_proxy(
+    raw_server: RawServers, connect: Connect, self_signed: ssl.SSLContext, trusting: ssl.SSLContext
+) -> None:
+    """A proxy is asked for a tunnel, once for two calls, and sees the proxy's password but not the key."""
+    server = await raw_server([raw_server.completion("one")], [raw_server.completion("two")], context=self_signed)
+    heads: list[bytes] = []
+
+    async def tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        there, back = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+
+        async def copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+            while data := await source.read(2**16):
+                target.write(data)
+            target.close()
+
+        await asyncio.gather(copy(reader, back), copy(there, writer), return_exceptions=True)
+
+    proxy = await asyncio.start_server(tunnel, "127.0.0.1", 0)
+    url = server.base_url.replace("http:", "https:")
+    client = connect(url, ssl_context=trusting, proxy=f"http://user:pass@127.0.0.1:{port_of(proxy)}")
+    try:
+        texts = [(await client.complete("Hi")).text for _ in range(2)]
+    finally:
+        await client.aclose()
+        proxy.close()
+
+    assert ["one", "two"] == texts
+    assert len(heads) == 1
+    assert heads[0].startswith(b"CONNECT 127.0.0.1:%d HTTP/1.1" % server.port)
+    assert b"Proxy-Authorization: Basic dXNlcjpwYXNz" in heads[0]
+    assert KEY.encode() not in heads[0]
+
+
+async def test_plain_http_through_a_proxy(raw_server: RawServers, connect: Connect) -> None:
+    """Plain http is asked for by its whole address."""
+    proxy = await raw_server([raw_server.completion("proxied")])
+
+    client = connect("http://127.0.0.1:9/v1", proxy=proxy.base_url.removesuffix("/v1"))
+
+    assert (await client.complete("Hi")).text == "proxied"
+    assert proxy.requests[0].target == "http://127.0.0.1:9/v1/chat/completions"
+
+
+async def test_proxy_that_refuses_is_an_error(raw_server: RawServers, connect: Connect) -> None:
+    """A proxy that makes no tunnel: nothing of the request was sent, and nothing is tried again."""
+    proxy = await raw_server([raw_server.answer(b"", 403)])
+
+    with pytest.raises(APIConnectionError, match="the proxy refused the connection") as caught:
+        await connect("https://127.0.0.1:9", proxy=proxy.base_url.removesuffix("/v1")).complete("Hi")
+
+    assert (len(caught.value.attempts), caught.value.billed) == (1, "no")
 
 
 async def test_answer_before_the_request_is_sent(raw_server: RawServers, connect: Connect) -> None:
@@ -947,6 +952,85 @@ def test_all_uses_are_silent_in_development_mode() -> None:
     )
 
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+# -- the two ways ----------------------------------------------------------------------------------------------------
+
+
+async def test_session_is_passed_by_unless_something_hooks_in(client: AnyFast, way: str) -> None:
+    """The session's own way is taken if, and only if, its method is not aiohttp's own."""
+    taken = 0
+    session = client._shared.transport._session_here()
+    request = session.request
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        nonlocal taken
+        taken += 1
+        return request(*args, **kwargs)
+
+    session.request = counted  # type: ignore[method-assign]
+
+    await client.complete("Hi")
+
+    assert taken == (0 if way == "direct" else 1)
+
+
+async def test_tracer_sees_every_request(connect: Connect, sim: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What adds its own tracing to every session, as instrumentation does, is told of the client's requests."""
+    seen: list[str] = []
+    make = aiohttp.ClientSession.__init__
+
+    async def started(_: object, __: object, params: aiohttp.TraceRequestStartParams) -> None:
+        seen.append(f"{params.method} {params.url.path}")
+
+    def traced(*args: Any, trace_configs: Any = (), **kwargs: Any) -> None:
+        config = aiohttp.TraceConfig()
+        config.on_request_start.append(started)
+        make(*args, trace_configs=[*trace_configs, config], **kwargs)
+
+    monkeypatch.setattr(aiohttp.ClientSession, "__init__", traced)
+
+    await connect(sim.base_url).complete("Hi")
+
+    assert ["POST /v1/chat/completions"] == seen
+
+
+def test_aiohttp_is_the_one_that_is_known(way: str) -> None:
+    """Fails when aiohttp's connector, request or session have changed: every call then goes the session's way.
+
+    Read again what ``Transport._wired`` relies on: the arguments of ``BaseConnector.connect`` and what it makes of its
+    target, ``Connection.transport``, ``release`` and ``close``, and ``_tail`` of the protocol that is replaced.
+    """
+    assert _transport._is_known()
+    assert _transport._is_hooked() == (way == "session")
+
+
+async def test_protocol_that_is_replaced_keeps_nothing(client: AnyFast, way: str) -> None:
+    """The protocol that aiohttp made has read nothing, and has the tail in which early bytes are looked for."""
+    await client.complete("Hi")
+    session = client._shared.transport._session
+    assert session is not None
+    assert session.connector is not None
+    ((protocol, _),) = next(iter(session.connector._conns.values()))
+
+    assert (protocol._tail, protocol.should_close) == (b"", False)
+
+
+async def test_server_that_speaks_first_is_heard(connect: Connect, raw_server: RawServers) -> None:
+    """A server that refuses before it has read anything, as overloaded ones do: its answer counts."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(raw_server.answer({"error": {"message": "too many"}}, 503))
+        await writer.drain()
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        with pytest.raises(InternalServerError, match="too many"):
+            await connect(f"http://127.0.0.1:{port_of(server)}", retry=ONCE).complete("Hi")
+    finally:
+        server.close()
 
 
 # -- aioresponses ----------------------------------------------------------------------------------------------------

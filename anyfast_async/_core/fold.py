@@ -13,12 +13,22 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from anyfast_async._core import codec
+from anyfast_async._core.pieces import Call, Text, merge
+from anyfast_async._core.template import Item, Template, payload_of
 from anyfast_async.completions import ChatCompletion
 
-_REASONING: Final = ("reasoning_content", "reasoning")
+_CONTENT: Final = [
+    "content",
+    "reasoning_content",
+    "reasoning",
+    "tool_calls",
+    "images",
+    "refusal",
+    "audio",
+    "function_call",
+]
 _AUDIO_TEXTS: Final = frozenset({"data", "transcript"})
-_TOOL_TEXTS: Final = frozenset({"input"})
-"""What OpenAI streams in fragments beside the content: audio, and the input of a custom tool."""
+"""What OpenAI streams in fragments beside the content."""
 _CHOICE_FIELDS: Final = frozenset({"index", "delta", "message", "finish_reason", "logprobs", "usage"})
 _HEAD: Final = ("id", "created", "model")
 _NOISE: Final = frozenset({"object", "choices", "usage", "obfuscation", *_HEAD})
@@ -46,128 +56,41 @@ def chunk_choices(payload: Mapping[str, Any]) -> list[tuple[int, dict[str, Any],
 def has_content(payload: Mapping[str, Any]) -> bool:
     """Return whether a chunk carries text, reasoning, a tool call or an image: what the clocks wait for."""
     for _, _, delta in chunk_choices(payload):
-        if delta.get("content") or delta.get("tool_calls") or delta.get("images") or delta.get("refusal"):
-            return True
-        if any(delta.get(name) for name in _REASONING) or delta.get("audio") or delta.get("function_call"):
-            return True
+        for name in _CONTENT:
+            if delta.get(name):
+                return True
     return False
-
-
-class _Text:
-    """Text that comes in pieces; a surrogate pair may be split over two of them."""
-
-    __slots__ = ("_carry", "pieces")
-
-    def __init__(self) -> None:
-        self.pieces: list[str] = []
-        self._carry = ""
-
-    def add(self, piece: str) -> str:
-        """Take a piece; return what can be shown of it."""
-        if piece.isascii() and not self._carry:
-            if piece:
-                self.pieces.append(piece)
-            return piece
-        piece = self._carry + piece
-        self._carry = ""
-        if "\ud800" <= piece[-1:] <= "\udbff":
-            self._carry = piece[-1]
-            piece = piece[:-1]
-        piece = codec.mended(piece)
-        if piece:
-            self.pieces.append(piece)
-        return piece
-
-    def __str__(self) -> str:
-        return "".join(self.pieces) + ("\ufffd" if self._carry else "")
-
-
-class _Call:
-    """One tool call in the making."""
-
-    __slots__ = ("arguments", "extra", "function_extra", "id", "index", "name")
-
-    def __init__(self, index: int | None) -> None:
-        self.index = index
-        self.id = ""
-        self.name = ""
-        self.arguments = _Text()
-        self.extra: dict[str, Any] = {}
-        self.function_extra: dict[str, Any] = {}
-
-    def add(self, delta: Mapping[str, Any]) -> None:
-        if isinstance(delta.get("id"), str):
-            self.id = self.id or delta["id"]
-        extra = {k: v for k, v in delta.items() if k not in ("index", "id", "type", "function")}
-        _merge(self.extra, extra, joined=_TOOL_TEXTS)
-        function = delta.get("function")
-        if not isinstance(function, Mapping):
-            return
-        name = function.get("name")
-        if isinstance(name, str) and name != self.name:
-            self.name += name
-        arguments = function.get("arguments")
-        if isinstance(arguments, str):
-            self.arguments.add(arguments)
-        elif isinstance(arguments, (dict, list)):
-            self.arguments.add(codec.dumps(arguments).decode())
-        _merge(self.function_extra, {k: v for k, v in function.items() if k not in ("name", "arguments")})
-
-    @property
-    def whole(self) -> bool:
-        """Whether the arguments are a whole JSON object, so that another one would be those of another call."""
-        text = str(self.arguments).strip()
-        if not text.endswith("}"):
-            return False
-        try:
-            return isinstance(codec.loads(text.encode("utf-8", "replace")), dict)
-        except codec.InvalidJSONError:
-            return False
-
-    def as_dict(self) -> dict[str, Any]:
-        function: dict[str, Any] = {"name": self.name, "arguments": str(self.arguments)} | codec.copied(
-            self.function_extra
-        )
-        call: dict[str, Any] = {"id": self.id, "type": "function", "function": function}
-        return {**call, **codec.copied(self.extra)}
-
-
-def _merge(into: dict[str, Any], new: Mapping[str, Any], joined: frozenset[str] = frozenset()) -> None:
-    """Put unknown fields together: objects merge, lists grow, null says nothing, the last of anything else wins.
-
-    Texts under a name in *joined* come in fragments.
-    """
-    todo = [(into, new)]
-    while todo:  # no recursion: upstreams decide how deep it goes
-        target, source = todo.pop()
-        for name, value in source.items():
-            old = target.get(name)
-            if value is None:
-                target.setdefault(name, None)
-            elif isinstance(old, dict) and isinstance(value, dict):
-                todo.append((old, value))
-            elif isinstance(old, list) and isinstance(value, list):
-                old.extend(codec.copied(value))
-            elif name in joined and isinstance(old, str) and isinstance(value, str):
-                target[name] = old + value
-            else:
-                target[name] = codec.copied(value)
 
 
 class _Choice:
     """One choice in the making."""
 
+    __slots__ = (
+        *(
+            "_by_id",
+            "_by_index",
+            "calls",
+            "choice_extra",
+            "content",
+            "extra",
+            "finish_reason",
+            "function_call",
+            "index",
+        ),
+        *("logprobs", "parts", "role", "roles", "texts"),
+    )
+
     def __init__(self, index: int) -> None:
         self.index = index
         self.role: str | None = None
         self.roles = 0
-        self.content: _Text | None = None
+        self.content: Text | None = None
         self.parts: list[Any] = []
-        self.texts: dict[str, _Text] = {}
-        self.calls: list[_Call] = []
-        self._by_id: dict[str, _Call] = {}
-        self._by_index: dict[int, _Call] = {}  # the newest one at each index
-        self.function_call: _Call | None = None
+        self.texts: dict[str, Text] = {}
+        self.calls: list[Call] = []
+        self._by_id: dict[str, Call] = {}
+        self._by_index: dict[int, Call] = {}  # the newest one at each index
+        self.function_call: Call | None = None
         self.extra: dict[str, Any] = {}
         self.choice_extra: dict[str, Any] = {}
         self.logprobs: dict[str, Any] | None = None
@@ -188,14 +111,14 @@ class _Choice:
                         if isinstance(call, Mapping):
                             self._slot(call, position if len(calls) > 1 else -1).add(call)
                 case "audio" if isinstance(value, Mapping):
-                    _merge(self.extra, {name: value}, joined=_AUDIO_TEXTS)
+                    merge(self.extra, {name: value}, joined=_AUDIO_TEXTS)
                 case "function_call" if isinstance(value, Mapping):
-                    self.function_call = self.function_call or _Call(None)
+                    self.function_call = self.function_call or Call(None)
                     self.function_call.add({"function": value})
                 case "reasoning_content" | "reasoning" | "refusal" if isinstance(value, str):
-                    self.texts.setdefault(name, _Text()).add(value)
+                    self.texts.setdefault(name, Text()).add(value)
                 case _:
-                    _merge(self.extra, {name: value})
+                    merge(self.extra, {name: value})
         self._beside(choice)
         return shown
 
@@ -207,13 +130,14 @@ class _Choice:
         logprobs = choice.get("logprobs")
         if isinstance(logprobs, dict):
             self.logprobs = self.logprobs if self.logprobs is not None else {}
-            _merge(self.logprobs, logprobs)
-        if unknown := choice.keys() - _CHOICE_FIELDS:
-            _merge(self.choice_extra, {name: choice[name] for name in unknown})
+            merge(self.logprobs, logprobs)
+        for name in choice:
+            if name not in _CHOICE_FIELDS:
+                merge(self.choice_extra, {name: choice[name]})
 
     def _content(self, value: Any) -> str:
         if isinstance(value, str):
-            self.content = self.content or _Text()
+            self.content = self.content or Text()
             return self.content.add(value)
         shown = ""
         for part in value if isinstance(value, list) else ():
@@ -224,7 +148,7 @@ class _Choice:
                 self.parts.append(part)
         return shown
 
-    def _slot(self, delta: Mapping[str, Any], position: int) -> _Call:
+    def _slot(self, delta: Mapping[str, Any], position: int) -> Call:
         """Return the call that a delta belongs to.
 
         The id wins over the index, because old new-api builds and Ollama number all parallel calls 0: a new id opens a
@@ -236,7 +160,7 @@ class _Choice:
         index = delta.get("index") if type(delta.get("index")) is int else None
         function = delta.get("function")
         named = isinstance(function, Mapping) and bool(function.get("name"))
-        found: _Call | None
+        found: Call | None
         if call_id is not None:
             found = self._by_id.get(call_id)
             if found is not None and index is not None and found.index not in (None, index):
@@ -253,7 +177,7 @@ class _Choice:
             place = position if 0 <= position < len(self.calls) else -1
             found = None if named or not self.calls else self.calls[place]
         if found is None:
-            found = _Call(index)
+            found = Call(index)
             self.calls.append(found)
         if index is not None:
             self._by_index[index] = found
@@ -298,12 +222,31 @@ class _Choice:
 class Fold:
     """Collect the chunks of one stream."""
 
+    __slots__ = ("_choices", "_extra", "_head", "_same_id", "_usage", "add_text", "template")
+
     def __init__(self) -> None:
         self._choices: dict[int, _Choice] = {}
         self._head: dict[str, Any] = {}
         self._extra: dict[str, Any] = {}
         self._usage: dict[str, Any] | None = None
         self._same_id = 1
+        self.template: Template | None = None
+        """What the chunks are like of which nothing but the text is new."""
+        self.add_text = Text().add
+        """As :meth:`add`, for a chunk of :attr:`template` that says the text given."""
+
+    def take(self, item: Item) -> str:
+        """As :meth:`add`, for a chunk that may be of a template; of each template the first is looked into."""
+        if type(item) is not tuple:
+            return self.add(payload_of(item))
+        template, text = item
+        if template is self.template:
+            return self.add_text(text)
+        shown = self.add(template.payload(text))
+        content = self._choices[0].content
+        if self._same_id > 1 and content is not None:  # before, :meth:`restarts` has to see the id of another one
+            self.template, self.add_text = template, content.add
+        return shown
 
     def add(self, payload: Mapping[str, Any]) -> str:
         """Take a chunk; return the text that it adds to choice 0."""
@@ -322,12 +265,11 @@ class Fold:
         if isinstance(usage, dict):
             self._usage = usage
         self._same_id += payload.get("id") == self._head.get("id")
-        for name in _HEAD:
-            value = payload.get(name)
-            if value and name not in self._head:
-                self._head[name] = value
-        if payload.keys() - _NOISE:
-            _merge(self._extra, {k: v for k, v in payload.items() if k not in _NOISE})
+        if len(self._head) < len(_HEAD):
+            self._head = {name: payload[name] for name in _HEAD if payload.get(name)} | self._head
+        for name in payload:
+            if name not in _NOISE:
+                merge(self._extra, {name: payload[name]})
         return shown
 
     def restarts(self, payload: Mapping[str, Any]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterator
 from typing import Final
 
 import attrs
@@ -37,3 +38,16 @@ class Histogram:
             if seen >= rank:
                 return math.exp((bucket + 0.5) * _STEP)
         return None
+
+    def bins(self, most: int) -> Iterator[tuple[float, float, int]]:
+        """Yield *most* bins or fewer, each (from, to, count), as wide as each other on a logarithmic scale."""
+        if not self.count:
+            return
+        low, high = min(self._buckets), max(self._buckets)
+        width = math.ceil((high - low + 1) / most)
+        counts = Counter[int]()
+        for bucket, number in self._buckets.items():
+            counts[(bucket - low) // width] += number
+        for index in range((high - low) // width + 1):
+            start = low + index * width
+            yield math.exp(start * _STEP), math.exp((start + width) * _STEP), counts[index]

@@ -9,7 +9,7 @@ Rules: WHATWG HTML, 9.2.5 and 9.2.6, https://html.spec.whatwg.org/multipage/serv
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, Self, TypeAlias
 
 from anyfast_async.errors import ResponseShapeError
 
@@ -23,22 +23,28 @@ MAX_BARE: Final = 64 * 1024
 """How much text outside of the event-stream format is kept; an error object that a gateway appends is far smaller."""
 
 _BOM: Final = b"\xef\xbb\xbf"
+_LF: Final = 10
 _KEPT_RETRIES: Final = 15
 _MAX_RETRY_DIGITS: Final = 1000  # Python refuses to convert more than 4300
 
 
-class Event(NamedTuple):
-    """One dispatched event."""
+class Event(bytes):
+    """The data of an event that has a type or an id; that of any other event is plain ``bytes``."""
 
-    data: bytes
-    """The ``data:`` lines joined by LF, not yet decoded."""
-    type: str = "message"
-    id: str = ""
+    def __new__(cls, data: bytes, type: str = "message", id: str = "") -> Self:  # noqa: A002 - the standard's words
+        """Return an event; *data* holds its ``data:`` lines joined by LF, not yet decoded."""
+        event = super().__new__(cls, data)
+        event.type = type
+        event.id = id
+        return event
 
-    @property
-    def text(self) -> str:
-        """The data as text; a malformed byte sequence becomes U+FFFD, as the standard wants."""
-        return self.data.decode("utf-8", "replace")
+    type: str
+    id: str
+
+
+def type_of(event: bytes) -> str:
+    """Return the type of an event."""
+    return event.type if isinstance(event, Event) else "message"
 
 
 class Rest(NamedTuple):
@@ -56,9 +62,27 @@ class Rest(NamedTuple):
 class Decoder:
     """Decode one event stream."""
 
+    __slots__ = (
+        *(
+            "_bare",
+            "_bare_size",
+            "_closed",
+            "_data",
+            "_data_size",
+            "_failure",
+            "_head",
+            "_id",
+            "_largest",
+            "_max_event",
+        ),
+        *("_max_line", "_partial", "_partial_size", "_plain", "_skip_lf", "_type", "last_event_id", "retry"),
+    )
+
     def __init__(self, *, max_line: int = MAX_LINE, max_event: int = MAX_EVENT) -> None:
         self._max_line = max_line
         self._max_event = max_event
+        self._largest = min(max_line, max_event)
+        self._plain = True  # nothing but a piece of a line has been read since the last event
         self._head: bytes | None = b""  # the first bytes, until it is known whether they are a BOM
         self._skip_lf = False  # a CR ended the last line; a LF right after it belongs to it
         self._partial: list[bytes] = []  # pieces of the line that has not ended yet
@@ -76,8 +100,13 @@ class Decoder:
         self.retry: list[int] = []
         """The last accepted ``retry:`` values in milliseconds."""
 
-    def feed(self, data: Data) -> list[Event]:
-        """Return the events that *data* completes.
+    @property
+    def begun(self) -> bool:
+        """Whether a part of an event has been read."""
+        return bool(self._partial or self._data)
+
+    def feed(self, data: Data) -> list[bytes]:
+        """Return the data of the events that *data* completes; each is an :class:`Event` if it has a type or an id.
 
         Raises:
             ResponseShapeError: a line or an event is longer than its limit; what *data* completed before it is returned
@@ -90,16 +119,45 @@ class Decoder:
             raise ValueError(message)
         if self._failure is not None:
             raise self._failure
-        events: list[Event] = []
+        if type(data) is not bytes:
+            data = bytes(data)
+        if self._plain and (found := self._plain_events(data)) is not None:
+            return found
+        events: list[bytes] = []
         try:
-            self._feed(bytes(data), events)
+            self._feed(data, events)
         except ResponseShapeError as error:
             if not events:
                 raise
             self._failure = error
+        self._plain = not (self._data or self._type or self._id or self.last_event_id or self._skip_lf or self._head)
         return events
 
-    def _feed(self, data: bytes, events: list[Event]) -> None:
+    def _plain_events(self, data: bytes) -> list[bytes] | None:
+        """Return the events of *data* if it goes on as nearly every stream does, None if it is to be read line by line.
+
+        That is: events of one line each that starts with "data: ", and LF for every line end. They are cut out at once.
+        """
+        end = data.rfind(b"\n") + 1
+        if end < 2 or data[end - 2] != _LF or b"\r" in data:  # noqa: PLR2004 - two line ends
+            return None
+        size = len(data)
+        whole = data if end == size else data[:end]
+        if self._partial:
+            whole = b"".join((*self._partial, whole))
+        if not whole.startswith(b"data: ") or len(whole) > self._largest or size - end > self._max_line:
+            return None
+        events = whole[6:-2].split(b"\n\ndata: ")
+        if whole.count(b"\n") != 2 * len(events):
+            return None
+        self._head = None
+        self._partial = [data[end:]] if end < size else []
+        self._partial_size = size - end
+        if self._bare:
+            self._drop_bare()
+        return events
+
+    def _feed(self, data: bytes, events: list[bytes]) -> None:
         lines = self._lines(data)
         last = lines.pop()
         if lines and self._partial:
@@ -132,7 +190,7 @@ class Decoder:
             piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         return piece.split(b"\n")
 
-    def _end_partial(self, events: list[Event]) -> None:
+    def _end_partial(self, events: list[bytes]) -> None:
         """Take the line that came in several pieces; it may be megabytes long, so it is put together only once."""
         pieces, size = self._partial, self._partial_size + len(self._partial[-1])
         self._partial, self._partial_size = [], 0
@@ -192,8 +250,11 @@ class Decoder:
         self._data_size += len(value) + 1
         self._check(self._data_size, self._max_event, "event")
         if self._bare:
-            self._bare.clear()
-            self._bare_size = 0
+            self._drop_bare()
+
+    def _drop_bare(self) -> None:
+        self._bare.clear()
+        self._bare_size = 0
 
     def _keep_bare(self, line: bytes) -> None:
         begun = bool(self._bare) or line.lstrip()[:1] in (b"{", b"[")
@@ -201,11 +262,11 @@ class Decoder:
             self._bare.append(line[:MAX_BARE])
             self._bare_size += len(line)
 
-    def _dispatch(self, events: list[Event]) -> None:
+    def _dispatch(self, events: list[bytes]) -> None:
         self.last_event_id = self._id
         if self._data:
             data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
-            events.append(Event(data, self._type or "message", self._id))
+            events.append(Event(data, self._type or "message", self._id) if self._type or self._id else data)
             self._data = []
             self._data_size = 0
         self._type = ""

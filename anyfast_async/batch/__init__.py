@@ -2,20 +2,22 @@
 
 ::
 
-    found = survey(Path("in.jsonl"))                   # first pass: every problem with its line number
+    found = survey(open_source(Path("in.jsonl")))      # first pass: every problem with its line number
     with open_batch(Path("out.jsonl"), Path("out.errors.jsonl")) as files:    # what is done; a torn line is cut off
-        run = BatchRun(client, rows(found, skip=files.done), files, total=len(found.ids))
+        run = BatchRun(client, rows(found, skip=files.done), files, total=found.count)
         tally = await run.run()                        # second pass: rows sent, one line written for each
 
-``lines`` knows the shapes of the lines, ``source`` reads, ``output`` writes and recovers, ``tally`` counts, ``run``
-composes them with ``client.map``. Nothing here knows a terminal.
+``lines`` knows the shapes of the lines, ``source`` reads them, and tables, ``passes`` makes the two passes, ``output``
+writes and recovers, ``tally`` counts, ``run`` composes them with ``client.map``. Nothing here knows a terminal.
 """
 
+from anyfast_async._core.histogram import Histogram
 from anyfast_async.batch.lines import BatchLine, LineError
-from anyfast_async.batch.output import BatchFiles, ForeignFileError, open_batch
-from anyfast_async.batch.run import BatchRun, RowDone
-from anyfast_async.batch.source import LineProblem, Survey, rows, survey
-from anyfast_async.batch.tally import Histogram, Tally
+from anyfast_async.batch.output import BatchFiles, ForeignFileError, LockedError, MismatchError, open_batch
+from anyfast_async.batch.passes import LineProblem, Survey, ids_of, rows, survey
+from anyfast_async.batch.run import BatchRun, RowDone, TooManyFailuresError
+from anyfast_async.batch.source import Source, SourceError, open_source
+from anyfast_async.batch.tally import Tally
 
 __all__ = [
     "BatchFiles",
@@ -25,10 +27,17 @@ __all__ = [
     "Histogram",
     "LineError",
     "LineProblem",
+    "LockedError",
+    "MismatchError",
     "RowDone",
+    "Source",
+    "SourceError",
     "Survey",
     "Tally",
+    "TooManyFailuresError",
+    "ids_of",
     "open_batch",
+    "open_source",
     "rows",
     "survey",
 ]

@@ -1,133 +1,62 @@
-"""The files that a batch writes: one line per answer, one per failed row, in one of the two.
+"""The files that a batch writes: one line per answer, one per failed row, in one of the two; beside them a log.
 
-Lines are appended with one write each, whole and not buffered, so that a process that is killed leaves at most one torn
-line, the last. That one is cut off when the file is opened again.
+They are a journal, as ``client.map`` writes one too; what is said here is which rows count as done.
 """
 
 from __future__ import annotations
 
-import errno
-import os
-import shutil
-from collections.abc import Container, Iterator
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
-import attrs
-
-from anyfast_async.batch import lines
+from anyfast_async._core import journal
+from anyfast_async._core.journal import KINDS
+from anyfast_async._journal import Journal, LockedError, Sync, failures_of, log_of, open_journal
+from anyfast_async._records import ForeignFileError, MismatchError
+from anyfast_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+RETRY_ALL: Final = "all"
+RETRY_NONE: Final = "none"
 
 
-class ForeignFileError(ValueError):
-    """A file that no batch wrote; it was not touched."""
+class Done:
+    """Rows that are not sent: answered ones, and failed ones that are not to be tried again."""
 
+    def __init__(self, opened: Journal, retry_failed: str) -> None:
+        self._records = opened.records
+        self._retry_failed = retry_failed
 
-@attrs.frozen
-class Recovered:
-    """What a file of results holds."""
+    def __contains__(self, custom_id: object) -> bool:
+        if not isinstance(custom_id, str):
+            return False
+        if self._records.is_answered(custom_id):
+            return True
+        if self._retry_failed == RETRY_ALL:
+            return False
+        failure = self._records.failure(custom_id)
+        return failure is not None and self._stays(failure)
 
-    ids: frozenset[str] = frozenset()
-    size: int = 0
-    """Bytes of whole lines, from the start of the file."""
-    unended: bool = False
-    """Whether the last of them lacks its line end."""
-    torn: int = 0
-    """Bytes after them: a line that was not written to its end."""
+    def __len__(self) -> int:
+        count = len(self._records.answered)
+        if self._retry_failed != RETRY_ALL:
+            count += sum(map(self._stays, self._records.failed_lines()))
+        return count
 
-
-def scan(path: Path) -> Recovered:
-    """Return what the file at *path* holds; nothing is changed.
-
-    Raises:
-        ForeignFileError: a line in it is no line of a batch.
-        OSError: it cannot be read.
-
-    """
-    if not path.exists():
-        return Recovered()
-    if not path.is_file():
-        message = f"{path} is no regular file: what a batch has done is read back from its output"
-        raise ForeignFileError(message)
-    ids: set[str] = set()
-    size = 0
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            custom_id = lines.recorded_id(line)
-            whole = line.endswith(b"\n")
-            if custom_id is not None:
-                ids.add(custom_id)
-            elif not whole and lines.may_be_torn(line):
-                return Recovered(frozenset(ids), size, torn=len(line))
-            elif line.strip():
-                message = f"{path}, line {number}, is no result of a batch; the file was not touched: name another one"
-                raise ForeignFileError(message)
-            size += len(line)
-            if not whole:
-                return Recovered(frozenset(ids), size, unended=True)
-    return Recovered(frozenset(ids), size)
-
-
-def repair(path: Path, recovered: Recovered) -> None:
-    """Cut a torn last line off, and end one that only lacks its line end."""
-    if recovered.torn:
-        os.truncate(path, recovered.size)
-    elif recovered.unended:
-        with path.open("ab") as file:
-            file.write(b"\n")
-
-
-class Appender:
-    """Appends whole lines to a file, which is made with the first of them."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file: int | None = None
-
-    def write(self, line: bytes) -> None:
-        """Write *line*, which ends in a line end, at once and whole.
-
-        Raises:
-            OSError: it cannot be written (disk full, quota); what was written of it is taken back.
-
-        """
-        if self._file is None:
-            self._file = os.open(self.path, _FLAGS, 0o666)
-        start = os.fstat(self._file).st_size
-        try:
-            rest = memoryview(line)
-            while rest:
-                rest = rest[os.write(self._file, rest) :]
-        except OSError:
-            os.ftruncate(self._file, start)
-            raise
-
-    def close(self) -> None:
-        """Close the file once it is on the disk. Calling it again does nothing."""
-        file, self._file = self._file, None
-        if file is not None:
-            try:
-                os.fsync(file)
-            finally:
-                os.close(file)
+    def _stays(self, failure: bytes) -> bool:
+        return self._retry_failed == RETRY_NONE or self._retry_failed != journal.error_in(failure).kind
 
 
 class BatchFiles:
-    """The two files of a batch, open for writing; a context manager that closes them.
+    """The files of a batch, open for writing and locked; a context manager that closes them. See :func:`open_batch`."""
 
-    Closing also settles them: each ``custom_id`` stands in one of the two, once. A failed row that was sent again and
-    answered leaves the error file, one that failed again stands there with its latest error.
-    """
-
-    def __init__(self, answers: Path, errors: Path, done: frozenset[str]) -> None:
-        self.answers: Appender = Appender(answers)
-        self.errors: Appender = Appender(errors)
-        self.done = done
-        """What was answered before."""
+    def __init__(self, opened: Journal, retry_failed: str = RETRY_ALL) -> None:
+        self.journal = opened
+        """What is written goes here."""
+        self.done: Done = Done(opened, retry_failed)
+        """``custom_id in files.done``: answered, or failed and not to be tried again."""
 
     def __enter__(self) -> Self:
         return self
@@ -137,84 +66,76 @@ class BatchFiles:
     ) -> None:
         self.close()
 
+    @property
+    def answered(self) -> int:
+        """Answers in the output, those of this run included."""
+        return len(self.journal.records.answered)
+
+    @property
+    def maybe_billed(self) -> tuple[str, ...]:
+        """Rows that were at work when an earlier run was killed, and so may be billed twice; of all earlier runs."""
+        return self.journal.maybe_billed
+
+    @property
+    def quarantined(self) -> int:
+        """Damaged lines that were moved into the log; their rows are sent again."""
+        return self.journal.quarantined
+
     def close(self) -> None:
-        """Close both files and settle what stands in which.
+        """Bring everything to the disk and settle what stands in which file: each ``custom_id`` in one, once.
 
         Raises:
-            OSError: the disk refuses; the next run settles it.
+            OSError: the disk refuses, which had not shown before; the next run settles it.
 
         """
-        try:
-            self.answers.close()
-        finally:
-            self.errors.close()
-        if self.errors.path.exists():
-            settle_errors(self.errors.path, scan(self.answers.path).ids)
+        self.journal.close()
 
 
-def open_batch(answers: Path, errors: Path) -> BatchFiles:
-    """Return the files of a batch, recovered: torn last lines are cut off, what is answered is in ``.done``.
+def open_batch(
+    answers: Path,
+    errors: Path,
+    *,
+    header: Mapping[str, Any] | None = None,
+    sync: Sync = "batch",
+    retry_failed: str = RETRY_ALL,
+) -> BatchFiles:
+    """Return the files of a batch: locked for this process, mended where a crash or the disk has damaged them.
 
-    No file is made by this.
+    Beside *answers* is ``answers.run``, the log: who writes, the header, which rows were started, damaged bytes.
+
+    Args:
+        answers: the output.
+        errors: failed rows; it is replaced as a whole when the files are closed.
+        header: what the run depends on, as plain JSON values, such as a hash of the input, model and options. It is
+            compared with that of the run that began the files; None compares nothing.
+        sync: when a line is brought to the disk: ``"batch"`` once a second and at 256 lines, ``"each"`` before the row
+            counts as done.
+        retry_failed: which failed rows are sent again: ``"all"``, ``"none"`` or those with one ``kind`` of error.
 
     Raises:
-        ForeignFileError: one of the two is no file of a batch; neither was touched.
+        LockedError: another process writes them; it names it.
+        MismatchError: they were begun with another header; it names what differs.
+        ForeignFileError: one of them is no file of a batch.
+        ConfigurationError: *retry_failed* is no kind of error, or the files are the same.
         OSError: a file cannot be read or written, or its directory is not there.
 
-    """
-    # Symbolic links are followed here, because replacing the error file would replace the link.
-    answers, errors = answers.resolve(), errors.resolve()
-    for path in (answers, errors):
-        if not path.parent.is_dir():
-            raise FileNotFoundError(errno.ENOENT, "there is no such directory", str(path.parent))
-    found = [(path, scan(path)) for path in (answers, errors)]
-    for path, recovered in found:
-        repair(path, recovered)
-    return BatchFiles(answers, errors, found[0][1].ids)
-
-
-def settle_errors(path: Path, answered: Container[str]) -> int:
-    """Take out of the error file what is *answered*, and all but the latest line of each other id.
-
-    The file is replaced as a whole, or removed if nothing is left.
-
-    Returns:
-        The number of rows that stand in it.
+    None of these has touched anything.
 
     """
-    if not path.exists():
-        return 0
-    latest: dict[str, int] = {}
-    count = 0
-    for number, custom_id, _ in _recorded(path):
-        count += 1
-        if custom_id not in answered:
-            latest[custom_id] = number
-    if not latest:
-        path.unlink()
-    elif len(latest) < count:
-        _replace(path, latest)
-    return len(latest)
+    if retry_failed not in {RETRY_ALL, RETRY_NONE, *KINDS}:
+        message = (
+            f"retry_failed must be 'all', 'none' or a kind of error ({', '.join(sorted(KINDS))}), not {retry_failed!r}"
+        )
+        raise ConfigurationError(message)
+    return BatchFiles(open_journal(answers, errors, header=header, sync=sync), retry_failed)
 
 
-def _replace(path: Path, latest: dict[str, int]) -> None:
-    new = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        with new.open("wb") as file:
-            for number, custom_id, line in _recorded(path):
-                if latest.get(custom_id) == number:
-                    file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
-        shutil.copymode(path, new)
-        new.replace(path)
-    finally:
-        new.unlink(missing_ok=True)
-
-
-def _recorded(path: Path) -> Iterator[tuple[int, str, bytes]]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file):
-            custom_id = lines.recorded_id(line)
-            if custom_id is not None:
-                yield number, custom_id, line
+__all__ = [
+    "BatchFiles",
+    "ForeignFileError",
+    "LockedError",
+    "MismatchError",
+    "failures_of",
+    "log_of",
+    "open_batch",
+]

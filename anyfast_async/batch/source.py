@@ -1,134 +1,259 @@
-"""Reading a batch's input: a first pass that checks the whole file, a second that hands out its rows.
-
-What is kept of the file in between is its ids, not its bodies.
-"""
+"""What a batch reads: a file of rows in one of six formats, opened anew for each pass over it."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+import difflib
+import gzip
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import IO, Any, Final, cast
 
 import attrs
 
-from anyfast_async.batch.lines import BatchLine, LineError, parse_line
-from anyfast_async.errors import ConfigurationError, escaped
+from anyfast_async.batch import parquet
+from anyfast_async.batch.formats import DESCRIBED, Format, detect
+from anyfast_async.batch.lines import (
+    ID_NAMES,
+    BatchLine,
+    LineError,
+    SourceError,
+    bare_request,
+    batch_request,
+    given_id,
+    object_in,
+)
+from anyfast_async.batch.tables import CsvTable, Line, Record
+from anyfast_async.batch.template import TEXT, Template
+from anyfast_async.errors import escaped
+from anyfast_async.requests import ChatRequest, as_request
 
-MAX_LINE: Final = 128 * 1024 * 1024
-"""Longest line in bytes; the gateway takes no larger body."""
-KEPT_PROBLEMS: Final = 1000
-"""Problems that are named; of more, only their number is."""
+MAX_LINE: Final = 100 * 1024 * 1024
+"""Longest line in bytes, unless told otherwise."""
 
 _BOM: Final = b"\xef\xbb\xbf"
+_GZIP: Final = b"\x1f\x8b"
+_NAMED: Final = 40
+"""Columns that are named."""
 
 
 @attrs.frozen
-class LineProblem:
-    """One thing that is wrong with one line."""
-
-    line: int
-    """From 1."""
-    problem: str
-
-    def __str__(self) -> str:
-        return f"line {self.line}: {self.problem}"
-
-
-@attrs.frozen
-class Survey:
-    """What the first pass found."""
+class Source:
+    """A file of rows, and how requests are made of them; :func:`open_source` makes it."""
 
     path: Path
-    ids: dict[str, int]
-    """Each ``custom_id`` with the number of its line."""
-    without_model: int
-    """Rows that name no model."""
-    problems: tuple[LineProblem, ...]
-    """At most :data:`KEPT_PROBLEMS`."""
-    problem_count: int
-    stamp: tuple[int, int]
-    """Size and time of change, by which the second pass knows that it reads the same file."""
+    format: Format
+    template: Template = TEXT
+    """Makes the prompts of ``csv``, ``parquet``, ``rows`` and ``text``, whose lines are the column ``text``."""
+    id_column: str | None = None
+    """Holds the ids of ``csv``, ``parquet`` and ``rows``; None: the number of the line or row is the id."""
+    max_line: int = MAX_LINE
+    """Longest line in bytes."""
 
+    @property
+    def unit(self) -> str:
+        """What its numbers count."""
+        return "row" if self.format == "parquet" else "line"
 
-def survey(path: Path) -> Survey:
-    """Read the file at *path* and check every line; blank lines are passed over.
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of a table that are used."""
+        own = () if self.id_column is None else (self.id_column,)
+        return tuple(dict.fromkeys((*own, *self.template.columns)))
 
-    Raises:
-        OSError: it cannot be read.
+    def records(self) -> Iterator[Record]:
+        """Yield what stands on each line that is not blank, or in each row, with its number from 1.
 
-    """
-    ids: dict[str, int] = {}
-    problems: list[LineProblem] = []
-    count = without_model = 0
+        Raises:
+            OSError: the file cannot be read.
 
-    def report(number: int, problem: str) -> None:
-        nonlocal count
-        count += 1
-        if len(problems) < KEPT_PROBLEMS:
-            problems.append(LineProblem(number, problem))
-
-    stamp = _stamp(path)
-    for number, data in _lines(path):
-        custom_id: str | None
-        if len(data) > MAX_LINE:
-            report(number, f"is longer than {MAX_LINE} bytes")
-            continue
+        """
         try:
-            line = parse_line(number, data)
-            custom_id = line.custom_id
-            without_model += line.request.model is None
-        except LineError as error:
-            custom_id = error.custom_id
-            for problem in error.problems:
-                report(number, problem)
-        if custom_id is not None:
-            first = ids.setdefault(custom_id, number)
-            if first != number:
-                report(number, f"custom_id: {escaped(custom_id, 80)!r} stands on line {first} already")
-    return Survey(path, ids, without_model, tuple(problems), count, stamp)
+            match self.format:
+                case "parquet":
+                    yield from parquet.rows(self.path, self.columns)
+                case "csv":
+                    yield from CsvTable(lines_of(self.path, self.max_line), self.max_line)
+                case "text":
+                    yield from self._lines(_text)
+                case _:
+                    yield from self._lines(object_in)
+        except LineError as error:  # of the header, which was good when the source was opened
+            yield 1, error
 
+    def id_of(self, number: int, value: Mapping[str, Any], problems: list[str] | None = None) -> str | None:
+        """Return the id of a row, None if it has no valid one; what is wrong with it goes into *problems*."""
+        wanted = "custom_id" if self.format == "batch" else self.id_column
+        names = (wanted,) if wanted is not None else ID_NAMES if self.format == "requests" else ()
+        found: list[str] = []
+        custom_id = given_id(value, names, found, digits=self.format != "batch")
+        if custom_id is None and not found:
+            if wanted is None:
+                return f"{self.unit}-{number}"
+            found.append(f"{escaped(wanted, 80)}: is missing")
+        if problems is not None:
+            problems += found
+        return custom_id
 
-def rows(surveyed: Survey, *, skip: Container[str] = frozenset()) -> Iterator[BatchLine]:
-    """Read the file again and yield its requests, without those whose ``custom_id`` is in *skip*.
+    def line(self, number: int, value: Mapping[str, Any]) -> BatchLine:
+        """Return the request of a row.
 
-    Raises:
-        ConfigurationError: the file was changed since it was checked.
-        OSError: it cannot be read.
+        Raises:
+            LineError: it holds none; everything that is wrong with it is named.
 
-    """
-    for number, data in _lines(surveyed.path):
+        """
+        problems: list[str] = []
+        custom_id = self.id_of(number, value, problems)
+        match self.format:
+            case "batch":
+                request = batch_request(value, problems)
+            case "requests":
+                request = bare_request(value, problems)
+            case _:
+                request = self._filled(value, problems)
+        if problems or request is None or custom_id is None:
+            raise LineError(tuple(problems), custom_id)
+        return BatchLine(number, custom_id, request)
+
+    def _filled(self, value: Mapping[str, Any], problems: list[str]) -> ChatRequest | None:
+        missing = [name for name in self.template.columns if name not in value]
+        if missing:
+            problems.append(f"has no {_listed(missing)}; it has {_listed(value)}")
+            return None
         try:
-            line = parse_line(number, data)
-        except LineError:
-            raise _changed(surveyed.path) from None
-        if surveyed.ids.get(line.custom_id) != number:
-            raise _changed(surveyed.path)
-        if line.custom_id not in skip:
-            yield line
-    if _stamp(surveyed.path) != surveyed.stamp:
-        raise _changed(surveyed.path)
+            prompt = self.template.fill(value)
+        except TypeError as error:
+            problems.append(str(error))
+            return None
+        if prompt is None:
+            problems.append(f"{_listed(self.template.columns)}: nothing stands there")
+            return None
+        return as_request(prompt, {})
 
-
-def _changed(path: Path) -> ConfigurationError:
-    message = f"{path} was changed while the batch ran; start the batch again, what is written stays"
-    return ConfigurationError(message)
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield each line that is not blank with its number; of a line that is too long, the first part."""
-    with path.open("rb") as file:
-        number = 0
-        while data := file.readline(MAX_LINE + 1):
-            number += 1
-            while len(data) > MAX_LINE and not data.endswith(b"\n") and (rest := file.readline(MAX_LINE)):
-                if rest.endswith(b"\n"):
-                    break
-            if number == 1:
-                data = data.removeprefix(_BOM)
-            if data.strip():
+    def _lines(self, read: Callable[[bytes], dict[str, Any]]) -> Iterator[Record]:
+        for number, data in lines_of(self.path, self.max_line):
+            if isinstance(data, LineError):
                 yield number, data
+            elif data.strip():
+                try:
+                    yield number, read(data)
+                except LineError as error:
+                    yield number, error
+
+
+def _text(data: bytes) -> dict[str, Any]:
+    try:
+        return {"text": data.decode().rstrip("\r\n")}
+    except UnicodeDecodeError as error:
+        raise LineError((f"is not UTF-8 (byte {error.start + 1} of the line)",)) from None
+
+
+def lines_of(path: Path, longest: int) -> Iterator[Line]:
+    """Yield every line of a file, packed with gzip or not, with its number; of those that are too long an error."""
+    number = 0
+    try:
+        with _opened(path) as file:
+            while data := file.readline(longest + 1):
+                number += 1
+                if number == 1:
+                    data = data.removeprefix(_BOM)
+                if len(data) <= longest:
+                    yield number, data
+                    continue
+                while not data.endswith(b"\n") and (data := file.readline(longest)):
+                    pass
+                yield number, LineError((f"is longer than {longest} bytes",))
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        yield number + 1, LineError((f"cannot be unpacked ({error}); what comes after it was not read",))
+
+
+def _opened(path: Path) -> IO[bytes]:
+    with path.open("rb") as file:
+        packed = file.read(len(_GZIP)) == _GZIP
+    return cast("IO[bytes]", gzip.open(path)) if packed else path.open("rb")
+
+
+# -- checked before it is read ---------------------------------------------------------------------------------------
+
+
+def open_source(
+    path: Path,
+    *,
+    kind: Format | None = None,
+    template: str | None = None,
+    id_column: str | None = None,
+    max_line: int = MAX_LINE,
+) -> Source:
+    """Return the source at *path*, with its format found out and its columns checked.
+
+    Args:
+        path: a regular file.
+        kind: its format; None: told by its name and its beginning.
+        template: for the formats that are tables, see :class:`Template`.
+        id_column: the column of a table that holds the ids.
+        max_line: longest line in bytes, from 1.
+
+    Raises:
+        SourceError: the format cannot be told, does not go with the other arguments or needs a package that is not
+            there; the template cannot be read; or a column is not there, and then those that are are named.
+        OSError: the file cannot be read.
+
+    """
+    if kind is None:
+        kind = detect(path.name, _first_line(path, max_line), template=template is not None)
+    if kind in ("batch", "requests") and (template is not None or id_column is not None):
+        message = f"it holds {DESCRIBED[kind]}; templates and id columns are for tables"
+        raise SourceError(message)
+    columns = _columns_of(path, kind, max_line)
+    listed = f"; its columns: {_listed(columns)}" if columns else ""
+    if kind in ("csv", "parquet", "rows") and template is None:
+        message = f"a template must say how a prompt is made of a row, such as 'Translate: {{text}}'{listed}"
+        raise SourceError(message)
+    source = Source(path, kind, TEXT if template is None else Template.parse(template), id_column, max_line)
+    if columns is not None and kind not in ("batch", "requests"):
+        _check_columns(source.columns, columns)
+    return source
+
+
+def _first_line(path: Path, longest: int) -> bytes:
+    """Return the first line that is not blank; of a file that cannot be unpacked or is too long, nothing."""
+    for _, data in lines_of(path, longest):
+        if isinstance(data, LineError):
+            return b""
+        if data.strip():
+            return data
+    return b""
+
+
+def _columns_of(path: Path, kind: Format, longest: int) -> Sequence[str] | None:
+    """Return the columns that every row of the file has, None if each row has its own."""
+    try:
+        match kind:
+            case "csv":
+                return CsvTable(lines_of(path, longest), longest).columns
+            case "parquet":
+                return parquet.columns(path)
+    except LineError as error:
+        raise SourceError(str(error)) from None
+    return ("text",) if kind == "text" else None
+
+
+def _check_columns(wanted: Sequence[str], columns: Sequence[str]) -> None:
+    for name in wanted:
+        if name not in columns:
+            near = difflib.get_close_matches(name, columns, n=1)
+            hint = f"; did you mean {escaped(near[0], 80)!r}?" if near else "."
+            message = f"there is no column {escaped(name, 80)!r}{hint} The columns are: {_listed(columns)}"
+            raise SourceError(message)
+        if columns.count(name) > 1:
+            message = f"the column {escaped(name, 80)!r} is there {columns.count(name)} times"
+            raise SourceError(message)
+
+
+def _listed(names: Iterable[str]) -> str:
+    known = list(names)
+    more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
+    return ", ".join(escaped(name, 80) for name in known[:_NAMED]) + more
+
+
+__all__ = ["MAX_LINE", "Source", "SourceError", "lines_of", "open_source"]

@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from typing import Final
+from typing import Literal
 
 import attrs
 
+from anyfast_async._core.histogram import Histogram
 from anyfast_async.completions import ChatCompletion
 from anyfast_async.errors import Attempt
 
-_STEP: Final = math.log(1.01)
 
+def oddity(completion: ChatCompletion) -> Literal["empty", "length"] | None:
+    """Return what is odd about an answer, None if nothing is.
 
-@attrs.define
-class Histogram:
-    """Positive numbers, kept to within 1 %: percentiles without keeping every value."""
-
-    count: int = 0
-    _buckets: Counter[int] = attrs.field(factory=Counter)
-
-    def add(self, value: float) -> None:
-        """Count *value*; zero and less counts as the smallest number."""
-        self._buckets[math.floor(math.log(max(value, 1e-6)) / _STEP)] += 1
-        self.count += 1
-
-    def percentile(self, percent: float) -> float | None:
-        """Return the number that *percent* of the values do not exceed (nearest rank), None if there are none."""
-        if not self.count:
-            return None
-        rank = max(1, math.ceil(self.count * percent / 100))
-        seen = 0
-        for bucket in sorted(self._buckets):
-            seen += self._buckets[bucket]
-            if seen >= rank:
-                return math.exp((bucket + 0.5) * _STEP)
-        return None
+    ``"empty"``: neither text nor a tool call nor an image. ``"length"``: what there is was ended by ``max_tokens``.
+    """
+    if not (completion.text or completion.tool_calls or completion.images):
+        return "empty"
+    return "length" if completion.finish_reason == "length" else None
 
 
 @attrs.define
@@ -48,25 +31,31 @@ class Tally:
     already: int
     """Of these, answered before this run."""
     answered: int = 0
-    """By this run, ``empty`` and ``cut`` included."""
+    """By this run, ``empty`` and ``length`` included."""
     failed: int = 0
     kinds: Counter[str] = attrs.field(factory=Counter)
     """Failed rows by the kind of their error."""
     empty: int = 0
-    """Answers without text and without a tool call."""
-    cut: int = 0
-    """Answers with text whose finish reason is ``"length"``: max_tokens ended them."""
+    """Answers with neither text nor a tool call nor an image."""
+    length: int = 0
+    """Other answers whose finish reason is ``"length"``: max_tokens ended them."""
     retries: int = 0
     """Attempts after the first, over all rows."""
     prompt_tokens: int = 0
-    """As the gateway reports them, as the next one."""
+    """As the gateway reports them, as the next three."""
     completion_tokens: int = 0
+    reasoning_tokens: int = 0
+    """Part of ``completion_tokens``."""
+    cached_tokens: int = 0
+    """Part of ``prompt_tokens``."""
     seconds: float = 0.0
     """From the first row to the last result."""
     latency: Histogram = attrs.field(factory=Histogram)
     """Seconds per answered row: waiting for our limits, every attempt and the pauses between them included."""
     first_token: Histogram = attrs.field(factory=Histogram)
     """Seconds from sending to the first content; only with ``via_stream``."""
+    queue: Histogram = attrs.field(factory=Histogram)
+    """Seconds per answered row of waiting for our own limits; part of ``latency``."""
 
     @property
     def done(self) -> int:
@@ -91,17 +80,21 @@ class Tally:
     def count_answer(self, completion: ChatCompletion) -> None:
         """Count an answered row."""
         self.answered += 1
-        if not completion.text and not completion.tool_calls:
-            self.empty += 1
-        elif completion.finish_reason == "length":
-            self.cut += 1
-        if completion.usage is not None:
-            self.prompt_tokens += completion.usage.prompt_tokens or 0
-            self.completion_tokens += completion.usage.completion_tokens or 0
+        odd = oddity(completion)
+        self.empty += odd == "empty"
+        self.length += odd == "length"
+        usage = completion.usage
+        if usage is not None:
+            self.prompt_tokens += usage.prompt_tokens or 0
+            self.completion_tokens += usage.completion_tokens or 0
+            thought, cached = usage.completion_tokens_details, usage.prompt_tokens_details
+            self.reasoning_tokens += (thought and thought.reasoning_tokens) or 0
+            self.cached_tokens += (cached and cached.cached_tokens) or 0
         trace = completion.trace
         if trace is not None:
             self._count_retries(trace.attempts)
             self.latency.add(trace.total)
+            self.queue.add(trace.queue)
             if trace.first_token is not None:
                 self.first_token.add(trace.first_token)
 

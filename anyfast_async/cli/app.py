@@ -16,6 +16,7 @@ from anyfast_async.cli.batch import batch
 from anyfast_async.cli.chat import chat
 from anyfast_async.cli.demo import demo
 from anyfast_async.cli.models import models
+from anyfast_async.cli.results import results
 from anyfast_async.cli.simulate import simulate
 from anyfast_async.cli.terminal import forsake_stdout, say, tolerant
 from anyfast_async.errors import AnyFastError
@@ -58,7 +59,7 @@ def anyfast() -> None:
     """  # noqa: D301 - click leaves a paragraph after \b as it is
 
 
-for _command in (chat, batch, models, simulate, demo):
+for _command in (chat, batch, results, models, simulate, demo):
     anyfast.add_command(_command)
 
 

@@ -14,11 +14,12 @@ from typing import Final
 import click
 
 from anyfast_async._core import codec
-from anyfast_async.batch import open_batch, survey
+from anyfast_async.batch import BatchRun, open_batch, open_source, rows, survey
+from anyfast_async.batch.output import failures_of
 from anyfast_async.cli import exits, figures, prompts
-from anyfast_async.cli.batch import errors_beside, prepared, supervised
+from anyfast_async.cli.batch_job import supervised
 from anyfast_async.cli.gateway import SIMULATOR_KEY, Gateway, default_model, gateway_options, model_option
-from anyfast_async.cli.progress import print_summary
+from anyfast_async.cli.progress import print_summary, progress_on
 from anyfast_async.cli.terminal import is_live, shown, write
 from anyfast_async.client import AnyFast
 from anyfast_async.completions import ChatCompletion
@@ -103,10 +104,11 @@ async def _batch(client: AnyFast, model: str, count: int) -> int:
     _heading(f"3  anyfast batch: {count} prompts, from file to file")
     with tempfile.TemporaryDirectory(prefix="anyfast-demo-") as folder:
         source, output = _written(Path(folder, "prompts.jsonl"), model, count), Path(folder, "answers.jsonl")
-        found = survey(source)
-        with open_batch(output, errors_beside(output)) as files:
-            run = prepared(client, found, files, already=0, concurrency=CONCURRENCY, options={"via_stream": True})
-            signal = await supervised(run)
+        found = survey(open_source(source))
+        with open_batch(output, failures_of(output)) as files:
+            run = BatchRun(client, rows(found), files, total=found.count, concurrency=CONCURRENCY, via_stream=True)
+            progress = progress_on(sys.stderr, run.tally, stats=client.stats, concurrency=CONCURRENCY)
+            signal = await supervised(run, progress)
         write(f"{source.name}: {_beginning(source)}\n{output.name}: {_beginning(output)}\n")
     print_summary(list(figures.summary(run.tally)))
     if signal is not None:

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from anyfast_async.batch import Histogram, Tally
+import attrs
+
+from anyfast_async.batch import Histogram, RowDone, Tally
+from anyfast_async.batch.pace import Pace, limited_by
+from anyfast_async.errors import APIStatusError, escaped
+
+if TYPE_CHECKING:
+    from anyfast_async import Stats
 
 _MINUTE, _HOUR = 60, 3600
+
+Spend: TypeAlias = Callable[[Tally], str]
+"""What was spent, as words: ``"$1.23"``."""
+
+LIMITS: Final = {
+    None: "the time answers take",
+    "concurrency": "--concurrency",
+    "throttling": "the gateway's limiter",
+    "outage": "the gateway, which is away",
+    "requests_per_minute": "--rpm",
+    "tokens_per_minute": "--tpm",
+}
+"""What keeps a batch from being faster, by the word for it."""
 
 
 def counted(number: int) -> str:
@@ -29,9 +50,19 @@ def duration(seconds: float) -> str:
     return f"{int(seconds) // _HOUR} h {int(seconds) % _HOUR // 60} min"
 
 
+def rough(seconds: float) -> str:
+    """Return a time that is only about right: whole seconds."""
+    return f"{round(seconds)} s" if seconds < _MINUTE else duration(seconds)
+
+
+def per_second(rate: float, noun: str) -> str:
+    """Return a rate."""
+    return f"{rate:.3g} {noun}/s" if rate < 100 else f"{rate:,.0f} {noun}/s"  # noqa: PLR2004
+
+
 def rate_of(tally: Tally) -> str:
-    """Return the rows a second."""
-    return f"{tally.rate:.3g} rows/s" if tally.rate < 100 else f"{tally.rate:,.0f} rows/s"  # noqa: PLR2004
+    """Return the rows a second over the whole run."""
+    return per_second(tally.rate, "rows")
 
 
 def percentiles(histogram: Histogram) -> str:
@@ -39,15 +70,155 @@ def percentiles(histogram: Histogram) -> str:
     return " / ".join(duration(histogram.percentile(p) or 0.0) for p in (50, 95, 99))
 
 
-def summary(tally: Tally) -> Iterator[tuple[str, str]]:
+# -- while it runs ---------------------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Moment:
+    """A batch at one moment."""
+
+    tally: Tally
+    pace: Pace
+    stats: Stats | None = None
+    concurrency: int | None = None
+    spend: Spend | None = None
+    wall: float = 0.0
+    """Unix time, for telling until when."""
+
+    @property
+    def share(self) -> float:
+        """How much of it is done, 0 to 1."""
+        return self.tally.done / self.tally.total if self.tally.total else 1.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At the pace of the last half minute; None while that is not known."""
+        return self.pace.seconds_for(self.tally.left)
+
+    @property
+    def limit(self) -> str | None:
+        """What keeps it from being faster: a key of :data:`LIMITS`."""
+        return None if self.stats is None else limited_by(self.stats, self.concurrency)
+
+    @property
+    def throttled(self) -> str | None:
+        """Until when the gateway wants no more requests, in words; None if it takes them."""
+        if self.stats is None or self.stats.held_for <= 0:
+            return None
+        until = time.strftime("%H:%M:%S", time.localtime(self.wall + self.stats.held_for))
+        return f"throttled until {until} ({rough(self.stats.held_for)} to go)"
+
+    def rows(self) -> Iterator[str]:
+        """Yield how far it is, and how fast."""
+        yield f"{counted(self.tally.done)} of {counted(self.tally.total)}"
+        yield per_second(self.pace.rows, "rows")
+        if self.tally.left and self.seconds_left is not None:
+            yield f"{rough(self.seconds_left)} left"
+        took = None if self.stats is None else self.stats.total
+        if took is not None and took.p50 is not None and took.p95 is not None:
+            yield f"p50 {duration(took.p50)}"
+            yield f"p95 {duration(took.p95)}"
+
+    def work(self) -> Iterator[str]:
+        """Yield what is in work, and what it waits for."""
+        if self.stats is None:
+            return
+        yield f"{counted(self.stats.in_flight)} in flight"
+        yield self.throttled or f"limited by {LIMITS.get(self.limit, self.limit)}"
+
+    def tokens(self) -> Iterator[str]:
+        """Yield what it used."""
+        yield counted(self.tally.tokens)
+        yield per_second(self.pace.tokens, "tokens")
+        if self.spend is not None:
+            yield self.spend(self.tally)
+
+    def outcomes(self) -> Iterator[str]:
+        """Yield how rows ended that need a look; nothing if all is well."""
+        tally = self.tally
+        kinds = ", ".join(f"{kind} {counted(n)}" for kind, n in tally.kinds.most_common())
+        if tally.failed:
+            yield f"{counted(tally.failed)} failed ({kinds})"
+        retries = "retry" if tally.retries == 1 else "retries"
+        for number, word in ((tally.empty, "empty"), (tally.length, "length"), (tally.retries, retries)):
+            if number:
+                yield f"{counted(number)} {word}"
+
+
+def line(moment: Moment) -> str:
+    """Return a batch at one moment as one line."""
+    first, *rest = moment.rows()
+    parts = [f"{first} rows", *rest, *moment.work(), *moment.outcomes()]
+    if moment.spend is not None:
+        parts.append(moment.spend(moment.tally))
+    return ", ".join(parts)
+
+
+def failure(event: RowDone, most: int) -> str:
+    """Return a failed row on one line, its message cut at *most* characters; nothing in it steers a terminal."""
+    return f"{escaped(event.custom_id, 40)}: {escaped(str(event.error), most)}"
+
+
+# -- events for programs ---------------------------------------------------------------------------------------------
+
+
+def started_event(tally: Tally) -> dict[str, Any]:
+    """Return the first event of ``--json``."""
+    return {"event": "start", "rows": tally.total, "already_answered": tally.already}
+
+
+def progress_event(moment: Moment) -> dict[str, Any]:
+    """Return how far a batch is; rates are of the last half minute, times in seconds."""
+    tally, stats, left = moment.tally, moment.stats, moment.seconds_left
+    return {
+        "event": "progress",
+        "done": tally.done,
+        "rows": tally.total,
+        "answered": tally.answered,
+        "empty": tally.empty,
+        "length": tally.length,
+        "failed": tally.failed,
+        "retries": tally.retries,
+        "tokens": tally.tokens,
+        "rows_per_second": round(moment.pace.rows, 3),
+        "tokens_per_second": round(moment.pace.tokens, 3),
+        "seconds_left": None if left is None else round(left, 1),
+        "in_flight": None if stats is None else stats.in_flight,
+        "limited_by": moment.limit,
+        "throttled_for": None if stats is None else round(stats.held_for, 1),
+    }
+
+
+def failure_event(event: RowDone) -> dict[str, Any] | None:
+    """Return the event for a row that failed; None for an answer."""
+    error = event.error
+    if error is None:
+        return None
+    return {
+        "event": "failure",
+        "custom_id": event.custom_id,
+        "kind": error.kind,
+        "message": str(error),
+        "status_code": error.status_code if isinstance(error, APIStatusError) else None,
+        "retryable": error.retryable,
+        "billed": error.billed,
+        "attempts": len(event.attempts),
+        "request_id": error.request_id,
+    }
+
+
+# -- at the end ------------------------------------------------------------------------------------------------------
+
+
+def summary(tally: Tally, spend: Spend | None = None) -> Iterator[tuple[str, str]]:
     """Yield the closing table: names and values."""
     yield "rows", counted(tally.total)
     earlier = f" ({counted(tally.already)} of them before)" if tally.already else ""
     yield "answered", counted(tally.answered + tally.already) + earlier
     if tally.empty:
-        yield "  without text", f"{counted(tally.empty)} (thinking used up max_tokens, or the model said nothing)"
-    if tally.cut:
-        yield "  cut at max_tokens", counted(tally.cut)
+        yield "  empty", f"{counted(tally.empty)} (no text: thinking used up max_tokens, or the model said nothing)"
+    if tally.length:
+        yield "  length", f"{counted(tally.length)} (cut off at max_tokens)"
     kinds = ", ".join(f"{kind} {counted(n)}" for kind, n in tally.kinds.most_common())
     yield "failed", counted(tally.failed) + (f" ({kinds})" if kinds else "")
     if tally.left:
@@ -60,6 +231,8 @@ def summary(tally: Tally) -> Iterator[tuple[str, str]]:
         yield "first token p50 / p95 / p99", percentiles(tally.first_token)
     prompt, completion = counted(tally.prompt_tokens), counted(tally.completion_tokens)
     yield "tokens", f"{counted(tally.tokens)} (prompt {prompt}, completion {completion})"
+    if spend is not None:
+        yield "spent", spend(tally)
 
 
 def as_json(tally: Tally) -> dict[str, Any]:
@@ -69,7 +242,7 @@ def as_json(tally: Tally) -> dict[str, Any]:
         "already_answered": tally.already,
         "answered": tally.answered,
         "empty": tally.empty,
-        "cut": tally.cut,
+        "length": tally.length,
         "failed": tally.failed,
         "failed_by_kind": dict(tally.kinds),
         "left": tally.left,

@@ -16,7 +16,7 @@ import click
 from anyfast_async._settings import base_url_of
 from anyfast_async.cli.terminal import say
 from anyfast_async.client import AnyFast
-from anyfast_async.policies import Limits
+from anyfast_async.policies import Budget, Limits
 
 if TYPE_CHECKING:
     from anyfast_async.simulator import Latency, Simulator
@@ -52,7 +52,12 @@ class Gateway:
 
     @asynccontextmanager
     async def client(
-        self, *, model: str | None = None, limits: Limits | None = None, latency: Latency | None = None
+        self,
+        *,
+        model: str | None = None,
+        limits: Limits | None = None,
+        budget: Budget | None = None,
+        latency: Latency | None = None,
     ) -> AsyncIterator[AnyFast]:
         """Open a client; with ``simulate`` for a gateway that runs in the same loop as long as the client does.
 
@@ -62,16 +67,28 @@ class Gateway:
         """
         limits = limits or Limits()
         if not self.simulate:
-            # On a command line the environment's proxy is what everybody expects; it is none for a gateway next door.
-            proxy = "env" if self.url.startswith("https:") else None
-            async with AnyFast(self._key(), model=model, limits=limits, proxy=proxy) as client:
+            async with self._real(self._key(), model=model, limits=limits, budget=budget) as client:
                 yield client
             return
         async with (
             simulator(latency) as sim,
-            AnyFast(SIMULATOR_KEY, base_url=sim.base_url, model=model, limits=limits) as client,
+            AnyFast(SIMULATOR_KEY, base_url=sim.base_url, model=model, limits=limits, budget=budget) as client,
         ):
             yield client
+
+    def check(self) -> None:
+        """Find out whether there can be a client, as far as that can be told without a connection.
+
+        Raises:
+            ConfigurationError: no key, or a setting is wrong.
+
+        """
+        if not self.simulate and self.key_file != STDIN:  # that one is read once
+            self._real(self._key())
+
+    def _real(self, key: str | Path | None, **settings: Any) -> AnyFast:
+        # On a command line the environment's proxy is what everybody expects; it is none for a gateway next door.
+        return AnyFast(key, proxy="env" if self.url.startswith("https:") else None, **settings)
 
     def _key(self) -> str | Path | None:
         if self.key_file != STDIN:

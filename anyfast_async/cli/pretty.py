@@ -1,25 +1,28 @@
-"""Tables and the progress bar of a terminal. The only file that imports rich."""
+"""Tables and the live view of a terminal. The only file that imports rich."""
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final
 
-from rich import box
+from rich import box, live
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from anyfast_async.cli.figures import counted, rate_of
+from anyfast_async.cli import figures
 from anyfast_async.cli.terminal import printable
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import TextIO
 
-    from anyfast_async.batch import RowDone, Tally
+    from anyfast_async.batch import RowDone
+    from anyfast_async.cli.figures import Moment
+
+SEPARATOR: Final = "  "
 
 
 def heading(text: str) -> None:
@@ -35,44 +38,63 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, header: bool
     Console().print(drawn)
 
 
-class Bar:
-    """A progress bar; a context manager. It draws to the standard error, so that the output stays clean."""
+class Live:
+    """A live view of a batch, gone at its end. It draws to the standard error: the output stays clean."""
 
-    def __init__(self, tally: Tally, stream: TextIO = sys.stderr) -> None:
-        self._progress = Progress(
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TextColumn("{task.fields[tokens]} tokens"),
-            TextColumn("{task.fields[failed]}", style="red"),
-            TimeRemainingColumn(compact=True),
-            console=Console(file=stream),
-        )
-        self._task = self._progress.add_task("", total=tally.total, rate="", tokens="", failed="")
-        self._show(tally)
+    def __init__(self, stream: TextIO = sys.stderr) -> None:
+        self._console = Console(file=stream)
+        # Drawn by the loop that the batch runs in: a thread of its own would read counts while they change.
+        # What goes to a pipe or a file stays out of the view.
+        redirect = sys.stdout.isatty()
+        self._live = live.Live(console=self._console, auto_refresh=False, transient=True, redirect_stdout=redirect)
+        self._failure: RowDone | None = None
 
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
+    def start(self, moment: Moment) -> None:
+        """Draw it for the first time."""
+        self._live.start()
+        self._draw(moment)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._progress.stop()
+    def tick(self, moment: Moment, now: float) -> None:  # noqa: ARG002 - it is drawn as often as it is told to
+        """Draw it again."""
+        self._draw(moment)
 
     def row(self, event: RowDone) -> None:
-        """Show that a row is done."""
-        self._show(event.tally)
+        """Keep the latest failure."""
+        if event.error is not None:
+            self._failure = event
 
     def note(self, message: str) -> None:
-        """Print a line above the bar."""
-        self._progress.console.print(Text(printable(message)), soft_wrap=True)
+        """Print a line above the view."""
+        self._console.print(Text(printable(message)), soft_wrap=True)
 
-    def _show(self, tally: Tally) -> None:
-        self._progress.update(
-            self._task,
-            completed=tally.done,
-            rate=rate_of(tally),
-            tokens=counted(tally.tokens),
-            failed=f"{counted(tally.failed)} failed" if tally.failed else "",
-        )
+    def stop(self) -> None:
+        """Take it away."""
+        self._live.stop()
+
+    def _draw(self, moment: Moment) -> None:
+        self._live.update(_view(moment, self._failure, self._console.width), refresh=True)
+
+
+def _view(moment: Moment, failure: RowDone | None, width: int) -> Table:
+    """Return the view: the same lines in the same places as long as nothing fails."""
+    bar = Table.grid(padding=(0, 1), expand=True)
+    bar.add_column(ratio=1)
+    bar.add_column(justify="right", no_wrap=True)
+    bar.add_row(ProgressBar(total=1.0, completed=moment.share), f"{math.floor(moment.share * 100)} %")
+
+    facts = Table.grid(padding=(0, 2), expand=True)
+    facts.add_column(style="dim", no_wrap=True, width=len("last failure"))
+    facts.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    work = Text(SEPARATOR.join(moment.work()), style="yellow" if moment.throttled else "")
+    outcomes = Text(SEPARATOR.join(moment.outcomes()) or "nothing", style="red" if moment.tally.failed else "")
+    facts.add_row("rows", Text(SEPARATOR.join(moment.rows())))
+    facts.add_row("in work", work)
+    facts.add_row("tokens", Text(SEPARATOR.join(moment.tokens())))
+    facts.add_row("to look at", outcomes)
+    if failure is not None:
+        facts.add_row("last failure", Text(figures.failure(failure, width), style="red"))
+
+    whole = Table.grid(expand=True)
+    whole.add_row(bar)
+    whole.add_row(facts)
+    return whole

@@ -1,76 +1,218 @@
-"""How a batch shows that it gets on: a bar on a terminal, a line now and then elsewhere."""
+"""How a batch shows that it gets on: a live view on a terminal, a line now and then elsewhere, events for programs."""
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Protocol, Self, TextIO
 
-from anyfast_async.cli.figures import counted, rate_of
+from anyfast_async.batch.inert import json_text
+from anyfast_async.batch.pace import Pace
+from anyfast_async.cli import figures
+from anyfast_async.cli.figures import Moment, Spend
 from anyfast_async.cli.terminal import is_live, printable
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from anyfast_async import Stats
     from anyfast_async.batch import RowDone, Tally
+    from anyfast_async.batch.report import Recorder
 
 EVERY: Final = 10.0
-"""Seconds between two lines."""
+"""Seconds between two lines, or two events."""
+TICK: Final = 0.25
+"""Seconds between two looks at a run, also while no row ends."""
 
 
-class Progress(Protocol):
-    """Shows a batch that runs."""
+class View(Protocol):
+    """Shows a batch in one way."""
+
+    def start(self, moment: Moment) -> None:
+        """Begin."""
+
+    def tick(self, moment: Moment, now: float) -> None:
+        """Show how far it is, if it is time to."""
 
     def row(self, event: RowDone) -> None:
-        """Show that a row is done."""
+        """Take in that a row is done."""
 
     def note(self, message: str) -> None:
         """Show a line."""
 
+    def stop(self) -> None:
+        """End."""
 
-class Lines:
+
+class _Periodic:
+    """Writes to a stream now and then. Nobody reading it is no reason to end a batch."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._next: float | None = None
+
+    def start(self, moment: Moment) -> None:
+        pass
+
+    def row(self, event: RowDone) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+    def tick(self, moment: Moment, now: float) -> None:
+        self._next = now + EVERY if self._next is None else self._next
+        if now >= self._next:
+            self._next += EVERY * (1 + (now - self._next) // EVERY)
+            self._write(self._text(moment))
+
+    def _text(self, moment: Moment) -> str:
+        raise NotImplementedError
+
+    def _write(self, text: str) -> None:
+        try:
+            self._stream.write(f"{text}\n")
+            self._stream.flush()
+        except (BrokenPipeError, ValueError):  # ValueError: it is closed
+            self._next = float("inf")
+
+
+class Lines(_Periodic):
     """A line every ten seconds."""
 
-    def __init__(self, stream: TextIO, now: Callable[[], float] = time.monotonic) -> None:
-        self._stream = stream
-        self._now = now
-        self._next = now() + EVERY
+    def note(self, message: str) -> None:
+        """Write a line."""
+        self._write(printable(message))
+
+    def _text(self, moment: Moment) -> str:
+        return figures.line(moment)
+
+
+class Events(_Periodic):
+    """JSON, an object per line: ``start``, ``progress`` every ten seconds, ``failure`` for a failed row, ``note``."""
+
+    def start(self, moment: Moment) -> None:
+        """Write the first event."""
+        self._write(json_text(figures.started_event(moment.tally)))
+
+    def row(self, event: RowDone) -> None:
+        """Write an event for a failed row."""
+        failure = figures.failure_event(event)
+        if failure is not None:
+            self._write(json_text(failure))
+
+    def note(self, message: str) -> None:
+        """Write an event."""
+        self._write(json_text({"event": "note", "message": message}))
+
+    def _text(self, moment: Moment) -> str:
+        return json_text(figures.progress_event(moment))
+
+
+class Progress:
+    """Tells the views, and the recorder of a report, how a batch gets on; a context manager within a running loop."""
+
+    def __init__(
+        self,
+        views: Sequence[View],
+        tally: Tally,
+        *,
+        stats: Callable[[], Stats] | None,
+        concurrency: int | None,
+        spend: Spend | None,
+        recorder: Recorder | None,
+    ) -> None:
+        self._views = views
+        self._tally = tally
+        self._stats = stats
+        self._concurrency = concurrency
+        self._spend = spend
+        self._recorder = recorder
+        self._pace = Pace()
+        self._handle: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> Self:
+        now = asyncio.get_running_loop().time()
+        moment = self._moment(now)
+        if self._recorder is not None:
+            self._recorder.begin(now)
+        for view in self._views:
+            view.start(moment)
+        self._tick()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        pass
+        if self._handle is not None:
+            self._handle.cancel()
+        self._look()
+        for view in self._views:
+            view.stop()
 
     def row(self, event: RowDone) -> None:
-        """Write a line if it is time for one."""
-        now = self._now()
-        if now >= self._next:
-            self._next = now + EVERY
-            tally = event.tally
-            failed = f", {counted(tally.failed)} failed" if tally.failed else ""
-            self.note(f"{counted(tally.done)} of {counted(tally.total)} rows{failed}, {rate_of(tally)}")
+        """Take in that a row is done."""
+        if self._recorder is not None:
+            self._recorder.row(event, asyncio.get_running_loop().time())
+        for view in self._views:
+            view.row(event)
 
     def note(self, message: str) -> None:
-        """Write a line; nobody reading it is no reason to end a batch."""
-        try:
-            self._stream.write(f"{printable(message)}\n")
-            self._stream.flush()
-        except BrokenPipeError:
-            self._next = float("inf")
+        """Show a line."""
+        for view in self._views:
+            view.note(message)
+
+    def _tick(self) -> None:
+        self._handle = asyncio.get_running_loop().call_later(TICK, self._tick)
+        self._look()
+
+    def _look(self) -> None:
+        now = asyncio.get_running_loop().time()
+        moment = self._moment(now)
+        if self._recorder is not None and moment.stats is not None:
+            self._recorder.tick(moment.stats, now)
+        for view in self._views:
+            view.tick(moment, now)
+
+    def _moment(self, now: float) -> Moment:
+        self._pace.sample(self._tally, now)
+        stats = None if self._stats is None else self._stats()
+        return Moment(self._tally, self._pace, stats, self._concurrency, self._spend, time.time())
 
 
-def progress_on(stream: TextIO, tally: Tally) -> AbstractContextManager[Progress]:
-    """Return what suits *stream*."""
-    if not is_live(stream):
-        return Lines(stream)
-    from anyfast_async.cli.pretty import Bar  # noqa: PLC0415 - rich, on a terminal only
+def progress_on(
+    stream: TextIO,
+    tally: Tally,
+    *,
+    stats: Callable[[], Stats] | None = None,
+    concurrency: int | None = None,
+    spend: Spend | None = None,
+    recorder: Recorder | None = None,
+    events: TextIO | None = None,
+) -> Progress:
+    """Return what shows a batch on *stream* in the way that suits it.
 
-    return Bar(tally, stream)
+    Args:
+        stream: for people, a terminal or not.
+        tally: what the run counts.
+        stats: ``client.stats``, for what is in flight and what holds it back.
+        concurrency: workers of the run.
+        spend: tells the money, where prices are known.
+        recorder: of a report; it is given every row and, four times a second, the stats.
+        events: where JSON events go. With them *stream* gets no plain lines, and no view if both are one terminal.
+
+    """
+    views: list[View] = [] if events is None else [Events(events)]
+    if is_live(stream):
+        if events is None or not events.isatty():
+            from anyfast_async.cli.pretty import Live  # noqa: PLC0415 - rich, on a terminal only
+
+            views.append(Live(stream))
+    elif events is None:
+        views.append(Lines(stream))
+    return Progress(views, tally, stats=stats, concurrency=concurrency, spend=spend, recorder=recorder)
 
 
 def print_summary(rows: list[tuple[str, str]]) -> None:
@@ -81,5 +223,5 @@ def print_summary(rows: list[tuple[str, str]]) -> None:
         table(("", ""), rows, header=False)
         return
     width = max(len(name) for name, _ in rows)
-    sys.stdout.write("".join(f"{name:<{width}}  {value}\n" for name, value in rows))
+    sys.stdout.write("".join(f"{name:<{width}}  {printable(value)}\n" for name, value in rows))
     sys.stdout.flush()

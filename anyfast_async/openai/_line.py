@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -13,8 +13,11 @@ from anyfast_async.client import AnyFast
 from anyfast_async.openai._http import Headers, HTTPResponse, Request
 
 if TYPE_CHECKING:
+    from yarl import URL
+
     from anyfast_async._clock import Clock
-    from anyfast_async._transport import Exchange
+    from anyfast_async._exchange import Exchange
+    from anyfast_async._outgoing import Route
     from anyfast_async.policies import Timeouts
 
 
@@ -92,29 +95,24 @@ class Line(AnyFast):
         line.__dict__.update(client.with_options(**settings).__dict__)
         line._query = query
         method = "GET" if path == "models" else "POST"
-        line.wire = Wire(Request(method, str((line._base_url / path).update_query(query))))
+        line.wire = Wire(Request(method, str(line._url(path))))
         return line
 
+    def _url(self, path: str) -> URL:
+        return super()._url(path).update_query(self._query)
+
     async def _send(
-        self, path: str, body: bytes | None, headers: Mapping[str, str], timeouts: Timeouts, clock: Clock
+        self, route: Route, key: str | None, body: bytes | None, timeouts: Timeouts, clock: Clock
     ) -> Exchange:
         wire, loop = self.wire, asyncio.get_running_loop()
         wire.status, wire.attempts, wire.began = None, wire.attempts + 1, loop.time()
-        exchange = await self._shared.transport.send(
-            wire.request.method,
-            (self._base_url / path).update_query(self._query),  # the one thing that the method of AnyFast lacks
-            headers=headers,
-            secret=await self._key.get(),
-            body=body,
-            connect_timeout=timeouts.connect,
-            on_sent=clock.start,
-        )
+        exchange = await super()._send(route, key, body, timeouts, clock)
         wire.status, wire.headers, wire.seconds = exchange.status, Headers(exchange.headers), loop.time() - wire.began
         return exchange
 
     async def _round_trip(
-        self, path: str, body: bytes | None, headers: dict[str, str], timeouts: Timeouts, clock: Clock
+        self, route: Route, key: str | None, body: bytes | None, timeouts: Timeouts, clock: Clock
     ) -> tuple[Exchange, bytes]:
-        exchange, content = await super()._round_trip(path, body, headers, timeouts, clock)
+        exchange, content = await super()._round_trip(route, key, body, timeouts, clock)
         self.wire.content, self.wire.seconds = content, asyncio.get_running_loop().time() - self.wire.began
         return exchange, content

@@ -68,7 +68,7 @@ class Reader:
         self.waiting: asyncio.Future[None] | None = None
 
     def feed(self, data: bytes) -> None:
-        self.items.extend(orjson.loads(event.data) for event in self.decoder.feed(data))
+        self.items.extend(orjson.loads(event) for event in self.decoder.feed(data))
         self.wake()
 
     def eof(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import math
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -13,8 +14,18 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from anyfast_async import AnyFast, Budget, RequestValidationError, RetryPolicy
-from anyfast_async.batch import BatchFiles, BatchLine, BatchRun, RowDone, open_batch, rows, survey
+from anyfast_async import AnyFast, Budget, ConfigurationError, RequestValidationError, RetryPolicy, _disk
+from anyfast_async.batch import (
+    BatchLine,
+    BatchRun,
+    RowDone,
+    TooManyFailuresError,
+    open_batch,
+    open_source,
+    rows,
+    survey,
+)
+from anyfast_async.batch.run import allowed_failures
 from anyfast_async.simulator import Simulator
 
 Opened: TypeAlias = Callable[..., Any]
@@ -32,11 +43,15 @@ def batch(tmp_path: Path, make_line: Callable[..., bytes]) -> Opened:
             for i, content in enumerate(contents)
         ]
         path.write_bytes(b"".join(lines))
-        found = survey(path)
-        with open_batch(tmp_path / "out.jsonl", tmp_path / "err.jsonl") as files:
-            already = len(files.done)
+        found = survey(open_source(path))
+        retry_failed = settings.pop("retry_failed", "all")
+        out, err = tmp_path / "out.jsonl", tmp_path / "err.jsonl"
+        files = await asyncio.to_thread(open_batch, out, err, retry_failed=retry_failed)
+        try:
             todo = rows(found, skip=files.done)
-            yield BatchRun(client, todo, files, total=len(found.ids), already=already, **settings)
+            yield BatchRun(client, todo, files, total=found.count, already=len(files.done), **settings)
+        finally:
+            await asyncio.to_thread(files.close)
 
     return opened
 
@@ -173,37 +188,168 @@ async def test_stopping_without_grace(sim: Simulator, client: AnyFast, batch: Op
     run.stop(0)
 
 
-async def test_a_full_disk_stops_the_run(
-    client: AnyFast, batch: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """When the output cannot be written the run ends, with the error; what is written is whole."""
-    write, room = os.write, 5
+def full_after(monkeypatch: pytest.MonkeyPatch, path: Path, count: int) -> None:
+    """Let the disk be full after so many lines of a file."""
+    write, room = os.write, count
 
     def limited(file: int, data: bytes) -> int:
         nonlocal room
-        room -= 1
-        if room < 0:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if path.exists() and os.path.samestat(os.fstat(file), path.stat()):
+            room -= 1
+            if room < 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return write(file, data)
 
-    async with batch(client, [f"say {i}" for i in range(50)], concurrency=4) as run:
+    monkeypatch.setattr(os, "write", limited)
+
+
+async def test_a_full_disk_stops_the_run(
+    sim: Simulator, client: AnyFast, batch: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the output cannot be written the run ends, with the number of answers in hand; the next run completes it."""
+    contents = [f"say {i}" for i in range(50)]
+    async with batch(client, contents, concurrency=4) as run:
         with monkeypatch.context() as patch:
-            patch.setattr(os, "write", limited)
+            full_after(patch, tmp_path / "out.jsonl", 5)
             tally = await run.run()
 
     assert isinstance(run.stopped, OSError)
     assert (5, 5) == (tally.answered, len(lines_of(tmp_path / "out.jsonl")))
+    assert len(sim.requests) - 5 == run.unsaved == len(run.unfinished) <= 4
+    async with batch(client, contents) as second:
+        assert 45 == (await second.run()).answered
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+async def test_a_device_that_is_full(client: AnyFast, batch: Opened, tmp_path: Path) -> None:
+    """On the system's own full device the run ends, the output on a whole line, and the next run completes it."""
+    contents = [f"say {i}" for i in range(50)]
+    device = await asyncio.to_thread(Path("/dev/full").open, "wb")
+    async with batch(client, contents, concurrency=4) as run:
+
+        def fill_up(event: RowDone) -> None:
+            if event.tally.answered == 10:
+                os.dup2(device.fileno(), run._journal._answers.file)
+                device.close()
+
+        run.on_row = fill_up
+        tally = await run.run()
+
+    assert isinstance(run.stopped, OSError)
+    assert (errno.ENOSPC, 10, 10) == (run.stopped.errno, tally.answered, len(lines_of(tmp_path / "out.jsonl")))
+    assert 1 <= run.unsaved
+    async with batch(client, contents) as second:
+        assert 40 == (await second.run()).answered
+
+
+async def test_a_disk_that_has_room_again(
+    client: AnyFast, batch: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers that could not be written are written at the end of the run, if they can be by then."""
+    async with batch(client, [f"say {i}" for i in range(50)], concurrency=4) as run:
+        with monkeypatch.context() as patch:
+            full_after(patch, tmp_path / "out.jsonl", 5)
+
+            async def retry() -> None:
+                patch.undo()
+                await BatchRun._retry(run)
+
+            patch.setattr(run, "_retry", retry)
+            tally = await run.run()
+
+    assert (0, ()) == (run.unsaved, run.unfinished)
+    assert len(lines_of(tmp_path / "out.jsonl")) == tally.answered > 5
+    assert isinstance(run.stopped, OSError)
+
+
+async def test_a_disk_that_loses_lines_stops_the_run(
+    client: AnyFast, batch: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When lines cannot be brought to the disk the run ends, and says how many are in doubt; none counts as done."""
+
+    def broken(_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(_disk, "sync_file", broken)
+    monkeypatch.setattr(_disk, "EVERY_LINES", 8)
+    monkeypatch.setattr(_disk, "EVERY_SECONDS", 0.01)
+    async with batch(client, [f"say {i}" for i in range(500)], concurrency=4) as run:
+        tally = await run.run()
+
+    assert isinstance(run.stopped, OSError)
+    assert tally.answered <= run.unsaved == len(lines_of(tmp_path / "out.jsonl")) < 500
+
+
+# -- failures --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("limit", "total", "allowed"),
+    [
+        (None, 10, math.inf),
+        (0, 10, 0),
+        (3, 10, 3),
+        (0.05, 100, 5),
+        (0.05, 10, 0),
+        (0.5, 3, 1),
+        (1.0, 7, 1),
+        (0.0, 9, 0),
+    ],
+)
+def test_allowed_failures(limit: float | None, total: int, allowed: float) -> None:
+    """A whole number is a number of rows, a fraction below 1 a share of all rows, rounded down."""
+    assert allowed == allowed_failures(limit, total)
+
+
+@pytest.mark.parametrize("limit", [-1, -0.5, True, "5%", math.nan])
+def test_allowed_failures_that_cannot_be(limit: Any) -> None:
+    """Anything else is refused, with what is allowed."""
+    with pytest.raises(ConfigurationError, match="max_failures must be a number of rows from 0 up, or a share below 1"):
+        allowed_failures(limit, 10)
+
+
+async def test_too_many_failures_stop_the_run(sim: Simulator, client: AnyFast, batch: Opened, tmp_path: Path) -> None:
+    """With one failure more than is allowed the run ends, and says which they were; they stand in the error file."""
+    sim.fail(400, when="bad", times=None)
+
+    async with batch(client, ["bad", "good"] * 50, concurrency=2, max_failures=0.03) as run:
+        tally = await run.run()
+
+    assert isinstance(run.stopped, TooManyFailuresError)
+    assert "4 rows failed (bad_request 4), more than max_failures=0.03 allows" == str(run.stopped)
+    assert tally.failed == len(lines_of(tmp_path / "err.jsonl")) <= 5
+    assert len(sim.requests) <= 12
+
+
+@pytest.mark.parametrize(("policy", "sent"), [("all", {"r0", "r1"}), ("none", set()), ("server", {"r1"})])
+async def test_which_failed_rows_are_tried_again(
+    sim: Simulator, connect: Any, batch: Opened, tmp_path: Path, *, policy: str, sent: set[str]
+) -> None:
+    """All, none, or those that failed with one kind of error; the others stay in the error file."""
+    client = connect(sim.base_url, retry=RetryPolicy(attempts=1))
+    sim.fail(400, when="bad", times=1)
+    sim.fail(500, when="broken", times=1)
+    contents = ["bad", "broken", "good"]
+    async with batch(client, contents, concurrency=1) as run:
+        assert {"bad_request": 1, "server": 1} == (await run.run()).kinds
+
+    async with batch(client, contents, retry_failed=policy) as run:
+        tally = await run.run()
+
+    assert (len(sent), 3 - len(sent)) == (tally.answered, tally.already)
+    assert {"r0", "r1"} - sent == set(lines_of(tmp_path / "err.jsonl"))
+    assert {"r2"} | sent == set(lines_of(tmp_path / "out.jsonl"))
 
 
 async def test_a_changed_input_stops_the_run(client: AnyFast, batch: Opened, tmp_path: Path) -> None:
-    """A line that was changed since the check ends the run; what came before it is written."""
+    """An input that was changed since it was checked ends the run before a row of it is sent."""
     async with batch(client, ["a", "b"]) as run:
         data = (tmp_path / "in.jsonl").read_bytes()
         (tmp_path / "in.jsonl").write_bytes(data.replace(b'"r1"', b'"rX"'))
         tally = await run.run()
 
     assert run.stopped is not None
-    assert ("configuration", 1) == (run.stopped.kind, tally.answered)
+    assert ("configuration", 0) == (run.stopped.kind, tally.answered)
 
 
 async def test_options_win_over_the_rows(sim: Simulator, client: AnyFast, batch: Opened) -> None:
@@ -229,17 +375,32 @@ async def test_bad_options_send_nothing(sim: Simulator, client: AnyFast, batch: 
 
 
 async def test_events(sim: Simulator, client: AnyFast, batch: Opened) -> None:
-    """on_row hears of each line after it is written, with the counts so far."""
+    """on_row hears of each line after it is written, with the counts so far and what came."""
     sim.fail(400, when="bad")
-    seen: list[tuple[str, str | None, int]] = []
+    seen: list[tuple[Any, ...]] = []
 
     def on_row(event: RowDone) -> None:
-        seen.append((event.custom_id, event.error.kind if event.error else None, event.tally.done))
+        text = event.completion.text if event.completion is not None else None
+        kind = event.error.kind if event.error else None
+        seen.append((event.custom_id, kind, event.tally.done, bool(text), event.attempts[0].outcome))
 
     async with batch(client, ["good", "bad"], concurrency=1, on_row=on_row) as run:
         await run.run()
 
-    assert [("r0", None, 1), ("r1", "bad_request", 2)] == seen
+    assert [("r0", None, 1, True, "ok"), ("r1", "bad_request", 2, False, "bad_request")] == seen
+
+
+async def test_an_event_that_raises_ends_the_run(client: AnyFast, batch: Opened, tmp_path: Path) -> None:
+    """An error in the caller's on_row comes out; what was written stays."""
+
+    def on_row(_: RowDone) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        async with batch(client, ["a"] * 20, concurrency=2, on_row=on_row) as run:
+            await run.run()
+
+    assert 1 <= len(lines_of(tmp_path / "out.jsonl")) <= 4
 
 
 async def test_rows_are_read_as_they_are_needed(client: AnyFast, tmp_path: Path, make_line: Any) -> None:
@@ -247,7 +408,7 @@ async def test_rows_are_read_as_they_are_needed(client: AnyFast, tmp_path: Path,
     pulled = 0
     path = tmp_path / "in.jsonl"
     path.write_bytes(make_line("a"))
-    (line,) = rows(survey(path))
+    (line,) = rows(survey(open_source(path)))
 
     def endless() -> Iterator[BatchLine]:
         nonlocal pulled
@@ -255,7 +416,7 @@ async def test_rows_are_read_as_they_are_needed(client: AnyFast, tmp_path: Path,
             pulled += 1
             yield BatchLine(pulled, f"r{pulled}", line.request)
 
-    with BatchFiles(tmp_path / "out.jsonl", tmp_path / "err.jsonl", frozenset()) as files:
+    with open_batch(tmp_path / "out.jsonl", tmp_path / "err.jsonl") as files:
         run = BatchRun(client, endless(), files, total=10**9, concurrency=4)
         run.on_row = lambda event: run.stop(5) if event.tally.answered == 20 else None
         tally = await run.run()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import random
-
-import pytest
-
 from anyfast_async import AssistantMessage, Attempt, ChatCompletion, Choice, Trace, Usage
-from anyfast_async.batch.tally import Histogram, Tally
+from anyfast_async.batch.tally import Tally, oddity
+from anyfast_async.completions import CompletionTokensDetails, PromptTokensDetails
 from anyfast_async.messages import ToolCall
 
 TWO_TRIES = (Attempt(1, "server", 500, 0.1, "no"), Attempt(2, "ok", 200, 0.2, "yes"))
@@ -20,27 +17,6 @@ def completion(text: str, finish: str, **message: object) -> ChatCompletion:
         usage=Usage(prompt_tokens=10, completion_tokens=5),
         trace=Trace(total=2.0, first_token=0.5, attempts=TWO_TRIES),
     )
-
-
-@pytest.mark.parametrize("percent", [1, 50, 95, 99, 100])
-def test_percentiles_within_one_percent(percent: int) -> None:
-    """A percentile is the nearest rank's value to within 1 %, over four orders of magnitude."""
-    values = sorted(random.Random(7).lognormvariate(0, 2) for _ in range(5000))
-    histogram = Histogram()
-    for value in values:
-        histogram.add(value)
-
-    assert histogram.percentile(percent) == pytest.approx(values[len(values) * percent // 100 - 1], rel=0.01)
-
-
-def test_histogram_edges() -> None:
-    """Without values there is no percentile; zero counts as the smallest number."""
-    histogram = Histogram()
-    assert histogram.percentile(50) is None
-
-    histogram.add(0.0)
-
-    assert histogram.percentile(50) == pytest.approx(1e-6, rel=0.01)
 
 
 def test_answers_are_told_apart() -> None:
@@ -59,7 +35,7 @@ def test_answers_are_told_apart() -> None:
     tally.count_failure("bad_request", (Attempt(1, "bad_request", 400, 0.1, "no"),))
     tally.count_failure("server", TWO_TRIES)
 
-    assert (5, 2, 1, 2) == (tally.answered, tally.empty, tally.cut, tally.failed)
+    assert (5, 2, 1, 2) == (tally.answered, tally.empty, tally.length, tally.failed)
     assert {"bad_request": 1, "server": 1} == tally.kinds
     assert 6 == tally.retries
     assert (50, 25, 75) == (tally.prompt_tokens, tally.completion_tokens, tally.tokens)
@@ -73,3 +49,30 @@ def test_rate_is_of_this_run() -> None:
 
     assert 2.0 == tally.rate
     assert 0.0 == Tally(100, 50).rate
+
+
+def test_an_image_is_an_answer() -> None:
+    """An answer that is an image beside no text is not empty."""
+    image = AssistantMessage("", extra={"images": [{"image_url": {"url": "data:image/png;base64,AA=="}}]})
+
+    assert oddity(ChatCompletion(choices=(Choice(message=image, finish_reason="stop"),))) is None
+
+
+def test_tokens_of_which() -> None:
+    """Thinking and cached tokens are counted apart, as parts of the others; answers without them count as none."""
+    usage = Usage(
+        prompt_tokens=10,
+        completion_tokens=5,
+        prompt_tokens_details=PromptTokensDetails(cached_tokens=4),
+        completion_tokens_details=CompletionTokensDetails(reasoning_tokens=3),
+    )
+    tally = Tally(2, 0)
+    for one in (usage, None):
+        tally.count_answer(ChatCompletion(choices=completion("Hi", "stop").choices, usage=one))
+
+    assert (10, 5, 4, 3) == (
+        tally.prompt_tokens,
+        tally.completion_tokens,
+        tally.cached_tokens,
+        tally.reasoning_tokens,
+    )

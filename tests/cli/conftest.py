@@ -67,6 +67,11 @@ class Started:
         """Send it a signal."""
         self.process.send_signal(number)
 
+    def type(self, text: str) -> None:
+        """Type *text* on its terminal."""
+        assert self._terminal is not None
+        os.write(self._terminal, text.encode())
+
     async def ended(self) -> Ran:
         """Wait for its end."""
         if self._terminal is not None:
@@ -106,8 +111,10 @@ def start(tmp_path: Path) -> Iterator[Start]:
     started: list[Started] = []
     descriptors: list[int] = []
 
-    async def run(*arguments: object, terminal: bool = False, **environment: str) -> Started:
-        streams: dict[str, Any] = {"stdin": asyncio.subprocess.DEVNULL}
+    async def run(
+        *arguments: object, terminal: bool = False, stdin: bytes | None = None, **environment: str
+    ) -> Started:
+        streams: dict[str, Any] = {"stdin": asyncio.subprocess.DEVNULL if stdin is None else asyncio.subprocess.PIPE}
         ours = theirs = None
         if terminal:
             ours, theirs = pty.openpty()
@@ -128,6 +135,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
         )
         if theirs is not None:
             os.close(theirs)
+        if stdin is not None:
+            process.stdin.write(stdin)  # type: ignore[union-attr]  # it is a pipe
+            process.stdin.close()  # type: ignore[union-attr]
         one = Started(process, ours)
         started.append(one)
         return one

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gzip
 import json
 import os
 import signal
@@ -11,7 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+
+from anyfast_async.batch import open_batch
 
 if TYPE_CHECKING:
     from anyfast_async.simulator import Simulator
@@ -31,7 +36,7 @@ def test_the_example_and_a_second_run(anyfast: Callable[..., Any], examples: Pat
     written = out.read_bytes()
     second = anyfast(*command)
 
-    assert (0, 0, "") == (first.code, second.code, first.err)
+    assert (0, 0, f"{source}: OpenAI Batch lines\n") == (first.code, second.code, first.err)
     assert [f"prompt-{n:03}" for n in range(1, 201)] == ids_of(out)
     for line in map(json.loads, written.splitlines()):
         assert ["custom_id", "id", "response", "error"] == list(line)
@@ -39,9 +44,9 @@ def test_the_example_and_a_second_run(anyfast: Callable[..., Any], examples: Pat
         assert (200, None) == (line["response"]["status_code"], line["error"])
         assert ("chat.completion", True) == (line["response"]["body"]["object"], line["id"].startswith("batch_req_"))
     assert "answered                 200\n" in first.out
-    assert f"nothing to do: {out} holds an answer to every row (200); nothing was sent\n" == second.out
+    assert "nothing to do: every row (200) has its result; nothing was sent\n" == second.out
     assert written == out.read_bytes()
-    assert {"out.jsonl"} == {path.name for path in tmp_path.iterdir()}
+    assert {"out.jsonl", "out.jsonl.run"} == {path.name for path in tmp_path.iterdir()}
 
 
 def bad_file() -> bytes:
@@ -70,7 +75,8 @@ def test_every_problem_before_anything_is_sent(gateway: Simulator, anyfast: Call
     ran = anyfast("batch", "-i", tmp_path / "bad.jsonl", "-o", tmp_path / "out.jsonl")
 
     assert (2, "", []) == (ran.code, ran.out, gateway.requests)
-    *problems, last = ran.err.splitlines()
+    what, *problems, last = ran.err.splitlines()
+    assert what == f"{tmp_path / 'bad.jsonl'}: OpenAI Batch lines"
     assert [
         "line 2: is not JSON",
         "line 3: custom_id: is missing",
@@ -92,11 +98,12 @@ def test_every_problem_before_anything_is_sent(gateway: Simulator, anyfast: Call
     [
         ("nowhere.jsonl", "out.jsonl", "does not exist"),
         ("empty.jsonl", "out.jsonl", "holds no requests"),
-        ("-", "out.jsonl", "files only"),
+        ("-", "out.jsonl", "the standard input is empty"),
+        ("in.jsonl", "-", "must be files"),
         (".", "out.jsonl", "no regular file"),
         ("in.jsonl", "in.jsonl", "three different files"),
         ("in.jsonl", "./in.jsonl", "three different files"),
-        ("in.jsonl", "notes.txt", "notes.txt, line 1, is no result of a batch"),
+        ("in.jsonl", "notes.txt", "notes.txt was not written by a batch"),
         ("in.jsonl", "nowhere/out.jsonl", "nowhere: there is no such directory"),
     ],
 )
@@ -229,7 +236,7 @@ def test_rows_without_a_model(
 
     ran = anyfast("batch", "-i", source, "-o", tmp_path / "out.jsonl")
 
-    assert "1 of 2 rows without a model of their own\nmodel: gemini-2.5-flash\n" == ran.err
+    assert ran.err.endswith(": OpenAI Batch lines\n1 of 2 rows without a model of their own\nmodel: gemini-2.5-flash\n")
     sent = {request.body["messages"][0]["content"]: request.body["model"] for request in gateway.requests}
     assert {"a": "gemini-2.5-pro", "b": "gemini-2.5-flash"} == sent
 
@@ -258,7 +265,7 @@ def test_as_json(gateway: Simulator, anyfast: Callable[..., Any], write_batch: A
     gateway.fail(400, when="bad")
     command = ("batch", "-i", source, "-o", out, "--json")
 
-    failed, done, idle = (json.loads(anyfast(*command).out) for _ in range(3))
+    failed, done, idle = (json.loads(anyfast(*command).out.splitlines()[-1]) for _ in range(3))
 
     names = ("status", "rows", "already_answered", "answered", "failed", "left")
     assert ("complete", 2, 0, 1, 1, 0) == tuple(failed[name] for name in names)
@@ -268,7 +275,7 @@ def test_as_json(gateway: Simulator, anyfast: Callable[..., Any], write_batch: A
     assert str(tmp_path / "out.errors.jsonl") == failed["errors"]
     gateway.fail(401, times=None)
     out.unlink()
-    stopped = json.loads(anyfast(*command).out)
+    stopped = json.loads(anyfast(*command).out.splitlines()[-1])
     assert ("stopped", "auth") == (stopped["status"], stopped["stopped_by"]["kind"])
 
 
@@ -282,20 +289,26 @@ def test_odd_answers_are_counted(
     ran = anyfast("batch", "-i", write_batch("think", "talk", "hi"), "-o", tmp_path / "out.jsonl")
 
     assert (0, 3) == (ran.code, len(ids_of(tmp_path / "out.jsonl")))
-    assert "  without text           1 (" in ran.out
-    assert "  cut at max_tokens      1\n" in ran.out
+    assert "  empty                  1 (" in ran.out
+    assert "  length                 1 (" in ran.out
 
 
 def test_answers_to_other_rows(
     gateway: Simulator, anyfast: Callable[..., Any], write_batch: Any, tmp_path: Path
 ) -> None:
-    """An output that holds answers to rows of another input is used all the same, and that is said."""
+    """Another input is refused, and nothing is touched; without the log its answers are kept, and that is said."""
     out = tmp_path / "out.jsonl"
     anyfast("batch", "-i", write_batch("a", "b", "c"), "-o", out)
+    written = out.read_bytes()
 
-    ran = anyfast("batch", "-i", write_batch("a"), "-o", out)
+    refused = anyfast("batch", "-i", write_batch("a"), "-o", out)
+    (tmp_path / "out.jsonl.run").unlink()
+    ran = anyfast("batch", "-i", tmp_path / "in.jsonl", "-o", out, "--ordered")
 
-    assert f"note: {out} holds 2 answers to rows that are not in {tmp_path / 'in.jsonl'}\n" == ran.err
+    assert (2, written, 3) == (refused.code, out.read_bytes(), len(gateway.requests))
+    assert f"was begun with another input than {tmp_path / 'in.jsonl'}" in refused.err
+    assert f"note: {out} holds 2 answers to rows that are not in {tmp_path / 'in.jsonl'}\n" in ran.err
+    assert "is not put in order" in ran.err
     assert "nothing to do" in ran.out
 
 
@@ -344,6 +357,7 @@ async def test_interrupted_twice(
     await asyncio.wait_for(lines_in(tmp_path / "out.jsonl", 1), 10)
 
     started.send(signal.SIGINT)
+    assert b"OpenAI Batch lines" in await started.process.stderr.readline()
     assert b"stopping" in await started.process.stderr.readline()
     started.send(signal.SIGINT)
     ran = await started.ended()
@@ -377,7 +391,7 @@ async def test_on_a_terminal(start: Callable[..., Any], write_batch: Any) -> Non
     plain = await (await start(*command, "out2.jsonl", terminal=True, NO_COLOR="1")).ended()
 
     assert (0, 0) == (ran.code, plain.code)
-    assert "50/50" in ran.out
+    assert "of 50" in ran.out
     assert "━" in ran.out
     assert "latency p50 / p95 / p99" in ran.out
     assert "\x1b[38;5;" in ran.out
@@ -397,7 +411,210 @@ def test_a_disk_that_refuses_at_the_end(
         patch.setattr(os, "fsync", refuse)
         ran = anyfast("batch", "-i", source, "-o", out)
 
-    assert (3, f"error: a file: Input/output error\nto go on:\n  anyfast batch -i {source} -o {out}\n") == (
-        ran.code,
-        ran.err,
+    assert 3 == ran.code
+    assert ran.err.endswith(f"Input/output error\nto go on:\n  anyfast batch -i {source} -o {out}\n")
+
+
+# -- what is read ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_table(gateway: Simulator, anyfast: Callable[..., Any], bodies: Any, tmp_path: Path, *, packed: bool) -> None:
+    """A CSV file is a batch: a template makes the prompts, a column the ids, --set wins over everything."""
+    text = b'id,text\na,good\nb,"so, so"\n'
+    source = tmp_path / ("in.csv.gz" if packed else "in.csv")
+    source.write_bytes(gzip.compress(text) if packed else text)
+    out = tmp_path / "out.jsonl"
+    command = ("batch", "-i", source, "-o", out, "--id", "id", "--template", "Label: {text}")
+
+    ran = anyfast(*command, "--set", "temperature=0", "--set", 'stop=["\\n"]', "--set", "user=me")
+
+    assert (0, ["a", "b"]) == (ran.code, ids_of(out))
+    assert f"{source}: CSV with a header\nmodel: gemini-2.5-flash\n" == ran.err
+    assert {"Label: good", "Label: so, so"} == {body["messages"][0]["content"] for body in bodies()}
+    assert [(0, ["\n"], "me")] * 2 == [(body["temperature"], body["stop"], body["user"]) for body in bodies()]
+
+
+def test_parquet(gateway: Simulator, anyfast: Callable[..., Any], bodies: Any, tmp_path: Path) -> None:
+    """So is a Parquet file."""
+    source, out = tmp_path / "in.parquet", tmp_path / "out.jsonl"
+    pq.write_table(pa.table({"key": [1, 2], "text": ["good", "bad"]}), source)
+
+    ran = anyfast("batch", "-i", source, "-o", out, "--template", "Label: {text}", "--id", "key")
+
+    assert (0, ["1", "2"]) == (ran.code, ids_of(out))
+    assert {"Label: good", "Label: bad"} == {body["messages"][0]["content"] for body in bodies()}
+
+
+def test_a_missing_column(gateway: Simulator, anyfast: Callable[..., Any], tmp_path: Path) -> None:
+    """A column that is not there is exit code 2 with those that are; nothing is sent or written."""
+    (tmp_path / "in.csv").write_text("id,text\n1,good\n")
+
+    ran = anyfast("batch", "-i", tmp_path / "in.csv", "-o", tmp_path / "out.jsonl", "--template", "{txt}")
+
+    assert (2, [], ["in.csv"]) == (ran.code, gateway.requests, [path.name for path in tmp_path.iterdir()])
+    assert "there is no column 'txt'; did you mean 'text'? The columns are: id, text\n" in ran.err
+
+
+def test_a_format_that_is_said(gateway: Simulator, anyfast: Callable[..., Any], bodies: Any, tmp_path: Path) -> None:
+    """--format wins over what the file looks like, and then nothing is said of it."""
+    (tmp_path / "in.jsonl").write_text('{"messages": "good"}\n')
+
+    ran = anyfast(
+        "batch", "-i", tmp_path / "in.jsonl", "-o", tmp_path / "out.jsonl", "--format", "text", "-m", "gemini-2.5-pro"
     )
+
+    assert (0, "", ["line-1"]) == (ran.code, ran.err, ids_of(tmp_path / "out.jsonl"))
+    assert ['{"messages": "good"}'] == [body["messages"][0]["content"] for body in bodies()]
+
+
+def test_lines_that_are_too_long(anyfast: Callable[..., Any], tmp_path: Path) -> None:
+    """--max-line bounds the lines; a longer one is a problem with its number."""
+    (tmp_path / "in.txt").write_text("short\n" + "long " * 20 + "\n")
+
+    ran = anyfast("batch", "-i", tmp_path / "in.txt", "-o", tmp_path / "out.jsonl", "--max-line", "50B")
+
+    assert 2 == ran.code
+    assert f"{tmp_path / 'in.txt'}, line 2: is longer than 50 bytes\n" in ran.err
+
+
+def test_the_standard_input(gateway: Simulator, anyfast: Callable[..., Any], tmp_path: Path) -> None:
+    """The standard input is a batch too; nothing of it is left when all rows are answered."""
+    ran = anyfast("batch", "-i", "-", "-o", tmp_path / "out.jsonl", stdin="good\nbad\n")
+
+    assert (0, ["line-1", "line-2"]) == (ran.code, ids_of(tmp_path / "out.jsonl"))
+    assert {"out.jsonl", "out.jsonl.run"} == {path.name for path in tmp_path.iterdir()}
+
+
+def test_going_on_with_the_standard_input(gateway: Simulator, anyfast: Callable[..., Any], tmp_path: Path) -> None:
+    """What failed is sent again from the copy that was kept, without the input, and then the copy is removed."""
+    out, kept = tmp_path / "out.jsonl", tmp_path / "out.jsonl.stdin"
+    gateway.fail(400, when="bad")
+
+    first = anyfast("batch", "-i", "-", "-o", out, stdin="good\nbad\n")
+    assert (1, 0o600, "good\nbad\n") == (first.code, kept.stat().st_mode & 0o777, kept.read_text())
+    assert f"is kept in {kept}" in first.err
+    other = anyfast("batch", "-i", "-", "-o", out, stdin="other\n")
+    assert (2, "good\nbad\n", 2) == (other.code, kept.read_text(), len(gateway.requests))
+    second = anyfast("batch", "-i", "-", "-o", out)
+
+    assert (0, ["line-1", "line-2"], 3) == (second.code, ids_of(out), len(gateway.requests))
+    assert {"out.jsonl", "out.jsonl.run"} == {path.name for path in tmp_path.iterdir()}
+
+
+async def test_the_standard_input_interrupted(
+    slow_gateway: Simulator, start: Callable[..., Any], tmp_path: Path
+) -> None:
+    """A pipe that is gone is no obstacle: after SIGTERM the printed command finishes the batch."""
+    command = ("batch", "-i", "-", "-o", "out.jsonl", "--concurrency", 4)
+    started = await start(*command, stdin=b"".join(b"row %d\n" % n for n in range(60)))
+    await asyncio.wait_for(lines_in(tmp_path / "out.jsonl", 8), 10)
+    started.send(signal.SIGTERM)
+    ran = await started.ended()
+    assert 143 == ran.code
+    assert "to go on:\n  anyfast batch -i - -o out.jsonl --concurrency 4 </dev/null\n" in ran.err
+
+    second = await (await start(*command)).ended()
+
+    assert (0, 60, 60) == (second.code, len(set(ids_of(tmp_path / "out.jsonl"))), len(slow_gateway.requests))
+
+
+async def test_terminated_while_checking(start: Callable[..., Any], tmp_path: Path) -> None:
+    """SIGTERM before anything was sent leaves no file behind, the copy of the standard input included."""
+    started = await start("batch", "--simulate", "-i", "-", "-o", "out.jsonl", stdin=b"good\n" * 100_000)
+    while not list(tmp_path.iterdir()):  # noqa: ASYNC240 - an empty directory
+        await asyncio.sleep(0.005)
+    started.send(signal.SIGTERM)
+    ran = await started.ended()
+
+    assert (143, []) == (ran.code, list(tmp_path.iterdir()))  # noqa: ASYNC240
+    assert "Traceback" not in ran.err
+
+
+# -- how it is run ---------------------------------------------------------------------------------------------------
+
+
+def test_order(slow_gateway: Simulator, anyfast: Callable[..., Any], write_batch: Any, tmp_path: Path) -> None:
+    """With --ordered the answers stand in the order of the input at the end, without it in that of their coming."""
+    source, out = write_batch(*(f"row {n}" for n in range(40))), tmp_path / "out.jsonl"
+    command = ("batch", "-i", source, "-o", out, "--concurrency", 20)
+    expected = [f"r{n}" for n in range(1, 41)]
+
+    first = anyfast(*command)
+    came = [json.loads(line)["custom_id"] for line in out.read_bytes().splitlines()]
+    second = anyfast(*command, "--ordered")
+
+    assert (0, 0, sorted(expected)) == (first.code, second.code, sorted(came))
+    assert came != expected
+    assert expected == [json.loads(line)["custom_id"] for line in out.read_bytes().splitlines()]
+    assert 40 == len(slow_gateway.requests)
+
+
+def test_a_budget(gateway: Simulator, anyfast: Callable[..., Any], write_batch: Any, tmp_path: Path) -> None:
+    """--budget-tokens stops the run before it is overdrawn, and the same command has a new one."""
+    source, out = write_batch(*(f"row {n}" for n in range(40))), tmp_path / "out.jsonl"
+
+    ran = anyfast("batch", "-i", source, "-o", out, "--budget-tokens", 2000, "--concurrency", 1)
+
+    assert (3, True) == (ran.code, 0 < len(ids_of(out)) < 40)
+    assert "the budget of 2000 tokens has no room" in ran.err
+    used = sum(json.loads(line)["response"]["body"]["usage"]["total_tokens"] for line in out.read_bytes().splitlines())
+    assert used <= 2000
+
+
+@pytest.mark.parametrize(("limit", "failed"), [("2", 3), ("10%", 5), ("0", 1)])
+def test_too_many_failures(
+    gateway: Simulator, anyfast: Callable[..., Any], write_batch: Any, tmp_path: Path, *, limit: str, failed: int
+) -> None:
+    """--max-failures stops the run with the first failure that is too much."""
+    gateway.fail(400, times=None)
+    source, out = write_batch(*(f"row {n}" for n in range(40))), tmp_path / "out.jsonl"
+
+    ran = anyfast("batch", "-i", source, "-o", out, "--concurrency", 1, "--max-failures", limit)
+
+    assert (3, failed) == (ran.code, len(ids_of(tmp_path / "out.errors.jsonl")))
+    assert "max_failures" in ran.err
+
+
+def test_failed_rows_that_are_left(
+    gateway: Simulator, anyfast: Callable[..., Any], write_batch: Any, tmp_path: Path
+) -> None:
+    """--retry-failed none sends none of them again, a kind those that failed with it."""
+    source, out = write_batch("good", "bad", "gone"), tmp_path / "out.jsonl"
+    gateway.fail(400, when="bad", times=None)
+    gateway.fail(404, when="gone")
+    command = ("batch", "-i", source, "-o", out, "--retry-failed")
+    anyfast(*command, "all")
+
+    none = anyfast(*command, "none")
+    assert ("nothing to do: every row (3) has its result; nothing was sent\n", 3) == (none.out, len(gateway.requests))
+    kind = anyfast(*command, "not_found")
+
+    assert (0, 4, ["r2"]) == (kind.code, len(gateway.requests), ids_of(tmp_path / "out.errors.jsonl"))
+    assert ["r1", "r3"] == ids_of(out)
+
+
+def test_other_parameters(gateway: Simulator, anyfast: Callable[..., Any], write_batch: Any, tmp_path: Path) -> None:
+    """Going on with other parameters is refused, naming them; a run of which nothing came may be begun with others."""
+    source, out = write_batch("a"), tmp_path / "out.jsonl"
+    gateway.fail(503, code="model_not_found")
+
+    wrong = anyfast("batch", "-i", source, "-o", out, "-m", "gemini-2.0-flash")
+    right = anyfast("batch", "-i", source, "-o", out, "-m", "gemini-2.5-pro")
+    other = anyfast("batch", "-i", source, "-o", out, "-m", "gemini-2.5-flash")
+
+    assert (3, 0, 2) == (wrong.code, right.code, other.code)
+    assert 'fields.model was "gemini-2.5-pro", is "gemini-2.5-flash"' in other.err
+    assert 2 == len(gateway.requests)
+
+
+def test_a_second_process(
+    slow_gateway: Simulator, anyfast: Callable[..., Any], write_batch: Any, tmp_path: Path
+) -> None:
+    """Files that another process writes are left alone: exit code 2 with its number."""
+    source, out = write_batch("a"), tmp_path / "out.jsonl"
+    with open_batch(out, tmp_path / "out.errors.jsonl"):
+        ran = anyfast("batch", "-i", source, "-o", out)
+
+    assert (2, []) == (ran.code, slow_gateway.requests)
+    assert str(os.getpid()) in ran.err

@@ -29,7 +29,7 @@ async def test_in_a_pipe_and_on_a_terminal(start: Callable[..., Any]) -> None:
     table = {name.strip(): value.strip() for name, value in rows.items()}
     assert ("200", "200", "0", "5") == tuple(table[name] for name in ("rows", "answered", "failed", "retries"))
     assert {"time", "latency p50 / p95 / p99", "first token p50 / p95 / p99", "tokens"} <= set(table)
-    assert "200/200" in screen.out
+    assert "of 200" in screen.out
     assert "━" in screen.out
 
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
+from typing import Any
+
 import pytest
 
-from anyfast_async import Attempt
-from anyfast_async.batch import Histogram, Tally
+from anyfast_async import AnyFastError, Attempt, ChatCompletion, Phase, Stats
+from anyfast_async.batch import Histogram, RowDone, Tally
+from anyfast_async.batch.pace import Pace
 from anyfast_async.cli import figures
+from anyfast_async.errors import status_error
 
 
 @pytest.mark.parametrize(
@@ -32,15 +38,16 @@ def test_summary_of_a_run() -> None:
     assert "97" == rows["left"]
     assert "10.0 s, 90.3 rows/s" == rows["time"]
     assert "2,000 (prompt 1,500, completion 500)" == rows["tokens"]
-    assert {"  without text", "  cut at max_tokens", "first token p50 / p95 / p99"}.isdisjoint(rows)
+    assert {"  empty", "  length", "first token p50 / p95 / p99", "spent"}.isdisjoint(rows)
 
 
 def test_summary_names_odd_answers() -> None:
-    """Answers without text and answers cut short have rows of their own."""
-    rows = dict(figures.summary(Tally(10, 0, answered=10, empty=2, cut=3)))
+    """Answers without text and answers cut short have rows of their own, and so has the money if prices are known."""
+    rows = dict(figures.summary(Tally(10, 0, answered=10, empty=2, length=3), lambda tally: f"${tally.answered}"))
 
-    assert rows["  without text"].startswith("2 ")
-    assert "3" == rows["  cut at max_tokens"]
+    assert rows["  empty"].startswith("2 ")
+    assert rows["  length"].startswith("3 ")
+    assert "$10" == rows["spent"]
 
 
 def test_summary_for_programs() -> None:
@@ -56,3 +63,94 @@ def test_summary_for_programs() -> None:
     assert {"p50", "p95", "p99"} == set(value["latency"])
     assert value["latency"]["p99"] == pytest.approx(2.0, rel=0.01)
     assert value["first_token"] is None
+
+
+def stats(**values: Any) -> Stats:
+    """What a client says of itself."""
+    given = {"in_flight": 0, "queued": 0, "limited_by": None, "held_for": 0.0}
+    return Stats(**given | {"requests": 0, "tokens_used": 0, "tokens_reserved": 0} | values)
+
+
+def moment(tally: Tally, now: Stats | None, **values: Any) -> figures.Moment:
+    """A batch that did 40 rows and 4,000 tokens in the last ten seconds."""
+    pace = Pace()
+    pace.sample(Tally(100, 0), 0.0)
+    pace.sample(Tally(100, 0, answered=40, prompt_tokens=4000), 10.0)
+    return figures.Moment(tally, pace, now, **values)
+
+
+def test_a_moment_on_a_line() -> None:
+    """A line has how far it is, pace, time left, what is in flight and what limits it, and what needs a look."""
+    tally = Tally(100, 0, answered=38, failed=2, empty=1, retries=3, kinds=Counter(server=2))
+
+    shown = figures.line(moment(tally, stats(in_flight=64), concurrency=64, spend=lambda _: "$1"))
+
+    assert (
+        "40 of 100 rows, 4 rows/s, 15 s left, 64 in flight, limited by --concurrency, 2 failed (server 2), 1 empty, "
+        "3 retries, $1" == shown
+    )
+
+
+def test_what_a_call_takes() -> None:
+    """Where calls have ended, median and 95th percentile are shown; a single retry is one retry."""
+    shown = figures.line(moment(Tally(100, 0, retries=1), stats(total=Phase(0.42, 1.5))))
+
+    assert ", p50 0.42 s, p95 1.50 s, 0 in flight" in shown
+    assert shown.endswith(", 1 retry")
+
+
+def test_throttled_until_when() -> None:
+    """While the gateway wants no more requests, the time of day until then is shown, and how long that is."""
+    wall = time.mktime((2030, 5, 1, 14, 3, 10, 0, 0, -1))
+
+    (_, shown) = moment(Tally(9, 0), stats(held_for=12.4), wall=wall).work()
+
+    assert "throttled until 14:03:22 (12 s to go)" == shown
+
+
+def test_nothing_left_and_nothing_known() -> None:
+    """Without a pace there is no time left to tell, without stats nothing on work, at the end no time left."""
+    fresh = figures.Moment(Tally(10, 0), Pace())
+
+    assert (["0 of 10", "0 rows/s"], []) == (list(fresh.rows()), list(fresh.work()))
+    assert ["100 of 100", "4 rows/s"] == list(moment(Tally(100, 0, answered=100), None).rows())
+    assert 1.0 == figures.Moment(Tally(0, 0), Pace()).share
+
+
+def test_a_failure_is_inert() -> None:
+    """A failed row is one line, whatever stands in its id and its message, and no longer than wanted."""
+    error = AnyFastError("line\none\x1b]0;title\x07\x9b31m\u202egnp " + "x" * 500)
+
+    shown = figures.failure(RowDone("i\rd\x1b[2J", error, Tally(1, 0), None, ()), 60)
+
+    assert shown.isprintable()
+    assert shown.startswith(r"i\rd\x1b[2J: line\none\x1b]0;title\x07\x9b31m\u202egnp")
+    assert len(shown) < 140
+
+
+def test_events() -> None:
+    """Events have what a program needs; a failure says if sending again may help and if it may have cost money."""
+    tally = Tally(100, 10, answered=30, failed=1)
+    error = status_error(429)("slow down")
+    error.status_code, error.retryable = 429, True
+    attempts = (Attempt(1, "rate_limit", 429, 0.1, "no"),)
+
+    started, progress = figures.started_event(tally), figures.progress_event(moment(tally, stats(queued=1), wall=0.0))
+    failure = figures.failure_event(RowDone("a", error, tally, None, attempts))
+
+    assert {"event": "start", "rows": 100, "already_answered": 10} == started
+    assert ("progress", 41, 100, 4.0, 14.8) == tuple(
+        progress[name] for name in ("event", "done", "rows", "rows_per_second", "seconds_left")
+    )
+    assert {
+        "event": "failure",
+        "custom_id": "a",
+        "kind": "rate_limit",
+        "message": "slow down",
+        "status_code": 429,
+        "retryable": True,
+        "billed": "no",
+        "attempts": 1,
+        "request_id": None,
+    } == failure
+    assert figures.failure_event(RowDone("a", None, tally, ChatCompletion(), ())) is None

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
+from pathlib import Path
 
-from anyfast_async.batch.lines import parse_line
+from anyfast_async.batch.source import Source
 from anyfast_async.cli import prompts
 
 
 def test_two_hundred_different_good_lines() -> None:
     """The demo's 200 rows are all different and all valid lines of a batch."""
-    rows = [parse_line(n, json.dumps(prompts.line(n, "m")).encode()) for n in range(200)]
+    source = Source(Path("prompts.jsonl"), "batch")
+    rows = [source.line(n, prompts.line(n, "m")) for n in range(200)]
 
     assert 200 == len({row.custom_id for row in rows})
     assert 200 == len({row.request.messages[0]["content"] for row in rows})  # type: ignore[index]  # plain dicts

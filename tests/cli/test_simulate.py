@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 from anyfast_async import AnyFast
-from anyfast_async.cli.simulate import simulate
 
 
 async def test_serves_until_told_to_end(start: Callable[..., Any]) -> None:
@@ -67,9 +65,11 @@ def test_a_port_in_use(anyfast: Callable[..., Any]) -> None:
         (["--script", "{}/bad.toml"], "bad.toml:1: [[fail]] 1 statsu: no such key (did you mean status?)"),
     ],
 )
-def test_bad_scripts_and_quirks_are_named(options: list[str], words: str, tmp_path: Path) -> None:
+def test_bad_scripts_and_quirks_are_named(
+    options: list[str], words: str, anyfast: Callable[..., Any], tmp_path: Path
+) -> None:
     """An unknown quirk, a missing file and a wrong key end it at once, naming the place and what is allowed."""
     (tmp_path / "bad.toml").write_text("[[fail]]\nstatsu = 3\n")
-    done = CliRunner().invoke(simulate, [option.format(tmp_path) for option in options], standalone_mode=False)
-    assert 2 == done.return_value
-    assert words in done.stderr
+    ran = anyfast("simulate", *(option.format(tmp_path) for option in options))
+    assert 2 == ran.code
+    assert words in ran.err

@@ -30,3 +30,21 @@ def test_edges() -> None:
     histogram.add(0.0)
 
     assert histogram.percentile(50) == pytest.approx(1e-6, rel=0.01)
+
+
+@pytest.mark.parametrize("most", [1, 7, 40])
+def test_bins(most: int) -> None:
+    """Bins cover every value, side by side, are no more than asked for, and hold as many as there are."""
+    histogram = Histogram()
+    values = [random.Random(3).lognormvariate(0, 1) for _ in range(1000)]
+    for value in values:
+        histogram.add(value)
+
+    bins = list(histogram.bins(most))
+
+    assert len(bins) <= most
+    assert 1000 == sum(count for _, _, count in bins)
+    assert all(bins[n][1] == pytest.approx(bins[n + 1][0]) for n in range(len(bins) - 1))
+    assert bins[0][0] <= min(values)
+    assert max(values) <= bins[-1][1]
+    assert [] == list(Histogram().bins(most))

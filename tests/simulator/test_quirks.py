@@ -78,6 +78,7 @@ def test_changes_its_form_only(name: str) -> None:
         assert same is not about_it or (about_it and name in unchanged)
 
 
+@pytest.mark.slow
 def test_any_two_go_together() -> None:
     """Every ordered pair, in both forms, gives bytes: none trips over what another has done."""
     for first, second in itertools.permutations(QUIRKS.values(), 2):

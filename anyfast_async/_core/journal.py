@@ -1,0 +1,301 @@
+"""Records of what was sent and what came of it: their lines, and what can be told from them. Pure.
+
+Two files hold a run. The *answers* have one line per answer, as in the output of the OpenAI Batch API, ``custom_id``
+first. The *log* beside them has one line per event: a checksum, a space, a JSON object with one key that says what
+happened. A line that does not match its checksum was torn or damaged, and is never taken for anything else.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import attrs
+
+from anyfast_async._core import answer, codec
+from anyfast_async.completions import ChatCompletion
+from anyfast_async.errors import AnyFastError, APIStatusError, escaped
+
+# -- lines of answers and failures -----------------------------------------------------------------------------------
+
+BOM: Final = b"\xef\xbb\xbf"
+_START: Final = b'{"custom_id":'
+_ID: Final = b'"batch_req_'
+STEM_DIGITS: Final = 24
+_OURS: Final = re.compile(_START + rb'"((?:[^"\\\x00-\x1f]|\\.)*)","id":' + _ID + rb'([0-9a-f]{24})_([0-9a-f]{8})",')
+
+
+def answer_line(custom_id: str, completion: ChatCompletion, *, stem: str) -> bytes:
+    """Return the line for an answer, with its line end.
+
+    Args:
+        custom_id: the row's.
+        completion: the answer.
+        stem: :data:`STEM_DIGITS` hexadecimal digits that tell the request from others; the line's own ``id`` is made
+            of them and of the line's checksum.
+
+    """
+    response = {"status_code": 200, "request_id": completion.request_id, "body": codec.as_dict(completion)}
+    return _line(custom_id, stem, response, None)
+
+
+def error_line(custom_id: str, error: AnyFastError, *, stem: str) -> bytes:
+    """Return the line for a failed row, with its line end.
+
+    What the gateway answered with a status stands under ``response``; a row without such an answer (time-outs, broken
+    connections) has none, and its ``error`` says why.
+
+    Args:
+        custom_id: the row's.
+        error: what it failed with.
+        stem: as for :func:`answer_line`.
+
+    """
+    if not isinstance(error, APIStatusError):
+        return _line(custom_id, stem, None, {"code": error.kind, "message": str(error)})
+    problem = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
+    response = {"status_code": error.status_code, "request_id": error.request_id, "body": {"error": problem}}
+    return _line(custom_id, stem, response, None)
+
+
+def _line(custom_id: str, stem: str, response: dict[str, Any] | None, error: dict[str, Any] | None) -> bytes:
+    # The checksum is over the rest of the line.
+    head = _START + codec.dumps(custom_id) + b',"id":' + _ID + stem.encode()
+    tail = b'","response":' + codec.dumps(response) + b',"error":' + codec.dumps(error) + b"}"
+    return b"%b_%08x%b\n" % (head, zlib.crc32(tail, zlib.crc32(head)), tail)
+
+
+def head_of(custom_id: str) -> bytes:
+    """Return how a line for *custom_id* begins, if it was written here."""
+    return _START + codec.dumps(custom_id) + b',"id":' + _ID
+
+
+def recorded_id(line: bytes) -> str | None:
+    """Return the ``custom_id`` of a whole line of answers or failures, None if it is damaged or no such line.
+
+    Lines as they are written here are held against their checksum; those of other programs are read as JSON.
+    """
+    text = line.removeprefix(BOM).rstrip(b"\r\n")
+    ours = _OURS.match(text)
+    if ours is not None:
+        if zlib.crc32(text[ours.end(3) :], zlib.crc32(text[: ours.end(2)])) != int(ours[3], 16):
+            return None
+        token = ours[1]
+        return token.decode() if b"\\" not in token else str(codec.loads(b'"' + token + b'"'))
+    if text.startswith(_START + b'"'):
+        return None  # pieces of two of ours, put together, may be JSON
+    try:
+        value = json.loads(text.decode())  # strictly: nothing is mended here
+    except (ValueError, RecursionError):
+        return None
+    custom_id = value.get("custom_id") if _is_result(value) else None
+    return custom_id if isinstance(custom_id, str) else None
+
+
+def value_of(line: bytes) -> dict[str, Any] | None:
+    """Return the JSON object in a line of answers or failures, None if it is none."""
+    try:
+        value = codec.loads(line.removeprefix(BOM))
+    except codec.InvalidJSONError:
+        return None
+    return value if _is_result(value) else None
+
+
+def _is_result(value: Any) -> bool:
+    return isinstance(value, dict) and ("response" in value or "error" in value)
+
+
+def stem_of(line: bytes) -> str | None:
+    """Return the ``stem`` with which a line was written here, None for a line of another program."""
+    ours = _OURS.match(line)
+    return ours[2].decode() if ours is not None else None
+
+
+def may_be_torn(tail: bytes) -> bool:
+    """Return whether *tail*, the end of a file without a line end, may be the beginning of a line written here."""
+    return tail.startswith(_START) or _START.startswith(tail)
+
+
+def completion_in(line: bytes) -> ChatCompletion | None:
+    """Return the completion in a line of answers, None if there is none in it."""
+    value = value_of(line)
+    response = value.get("response") if value is not None else None
+    body = response.get("body") if isinstance(response, dict) else None
+    if not isinstance(response, dict) or not isinstance(body, dict) or "choices" not in body:
+        return None
+    request_id = response.get("request_id")
+    completion = codec.structure(body, ChatCompletion)
+    return attrs.evolve(completion, request_id=request_id) if isinstance(request_id, str) else completion
+
+
+def error_in(line: bytes) -> AnyFastError:
+    """Return the error in a line of failures, as the class that it was; what it had tried is not in the line."""
+    value = value_of(line) or {}
+    response, problem = value.get("response"), value.get("error")
+    if isinstance(response, dict) and isinstance(status := response.get("status_code"), int):
+        error: AnyFastError = answer.error_of(status, {}, codec.dumps(response.get("body") or problem), now=0.0)
+        request_id = response.get("request_id")
+        error.request_id = request_id if isinstance(request_id, str) else error.request_id
+        return error
+    code = problem.get("code") if isinstance(problem, dict) else None
+    message = problem.get("message") if isinstance(problem, dict) else problem
+    return _KINDS.get(str(code), AnyFastError)(str(message))
+
+
+def _classes(kind: type[AnyFastError]) -> Iterator[type[AnyFastError]]:
+    for child in kind.__subclasses__():
+        yield child
+        yield from _classes(child)
+
+
+_KINDS: Final[Mapping[str, type[AnyFastError]]] = {
+    kind.kind: kind for kind in reversed([*_classes(AnyFastError)]) if kind.__module__ == AnyFastError.__module__
+}
+KINDS: Final = frozenset(_KINDS)
+"""The kinds of errors that a failed row can have."""
+
+
+STOPPERS: Final = frozenset({"auth", "quota", "model", "budget", "configuration", "state"})
+"""Kinds of errors that are no fault of a row, as they would fail every row after it: they are not recorded."""
+
+
+# -- lines of the log ------------------------------------------------------------------------------------------------
+
+HOLDER_SIZE: Final = 512
+"""Bytes of the first line, which is written in place: who holds the lock."""
+_RECORD: Final = re.compile(rb"([0-9a-f]{8}) (\{.*\})[ ]*\n?", re.DOTALL)
+_PART: Final = re.compile(rb"[0-9a-f]{0,8}|[0-9a-f]{8} (\{.*)?", re.DOTALL)
+_HOLDER: Final = b'{"pid":'
+_FAILED: Final = b'{"failed":'
+
+
+def record(kind: str, value: Any) -> bytes:
+    """Return a line of the log."""
+    return _summed(codec.dumps({kind: value}))
+
+
+def failed_record(line: bytes) -> bytes:
+    """Return the line of the log that keeps *line*, a line for the file of failures."""
+    return _summed(_FAILED + line.rstrip(b"\n") + b"}")
+
+
+def _summed(data: bytes) -> bytes:
+    return b"%08x %b\n" % (zlib.crc32(data), data)
+
+
+def holder(pid: int, host: str) -> bytes:
+    """Return the first line of the log."""
+    line = record("pid", [pid, host[:200]])
+    return line[:-1].ljust(HOLDER_SIZE - 1) + b"\n"
+
+
+def read_holder(head: bytes) -> tuple[int, str] | None:
+    """Return (pid, host) from the first line of the log, None if it does not say."""
+    data = _read(head[:HOLDER_SIZE])
+    value = codec.loads(data).get("pid") if data is not None else None
+    return (value[0], value[1]) if isinstance(value, list) else None
+
+
+def may_be_log(head: bytes) -> bool:
+    """Return whether *head*, all that a file of less than :data:`HOLDER_SIZE` bytes holds, may be a torn first line."""
+    return _PART.fullmatch(head.rstrip(b"\0")) is not None
+
+
+def _read(line: bytes) -> bytes | None:
+    """Return the JSON in a line of the log, None if it is not as it was written."""
+    found = _RECORD.fullmatch(line)
+    return found[2] if found is not None and zlib.crc32(found[2]) == int(found[1], 16) else None
+
+
+def failure_in(line: bytes) -> bytes | None:
+    """Return the line for the file of failures that a line of the log keeps, with its line end; else None."""
+    data = _read(line)
+    return data[len(_FAILED) : -1] + b"\n" if data is not None and data.startswith(_FAILED) else None
+
+
+@attrs.define
+class Past:
+    """What a log says, line by line in its order."""
+
+    header: Mapping[str, Any] | None = None
+    known: bool = False
+    """Whether a line of it is as it was written: it is a log."""
+    maybe_billed: dict[str, None] = attrs.field(factory=dict)
+    """Ids that were sent, maybe, by a process that ended before it had written down what came."""
+    quarantined: int = 0
+    """Lines of answers or failures that were found damaged, and are kept in the log."""
+    settled: int = 0
+    """How often the failures before were put into their own file."""
+    _open: dict[str, None] = attrs.field(factory=dict)
+    _unread: list[bytes] = attrs.field(factory=list)
+
+    def add(self, line: bytes) -> str | None:
+        """Take in a *line* of the log; return the id that it says has failed, if it does."""
+        if line.startswith(b'{"started":', 9):
+            self._unread.append(line)  # most are of no interest once the next list of open ids has come
+            return None
+        data = _read(line)
+        if data is None or data.startswith(_HOLDER):
+            return None
+        self.known = True
+        if data.startswith(_FAILED):
+            custom_id = recorded_id(data[len(_FAILED) : -1])
+            self.open.pop(custom_id or "", None)
+            return custom_id
+        ((kind, value),) = codec.loads(data).items()
+        self._add(kind, value)
+        return None
+
+    def _add(self, kind: str, value: Any) -> None:
+        match kind:
+            case "open":
+                self._unread.clear()
+                self._open = dict.fromkeys(value)
+            case "unsent":
+                self.open.pop(value, None)
+            case "maybe_billed":
+                self.maybe_billed |= dict.fromkeys(value)
+            case "damaged":
+                self.quarantined += not value["torn"]
+            case "settled":
+                self.settled += 1
+            case "header":
+                self.header = value
+            case _:  # of a later version
+                pass
+
+    @property
+    def open(self) -> dict[str, None]:
+        """Ids that were started, and of which the log does not say what came of them; the answers may."""
+        for line in self._unread:
+            data = _read(line)
+            if data is not None:
+                self.known = True
+                self._open[codec.loads(data)["started"]] = None
+        self._unread.clear()
+        return self._open
+
+
+def damaged_record(data: bytes, *, at: int, torn: bool) -> bytes:
+    """Return the line of the log that keeps *data*, found at byte *at* of the answers or failures."""
+    return record("damaged", {"at": at, "torn": torn, "base64": base64.b64encode(data).decode()})
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return what differs between two headers, in words."""
+    found = []
+    for name in dict.fromkeys([*before, *now]):
+        old, new = before.get(name), now.get(name)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += [f"{name}.{inner}" for inner in differences(old, new)]
+        elif old != new:
+            found.append(f"{name} was {_shown(old)}, is {_shown(new)}")
+    return found
+
+
+def _shown(value: Any) -> str:
+    return "not given" if value is None else escaped(codec.dumps(value).decode(), 80)

@@ -1,0 +1,310 @@
+"""JSON objects to answers and back, through cattrs, with nothing lost.
+
+What a class does not know, or knows with another type, goes into ``extra`` and comes out again.
+
+Each class gets two hooks. The *usual* one is written from the class's attrs fields, as source, as attrs and cattrs
+write theirs: it takes objects whose known fields have their types, or are null or absent, which is nearly every one.
+At the first thing that does not fit it leaves the object to the *general* one, which takes anything.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from types import UnionType
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+import attrs
+import cattrs
+
+from anyfast_async import completions, messages
+from anyfast_async._core.jsontext import dumps
+from anyfast_async.completions import ChatCompletionChunk, ChunkChoice
+from anyfast_async.messages import JSON, AssistantMessage, FunctionCall
+
+T = TypeVar("T")
+Hook: TypeAlias = Callable[[Any, Any], Any]
+Keep: TypeAlias = Callable[[Any], Any]
+"""What is done with a value that is kept as it came."""
+
+_EXACT_FLOAT: Final = 2.0**63
+"""orjson turns integers over 64 bits into floats; a float this large is a reason to read the text again."""
+_MISFIT: Final[Any] = object()
+
+
+class RoundedError(Exception):
+    """A number in the answer may have been rounded."""
+
+
+class _Field(NamedTuple):
+    """A field that is part of the JSON."""
+
+    name: str
+    absent: Any
+    """Its value where it is absent, null or an empty list."""
+    types: tuple[type[Any], ...]
+    """What it may be in JSON, the usual one first."""
+    convert: Callable[[Any], Any] | None
+    """From there to the field's value, or to ``_MISFIT``; None where it is kept as it came."""
+
+
+def _is_lossless(kind: Any) -> bool:
+    return attrs.has(kind) and hasattr(kind, "__attrs_attrs__") and {"extra", "blank"} <= attrs.fields_dict(kind).keys()
+
+
+def _on_the_wire(attribute: attrs.Attribute[Any]) -> bool:
+    return attribute.name not in ("extra", "blank") and attribute.metadata.get("wire", True)
+
+
+def _fields(kind: type[Any], converter: cattrs.Converter, keep: Keep) -> list[_Field]:
+    hints = get_type_hints(kind, vars(completions) | vars(messages))
+    # A message that we make is an assistant's; one that came without a role has none.
+    absent = {a.name: None if a.name == "role" else a.default for a in attrs.fields(kind)}
+    return [
+        _Field(a.name, absent[a.name], *_reading(hints[a.name], converter, keep))
+        for a in attrs.fields(kind)
+        if _on_the_wire(a)
+    ]
+
+
+def _reading(
+    hint: Any, converter: cattrs.Converter, keep: Keep
+) -> tuple[tuple[type[Any], ...], Callable[[Any], Any] | None]:
+    """Return the types in JSON of a field with this annotation, and how its value is made of one."""
+    union = get_origin(hint) in (Union, UnionType)
+    member, *others = [m for m in (get_args(hint) if union else (hint,)) if m is not type(None)]
+    if others:  # content: text, or a list of parts that is kept as it came
+        return (str, list), lambda value: value if type(value) is str else keep(value)
+    if get_origin(member) is Mapping:
+        return (dict,), keep
+    if get_origin(member) is tuple:
+        item_hook = converter.get_structure_hook(get_args(member)[0])
+
+        def read_list(value: list[Any]) -> Any:
+            for item in value:
+                if type(item) is not dict:
+                    return _MISFIT
+            return tuple([item_hook(item, None) for item in value])
+
+        return (list,), read_list
+    if _is_lossless(member):
+        hook = converter.get_structure_hook(member)
+        return (dict,), lambda value: hook(value, None)
+    return (member,), None
+
+
+# -- any object ------------------------------------------------------------------------------------------------------
+
+
+def _general_hook(kind: type[Any], fields: list[_Field], keep: Keep) -> Hook:
+    known_fields = {field.name: field for field in fields}
+    absent = {field.name: field.absent for field in fields}
+
+    def structure(value: Any, _: Any) -> Any:
+        known, extra, blank = dict(absent), {}, {}
+        for name, item in value.items():
+            field = known_fields.get(name)
+            if field is None:
+                extra[name] = keep(item)
+            elif item is None or item == []:
+                blank[name] = item
+            elif (good := _read(field, item)) is not _MISFIT:
+                known[name] = good
+            else:
+                extra[name] = keep(item)
+                if kind is FunctionCall and name == "arguments":  # Ollama sends an object
+                    known[name] = dumps(item).decode()
+        return kind(**known, extra=extra, blank=blank)
+
+    return structure
+
+
+def _read(field: _Field, item: Any) -> Any:
+    if type(item) not in field.types:
+        return _MISFIT
+    return item if field.convert is None else field.convert(item)
+
+
+# -- usual objects ---------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def _draft_of(kind: Any) -> type[Any]:
+    """Return a subclass of a frozen class whose instances can be filled in; they are frozen by changing their class.
+
+    A frozen class sets every field by a call of ``object.__setattr__``, six times the work of an assignment.
+    """
+    writable = {"__slots__": (), "__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
+    return type(f"{kind.__name__}Draft", (kind,), writable)
+
+
+def _usual_hook(kind: Any, fields: list[_Field], keep: Keep, general: Hook) -> Hook:
+    names: dict[str, Any] = {
+        "Kind": kind,
+        "Draft": _draft_of(kind),
+        "new": object.__new__,
+        "FIELDS": frozenset(field.name for field in fields),
+        "MISFIT": _MISFIT,
+        "keep": keep,
+        "general": general,
+    }
+    lines = ["def structure(value, _):", " get = value.get", " made = new(Draft)", " known = 0"]
+    for number, field in enumerate(fields):
+        names |= {f"Type{number}": field.types[0], f"absent{number}": field.absent, f"convert{number}": field.convert}
+        usual = f"type(item) is Type{number}" + (" and item" if field.types[0] is list else "")
+        lines += [
+            f" item = get({field.name!r})",
+            " if item is None:",
+            f"  made.{field.name} = absent{number}",
+            f" elif {usual}:",
+            "  known += 1",
+        ]
+        if field.convert is None or field.types[0] is str:
+            lines += [f"  made.{field.name} = item"]
+        else:
+            lines += [
+                f"  made.{field.name} = item = convert{number}(item)",
+                "  if item is MISFIT:",
+                "   return general(value, Kind)",
+            ]
+        lines += [" else:", "  return general(value, Kind)"]
+    lines += [
+        " made.extra, made.blank = extra, blank = {}, {}",
+        " if known != len(value):",
+        "  for name, item in value.items():",
+        "   if name not in FIELDS:",
+        "    extra[name] = item if item is None else keep(item)",
+        "   elif item is None:",
+        "    blank[name] = None",
+    ]
+    for attribute in attrs.fields(kind):
+        if not _on_the_wire(attribute) and attribute.name not in ("extra", "blank"):
+            names[f"default_{attribute.name}"] = default = attribute.default
+            if isinstance(default, attrs.Factory):  # type: ignore[arg-type]
+                names[f"default_{attribute.name}"] = default.factory
+                lines.append(f" made.{attribute.name} = default_{attribute.name}({'made' * default.takes_self})")
+            else:
+                lines.append(f" made.{attribute.name} = default_{attribute.name}")
+    lines += [" made.__class__ = Kind", " return made"]
+    exec(compile("\n".join(lines), f"<{kind.__name__} of JSON>", "exec"), names)  # noqa: S102 - of our own field names
+    hook: Hook = names["structure"]
+    return hook
+
+
+# -- with other values -----------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def _copier(kind: Any) -> Callable[[Any], Any]:
+    """Return a function that makes a draft of an instance of *kind*, as source, once."""
+    lines = ["def copied(value):", " made = new(Draft)"]
+    lines += [f" made.{attribute.name} = value.{attribute.name}" for attribute in attrs.fields(kind)]
+    names: dict[str, Any] = {"Draft": _draft_of(kind), "new": object.__new__}
+    exec(compile("\n".join([*lines, " return made"]), f"<copy of {kind.__name__}>", "exec"), names)  # noqa: S102
+    copied: Callable[[Any], Any] = names["copied"]
+    return copied
+
+
+def evolved(value: T, **changes: Any) -> T:
+    """Return a copy of an answer with *changes*; as ``attrs.evolve``, without its work for each field."""
+    kind: Any = type(value)
+    made = _copier(kind)(value)
+    for name, item in changes.items():
+        setattr(made, name, item)
+    made.__class__ = kind
+    return cast("T", made)
+
+
+def with_text(chunk: ChatCompletionChunk, text: str) -> ChatCompletionChunk:
+    """Return *chunk*, whose only choice says a text, with another *text*; nothing that can change is shared."""
+    (choice,) = chunk.choices
+    delta, around, made = _unshared(choice.delta), _unshared(choice), _unshared(chunk)
+    delta.content, around.delta, made.choices = text, delta, (around,)
+    delta.__class__, around.__class__, made.__class__ = AssistantMessage, ChunkChoice, ChatCompletionChunk
+    return cast("ChatCompletionChunk", made)
+
+
+def _unshared(value: Any) -> Any:
+    """Return a draft of an answer whose own fields are flat."""
+    kind: Any = type(value)
+    made = _copier(kind)(value)
+    made.extra = dict(value.extra) if value.extra else {}
+    made.blank = dict(value.blank) if value.blank else {}
+    return made
+
+
+# -- both, in cattrs -------------------------------------------------------------------------------------------------
+
+
+def _structure_hook(kind: type[Any], converter: cattrs.Converter, keep: Keep) -> Hook:
+    fields = _fields(kind, converter, keep)
+    return _usual_hook(kind, fields, keep, _general_hook(kind, fields, keep))
+
+
+def _unstructure_hook(kind: type[Any]) -> Callable[[Any], dict[str, Any]]:
+    names = [a.name for a in attrs.fields(kind) if _on_the_wire(a)]
+
+    def unstructure(value: Any) -> dict[str, Any]:
+        known = {n: _to_json(item) for n in names if (item := getattr(value, n)) is not None and item != ()}
+        return dict(value.blank) | known | dict(value.extra)
+
+    return unstructure
+
+
+def _to_json(value: Any) -> Any:
+    match value:
+        case str() | int() | float() | None:
+            return value
+        case list() | tuple():
+            return [_to_json(v) for v in value]
+        case Mapping():
+            return value
+    return _converter.unstructure(value)
+
+
+def _make_converter(keep: Keep) -> cattrs.Converter:
+    converter = cattrs.Converter(detailed_validation=False)
+    converter.register_structure_hook_factory(_is_lossless, lambda kind: _structure_hook(kind, converter, keep))
+    converter.register_unstructure_hook_factory(_is_lossless, _unstructure_hook)
+    return converter
+
+
+def _exact(value: Any) -> Any:
+    """Return *value*, or say that a number in it may have been rounded."""
+    if type(value) is not float and type(value) is not dict and type(value) is not list:
+        return value
+    todo = [value]
+    while todo:
+        item = todo.pop()
+        if type(item) is float and abs(item) >= _EXACT_FLOAT:
+            raise RoundedError
+        if type(item) is dict:
+            todo += item.values()
+        elif type(item) is list:
+            todo += item
+    return value
+
+
+_converter: Final = _make_converter(lambda value: value)
+_exact_converter: Final = _make_converter(_exact)
+
+
+def as_dict(value: Any) -> dict[str, Any]:
+    """Return an answer as the JSON object that it came from."""
+    unstructured: dict[str, Any] = _converter.unstructure(value)
+    return unstructured
+
+
+def structure(value: JSON, kind: type[T]) -> T:
+    """Return the JSON object *value* as an answer of class *kind*; it never fails on a dict."""
+    return _converter.structure(value, kind)
+
+
+def structure_exactly(value: JSON, kind: type[T]) -> T:
+    """As :func:`structure`, for a *value* that orjson has read.
+
+    Raises:
+        RoundedError: a number in it may have been rounded.
+
+    """
+    return _exact_converter.structure(value, kind)

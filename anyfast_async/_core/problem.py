@@ -1,0 +1,271 @@
+"""What an error says: its body read, whatever its shape, and made the right exception.
+
+Error shapes: new-api ``types/error.go`` and its middleware, Google's ``google.rpc.Status`` (also wrapped in a list),
+RFC 9457 problem details as Cloudflare sends them, FastAPI's ``detail``, HTML pages of proxies, empty bodies.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+
+from anyfast_async._core import backoff, codec
+from anyfast_async.errors import (
+    APIError,
+    APIStatusError,
+    InsufficientQuotaError,
+    ModelNotFoundError,
+    ResponseShapeError,
+    escaped,
+    status_error,
+)
+
+Hide: TypeAlias = Callable[[str], str]
+"""Takes the key out of a text; a function, so that no frame that an exception passes through holds the key."""
+
+REDIRECTS: Final = range(300, 400)
+_ERROR_STATUSES: Final = range(400, 600)
+_SHOWN_BODY: Final = 400
+_SEARCHED_BODY: Final = 64 * 1024
+
+_GOOGLE_STATUS: Final = {
+    "INVALID_ARGUMENT": 400,
+    "FAILED_PRECONDITION": 400,
+    "UNAUTHENTICATED": 401,
+    "PERMISSION_DENIED": 403,
+    "NOT_FOUND": 404,
+    "RESOURCE_EXHAUSTED": 429,
+    "INTERNAL": 500,
+    "UNAVAILABLE": 503,
+    "DEADLINE_EXCEEDED": 504,
+}
+"""google.rpc.Code to HTTP, for errors inside a 200."""
+_WORD_STATUS: Final = {
+    "rate_limit_exceeded": 429,
+    "rate_limit_error": 429,
+    "insufficient_quota": 429,
+    "insufficient_user_quota": 403,
+    "invalid_api_key": 401,
+    "authentication_error": 401,
+    "invalid_request_error": 400,
+    "invalid_request": 500,
+    "prompt_blocked": 400,
+    "model_not_found": 503,
+    "server_error": 500,
+    "internal_server_error": 500,
+    "do_request_failed": 500,
+    "bad_response": 500,
+    "bad_response_body": 500,
+    "read_response_body_failed": 500,
+    "empty_response": 500,
+    "overloaded_error": 529,
+}
+"""Codes and types to the status that they come with when they come with one, for errors inside a 200."""
+
+_REQUEST_ID_HEADERS: Final = ("x-oneapi-request-id", "x-request-id", "cf-ray")
+_REQUEST_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
+_REQUEST_ID_TEXT: Final = re.compile(r"\(request id: ([0-9A-Za-z]+)\)")
+_BEARER: Final = re.compile(r"(?i)bearer\s+\S+|\bsk-[A-Za-z0-9_\-]{8,}")
+
+
+E = TypeVar("E", bound=APIError)
+
+
+def as_is(text: str) -> str:
+    return text
+
+
+class Problem(NamedTuple):
+    """What an error body says."""
+
+    message: str
+    type: str | None = None
+    code: str | int | None = None
+    param: str | None = None
+    status: int | None = None
+    """The HTTP status that the body names, for errors inside a 200."""
+    body: Any = None
+    """The object that says so, where it is another one than the whole body."""
+
+
+def _hidden(value: Any, hide: Hide) -> Any:
+    """Return a decoded body without the key; only decoded text can be searched, escapes hide it in the raw one."""
+    return codec.map_strings(value, lambda text: hide(without_keys(text)))
+
+
+def request_id(headers: Mapping[str, str], message: str = "") -> str | None:
+    """Return the gateway's id of the request: from a header, else the last one in the message."""
+    for name in _REQUEST_ID_HEADERS:
+        if _REQUEST_ID.fullmatch(headers.get(name, "")):
+            return headers[name]
+    found = _REQUEST_ID_TEXT.findall(message)
+    return found[-1] if found else None
+
+
+def without_keys(text: str) -> str:
+    """Return *text* without anything that looks like a key: gateways do echo them."""
+    return _BEARER.sub("***", text)
+
+
+# -- what an error body says -----------------------------------------------------------------------------------------
+
+
+def _status_of(*values: Any) -> int | None:
+    for value in values:
+        if isinstance(value, bool):
+            continue
+        if isinstance(value, int) and value in _ERROR_STATUSES:
+            return value
+        if isinstance(value, str):
+            if value.isascii() and value.isdigit() and len(value) == 3 and int(value) in _ERROR_STATUSES:  # noqa: PLR2004
+                return int(value)
+            if status := _GOOGLE_STATUS.get(value) or _WORD_STATUS.get(value):
+                return status
+    return None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def problem_of(payload: Any) -> Problem | None:
+    """Return what the decoded error body *payload* says, None if it is no error body."""
+    if isinstance(payload, list):
+        payload = next((item for item in payload if isinstance(item, Mapping)), None)
+    if not isinstance(payload, Mapping):
+        return None
+    inner = payload.get("error")
+    source = inner if isinstance(inner, Mapping) else payload
+    code = source.get("code")
+    if not isinstance(code, (str, int)) or isinstance(code, bool):
+        code = None
+    message: Any = inner if isinstance(inner, str) else None
+    for name in ("message", "msg", "detail", "error_msg", "title"):
+        message = message or source.get(name)
+    if message is None and inner is None and source.get("object") != "error" and source.get("success") is not False:
+        return None
+    text = message if isinstance(message, str) else codec.dumps(message).decode() if message is not None else ""
+    if text.startswith("{") and (nested := _nested(text)) is not None:
+        # Google's SDK-based proxies put the whole upstream body into the message, as text.
+        return nested if nested.code is not None else nested._replace(code=code)
+    status = _status_of(source.get("status"), code, source.get("type"), payload.get("status"))
+    return Problem(text, _text(source.get("type")), code, _text(source.get("param")), status)
+
+
+def _nested(text: str) -> Problem | None:
+    try:
+        value = codec.loads(text.encode("utf-8", "replace"))
+    except codec.InvalidJSONError:
+        return None
+    if not isinstance(value, Mapping) or "error" not in value:
+        return None
+    found = problem_of(value)
+    return found._replace(body=value) if found is not None else None
+
+
+def is_error(payload: Any) -> bool:
+    """Return whether a decoded answer with a success status is an error object all the same."""
+    if isinstance(payload, list):
+        return any(isinstance(item, Mapping) and item.get("error") for item in payload)
+    if not isinstance(payload, Mapping):
+        return False
+    says_so = payload.get("object") == "error" or payload.get("success") is False
+    return bool(payload.get("error")) or (says_so and not payload.get("choices"))
+
+
+# -- exceptions ------------------------------------------------------------------------------------------------------
+
+
+def error_of(status: int, headers: Mapping[str, str], body: bytes, *, now: float, hide: Hide = as_is) -> APIStatusError:
+    """Return the exception for an answer with an error *status*; *headers* have lower-case names."""
+    text = body.decode("utf-8", "replace")
+    try:
+        payload = codec.loads(body)
+    except codec.InvalidJSONError:
+        payload = text
+    problem = problem_of(payload) or Problem(_plain_message(hide(without_keys(text))))
+    return _status_error(status, headers, problem, payload, now=now, hide=hide)
+
+
+def inband_error(payload: Any, headers: Mapping[str, str], *, now: float, hide: Hide = as_is) -> APIError:
+    """Return the exception for an error object that came inside a success."""
+    problem = problem_of(payload) or Problem("")
+    if problem.status is None:
+        problem = _without_key(problem, hide)
+        error = APIError(_message("the gateway reported an error", problem))
+        return _fill(error, headers, problem, _hidden(payload, hide))
+    return _status_error(problem.status, headers, problem, payload, now=now, hide=hide)
+
+
+def _status_error(
+    status: int, headers: Mapping[str, str], problem: Problem, body: Any, *, now: float, hide: Hide
+) -> APIStatusError:
+    if backoff.is_quota(status, problem.code, problem.message):
+        kind: type[APIStatusError] = InsufficientQuotaError
+    elif problem.code in backoff.MODEL_CODES:
+        kind = ModelNotFoundError
+    else:
+        kind = status_error(status)
+    delay = backoff.retry_after(headers, problem.body or body, problem.message, now)
+    problem = _without_key(problem, hide)
+    location = hide(without_keys(headers.get("location", "nowhere")))
+    error = kind(_message(f"{status}", problem) + _advice(status, location, problem))
+    error.status_code = status
+    error.retry_after = delay
+    if kind is not InsufficientQuotaError:
+        error.retry_class = backoff.retry_class(status, problem.code, problem.type, headers.get("x-should-retry"))
+    error.retryable = error.retry_class != "never"
+    error.billed = backoff.billed(status, problem.code)
+    return _fill(error, headers, problem, _hidden(body, hide))
+
+
+def _without_key(problem: Problem, hide: Hide) -> Problem:
+    message, kind, code, param = (_hidden(value, hide) for value in problem[:4])
+    return Problem(message, kind, code, param, problem.status)
+
+
+def _fill(error: E, headers: Mapping[str, str], problem: Problem, body: Any) -> E:
+    error.message = problem.message or str(error)
+    error.code, error.type, error.param, error.body = problem.code, problem.type, problem.param, body
+    error.request_id = request_id(headers, problem.message)
+    return error
+
+
+def _message(start: str, problem: Problem) -> str:
+    named = isinstance(problem.code, str) and problem.code not in ("", start)
+    code = f" {escaped(str(problem.code), 60)}" if named else ""
+    return f"{start}{code}: {escaped(problem.message)}" if problem.message else f"{start}{code}"
+
+
+def _advice(status: int, location: str, problem: Problem) -> str:
+    if status in REDIRECTS:
+        where = escaped(location, 120)
+        return f" (a redirect to {where}; redirects are not followed, because the key must not go there: set base_url)"
+    if status == 401:  # noqa: PLR2004
+        return " (check ANYFAST_API_KEY, or the key's state in the gateway's console)"
+    if status == 524:  # noqa: PLR2004
+        return " (a proxy gave up on an answer that was silent for 100 s: pass via_stream=True, or use client.stream)"
+    if problem.code in backoff.MODEL_CODES:
+        return " (no channel serves this model for this key: see `anyfast models` for what it may use)"
+    return ""
+
+
+def _plain_message(text: str) -> str:
+    # Not a regular expression: on a page of unclosed tags one would take quadratic time.
+    _, opened, rest = text.partition("<title")
+    title, closed, _ = rest.partition(">")[2].partition("</title")
+    return title.strip() if opened and closed else text.strip()[:_SHOWN_BODY]
+
+
+def shape_error(
+    headers: Mapping[str, str], body: bytes, what: str, *, status: int | None, hide: Hide = as_is
+) -> ResponseShapeError:
+    """Return the exception for a success that is no completion."""
+    # The key is taken out before the text is cut: half a key would not be recognised.
+    text = hide(without_keys(body[:_SEARCHED_BODY].decode("utf-8", "replace")))[:_SHOWN_BODY]
+    error = ResponseShapeError(f"{what}: {escaped(text, 200)}" if text else what)
+    error.status_code = status
+    error.body = text
+    error.request_id = request_id(headers)
+    return error

@@ -1,0 +1,94 @@
+"""Chunks that differ from an earlier one in their text alone, recognised by their bytes.
+
+Nearly every chunk of a stream says the same id, model and time around another piece of text. :meth:`Template.of` takes
+such a chunk apart into what stands before its text and what stands after it. A later event that begins and ends with
+the same bytes, and has one JSON string between them, is the same chunk with another text: nothing else of it need be
+decoded, and nothing is lost. Any other event is not recognised, and decoded whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, TypeAlias
+
+from anyfast_async._core.jsontext import dumps, loads_strictly
+
+Item: TypeAlias = "dict[str, Any] | tuple[Template, str]"
+"""A decoded chunk; one that differs from an earlier one in its text alone is that text, with what it belongs to."""
+
+_CONTENT: Final = re.compile(rb'"content"\s*:\s*("(?:[^"\\]|\\.)*")')
+_LONGEST: Final = 64 * 1024
+"""Bytes of a chunk that a template is made of."""
+_QUIET: Final = frozenset({"finish_reason", "logprobs", "usage"})
+"""What says nothing beside the text as long as it is null."""
+
+
+class Template:
+    """The chunks that are alike but for the text of choice 0."""
+
+    __slots__ = ("_after", "_before", "_begin", "_choice", "_end", "_payload")
+
+    def __init__(self, before: bytes, after: bytes, payload: Mapping[str, Any]) -> None:
+        self._before = before
+        self._after = after
+        self._begin = len(before)
+        self._end = -len(after)
+        self._payload = {name: value for name, value in payload.items() if name != "choices"}
+        self._choice = {name: value for name, value in payload["choices"][0].items() if name != "delta"}
+
+    @classmethod
+    def of(cls, data: bytes, payload: Mapping[str, Any]) -> Template | None:
+        """Return the template of the chunk *payload*, whose JSON is *data*; None if it says more than a text."""
+        if len(data) > _LONGEST or not _says_text_alone(payload):
+            return None
+        found = _CONTENT.search(data, data.find(b'"delta"'))
+        if found is None:
+            return None
+        template = cls(data[: found.start(1)], data[found.end(1) :], payload)
+        # Only a trial tells whether that was the place: names may be doubled, or stand inside of other values.
+        other = payload["choices"][0]["delta"]["content"] + "."
+        try:
+            seen = loads_strictly(b"".join((template._before, dumps(other), template._after)))
+        except ValueError:
+            return None
+        return template if seen == template.payload(other) else None
+
+    def texts(self, events: Iterator[bytes]) -> tuple[list[str], bytes | None]:
+        """Return the texts of the next *events*, and the first event that is not of this template, None if all were."""
+        before, after, begin, end = self._before, self._after, self._begin, self._end
+        texts: list[str] = []
+        for event in events:
+            if type(event) is not bytes or not event.startswith(before) or not event.endswith(after):
+                return texts, event
+            try:
+                text = loads_strictly(event[begin:end])
+            except ValueError:
+                return texts, event
+            if type(text) is not str:
+                return texts, event
+            texts.append(text)
+        return texts, None
+
+    def payload(self, text: str) -> dict[str, Any]:
+        """Return the chunk that says *text*."""
+        return {**self._payload, "choices": [{**self._choice, "delta": {"content": text}}]}
+
+
+def payload_of(item: Item) -> dict[str, Any]:
+    """Return the chunk that *item* stands for."""
+    return item if isinstance(item, dict) else item[0].payload(item[1])
+
+
+def _says_text_alone(payload: Mapping[str, Any]) -> bool:
+    """Return whether a chunk says nothing but a piece of text of choice 0, and flat fields around it."""
+    choices = payload.get("choices")
+    choice = choices[0] if isinstance(choices, list) and len(choices) == 1 else None
+    if not isinstance(choice, dict) or choice.get("index") != 0 or type(choice["index"]) is not int:
+        return False
+    delta = choice.get("delta")
+    if not isinstance(delta, dict) or len(delta) != 1 or not isinstance(delta.get("content"), str):
+        return False
+    around = [*payload.items(), *choice.items()]
+    flat = all(not isinstance(value, (dict, list)) for name, value in around if name not in ("choices", "delta"))
+    return flat and all(value is None for name, value in around if name in _QUIET)

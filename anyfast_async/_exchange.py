@@ -1,0 +1,300 @@
+"""One request and its answer, whichever way it goes over the wire.
+
+The link below tells what comes (:meth:`Exchange.began`, ``arrived``, ``ended``, ``failed``); the caller above waits for
+it, or has it pushed into a sink. Between the two waits what nobody has asked for yet, bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final, Protocol
+
+from anyfast_async._core.http1 import BombError, TruncatedError
+from anyfast_async.errors import APIConnectionError, ResponseShapeError
+
+if TYPE_CHECKING:
+    from anyfast_async._key import Secret
+    from anyfast_async.errors import AnyFastError
+
+HOLD: Final = 256 * 1024
+"""Bytes that wait for a caller who has not asked for them; beyond them the connection is not read."""
+MAX_BODY: Final = 64 * 1024 * 1024
+"""Largest answer in bytes after decompression, streams excepted."""
+MAX_ERROR_BODY: Final = 64 * 1024
+"""How much of an error's body is read."""
+ERROR_PATIENCE: Final = 2.0
+"""Seconds that the body of an error may take after its head."""
+MAX_STREAM: Final = 1024 * 1024 * 1024
+"""Largest stream in bytes."""
+
+
+class Sink(Protocol):
+    """What a streamed body is pushed into."""
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes."""
+
+    def eof(self) -> None:
+        """The body ended in order."""
+
+    def fail(self, error: AnyFastError) -> None:
+        """The body broke off."""
+
+
+class PacedSink(Sink, Protocol):
+    """A sink that says when it can take more."""
+
+    async def ready(self) -> None:
+        """Wait until more may be fed."""
+
+
+class Link(Protocol):
+    """What an exchange goes over."""
+
+    def pause(self) -> None:
+        """Stop reading."""
+
+    def resume(self) -> None:
+        """Read again."""
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+
+
+class Explain(Protocol):
+    """Makes our exception of what broke an exchange off."""
+
+    def __call__(self, cause: BaseException | None, exchange: Exchange, *, answering: bool) -> APIConnectionError:
+        """Return it; None stands for an orderly end that came too early."""
+
+
+class Exchange:
+    """One request and its answer.
+
+    Args:
+        host: the host's name, for messages.
+        on_sent: told the loop time each time when a piece of the request is sent.
+        secret: the key, which is taken out of what the server says.
+        explain: makes our exception of what broke the exchange off.
+
+    """
+
+    __slots__ = (
+        *("connect_seconds", "headers", "hide", "host", "link", "mask", "on_sent", "reused", "sent_at", "status"),
+        *("_broken", "_enough", "_explain", "_limit", "_loop", "_over", "_paused", "_pieces", "_sink", "_size"),
+        "_waiter",
+    )
+
+    def __init__(
+        self,
+        host: str,
+        on_sent: Callable[[float], None],
+        secret: Secret,
+        explain: Explain,
+    ) -> None:
+        self.host = host
+        self.on_sent = on_sent
+        self.hide = secret.hide
+        """Takes the key out of what the server says."""
+        self.mask = secret.mask
+        """The same for bytes."""
+        self.sent_at = 0.0
+        """Loop time of the last piece of the request."""
+        self.reused = False
+        """Whether the connection had served before."""
+        self.connect_seconds: float | None = None
+        self.status = 0
+        self.headers: Mapping[str, str] = {}
+        """With lower-case names."""
+        self.link: Link | None = None
+        """Set by the link."""
+        self._explain = explain
+        self._loop = asyncio.get_running_loop()
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._enough = HOLD
+        self._limit = MAX_STREAM
+        self._sink: Sink | None = None
+        self._paused = False
+        self._over = False
+        self._broken: APIConnectionError | ResponseShapeError | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    # -- told by the link --------------------------------------------------------------------------------------------
+
+    def sent(self) -> None:
+        """A piece of the request was sent."""
+        self.sent_at = self._loop.time()
+        self.on_sent(self.sent_at)
+
+    def began(self, status: int, headers: Mapping[str, str]) -> None:
+        """The head of the answer is there."""
+        self.status, self.headers = status, headers
+        shown = "\n".join(headers.values())
+        if self.hide(shown) != shown:
+            self.headers = {name: self.hide(value) for name, value in headers.items()}
+        self._wake()
+
+    def arrived(self, data: bytes) -> None:
+        """The next bytes of the body are there."""
+        self._size += len(data)
+        if self._sink is not None:
+            if self._size <= self._limit:
+                self._sink.feed(data)
+            else:
+                self.close()
+                self._sink.fail(ResponseShapeError(f"the stream is larger than {self._limit} bytes"))
+            return
+        self._pieces.append(data)
+        if self._size >= self._enough:
+            self._wake()
+            if self._size >= HOLD:
+                self.pause()
+
+    def ended(self) -> None:
+        """The body ended in order."""
+        self._end()
+
+    def failed(self, cause: BaseException | None, *, answering: bool) -> None:
+        """The exchange broke off, after (*answering*) or before the first byte of an answer."""
+        if isinstance(cause, BombError):
+            self._broken = ResponseShapeError(str(cause))
+        else:
+            self._broken = self._explain(cause, self, answering=answering)
+        self._end()
+
+    def _end(self) -> None:
+        self._over = True
+        self._wake()
+        if self._sink is not None:
+            self._tell(self._sink)
+
+    def _tell(self, sink: Sink) -> None:
+        if self._broken is not None:
+            sink.fail(self._broken)
+        else:
+            sink.eof()
+
+    # -- for the caller ----------------------------------------------------------------------------------------------
+
+    async def opened(self) -> None:
+        """Wait for the head of the answer.
+
+        Raises:
+            APIConnectionError: there is none.
+
+        """
+        while not self.status and not self._over:
+            await self._news()
+        if not self.status and self._broken is not None:
+            raise self._broken
+
+    async def read(self, limit: int = MAX_BODY) -> bytes:
+        """Read the whole body.
+
+        Raises:
+            APIConnectionError: it broke off.
+            ResponseShapeError: it is larger than *limit*.
+
+        """
+        await self._hold(limit + 1)
+        if self._size > limit:
+            self.close()
+            message = f"the answer is larger than {limit} bytes"
+            raise ResponseShapeError(message)
+        if self._broken is not None:
+            raise self._broken
+        return self.mask(self._taken())
+
+    async def read_error(self, patience: float | None) -> bytes:
+        """Read the body of an error: the first of it, and for at most *patience* seconds; the status says enough."""
+        try:
+            async with asyncio.timeout(min(ERROR_PATIENCE, patience or ERROR_PATIENCE)):
+                await self._hold(MAX_ERROR_BODY)
+        except TimeoutError:
+            pass
+        self.close()  # does nothing when all has come
+        return self.mask(self._taken()[:MAX_ERROR_BODY])
+
+    def push(self, sink: Sink, limit: int = MAX_STREAM) -> None:
+        """Push the body into *sink* as it comes, what has come first; the sink is told how it ended.
+
+        A sink that cannot take more calls :meth:`pause`, and :meth:`resume` when it can; what was read already still
+        comes.
+        """
+        pieces, self._pieces = self._pieces, []
+        was_paused, self._paused = self._paused, False
+        self._sink, self._limit, self._size = sink, limit, 0
+        over, self._over = self._over, False
+        for piece in pieces:
+            if not self._over:
+                self.arrived(piece)
+        if self._over:
+            return
+        if over:
+            self._over = True
+            self._tell(sink)
+        elif was_paused and not self._paused:
+            self._paused = True
+            self.resume()
+
+    async def pump(self, sink: PacedSink, limit: int = MAX_STREAM) -> None:
+        """Push the body into *sink* at its pace until it ends; the sink is told how it ended."""
+        size = 0
+        while not self._over or self._pieces:
+            await self._hold(1)
+            if data := self._taken():
+                size += len(data)
+                if size > limit:
+                    self.close()
+                    sink.fail(ResponseShapeError(f"the stream is larger than {limit} bytes"))
+                    return
+                sink.feed(data)
+                await sink.ready()
+        self._tell(sink)
+
+    def pause(self) -> None:
+        """Read no more for now."""
+        if not self._paused and not self._over and self.link is not None:
+            self._paused = True
+            self.link.pause()
+
+    def resume(self) -> None:
+        """Read again."""
+        if self._paused and not self._over and self.link is not None:
+            self._paused = False
+            self.link.resume()
+
+    def close(self) -> None:
+        """Close the connection at once, unless the answer has ended: then it went back to the pool."""
+        if not self._over:
+            self._over = True
+            self._broken = self._explain(TruncatedError("it was closed"), self, answering=bool(self.status))
+            if self.link is not None:
+                self.link.abort()
+            self._wake()
+
+    async def _hold(self, enough: int) -> None:
+        """Wait until *enough* bytes are there, or the end."""
+        self._enough = enough
+        if self._size < enough:
+            self.resume()
+        while not self._over and self._size < enough:
+            await self._news()
+
+    def _taken(self) -> bytes:
+        """Return what is there, which is gone then."""
+        pieces, self._pieces, self._size = self._pieces, [], 0
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def _news(self) -> None:
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

@@ -1,0 +1,174 @@
+"""What the files of a journal hold: whose line stands where, and what is damaged. Nothing is written here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from anyfast_async._core import journal
+from anyfast_async._core.index import Index
+from anyfast_async._core.journal import Past
+from anyfast_async._disk import Reader, lines_of
+from anyfast_async.errors import ConfigurationError
+
+
+class MismatchError(ConfigurationError):
+    """The files were begun with another input or other parameters; nothing was touched. ``.differences`` says which."""
+
+    differences: tuple[str, ...] = ()
+
+
+class ForeignFileError(ConfigurationError):
+    """A file that no batch and no map wrote; it was not touched."""
+
+
+class Span(NamedTuple):
+    """Bytes that are no line."""
+
+    path: Path
+    at: int
+    size: int
+    torn: bool
+    """A line that was not written to its end, which a kill leaves."""
+
+    def read(self) -> bytes:
+        """Return the bytes."""
+        with self.path.open("rb") as file:
+            file.seek(self.at)
+            return file.read(self.size)
+
+
+class Records:
+    """What three files hold, read once and then kept up to date by the one who writes them."""
+
+    def __init__(self, answers: Path, failures: Path, log: Path) -> None:
+        self.answers, self.failures, self.log = answers, failures, log
+        self.past = Past()
+        """What the log says."""
+        self._readers = {path: Reader(path) for path in (answers, failures, log)}
+        # Of the readers, not of this object: in a circle the indexes would outlive it, with all their memory.
+        self._is_answer = partial(_is_answer, self._readers[answers])
+        self._is_failure = partial(_is_failure, self._readers[log], self._readers[failures])
+        self._failure_at = partial(_failure_at, self._readers[log], self._readers[failures])
+        self.answered, self.failed = Index(self._is_answer), Index(self._is_failure)
+        self.damage: list[Span] = []
+        self.are_ended = {answers: True, failures: True, log: True}
+        """Whether the last line of a file has its line end."""
+        self.settled = True
+        """Whether the file of failures holds just what has failed and has no answer."""
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def read(self, header: Mapping[str, Any]) -> None:
+        """Read all three.
+
+        Raises:
+            MismatchError: the log has another header.
+            ForeignFileError: a file is none of a journal.
+            OSError: one cannot be read.
+
+        """
+        self._read_log()
+        before = self.past.header
+        if header and before is not None and (found := journal.differences(before, header)):
+            error = MismatchError(
+                f"{self.answers} was begun with something else, and was not touched: {'; '.join(found)}. To go on with "
+                "it, give what it was begun with; to begin anew, name another file; to keep its answers and go on all "
+                f"the same, remove {self.log}"
+            )
+            error.differences = tuple(found)
+            raise error
+        self.read_answers()
+        self._read_failures()
+
+    def _read_log(self) -> None:
+        past, settled = self.past, 0
+        for at, line in self._lines(self.log):
+            failed = past.add(line)
+            if failed is not None:
+                self.add_failure(failed, at)
+            elif past.settled > settled:
+                settled, self.failed, self.settled = past.settled, Index(self._is_failure), True
+
+    def read_answers(self) -> None:
+        """Index the answers."""
+        self.answered = Index(self._is_answer)
+        for at, line in self._lines(self.answers):
+            custom_id = journal.recorded_id(line)
+            if (custom_id is None or not self.answered.add(custom_id, at)) and line.strip():
+                self._note(self.answers, at, line)
+
+    def _read_failures(self) -> None:
+        for at, line in self._lines(self.failures):
+            custom_id = journal.recorded_id(line)
+            if custom_id is not None:
+                place = self.failed.find(custom_id)
+                self.settled &= place is None and not self.is_answered(custom_id)
+                if place is None or not place & 1:  # what the log has is later
+                    self.failed.replace(custom_id, at << 1)
+            elif line.strip():
+                self._note(self.failures, at, line)
+                self.settled = False
+
+    def _lines(self, path: Path) -> Iterator[tuple[int, bytes]]:
+        line = b"\n"
+        for at, line in lines_of(path):
+            yield at, line
+        self.are_ended[path] = line.endswith(b"\n")
+
+    def _note(self, path: Path, at: int, line: bytes) -> None:
+        torn = not line.endswith(b"\n")
+        if not self.past.known and not (torn and journal.may_be_torn(line)):
+            message = f"{path} was not written by a batch or a map (byte {at}), and was not touched: name another file"
+            raise ForeignFileError(message)
+        self.damage.append(Span(path, at, len(line), torn))
+
+    # -- asking ------------------------------------------------------------------------------------------------------
+
+    def is_answered(self, custom_id: str) -> bool:
+        """Return whether the answer for *custom_id* is there."""
+        return self.answered.find(custom_id) is not None
+
+    def answer(self, custom_id: str) -> bytes | None:
+        """Return the line of the answer for *custom_id*, None if there is none."""
+        at = self.answered.find(custom_id)
+        return None if at is None else self._readers[self.answers].line(at)
+
+    def failure(self, custom_id: str) -> bytes | None:
+        """Return the line of the latest failure of *custom_id*, None if it has none or was answered."""
+        place = self.failed.find(custom_id)
+        return None if place is None or self.is_answered(custom_id) else self._failure_at(place)
+
+    def failed_lines(self) -> Iterator[bytes]:
+        """Yield the line of the latest failure of each id that has no answer, with its line end."""
+        for place in self.failed.places():
+            line = self._failure_at(place)
+            custom_id = journal.recorded_id(line)
+            if custom_id is not None and not self.is_answered(custom_id):
+                yield line if line.endswith(b"\n") else line + b"\n"
+        self._readers[self.failures].close()  # Windows replaces no open file
+
+    def add_failure(self, custom_id: str, at: int) -> None:
+        """Say that the latest failure of *custom_id* is in the log, at byte *at*."""
+        self.failed.replace(custom_id, at << 1 | 1)
+        self.settled = False
+
+    def close(self) -> None:
+        """Close the files; they are opened again when needed."""
+        for reader in self._readers.values():
+            reader.close()
+
+
+def _is_answer(reader: Reader, custom_id: str, at: int) -> bool:
+    return reader.starts_with(at, journal.head_of(custom_id)) or journal.recorded_id(reader.line(at)) == custom_id
+
+
+def _is_failure(log: Reader, failures: Reader, custom_id: str, place: int) -> bool:
+    return journal.recorded_id(_failure_at(log, failures, place)) == custom_id
+
+
+def _failure_at(log: Reader, failures: Reader, place: int) -> bytes:
+    # Places in the log are odd, those in the file of failures even.
+    return journal.failure_in(log.line(place >> 1)) or b"" if place & 1 else failures.line(place >> 1)

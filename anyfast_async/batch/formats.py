@@ -1,0 +1,69 @@
+"""Which kind of file an input is: told by its name, else by what stands at its beginning. Pure."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Final, Literal, TypeAlias, get_args
+
+from anyfast_async._core import codec
+from anyfast_async.batch.lines import SourceError
+
+Format: TypeAlias = Literal["batch", "requests", "rows", "text", "csv", "parquet"]
+FORMATS: Final[tuple[Format, ...]] = get_args(Format)
+DESCRIBED: Final[dict[Format, str]] = {
+    "batch": "OpenAI Batch lines",
+    "requests": "one request body per line",
+    "rows": "one JSON object per line, for the template",
+    "text": "one prompt per line",
+    "csv": "CSV with a header",
+    "parquet": "Parquet",
+}
+
+_BY_SUFFIX: Final[dict[str, Format]] = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".txt": "text",
+}
+_JSON_SUFFIXES: Final = (".jsonl", ".ndjson", ".json")
+_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
+
+
+def detect(name: str, first: bytes, *, template: bool) -> Format:
+    """Return the format of an input.
+
+    Args:
+        name: of the file; ``.gz`` at its end does not count.
+        first: its first line that is not blank, unpacked.
+        template: whether a template is given, which JSON lines then are the rows for.
+
+    Raises:
+        SourceError: it cannot be told, or cannot be read in any case.
+
+    """
+    suffix = PurePath(name.removesuffix(".gz")).suffix.lower()
+    if first.startswith(_UTF_16):
+        message = "it is UTF-16; save it as UTF-8"
+        raise SourceError(message)
+    if first.startswith(b"PAR1"):
+        return "parquet"
+    if suffix in _BY_SUFFIX:
+        return _BY_SUFFIX[suffix]
+    if first.lstrip().startswith(b"["):
+        message = "it begins with a JSON list; write one object per line (jq -c '.[]' does it)"
+        raise SourceError(message)
+    if suffix in _JSON_SUFFIXES or first.lstrip().startswith(b"{"):
+        return "rows" if template else _json_format(first)
+    if b"\0" in first:
+        message = "it is not text"
+        raise SourceError(message)
+    return "text"
+
+
+def _json_format(first: bytes) -> Format:
+    try:
+        value = codec.loads(first)
+    except codec.InvalidJSONError:
+        return "batch"
+    return "requests" if isinstance(value, dict) and "messages" in value else "batch"

@@ -1,0 +1,78 @@
+"""What a run depends on: written at the head of its log, and the same again when it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from anyfast_async._core.journal import Past
+from anyfast_async._disk import lines_of, lock
+from anyfast_async._journal import log_of
+from anyfast_async.batch.passes import Survey, fingerprint, stamp_of
+from anyfast_async.batch.source import Source
+
+_MODELS: Final = 20
+"""Models of an input that are written down."""
+_HEAD: Final = 4
+"""Lines of a log among which the header is, if a command began it."""
+
+
+def header_for(found: Survey, *, model: str | None, system: str | None, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the header of a run.
+
+    Args:
+        found: its input.
+        model: of the rows that name none.
+        system: the system message before those of the rows.
+        fields: that win over what the rows say.
+
+    """
+    given = _input(found.source, found.sha256)
+    counts = {name or "": rows for name, rows in found.models.items()}
+    listed = {"rows": found.count} | ({"models": counts} if len(counts) <= _MODELS else {})
+    return {"input": given | listed, "model": model, "system": system, "fields": dict(fields)}
+
+
+def recorded_header(output: Path) -> Mapping[str, Any] | None:
+    """Return the header of the run that began *output*, None if there is none.
+
+    Raises:
+        OSError: the log cannot be read.
+
+    """
+    past = Past()
+    for _, line in islice(lines_of(log_of(output)), _HEAD):
+        past.add(line)
+    return past.header
+
+
+def forget(output: Path) -> None:
+    """Remove the log of a run that nothing came of, so that *output* can be begun with another header."""
+    log = log_of(output)
+    with log.open("rb") as file:
+        if lock(file.fileno()):  # else another process has begun meanwhile
+            log.unlink()
+
+
+def checked_before(source: Source, recorded: Mapping[str, Any] | None) -> Survey | None:
+    """Return the survey of *source* if the run with the header *recorded* has made it already, byte for byte.
+
+    Raises:
+        OSError: the input cannot be read.
+
+    """
+    before = recorded.get("input") if recorded is not None else None
+    if not isinstance(before, Mapping) or not isinstance(before.get("models"), Mapping):
+        return None
+    stamp = stamp_of(source.path)
+    now = _input(source, fingerprint(source.path))
+    if any(before.get(name) != value for name, value in now.items()):
+        return None
+    models = {name or None: rows for name, rows in before["models"].items()}
+    return Survey(source, before["rows"], models, (), 0, now["sha256"], stamp)
+
+
+def _input(source: Source, sha256: str) -> dict[str, Any]:
+    return {"sha256": sha256, "format": source.format, "template": source.template.text, "id": source.id_column}

@@ -1,0 +1,117 @@
+"""What one ``anyfast batch`` is to do, and a run of it in front of somebody."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from anyfast_async.batch import BatchFiles, BatchLine, BatchRun, RowDone, Survey
+from anyfast_async.batch.header import header_for
+from anyfast_async.batch.prices import Prices
+from anyfast_async.cli.batch_options import Options
+from anyfast_async.cli.figures import Spend
+from anyfast_async.cli.progress import Progress, progress_on
+from anyfast_async.cli.signals import on_ending
+
+if TYPE_CHECKING:
+    from anyfast_async.client import AnyFast
+
+GRACE: Final = 5.0
+"""Seconds that the rows in work get after the first Ctrl-C."""
+
+
+@attrs.frozen(kw_only=True)
+class Job:
+    """What the options come to."""
+
+    survey: Survey
+    options: Options
+    fields: Mapping[str, Any]
+    """Of the request; they win over those of the rows."""
+    model: str | None
+    """Of rows that name none."""
+    prices: Prices | None
+    command: str
+    """The command that goes on."""
+
+    @property
+    def header(self) -> dict[str, Any]:
+        """What must be the same for going on."""
+        return header_for(self.survey, model=self.model, system=self.options.system, fields=self.fields)
+
+    def run(
+        self, client: AnyFast, files: BatchFiles, todo: Iterable[BatchLine], *, total: int, already: int
+    ) -> BatchRun:
+        """Return the run of the rows *todo*."""
+        return BatchRun(
+            client,
+            todo,
+            files,
+            total=total,
+            already=already,
+            concurrency=self.options.concurrency,
+            max_failures=self.options.max_failures,
+            system=self.options.system,
+            via_stream=self.options.via_stream,
+            **self.fields,
+        )
+
+    def model_of(self, named: str | None) -> str:
+        """Return the model that a row which names one, or none, is sent to."""
+        return self.fields.get("model") or named or self.model or ""
+
+    @property
+    def models(self) -> Mapping[str, int]:
+        """The rows by the model that they are sent to."""
+        counts = Counter[str]()
+        for named, number in self.survey.models.items():
+            counts[self.model_of(named)] += number
+        return counts
+
+    @property
+    def spend(self) -> Spend | None:
+        """What tells the money spent; None without prices, or if several models share the tokens that are counted."""
+        prices, models = self.prices, self.models
+        if prices is None or len(models) != 1:
+            return None
+        price = prices.models[next(iter(models))]
+        return lambda tally: prices.shown(price.of(tally.prompt_tokens, tally.completion_tokens))
+
+
+async def supervised(
+    run: BatchRun, progress: Progress | None = None, *, on_row: Callable[[RowDone], None] | None = None
+) -> int | None:
+    """Make the run, show how it gets on, and end it on SIGINT or SIGTERM; return the signal's number, if any.
+
+    Args:
+        run: not begun.
+        progress: shows it; else a view of its counts.
+        on_row: called after each line that was written, too.
+
+    """
+    received: list[int] = []
+    with progress or progress_on(sys.stderr, run.tally) as shown:
+
+        def ending(number: int) -> None:
+            received.append(number)
+            first = len(received) == 1
+            run.stop(GRACE if first else 0.0)
+            if first:
+                shown.note(f"stopping: rows in work get {GRACE:g} s; once more to leave them")
+
+        def row(event: RowDone) -> None:
+            shown.row(event)
+            if on_row is not None:
+                on_row(event)
+
+        run.on_row = row
+        with on_ending(ending):
+            await run.run()
+    return received[0] if received else None
+
+
+__all__ = ["GRACE", "Job", "supervised"]

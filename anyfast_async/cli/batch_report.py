@@ -1,0 +1,84 @@
+"""``anyfast batch --report``: a page about the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from anyfast_async.batch.report import Head
+from anyfast_async.batch.report_page import page
+from anyfast_async.batch.report_svg import missing, svg
+from anyfast_async.cli.batch_end import Ending
+from anyfast_async.cli.batch_options import Options
+from anyfast_async.cli.figures import counted
+from anyfast_async.cli.terminal import say
+
+
+def check_report(options: Options) -> None:
+    """Find out whether there can be a report, before anything is sent.
+
+    Raises:
+        click.UsageError: its folder or the package that draws charts is not there, or it would replace another file.
+
+    """
+    if options.report is None:
+        return
+    path = Path(options.report)
+    install = missing()
+    if install is not None:
+        message = f"--report needs one more package: {install}"
+    elif path.is_dir() or not path.resolve().parent.is_dir():
+        message = f"--report {path}: {'is a directory' if path.is_dir() else 'there is no such directory'}"
+    elif path.resolve() in {Path(one).resolve() for one in (options.input, options.answers, options.failures)}:
+        message = f"--report {path} is one of the batch's own files"
+    else:
+        return
+    raise click.UsageError(message)
+
+
+def write_report(ending: Ending) -> None:
+    """Write the page, if one is wanted. If it cannot be written that is said, and the batch ends as it ended."""
+    if ending.job.options.report is None:
+        return
+    if ending.record is None:
+        say("no report: nothing was sent")
+        return
+    path = Path(ending.job.options.report)
+    new = path.with_name(f".{path.name}.new")
+    try:
+        new.write_text(page(head_of(ending), ending.record, svg), encoding="utf-8")
+        new.replace(path)
+    except OSError as error:
+        new.unlink(missing_ok=True)
+        say(f"error: no report: {path}: {error.strerror or error}")
+    else:
+        say(f"report: {path}")
+
+
+def head_of(ending: Ending) -> Head:
+    """Return what a report says of the job."""
+    job, options = ending.job, ending.job.options
+    run = ending.run
+    reason = f" ({run.stopped})" if run is not None and run.stopped is not None else ""
+    models = ", ".join(f"{model} ({counted(rows)} rows)" for model, rows in job.models.items())
+    limits = {
+        "concurrency": options.concurrency,
+        "requests per minute": options.rpm,
+        "tokens per minute": options.tpm,
+        "tokens in all": options.budget_tokens,
+    }
+    return Head(
+        title=f"{Path(options.input).name} to {options.answers.name}",
+        status=f"{ending.status}{reason}",
+        settings=(
+            ("input", options.input),
+            ("output", str(options.answers)),
+            ("failed rows", str(options.failures)),
+            ("model", models),
+            ("answers", "streamed" if options.via_stream else "not streamed"),
+            ("command", job.command),
+        ),
+        limits=tuple((name, "none" if value is None else counted(value)) for name, value in limits.items()),
+        spend=job.spend(ending.tally) if job.spend is not None else None,
+    )

@@ -1,0 +1,42 @@
+"""lm-deluge, made for batches: ``process_prompts_async``. Its streams print and are not measured."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import Self
+
+from lm_deluge import LLMClient
+from lm_deluge.models import register_model
+from measure import KEY, MODEL, Client, main
+
+PLENTY = 1_000_000_000
+
+
+class LMDeluge(Client):
+    packages = ("lm-deluge", "aiohttp", "pydantic")
+
+    async def __aenter__(self) -> Self:
+        os.environ["BENCHMARK_KEY"] = KEY
+        register_model(id="stub", name=MODEL, api_base=self.url, api_key_env_var="BENCHMARK_KEY", regions=[])
+        self.client = LLMClient(
+            "stub",
+            max_requests_per_minute=PLENTY,
+            max_tokens_per_minute=PLENTY,
+            max_concurrent_requests=self.concurrency,
+            max_new_tokens=200,
+            temperature=0.7,
+        )
+        self.client.open(show_progress=False)
+        return self
+
+    async def complete(self, prompt: str) -> str:
+        return (await self.client.start(prompt)).completion or ""
+
+    async def batch(self, prompts: Iterable[str], see: Callable[[str], object]) -> None:
+        for response in await self.client.process_prompts_async(list(prompts), show_progress=False):
+            see(response.completion or "")
+
+
+if __name__ == "__main__":
+    main(LMDeluge)

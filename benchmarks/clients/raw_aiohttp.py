@@ -1,0 +1,60 @@
+"""Bare aiohttp and orjson, as one writes it by hand: dicts, no checks, no retries, no limits. The reference, 1.00.
+
+Its pool is unbounded, since aiohttp's default of 100 connections is less than what is asked of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any, Self
+
+import aiohttp
+import orjson
+from measure import KEY, MODEL, Client, main
+
+
+def payload(prompt: str, **fields: Any) -> bytes:
+    messages = [{"role": "user", "content": prompt}]
+    return orjson.dumps({"model": MODEL, "messages": messages, "max_tokens": 200, "temperature": 0.7, **fields})
+
+
+class RawAiohttp(Client):
+    packages = ("aiohttp", "orjson")
+
+    async def __aenter__(self) -> Self:
+        headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+        self.session = aiohttp.ClientSession(headers=headers, connector=aiohttp.TCPConnector(limit=0))
+        self.path = f"{self.url}/chat/completions"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.session.close()
+
+    async def complete(self, prompt: str) -> str:
+        async with self.session.post(self.path, data=payload(prompt)) as response:
+            response.raise_for_status()
+            answer = orjson.loads(await response.read())
+        return str(answer["choices"][0]["message"]["content"])
+
+    async def stream(self, prompt: str, see: Callable[[str], object]) -> None:
+        async with self.session.post(self.path, data=payload(prompt, stream=True)) as response:
+            response.raise_for_status()
+            async for line in response.content:
+                if line.startswith(b"data: ") and line != b"data: [DONE]\n":
+                    see(orjson.loads(line[6:])["choices"][0]["delta"].get("content") or "")
+
+    async def batch(self, prompts: Iterable[str], see: Callable[[str], object]) -> None:
+        source = iter(prompts)
+
+        async def worker() -> None:
+            for prompt in source:
+                see(await self.complete(prompt))
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self.concurrency):
+                group.create_task(worker())
+
+
+if __name__ == "__main__":
+    main(RawAiohttp)

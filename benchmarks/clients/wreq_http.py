@@ -1,0 +1,57 @@
+"""wreq, an HTTP client whose core is Rust, and orjson: dicts, no checks, no retries, no limits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any, Self
+
+import orjson
+from measure import KEY, MODEL, Client, main
+from wreq import Client as Wreq
+
+
+def payload(prompt: str, **fields: Any) -> bytes:
+    messages = [{"role": "user", "content": prompt}]
+    return orjson.dumps({"model": MODEL, "messages": messages, "max_tokens": 200, "temperature": 0.7, **fields})
+
+
+class WreqClient(Client):
+    packages = ("wreq", "orjson")
+
+    async def __aenter__(self) -> Self:
+        self.client = Wreq()
+        self.headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+        self.path = f"{self.url}/chat/completions"
+        return self
+
+    async def complete(self, prompt: str) -> str:
+        async with self.client.post(self.path, headers=self.headers, body=payload(prompt)) as response:
+            response.raise_for_status()
+            return str((await response.json())["choices"][0]["message"]["content"])
+
+    async def stream(self, prompt: str, see: Callable[[str], object]) -> None:
+        rest = b""
+        async with self.client.post(self.path, headers=self.headers, body=payload(prompt, stream=True)) as response:
+            response.raise_for_status()
+            async with response.stream() as streamer:
+                async for data in streamer:
+                    *lines, rest = (rest + bytes(data)).split(b"\n")
+                    for line in lines:
+                        if line.startswith(b"data: ") and line != b"data: [DONE]":
+                            see(orjson.loads(line[6:])["choices"][0]["delta"].get("content") or "")
+
+    async def batch(self, prompts: Iterable[str], see: Callable[[str], object]) -> None:
+        source = iter(prompts)
+
+        async def worker() -> None:
+            for prompt in source:
+                see(await self.complete(prompt))
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self.concurrency):
+                group.create_task(worker())
+
+
+if __name__ == "__main__":
+    main(WreqClient)

@@ -1,0 +1,43 @@
+"""What a batch takes in memory when it has a million rows."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LONG = os.environ.get("ANYFAST_LONG") == "1"
+PROGRAM = Path(__file__).parents[2] / "benchmarks" / "batch_memory.py"
+FEW, MANY = (10_000, 1_000_000) if LONG else (2_000, 20_000)
+
+pytestmark = [
+    pytest.mark.reliability,
+    pytest.mark.slow,
+    pytest.mark.timeout(1800),
+    pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc"),
+    pytest.mark.skipif(not PROGRAM.exists(), reason="benchmarks are not here"),
+]
+
+
+def measured(rows: int, folder: Path) -> dict[str, float]:
+    done = subprocess.run(
+        [sys.executable, str(PROGRAM), str(rows), str(folder)], capture_output=True, text=True, check=True
+    )
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def test_memory_hardly_grows_with_the_rows(tmp_path: Path) -> None:
+    """A hundred times the rows take 30 MiB more at most, never more than 200; going on takes 10 s of CPU a million."""
+    few, many = measured(FEW, tmp_path), measured(MANY, tmp_path)
+    sys.stdout.write(f"{few}\n{many}\n")
+
+    share = MANY / 1_000_000
+    for when in ("after", "resumed", "peak"):
+        assert many[when] - few[when] <= max(3, 30 * share), when
+    assert many["peak"] <= 200
+    assert many["scan_seconds"] <= max(1, 10 * share)

@@ -1,0 +1,89 @@
+"""The input of ``anyfast batch`` before anything is sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from anyfast_async.batch import Source, Survey, survey
+
+if TYPE_CHECKING:
+    from anyfast_async.simulator import Simulator
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("in.txt", "hi\n", "one prompt per line"),
+        ("in", "hi\n", "one prompt per line"),
+        ("in.jsonl", '{"messages": "hi"}\n', "one request body per line"),
+    ],
+)
+def test_what_was_detected(anyfast: Callable[..., Any], tmp_path: Path, name: str, text: str, said: str) -> None:
+    """What the input was taken for is said."""
+    (tmp_path / name).write_text(text)
+
+    ran = anyfast("batch", "--simulate", "-i", tmp_path / name, "-o", tmp_path / "out.jsonl")
+
+    assert (0, f"{tmp_path / name}: {said}") == (ran.code, ran.err.splitlines()[0])
+
+
+def test_a_json_list(anyfast: Callable[..., Any], tmp_path: Path) -> None:
+    """A file that cannot be read row by row is refused with what makes it so."""
+    (tmp_path / "in.json").write_text("[{}]")
+
+    ran = anyfast("batch", "--simulate", "-i", tmp_path / "in.json", "-o", tmp_path / "out.jsonl")
+
+    assert 2 == ran.code
+    assert f"{tmp_path / 'in.json'}: it begins with a JSON list; write one object per line" in ran.err
+
+
+def test_checked_once(
+    gateway: Simulator, anyfast: Callable[..., Any], write_batch: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An input that was checked when the batch began is not checked again; one that was changed is."""
+    source, out = write_batch("good", "bad"), tmp_path / "out.jsonl"
+    gateway.fail(400, when="bad")
+    assert 1 == anyfast("batch", "-i", source, "-o", out).code
+    checks: list[Path] = []
+
+    def counted(given: Source) -> Survey:
+        checks.append(given.path)
+        return survey(given)
+
+    monkeypatch.setattr("anyfast_async.cli.batch_input.survey", counted)
+
+    assert (0, []) == (anyfast("batch", "-i", source, "-o", out).code, checks)
+    lines = [json.loads(line) for line in source.read_text().splitlines()]
+    source.write_text("".join(json.dumps(line) + "\n" for line in [*lines, lines[0]]))
+    changed = anyfast("batch", "-i", source, "-o", out)
+
+    assert (2, [source]) == (changed.code, checks)
+    assert "line 3: custom_id: 'r1' stands on line 1 already" in changed.err
+
+
+def test_many_problems(anyfast: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more problems than anybody reads, the rest is counted."""
+    monkeypatch.setattr("anyfast_async.batch.passes.KEPT_PROBLEMS", 3)
+    (tmp_path / "in.jsonl").write_text("no\n" * 10)
+
+    ran = anyfast("batch", "--simulate", "-i", tmp_path / "in.jsonl", "-o", tmp_path / "out.jsonl")
+
+    *_, third, last = ran.err.splitlines()
+    assert f"{tmp_path / 'in.jsonl'}, line 3: is not JSON" == third
+    assert last.startswith("error: 10 problems in ")
+    assert "(7 of them not shown)" in last
+
+
+async def test_typing_it(start: Callable[..., Any], tmp_path: Path) -> None:
+    """On a terminal it is said that the standard input is read, and how to end it."""
+    started = await start("batch", "--simulate", "-i", "-", "-o", "out.jsonl", terminal=True)
+    await started.shows("reading the standard input; Ctrl-D ends it")
+    started.type("Why is the sky blue?\n\x04")
+
+    assert 0 == (await started.ended()).code
+    assert 1 == len((tmp_path / "out.jsonl").read_bytes().splitlines())

@@ -1,0 +1,112 @@
+"""JSON objects to answers: the usual hook and the general one are one and the same to the eye."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import cattrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from anyfast_async._core import lossless
+from anyfast_async.completions import ChatCompletion, ChatCompletionChunk, Choice, ChunkChoice, Model, Trace, Usage
+from anyfast_async.messages import AssistantMessage, FunctionCall, ToolCall
+
+KINDS: list[type[Any]] = [
+    ChatCompletion,
+    ChatCompletionChunk,
+    Choice,
+    ChunkChoice,
+    Usage,
+    Model,
+    AssistantMessage,
+    ToolCall,
+    FunctionCall,
+]
+VALUES: st.SearchStrategy[Any] = st.deferred(
+    lambda: (
+        st.none()
+        | st.sampled_from(["a", "", 1, 0, True, 1.5, [], {}])
+        | st.lists(OBJECTS, max_size=2)
+        | OBJECTS
+        | st.lists(st.integers(), max_size=2)
+    )
+)
+NAMES = st.sampled_from(sorted({a.name for kind in KINDS for a in attrs.fields(kind)} | {"x"}))
+OBJECTS: st.SearchStrategy[dict[str, Any]] = st.dictionaries(NAMES, VALUES, max_size=6)
+
+
+def general(value: dict[str, Any], kind: type[Any]) -> Any:
+    """Return what the general hook makes of *value*, with the general one for what is in it."""
+    converter = cattrs.Converter()
+
+    def hook(inner: type[Any]) -> lossless.Hook:
+        return lossless._general_hook(inner, lossless._fields(inner, converter, _same), _same)
+
+    converter.register_structure_hook_factory(lossless._is_lossless, hook)
+    return converter.get_structure_hook(kind)(value, kind)
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.__name__)
+@settings(max_examples=60, deadline=None)
+@given(value=OBJECTS)
+def test_usual_is_general(kind: type[Any], value: dict[str, Any]) -> None:
+    """Whatever an object holds, it becomes the same answer by either hook, of the same class, field by field."""
+    found, wanted = lossless.structure(value, kind), general(value, kind)
+    assert wanted == found
+    assert (type(wanted), wanted.blank, repr(wanted)) == (type(found), found.blank, repr(found))
+
+
+def test_what_is_made_is_frozen() -> None:
+    """An answer is of the class itself, cannot be changed, and equals one that was made by hand, hash aside."""
+    found = lossless.structure({"id": "m", "x": 1}, Model)
+    assert (Model, Model(id="m", extra={"x": 1})) == (type(found), found)
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        found.id = "n"  # type: ignore[misc]
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        del found.id
+
+
+def test_fields_beside_the_wire_have_their_defaults() -> None:
+    """What is no part of the JSON is as if the answer had been made by hand, also where it depends on the rest."""
+    bare, used = lossless.structure({}, ChatCompletion), lossless.structure({"usage": {}}, ChatCompletion)
+    assert (None, "gateway") == (bare.usage_source, used.usage_source)
+    assert (None, {}, None) == (bare.request_id, bare.headers, bare.trace)
+    assert bare.headers is not used.headers
+
+
+def test_rounded_numbers_are_told() -> None:
+    """A float that may stand for a larger integer is refused by the exact way, wherever it is kept as it came."""
+    values: list[dict[str, Any]] = [{"x": 1e30}, {"x": [{"y": 1e30}]}, {"created": 1e30}]
+    for value in (*values, {"choices": [{"logprobs": {"y": 1e30}}]}):
+        with pytest.raises(lossless.RoundedError):
+            lossless.structure_exactly(value, ChatCompletion)
+    assert 1.5 == lossless.structure_exactly({"x": 1.5}, ChatCompletion).extra["x"]
+
+
+def test_evolved() -> None:
+    """A copy with changes, as ``attrs.evolve`` makes it; the original stays."""
+    first = lossless.structure({"id": "c", "choices": [{}], "x": 1}, ChatCompletion)
+    trace = Trace(total=1.0)
+    second = lossless.evolved(first, id="d", trace=trace)
+    assert (attrs.evolve(first, id="d", trace=trace), trace, ChatCompletion) == (second, second.trace, type(second))
+    assert ("c", None) == (first.id, first.trace)
+
+
+def test_with_text() -> None:
+    """A chunk with another text shares nothing that could be changed with the one that it was made of."""
+    value = {"id": "c", "x": 1, "usage": None, "choices": [{"index": 0, "y": 2, "delta": {"content": "a"}}]}
+    first = lossless.structure(value, ChatCompletionChunk)
+    second = lossless.with_text(first, "b")
+    value["choices"] = [{"index": 0, "y": 2, "delta": {"content": "b"}}]
+    assert value == lossless.as_dict(second)
+    assert lossless.structure(value, ChatCompletionChunk) == second
+    assert ("a", "b") == (first.text, second.text)
+    assert first.extra is not second.extra
+    assert first.choices[0].extra is not second.choices[0].extra

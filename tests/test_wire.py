@@ -1,0 +1,289 @@
+"""A connection and its exchanges, without a socket: what is written, what is told, and when the place is given back."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from typing import Any
+
+import pytest
+from yarl import URL
+
+from anyfast_async._exchange import Exchange
+from anyfast_async._faults import connection_error
+from anyfast_async._key import Secret
+from anyfast_async._outgoing import Route
+from anyfast_async._wire import LARGE_BODY, SLICE, TOGETHER, Wire
+from anyfast_async.errors import APIConnectionError
+
+SECRET = Secret("sk-0123456789abcdef")
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
+
+
+class Pipe(asyncio.Transport):
+    """Keeps what is written, and what else is asked of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+        self.told: list[str] = []
+
+    def write(self, data: Any) -> None:
+        self.written.append(bytes(data))
+
+    def pause_reading(self) -> None:
+        self.told.append("pause")
+
+    def resume_reading(self) -> None:
+        self.told.append("resume")
+
+    def is_closing(self) -> bool:
+        return "abort" in self.told or "close" in self.told
+
+    def abort(self) -> None:
+        self.told.append("abort")
+
+    def close(self) -> None:
+        self.told.append("close")
+
+
+class Place:
+    """Keeps how it was given back."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def release(self) -> None:
+        self.told.append("release")
+
+    def close(self) -> None:
+        self.told.append("close")
+
+
+class Before(asyncio.Protocol):
+    """The protocol that the connection had."""
+
+    lost: tuple[Exception | None] | None = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = (exc,)
+
+
+def explained(cause: BaseException | None, exchange: Exchange, *, answering: bool) -> APIConnectionError:
+    return connection_error(cause, exchange.host, reused=exchange.reused, answering=answering)
+
+
+def receive(wire: Wire, data: bytes) -> None:
+    """Do what asyncio does with bytes that came."""
+    buffer = wire.get_buffer(-1)
+    for start in range(0, len(data), len(buffer)):
+        piece = data[start : start + len(buffer)]
+        buffer[: len(piece)] = piece
+        wire.buffer_updated(len(piece))
+
+
+@pytest.fixture
+async def pipe() -> Pipe:
+    return Pipe()
+
+
+@pytest.fixture
+async def wire(pipe: Pipe) -> Wire:
+    return Wire(pipe, Before(), memoryview(bytearray(2**16)))
+
+
+def begun(wire: Wire, place: Place, early: bytes = b"") -> Exchange:
+    exchange = Exchange("host", lambda _: None, SECRET, explained)
+    wire.begin(exchange, place, early)
+    return exchange
+
+
+def route() -> Route:
+    return Route("POST", URL("http://host/v1/chat/completions"), {"A": "b"})
+
+
+# -- out -------------------------------------------------------------------------------------------------------------
+
+
+async def test_small_request_is_one_write(wire: Wire, pipe: Pipe) -> None:
+    """Head and body go out together, and the clock starts."""
+    exchange = begun(wire, Place())
+    wire.send(route(), SECRET, "k-1", b"{}")
+    (written,) = pipe.written
+    assert written == (
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: host\r\nA: b\r\nIdempotency-Key: k-1\r\n"
+        b"Authorization: Bearer sk-0123456789abcdef\r\nContent-Length: 2\r\n\r\n{}"
+    )
+    assert exchange.sent_at > 0
+
+
+async def test_larger_body_is_not_copied(wire: Wire, pipe: Pipe) -> None:
+    """From 16 KiB on head and body are two writes."""
+    begun(wire, Place())
+    wire.send(route(), SECRET, None, bytes(TOGETHER + 1))
+    assert [TOGETHER + 1] == [len(data) for data in pipe.written[1:]]
+
+
+async def test_large_body_goes_in_slices(wire: Wire, pipe: Pipe) -> None:
+    """A slice in a turn of the loop; none while what was written waits; the body arrives as it is."""
+    body = bytes(range(256)) * (LARGE_BODY // 256) + b"the end"
+    exchange = begun(wire, Place())
+    wire.send(route(), SECRET, None, body)
+    assert [SLICE] == [len(data) for data in pipe.written[1:]]
+    wire.pause_writing()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert len(pipe.written) == 2
+    first = exchange.sent_at
+    wire.resume_writing()
+    for _ in range(LARGE_BODY // SLICE + 5):
+        await asyncio.sleep(0)
+    assert body == b"".join(pipe.written[1:])
+    assert exchange.sent_at > first
+
+
+async def test_upload_ends_with_its_exchange(wire: Wire, pipe: Pipe) -> None:
+    """Closed in the middle of it, nothing more is written; answered in the middle, the connection is not kept."""
+    begun(wire, Place())
+    wire.send(route(), SECRET, None, bytes(2 * LARGE_BODY))
+    wire.abort()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert (2, ["abort"]) == (len(pipe.written), pipe.told)
+
+
+async def test_early_answer_to_an_upload_gives_the_connection_up(wire: Wire, pipe: Pipe) -> None:
+    """Whole before the request is: the answer counts, and the connection is closed."""
+    place = Place()
+    exchange = begun(wire, place)
+    wire.send(route(), SECRET, None, bytes(2 * LARGE_BODY))
+    receive(wire, HEAD + b"hello")
+    assert (b"hello", ["close"]) == (await exchange.read(), place.told)
+
+
+# -- in --------------------------------------------------------------------------------------------------------------
+
+
+async def test_connection_is_given_back_when_the_body_has_ended(wire: Wire, pipe: Pipe) -> None:
+    """Right with the last byte, and it carries the next exchange."""
+    for text in (b"first", b"later"):
+        place = Place()
+        exchange = begun(wire, place)
+        receive(wire, HEAD[:20])
+        receive(wire, HEAD[20:] + text[:3])
+        assert place.told == []
+        receive(wire, text[3:])
+        assert (text, ["release"]) == (await exchange.read(), place.told)
+    assert pipe.told == []
+
+
+@pytest.mark.parametrize("surplus", [b"x", b"HTTP/1.1 200 OK\r\n\r\n"])
+async def test_surplus_bytes_give_the_connection_up(wire: Wire, pipe: Pipe, surplus: bytes) -> None:
+    """Behind an answer or between two: what comes after could not be told apart from them."""
+    place = Place()
+    exchange = begun(wire, place)
+    receive(wire, HEAD + b"hello" + surplus)
+    assert (b"hello", ["close"], ["abort"]) == (await exchange.read(), place.told, pipe.told)
+
+
+async def test_bytes_that_nobody_asked_for_close_an_idle_connection(wire: Wire, pipe: Pipe) -> None:
+    """Between two exchanges the pool finds it closed."""
+    begun(wire, Place())
+    receive(wire, HEAD + b"hello")
+    receive(wire, b"surplus")
+    assert ["abort"] == pipe.told
+
+
+async def test_what_came_before_the_request_is_heard(wire: Wire, pipe: Pipe) -> None:
+    """A server that answers before it is asked is answering; if it has answered whole, it is asked nothing."""
+    exchange = begun(wire, Place(), HEAD)
+    assert 200 == exchange.status
+    assert exchange.sent_at > 0
+    receive(wire, b"hello")
+    wire.send(route(), SECRET, None, b"{}")
+    assert (b"hello", []) == (await exchange.read(), pipe.written)
+
+
+@pytest.mark.parametrize(
+    ("came", "phase", "words"),
+    [
+        (b"", "sent", "closed the connection without an answer"),
+        (b"HTTP/1.1 200", "answering", r"the answer broke off \(in the middle of its head\)"),
+        (HEAD, "answering", r"the answer broke off \(5 bytes are missing\)"),
+        (HEAD + b"hell", "answering", r"the answer broke off \(1 bytes are missing\)"),
+    ],
+)
+async def test_end_of_the_connection_is_told(wire: Wire, came: bytes, phase: str, words: str) -> None:
+    """Before, in and behind the head: our exception says how far the answer was."""
+    place = Place()
+    exchange = begun(wire, place)
+    if came:
+        receive(wire, came)
+    wire.eof_received()
+    with pytest.raises(APIConnectionError, match=words) as caught:
+        await (exchange.read() if exchange.status else exchange.opened())
+    assert (phase, ["close"]) == (caught.value.phase, place.told)
+
+
+async def test_reset_is_told(wire: Wire) -> None:
+    """The system's words for a lost connection are in the message; the protocol from before hears of it too."""
+    exchange = begun(wire, Place())
+    exchange.reused = True
+    wire.connection_lost(ConnectionResetError(104, "Connection reset by peer"))
+    with pytest.raises(APIConnectionError, match="Connection reset by peer") as caught:
+        await exchange.opened()
+    assert "stale" == caught.value.retry_class
+    assert isinstance(wire._before, Before)
+    assert wire._before.lost is not None
+
+
+async def test_body_until_close_ends_with_the_connection(wire: Wire) -> None:
+    """An orderly end is the end of such a body, a reset is none."""
+    exchange = begun(wire, Place())
+    receive(wire, b"HTTP/1.1 200 OK\r\n\r\nhello")
+    wire.eof_received()
+    assert await exchange.read() == b"hello"
+
+    exchange = begun(wire, Place())
+    receive(wire, b"HTTP/1.1 200 OK\r\n\r\nhello")
+    wire.connection_lost(ConnectionResetError(104, "reset"))
+    with pytest.raises(APIConnectionError):
+        await exchange.read()
+
+
+async def test_compressed_body_waits_for_room_and_survives_the_end(wire: Wire, pipe: Pipe) -> None:
+    """Unpacking stops when the sink is full; the connection's end meanwhile takes nothing away."""
+    got = bytearray()
+    ends: list[str] = []
+    text = bytes(2**21)
+    body = gzip.compress(text)
+    exchange = begun(wire, Place())
+
+    class Full:
+        def feed(self, data: bytes) -> None:
+            got.extend(data)
+            exchange.pause()
+
+        def eof(self) -> None:
+            ends.append("eof")
+
+        def fail(self, error: Any) -> None:
+            ends.append(str(error))
+
+    exchange.push(Full())
+    receive(wire, b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    assert 0 < len(got) <= 2**18
+    wire.eof_received()
+    assert ends == []
+    while not ends:
+        exchange.resume()
+    assert (text, ["eof"]) == (bytes(got), ends)
+
+
+async def test_paused_connection_reads_again_for_the_next_exchange(wire: Wire, pipe: Pipe) -> None:
+    """A body whose sink was full at its end leaves a connection that is read, so that its closing is noticed."""
+    exchange = begun(wire, Place())
+    receive(wire, HEAD)
+    exchange.pause()
+    receive(wire, b"hello")
+    assert ["pause", "resume"] == pipe.told
