@@ -246,6 +246,7 @@ class _Chunks:
         self._stream = stream
         self._template: Template | None = None
         self._chunk = ChatCompletionChunk()  # one of it
+        self._with_text = codec.texter()
 
     def __aiter__(self) -> _Chunks:
         return self
@@ -260,7 +261,7 @@ class _Chunks:
         template, text = item
         if template is not self._template:
             self._template, self._chunk = template, codec.structure(template.payload(text), ChatCompletionChunk)
-        return codec.with_text(self._chunk, text)
+        return self._with_text(self._chunk, text)
 
 
 class _Events:

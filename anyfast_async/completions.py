@@ -289,7 +289,11 @@ class ChatCompletionChunk:
     @property
     def text(self) -> str:
         """The text that this event adds to choice 0."""
-        return "".join(c.delta.text for c in self.choices if c.delta is not None and not c.index)
+        text = ""
+        for choice in self.choices:
+            if choice.delta is not None and not choice.index:
+                text += choice.delta.text
+        return text
 
 
 @attrs.frozen(kw_only=True)

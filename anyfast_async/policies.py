@@ -40,8 +40,8 @@ class Limits:
     concurrency: int = attrs.field(default=200, validator=_number(1, whole=True))
     """Calls in flight at once, exact. 200: well below what one process can carry, above what most keys are granted."""
     requests_per_minute: int | None = attrs.field(default=None, validator=_number(1, optional=True, whole=True))
-    """In no window of 60 s are more requests admitted, retries included. From 600 on they are spread evenly over the
-    minute, because large limits are often enforced by the second. None: no limit (the gateway states none)."""
+    """In no window of 60 s are more requests admitted, retries included. From 3 000 on they are spread evenly over
+    the minute, because large limits are often enforced by the second. None: no limit (the gateway states none)."""
     tokens_per_minute: int | None = attrs.field(default=None, validator=_number(1, optional=True, whole=True))
     """In no window of 60 s are more tokens reserved: the estimated prompt plus the expected answer, settled against
     the usage that the gateway reports. A request larger than the limit waits for a full window, then goes."""

@@ -132,7 +132,7 @@ class _Text(str):
 
 def default(value: Any) -> str:
     """A default: the class alone where it is an instance with nothing changed, ``...`` for a private marker."""
-    if attrs.has(type(value)) and value == type(value)():
+    if attrs.has(type(value)) and _needs_nothing(type(value)) and value == type(value)():
         return f"{type(value).__name__}()"
     text = repr(value)
     return "..." if " at 0x" in text else text
@@ -154,6 +154,10 @@ def field(a: Any) -> str:
         return f" = {default(a.default)}{tail}"
     made = a.default.factory
     return f" = {'...' if made.__name__ == '<lambda>' else f'{made.__name__}()'}{tail}"
+
+
+def _needs_nothing(kind: type) -> bool:
+    return all(a.default is not attrs.NOTHING for a in attrs.fields(kind))
 
 
 def allowed(a: Any) -> str:

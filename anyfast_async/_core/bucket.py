@@ -38,8 +38,8 @@ class Window:
     _slots: deque[Slot] = attrs.field(factory=deque, init=False)
 
     def _expire(self, now: float) -> None:
-        slots, gone = self._slots, now - PERIOD
-        while slots and slots[0].end <= gone:
+        slots = self._slots
+        while slots and slots[0].end + PERIOD <= now:  # as in wait(), to the last bit: 0 s to wait is gone
             self.taken -= slots.popleft().amount
         if not slots:
             self.taken = 0.0  # no rounding error outlives an empty window
@@ -82,7 +82,7 @@ class Window:
 class Pace:
     """Spreads the requests of a minute, because a limit of 3 000 a minute is often enforced as 50 a second.
 
-    Small limits keep their bursts: up to ten requests a second go at any limit, until the minute's are used up. The
+    Smaller limits keep their bursts: fifty requests a second go at any limit, until the minute's are used up. The
     arithmetic is GCRA's: each request moves the time at which the next one is due.
     """
 
@@ -93,12 +93,14 @@ class Pace:
     """Seconds that requests may come early, all together; late timers are made up for out of it."""
     _due: float = attrs.field(default=-math.inf, init=False)
 
+    AT_ANY_LIMIT: ClassVar[int] = 50
+    """Requests a second that go at any limit."""
     SLACK: ClassVar[float] = 1.03
     """The requests of a second arrive within less than a second when the network or the other side hesitates."""
 
     def __attrs_post_init__(self) -> None:
-        self.interval = min(0.1, PERIOD / self.per_minute * self.SLACK)
-        self.tolerance = max(0.02, (10 - self.per_minute / PERIOD) * self.interval)
+        self.interval = min(1 / self.AT_ANY_LIMIT, PERIOD / self.per_minute) * self.SLACK
+        self.tolerance = max(0.02, (self.AT_ANY_LIMIT - self.per_minute / PERIOD) * self.interval)
 
     def tighten(self) -> None:
         """Spread evenly, without bursts: the gateway refused what the limit allowed."""

@@ -21,7 +21,7 @@ from anyfast_async._core.jsontext import (
     mended,
     mended_value,
 )
-from anyfast_async._core.lossless import RoundedError, as_dict, evolved, structure, structure_exactly, with_text
+from anyfast_async._core.lossless import RoundedError, as_dict, evolved, structure, structure_exactly, texter
 from anyfast_async.completions import ChatCompletion, ChatCompletionChunk, Model
 from anyfast_async.messages import (
     JSON,
@@ -59,7 +59,7 @@ __all__ = [
     "mended",
     "message_to_wire",
     "structure",
-    "with_text",
+    "texter",
 ]
 
 # -- answers ---------------------------------------------------------------------------------------------------------

@@ -267,9 +267,13 @@ class Fold:
         self._same_id += payload.get("id") == self._head.get("id")
         if len(self._head) < len(_HEAD):
             self._head = {name: payload[name] for name in _HEAD if payload.get(name)} | self._head
-        for name in payload:
-            if name not in _NOISE:
-                merge(self._extra, {name: payload[name]})
+        for name, value in payload.items():
+            if name in _NOISE:
+                continue
+            if value is None:
+                self._extra.setdefault(name, None)
+            else:
+                merge(self._extra, {name: value})
         return shown
 
     def restarts(self, payload: Mapping[str, Any]) -> bool:

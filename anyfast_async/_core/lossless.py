@@ -10,7 +10,7 @@ At the first thing that does not fit it leaves the object to the *general* one, 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import UnionType
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -194,15 +194,26 @@ def _usual_hook(kind: Any, fields: list[_Field], keep: Keep, general: Hook) -> H
 # -- with other values -----------------------------------------------------------------------------------------------
 
 
+def _copying(made: str, value: str, kind: type[Any], **changes: str) -> list[str]:
+    """Return the source that fills a draft, *made*, with the fields of *value*."""
+    fields = [(a.name, changes.get(a.name, f"{value}.{a.name}")) for a in attrs.fields(kind)]
+    return [f" {made} = new({kind.__name__}Draft)", *(f" {made}.{name} = {item}" for name, item in fields)]
+
+
+def _compiled(lines: Iterable[str], *kinds: Any) -> Callable[..., Any]:
+    """Return the function ``made`` of this source, which makes drafts of *kinds*."""
+    names: dict[str, Any] = {"new": object.__new__}
+    for kind in kinds:
+        names |= {kind.__name__: kind, f"{kind.__name__}Draft": _draft_of(kind)}
+    exec(compile("\n".join(lines), "<copies of answers>", "exec"), names)  # noqa: S102 - of our own field names
+    made: Callable[..., Any] = names["made"]
+    return made
+
+
 @functools.cache
 def _copier(kind: Any) -> Callable[[Any], Any]:
-    """Return a function that makes a draft of an instance of *kind*, as source, once."""
-    lines = ["def copied(value):", " made = new(Draft)"]
-    lines += [f" made.{attribute.name} = value.{attribute.name}" for attribute in attrs.fields(kind)]
-    names: dict[str, Any] = {"Draft": _draft_of(kind), "new": object.__new__}
-    exec(compile("\n".join([*lines, " return made"]), f"<copy of {kind.__name__}>", "exec"), names)  # noqa: S102
-    copied: Callable[[Any], Any] = names["copied"]
-    return copied
+    """Return a function that makes a draft of an answer of class *kind*."""
+    return _compiled(["def made(value):", *_copying("draft", "value", kind), " return draft"], kind)
 
 
 def evolved(value: T, **changes: Any) -> T:
@@ -215,22 +226,20 @@ def evolved(value: T, **changes: Any) -> T:
     return cast("T", made)
 
 
-def with_text(chunk: ChatCompletionChunk, text: str) -> ChatCompletionChunk:
-    """Return *chunk*, whose only choice says a text, with another *text*; nothing that can change is shared."""
-    (choice,) = chunk.choices
-    delta, around, made = _unshared(choice.delta), _unshared(choice), _unshared(chunk)
-    delta.content, around.delta, made.choices = text, delta, (around,)
-    delta.__class__, around.__class__, made.__class__ = AssistantMessage, ChunkChoice, ChatCompletionChunk
-    return cast("ChatCompletionChunk", made)
+@functools.cache
+def texter() -> Callable[[ChatCompletionChunk, str], ChatCompletionChunk]:
+    """Return the function that copies a chunk, whose only choice says a text, with another text.
 
-
-def _unshared(value: Any) -> Any:
-    """Return a draft of an answer whose own fields are flat."""
-    kind: Any = type(value)
-    made = _copier(kind)(value)
-    made.extra = dict(value.extra) if value.extra else {}
-    made.blank = dict(value.blank) if value.blank else {}
-    return made
+    Nothing that can change is shared by the two.
+    """
+    lines = ["def made(chunk, text):", " choice, = chunk.choices", " delta = choice.delta"]
+    kinds = {"delta": AssistantMessage, "choice": ChunkChoice, "chunk": ChatCompletionChunk}
+    said = {"delta": {"content": "text"}, "choice": {"delta": "new_delta"}, "chunk": {"choices": "(new_choice,)"}}
+    for name, kind in kinds.items():
+        own = {field: f"dict({name}.{field}) if {name}.{field} else {{}}" for field in ("extra", "blank")}
+        lines += _copying(f"new_{name}", name, kind, **said[name], **own)
+        lines.append(f" new_{name}.__class__ = {kind.__name__}")
+    return _compiled([*lines, " return new_chunk"], *kinds.values())
 
 
 # -- both, in cattrs -------------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """JSON to frozen classes that lose nothing: what the ways of building them cost, for a completion and for a chunk.
 
 Run ``python benchmarks/experiments/structuring.py``. Every way gets the same JSON in turns, in one process; printed is
-the median over the rounds of its time, as a multiple of ``orjson.loads`` of the same JSON in the same round. The numbers
-seen, and what was decided, stand in ``README.md`` beside this file.
+the median over the rounds of its time, as a multiple of ``orjson.loads`` of the same JSON in the same round. The
+numbers seen, and what was decided, stand in ``README.md`` beside this file.
 """
 
 # ruff: noqa: SLF001 - the ways that lost are called from below
@@ -84,7 +84,7 @@ def ways(data: bytes, kind: type[Any]) -> dict[str, Callable[[], object]]:
         chunk, fold = lossless.structure(value, kind), Fold()
         found["fold of a decoded chunk"] = lambda: fold.add(value)
         found["chunk by its bytes: its text"] = lambda: template.texts(iter((data,)))
-        found["chunk by its bytes: typed, from its text"] = lambda: lossless.with_text(chunk, " token")
+        found["chunk by its bytes: typed, from its text"] = lambda: lossless.texter()(chunk, " token")
     return found
 
 

@@ -103,7 +103,7 @@ def test_with_text() -> None:
     """A chunk with another text shares nothing that could be changed with the one that it was made of."""
     value = {"id": "c", "x": 1, "usage": None, "choices": [{"index": 0, "y": 2, "delta": {"content": "a"}}]}
     first = lossless.structure(value, ChatCompletionChunk)
-    second = lossless.with_text(first, "b")
+    second = lossless.texter()(first, "b")
     value["choices"] = [{"index": 0, "y": 2, "delta": {"content": "b"}}]
     assert value == lossless.as_dict(second)
     assert lossless.structure(value, ChatCompletionChunk) == second
