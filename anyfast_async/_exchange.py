@@ -67,6 +67,7 @@ class Explain(Protocol):
 
     def __call__(self, cause: BaseException | None, exchange: Exchange, *, answering: bool) -> APIConnectionError:
         """Return it; None stands for an orderly end that came too early."""
+        ...
 
 
 class Exchange:

@@ -149,7 +149,7 @@ class Draining:
                 self._fold.take(item)
             if reception.ended:
                 return
-            await reception.more()
+            await reception.news()
 
     def partial(self, call: Call[ChatCompletion]) -> ChatCompletion | None:
         """Return what came in the last attempt, None if nothing did; without headers, for an exception."""

@@ -243,10 +243,12 @@ class Reception:
         """Return the events that were not taken yet, and leave them there."""
         return [payload_of(item) for item in self.items]
 
-    async def more(self) -> None:
-        """Wait until there is another event, or the end."""
-        if not self.items and not self.ended:
-            await self._news()
+    def news(self) -> asyncio.Future[None]:
+        """Return a future that is done when there is another event, or the end; to be awaited at once, by one task."""
+        self._reader = self._loop.create_future()
+        if self.items or self.ended:
+            self._wake()
+        return self._reader
 
     async def opened(self) -> None:
         """Wait for the first event with content, or the end.
@@ -256,16 +258,10 @@ class Reception:
 
         """
         while self.first_content is None and not self.ended:
-            await self._news()
+            self._reader = self._loop.create_future()
+            await self._reader
         if self.first_content is None and self.error is not None:
             raise self.error
-
-    async def _news(self) -> None:
-        self._reader = self._loop.create_future()
-        try:
-            await self._reader
-        finally:
-            self._reader = None
 
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():

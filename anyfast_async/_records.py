@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,19 +44,22 @@ class Records:
     """What three files hold, read once and then kept up to date by the one who writes them."""
 
     def __init__(self, answers: Path, failures: Path, log: Path) -> None:
-        self.answers, self.failures, self.log = answers, failures, log
-        self.past = Past()
+        self.answers: Path = answers
+        self.failures: Path = failures
+        self.log: Path = log
+        self.past: Past = Past()
         """What the log says."""
         self._readers = {path: Reader(path) for path in (answers, failures, log)}
         # Of the readers, not of this object: in a circle the indexes would outlive it, with all their memory.
-        self._is_answer = partial(_is_answer, self._readers[answers])
-        self._is_failure = partial(_is_failure, self._readers[log], self._readers[failures])
-        self._failure_at = partial(_failure_at, self._readers[log], self._readers[failures])
-        self.answered, self.failed = Index(self._is_answer), Index(self._is_failure)
+        self._is_answer: Callable[[str, int], bool] = partial(_is_answer, self._readers[answers])
+        self._is_failure: Callable[[str, int], bool] = partial(_is_failure, self._readers[log], self._readers[failures])
+        self._failure_at: Callable[[int], bytes] = partial(_failure_at, self._readers[log], self._readers[failures])
+        self.answered: Index = Index(self._is_answer)
+        self.failed: Index = Index(self._is_failure)
         self.damage: list[Span] = []
-        self.are_ended = {answers: True, failures: True, log: True}
+        self.are_ended: dict[Path, bool] = {answers: True, failures: True, log: True}
         """Whether the last line of a file has its line end."""
-        self.settled = True
+        self.settled: bool = True
         """Whether the file of failures holds just what has failed and has no answer."""
 
     # -- reading -----------------------------------------------------------------------------------------------------

@@ -206,7 +206,7 @@ class ChatStream:
                 return False
             self._reading, self._items = True, _NONE
             try:
-                await reception.more()
+                await reception.news()
             except asyncio.CancelledError:
                 self._closed = True
                 reception.close()

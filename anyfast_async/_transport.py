@@ -79,7 +79,7 @@ class _Target(aiohttp.ClientRequest):
     """Where a connection leads, in the form that aiohttp's connector takes; it is never sent."""
 
     @functools.cached_property
-    def connection_key(self) -> Any:
+    def connection_key(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride] - it is worked out once
         """What tells connections apart in the pool."""
         return super().connection_key
 

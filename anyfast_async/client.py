@@ -348,7 +348,6 @@ class AnyFast:
             AnyFastError: the call failed.
 
         """
-
         route = self._route("models", UNARY_HEADERS)
 
         async def attempt(_: Permit, clock: Clock) -> list[Model]:

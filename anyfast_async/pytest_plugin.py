@@ -76,9 +76,10 @@ def anyfast_client(anyfast_simulator: Simulator) -> Iterator[AnyFast]:  # noqa: 
 def anyfast_no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let retries come at once: neither the wait between them nor the hold after throttling takes time.
 
-    A gateway that is away is not waited for: a row of ``map`` fails after its attempts. Nothing else changes. The attempts are made, the ledger lists them with the waits there would have been, and what
-    is skipped counts: patience with a gateway that throttles for ever ends, and a call whose ``Timeouts.total`` would
-    have passed meanwhile ends with ``DeadlineExceeded``. ``Limits`` per minute hold as ever.
+    A gateway that is away is not waited for: a row of ``map`` fails after its attempts. Nothing else changes. The
+    attempts are made, the ledger lists them with the waits there would have been, and what is skipped counts: patience
+    with a gateway that throttles for ever ends, and a call whose ``Timeouts.total`` would have passed meanwhile ends
+    with ``DeadlineExceeded``. ``Limits`` per minute hold as ever.
 
     It reaches every client of this process, and none of another.
     """

@@ -76,7 +76,7 @@ async def read(made: Reception, pause: float = 0.0) -> list[Any]:
             await asyncio.sleep(pause)
         if made.ended:
             break
-        await made.more()
+        await made.news()
     if made.error is not None:
         raise made.error
     return payloads

@@ -179,10 +179,11 @@ class Results:
 
     def __init__(self, output: Path, errors: Path, log: Path, look: Callable[[Row], None] | None = None) -> None:
         self.outcomes: Counter[Outcome] = Counter()
-        self.prompt_tokens = self.completion_tokens = 0
+        self.prompt_tokens: int = 0
+        self.completion_tokens: int = 0
         self.broken: list[Broken] = []
         """The first few lines that are no results."""
-        self.broken_count = 0
+        self.broken_count: int = 0
         self._answers = _File(output, _same)
         self._failures = (_File(log, journal.failure_in), _File(errors, _same))
         self._look = look

@@ -20,7 +20,7 @@ _MINUTE, _HOUR = 60, 3600
 Spend: TypeAlias = Callable[[Tally], str]
 """What was spent, as words: ``"$1.23"``."""
 
-LIMITS: Final = {
+LIMITS: Final[dict[str | None, str]] = {
     None: "the time answers take",
     "concurrency": "--concurrency",
     "throttling": "the gateway's limiter",
