@@ -64,8 +64,9 @@ class Reception:
         """Whether the connection is not read, because the buffer is full."""
         self._arrived = 0  # items, ever
         self._loose = 0  # bytes since the last item
-        self._held: deque[tuple[int, int]] = deque()  # for items that came at once: how many have come by then, bytes
-        self._buffered = 0  # bytes in `_held`
+        self._buffered = 0  # bytes that items came in, from the first that was not taken on
+        # For items that came at once: how many have come by then, their bytes. Only where the reader lags behind.
+        self._held: deque[tuple[int, int]] | None = None
         self._template: Template | None = None
         self._trials = TRIALS  # templates that may still be made
         self._useful = False  # whether the last one was used
@@ -105,7 +106,7 @@ class Reception:
         if self.ended:
             return
         if not self.items:
-            self._held.clear()
+            self._held = None
             self._buffered = 0
         before, begun = len(self.items), self._decoder.begun
         try:
@@ -181,9 +182,12 @@ class Reception:
         """Count *new* items, and the bytes that they came in."""
         size = self._loose + new * EVENT_OVERHEAD
         self._loose = 0
+        if self._held is None and self._buffered:
+            self._held = deque([(self._arrived, self._buffered)])
         self._arrived += new
         self._buffered += size
-        self._held.append((self._arrived, size))
+        if self._held is not None:
+            self._held.append((self._arrived, size))
         self._wake()
 
     def _full(self, limit: int) -> bool:
@@ -191,6 +195,8 @@ class Reception:
         taken = self._arrived - len(self.items)
         while self._held and self._held[0][0] <= taken:
             self._buffered -= self._held.popleft()[1]
+        if not self.items:
+            self._buffered = 0
         return self._buffered > limit
 
     def eof(self) -> None:
