@@ -1,33 +1,25 @@
 """``AnyFast``: composes the floors below.
 
-A call goes: request built and checked, encoded once, then total( retry( gate( exchange ) ) ), and one pure function
-turns what came into a completion or an exception.
+The verbs and their documentation stand here; how a call is made stands in ``_caller``.
 """
 
 from __future__ import annotations
 
-import difflib
 import os
 import ssl as ssl_module
 import time
-import uuid
-import warnings
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, overload
 
-from yarl import URL
-
 from anyfast_async._budget import Spending
-from anyfast_async._call import Call
-from anyfast_async._clock import Clock
+from anyfast_async._caller import Caller
 from anyfast_async._core import answer
 from anyfast_async._core.backoff import RetryBudget
 from anyfast_async._gate import Gate
 from anyfast_async._items import run_of
 from anyfast_async._key import Key, KeySource
 from anyfast_async._map import MapRun, Progress
-from anyfast_async._opening import Draining, receive
-from anyfast_async._outgoing import STREAM_HEADERS, UNARY_HEADERS, Route, encoded, idempotency_key
+from anyfast_async._outgoing import UNARY_HEADERS, Route
 from anyfast_async._schema import response_format
 from anyfast_async._settings import base_url_of, check_kind, headers_of, proxy_of, unused_proxy
 from anyfast_async._shared import Shared
@@ -35,35 +27,25 @@ from anyfast_async._stats import Stats, stats_of
 from anyfast_async._stream import ChatStream
 from anyfast_async._transport import Transport
 from anyfast_async.completions import ChatCompletion, Model
-from anyfast_async.errors import (
-    AnyFastError,
-    FieldError,
-    FirstTokenTimeout,
-    RequestValidationError,
-    ResponseTimeout,
-    escaped,
-)
-from anyfast_async.messages import GEMINI_MODELS, Prompt
+from anyfast_async.messages import Prompt
 from anyfast_async.policies import Budget, Limits, RetryPolicy, Timeouts, as_timeouts
-from anyfast_async.requests import ChatOptions, ChatRequest, as_request, prompt_of
+from anyfast_async.requests import ChatOptions, ChatRequest, prompt_of
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from anyfast_async._clock import Clock
     from anyfast_async._lane import Permit
-    from anyfast_async._reception import Reception
-    from anyfast_async._transport import Exchange
 
 T = TypeVar("T")
 
 CLOSING: Final = 1.0
 """Seconds that closing waits for the calls it has stopped."""
 
-_STEERING: Final = ("system", "timeout", "via_stream", "accept_missing_finish", "extra_headers")
 _UNSET: Final[Any] = object()
 
 
-class AnyFast:
+class AnyFast(Caller):
     """A client for the AnyFast gateway's chat completions.
 
     Use it as an async context manager, or call :meth:`aclose`. It may be built outside of an event loop, and belongs to
@@ -116,6 +98,7 @@ class AnyFast:
         check_kind("ssl_context", ssl_context, ssl_module.SSLContext, None)
         self._allow_http = tuple(allow_http)
         self._base_url = base_url_of(base_url, self._allow_http)
+        self._origin = self._base_url.origin()
         self._model = model if model is not None else os.environ.get("ANYFAST_MODEL") or None
         self._limits = limits
         self._retry = retry
@@ -193,6 +176,7 @@ class AnyFast:
             del api_key  # tracebacks may show locals
         if base_url is not _UNSET:
             other._base_url = base_url_of(base_url, self._allow_http)
+            other._origin = other._base_url.origin()
         if model is not _UNSET:
             other._model = model
         if retry is not _UNSET:
@@ -361,182 +345,3 @@ class AnyFast:
         """Return what the client is doing now, and what it has done; ``str()`` of it is a sentence."""
         shared = self._shared
         return stats_of(shared.gate, shared.spending, shared.phases)
-
-    # -- how they are made -------------------------------------------------------------------------------------------
-
-    async def _complete(
-        self, request: ChatRequest, options: Mapping[str, Any], *, patient: bool, body: bytes | None = None
-    ) -> ChatCompletion:
-        if options.get("via_stream"):
-            return await self._complete_via_stream(request, options, patient=patient, body=body)
-        timeouts = self._call_timeouts(options)
-        route = self._route("chat/completions", UNARY_HEADERS, options.get("extra_headers"))
-        key = idempotency_key()
-        await self._shared.enter()
-        content = body if body is not None else await encoded(request, stream=False)
-
-        async def attempt(permit: Permit, clock: Clock) -> ChatCompletion:
-            exchange, answered = await self._round_trip(route, key, content, timeouts, clock)
-            call.connect = exchange.connect_seconds
-            completion = answer.completion_of(
-                exchange.status, exchange.headers, answered, now=time.time(), hide=exchange.hide
-            )
-            call.settle(permit, completion.usage)
-            return completion
-
-        call = self._call(attempt, request, content, timeouts, patient=patient)
-        return call.traced(await call.run())
-
-    async def _complete_via_stream(
-        self, request: ChatRequest, options: Mapping[str, Any], *, patient: bool, body: bytes | None
-    ) -> ChatCompletion:
-        timeouts = self._call_timeouts(options)
-        route = self._route("chat/completions", STREAM_HEADERS, options.get("extra_headers"))
-        key = idempotency_key()
-        draining = Draining(accept_missing_finish=bool(options.get("accept_missing_finish")))
-        await self._shared.enter()
-        content = body if body is not None else await encoded(request, stream=True)
-
-        async def attempt(permit: Permit, clock: Clock) -> ChatCompletion:
-            draining.begin()
-            exchange = await self._send(route, key, content, timeouts, clock)
-            call.connect = exchange.connect_seconds
-            completion = await draining.read(exchange, call, permit, clock)
-            call.settle(permit, completion.usage)
-            return completion
-
-        call = self._call(attempt, request, content, timeouts, patient=patient)
-        call.waits_for = (timeouts.first_token, FirstTokenTimeout, "first_token")
-        try:
-            return call.traced(await call.run())
-        except AnyFastError as error:
-            error.partial = draining.partial(call) or error.partial
-            raise
-
-    def _stream(
-        self, request: ChatRequest, options: Mapping[str, Any], *, patient: bool, body: bytes | None = None
-    ) -> ChatStream:
-        timeouts = self._call_timeouts(options)
-        route = self._route("chat/completions", STREAM_HEADERS, options.get("extra_headers"))
-        key = idempotency_key()
-        lenient = bool(options.get("accept_missing_finish"))
-
-        async def opened() -> tuple[Call[Reception], Reception]:
-            await self._shared.enter()
-            content = body if body is not None else await encoded(request, stream=True)
-
-            async def attempt(permit: Permit, clock: Clock) -> Reception:
-                exchange = await self._send(route, key, content, timeouts, clock)
-                call.connect = exchange.connect_seconds
-                return await receive(exchange, call, permit, clock, accept_missing_finish=lenient)
-
-            call = self._call(attempt, request, content, timeouts, patient=patient)
-            call.waits_for = (timeouts.first_token, FirstTokenTimeout, "first_token")
-            call.keeps_permit = True
-            return call, await call.run()
-
-        return ChatStream(opened, accept_missing_finish=lenient)
-
-    async def _round_trip(
-        self, route: Route, key: str | None, body: bytes | None, timeouts: Timeouts, clock: Clock
-    ) -> tuple[Exchange, bytes]:
-        """Make one attempt that is not streamed; return its exchange and what came."""
-        exchange = await self._send(route, key, body, timeouts, clock)
-        try:
-            if exchange.status in answer.SUCCESS:
-                return exchange, await exchange.read()
-            clock.stop()
-            return exchange, await exchange.read_error(timeouts.response)
-        except BaseException:
-            exchange.close()
-            raise
-
-    async def _send(
-        self, route: Route, key: str | None, body: bytes | None, timeouts: Timeouts, clock: Clock
-    ) -> Exchange:
-        return await self._shared.transport.exchange(
-            route,
-            secret=await self._key.get(),
-            body=body,
-            idempotency_key=key,
-            connect_timeout=timeouts.connect,
-            on_sent=clock.start,
-        )
-
-    def _url(self, path: str) -> URL:
-        return self._base_url / path
-
-    def _route(self, path: str, headers: Mapping[str, str], extra: Mapping[str, str] | None = None) -> Route:
-        if not extra:
-            known = self._routes.get((path, headers["Accept"]))
-            if known is not None:
-                return known
-        method = "GET" if path == "models" else "POST"
-        route = Route(method, self._url(path), headers, self._headers, headers_of("extra_headers", extra))
-        if not extra:
-            self._routes[path, headers["Accept"]] = route
-        return route
-
-    def _request(self, messages: Prompt | ChatRequest, options: Mapping[str, Any]) -> ChatRequest:
-        """Return the checked request with its model."""
-        fields = {name: value for name, value in options.items() if name not in _STEERING}
-        if fields.get("model") is None and not (isinstance(messages, ChatRequest) and messages.model):
-            fields["model"] = self._model
-        request = as_request(messages, fields, system=options.get("system"))
-        if request.model is None:
-            problem = (
-                "is not set: pass model= to the call or to AnyFast(...), or set ANYFAST_MODEL; there is no default"
-            )
-            raise RequestValidationError.of([FieldError("model", problem)])
-        self._warn_of_unknown(request.model)
-        return request
-
-    def _warn_of_unknown(self, model: str) -> None:
-        if not model.startswith("gemini-") or model in GEMINI_MODELS or model in self._shared.warned:
-            return
-        self._shared.warned.add(model)
-        near = difflib.get_close_matches(model, GEMINI_MODELS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        warnings.warn(f"{escaped(model, 60)!r} is not among the documented Gemini models{hint}", stacklevel=4)
-
-    def _call_timeouts(self, options: Mapping[str, Any]) -> Timeouts:
-        value = options.get("timeout")
-        return self._timeouts if value is None else as_timeouts(value, self._timeouts)
-
-    def _call_headers(self, options: Mapping[str, Any]) -> dict[str, str]:
-        extra = headers_of("extra_headers", options.get("extra_headers"))
-        # One for the logical call, the same on every attempt; the gateway promises nothing for it.
-        return {"Idempotency-Key": uuid.uuid4().hex} | self._headers | extra
-
-    def _call(
-        self,
-        attempt: Callable[[Permit, Clock], Awaitable[T]],
-        request: ChatRequest | None,
-        body: bytes,
-        timeouts: Timeouts,
-        *,
-        patient: bool,
-    ) -> Call[T]:
-        shared = self._shared
-        model, messages = "", 0  # GET /v1/models
-        limit: int | None = 0
-        if request is not None:
-            model, messages = request.model or "", len(request.messages)
-            limit = request.max_completion_tokens or request.max_tokens
-        return Call(
-            running=shared.running,
-            gate=shared.gate,
-            lane=shared.gate.lane((self._base_url.origin(), self._key.identity, model)),
-            retry_budget=shared.retry_budget,
-            spending=shared.spending,
-            policy=self._retry,
-            timeouts=timeouts,
-            waits_for=(timeouts.response, ResponseTimeout, "response"),
-            body=body,
-            messages=messages,
-            max_tokens=limit,
-            patient=patient,
-            renewable_key=self._key.renewable,
-            phases=shared.phases,
-            attempt=attempt,
-        )

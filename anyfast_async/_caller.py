@@ -1,0 +1,233 @@
+"""How a client makes its calls; what ``AnyFast`` adds to it are the verbs.
+
+A call goes: request built and checked, encoded once, then total( retry( gate( exchange ) ) ), and one pure function
+turns what came into a completion or an exception.
+"""
+
+from __future__ import annotations
+
+import difflib
+import time
+import warnings
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from anyfast_async._call import Call
+from anyfast_async._core import answer
+from anyfast_async._opening import Draining, receive
+from anyfast_async._outgoing import STREAM_HEADERS, UNARY_HEADERS, Route, encoded, idempotency_key
+from anyfast_async._settings import headers_of
+from anyfast_async._stream import ChatStream
+from anyfast_async.errors import (
+    AnyFastError,
+    FieldError,
+    FirstTokenTimeout,
+    RequestValidationError,
+    ResponseTimeout,
+    escaped,
+)
+from anyfast_async.messages import GEMINI_MODELS, Prompt
+from anyfast_async.policies import as_timeouts
+from anyfast_async.requests import ChatRequest, as_request
+
+if TYPE_CHECKING:
+    from yarl import URL
+
+    from anyfast_async._clock import Clock
+    from anyfast_async._exchange import Exchange
+    from anyfast_async._key import Key
+    from anyfast_async._lane import Permit
+    from anyfast_async._reception import Reception
+    from anyfast_async._shared import Shared
+    from anyfast_async.completions import ChatCompletion
+    from anyfast_async.policies import RetryPolicy, Timeouts
+
+T = TypeVar("T")
+
+_STEERING: Final = frozenset({"system", "timeout", "via_stream", "accept_missing_finish", "extra_headers"})
+
+
+class Caller:
+    """The settings of a client, and the calls that are made with them."""
+
+    _key: Key
+    _base_url: URL
+    _origin: URL
+    _model: str | None
+    _retry: RetryPolicy
+    _timeouts: Timeouts
+    _headers: dict[str, str]
+    _shared: Shared
+    _routes: dict[tuple[str, str], Route]
+
+    async def _complete(
+        self, request: ChatRequest, options: Mapping[str, Any], *, patient: bool, body: bytes | None = None
+    ) -> ChatCompletion:
+        if options.get("via_stream"):
+            return await self._complete_via_stream(request, options, patient=patient, body=body)
+        timeouts = self._call_timeouts(options)
+        route = self._route("chat/completions", UNARY_HEADERS, options.get("extra_headers"))
+        key = idempotency_key()
+        await self._shared.enter()
+        content = body if body is not None else await encoded(request, stream=False)
+
+        async def attempt(permit: Permit, clock: Clock) -> ChatCompletion:
+            exchange, answered = await self._round_trip(route, key, content, timeouts, clock)
+            call.connect = exchange.connect_seconds
+            completion = answer.completion_of(
+                exchange.status, exchange.headers, answered, now=time.time(), hide=exchange.hide
+            )
+            call.settle(permit, completion.usage)
+            return completion
+
+        call = self._call(attempt, request, content, timeouts, patient=patient)
+        return call.traced(await call.run())
+
+    async def _complete_via_stream(
+        self, request: ChatRequest, options: Mapping[str, Any], *, patient: bool, body: bytes | None
+    ) -> ChatCompletion:
+        timeouts = self._call_timeouts(options)
+        route = self._route("chat/completions", STREAM_HEADERS, options.get("extra_headers"))
+        key = idempotency_key()
+        draining = Draining(accept_missing_finish=bool(options.get("accept_missing_finish")))
+        await self._shared.enter()
+        content = body if body is not None else await encoded(request, stream=True)
+
+        async def attempt(permit: Permit, clock: Clock) -> ChatCompletion:
+            draining.begin()
+            exchange = await self._send(route, key, content, timeouts, clock)
+            call.connect = exchange.connect_seconds
+            completion = await draining.read(exchange, call, permit, clock)
+            call.settle(permit, completion.usage)
+            return completion
+
+        call = self._call(attempt, request, content, timeouts, patient=patient)
+        call.waits_for = (timeouts.first_token, FirstTokenTimeout, "first_token")
+        try:
+            return call.traced(await call.run())
+        except AnyFastError as error:
+            error.partial = draining.partial(call) or error.partial
+            raise
+
+    def _stream(
+        self, request: ChatRequest, options: Mapping[str, Any], *, patient: bool, body: bytes | None = None
+    ) -> ChatStream:
+        timeouts = self._call_timeouts(options)
+        route = self._route("chat/completions", STREAM_HEADERS, options.get("extra_headers"))
+        key = idempotency_key()
+        lenient = bool(options.get("accept_missing_finish"))
+
+        async def opened() -> tuple[Call[Reception], Reception]:
+            await self._shared.enter()
+            content = body if body is not None else await encoded(request, stream=True)
+
+            async def attempt(permit: Permit, clock: Clock) -> Reception:
+                exchange = await self._send(route, key, content, timeouts, clock)
+                call.connect = exchange.connect_seconds
+                return await receive(exchange, call, permit, clock, accept_missing_finish=lenient)
+
+            call = self._call(attempt, request, content, timeouts, patient=patient)
+            call.waits_for = (timeouts.first_token, FirstTokenTimeout, "first_token")
+            call.keeps_permit = True
+            return call, await call.run()
+
+        return ChatStream(opened, accept_missing_finish=lenient)
+
+    async def _round_trip(
+        self, route: Route, key: str | None, body: bytes | None, timeouts: Timeouts, clock: Clock
+    ) -> tuple[Exchange, bytes]:
+        """Make one attempt that is not streamed; return its exchange and what came."""
+        exchange = await self._send(route, key, body, timeouts, clock)
+        try:
+            if exchange.status in answer.SUCCESS:
+                return exchange, await exchange.read()
+            clock.stop()
+            return exchange, await exchange.read_error(timeouts.response)
+        except BaseException:
+            exchange.close()
+            raise
+
+    async def _send(
+        self, route: Route, key: str | None, body: bytes | None, timeouts: Timeouts, clock: Clock
+    ) -> Exchange:
+        return await self._shared.transport.exchange(
+            route,
+            secret=await self._key.get(),
+            body=body,
+            idempotency_key=key,
+            connect_timeout=timeouts.connect,
+            on_sent=clock.start,
+        )
+
+    def _url(self, path: str) -> URL:
+        return self._base_url / path
+
+    def _route(self, path: str, headers: Mapping[str, str], extra: Mapping[str, str] | None = None) -> Route:
+        if not extra:
+            known = self._routes.get((path, headers["Accept"]))
+            if known is not None:
+                return known
+        method = "GET" if path == "models" else "POST"
+        route = Route(method, self._url(path), headers, self._headers, headers_of("extra_headers", extra))
+        if not extra:
+            self._routes[path, headers["Accept"]] = route
+        return route
+
+    def _request(self, messages: Prompt | ChatRequest, options: Mapping[str, Any]) -> ChatRequest:
+        """Return the checked request with its model."""
+        fields = {name: value for name, value in options.items() if name not in _STEERING}
+        if fields.get("model") is None and not (isinstance(messages, ChatRequest) and messages.model):
+            fields["model"] = self._model
+        request = as_request(messages, fields, system=options.get("system"))
+        if request.model is None:
+            problem = (
+                "is not set: pass model= to the call or to AnyFast(...), or set ANYFAST_MODEL; there is no default"
+            )
+            raise RequestValidationError.of([FieldError("model", problem)])
+        self._warn_of_unknown(request.model)
+        return request
+
+    def _warn_of_unknown(self, model: str) -> None:
+        if not model.startswith("gemini-") or model in GEMINI_MODELS or model in self._shared.warned:
+            return
+        self._shared.warned.add(model)
+        near = difflib.get_close_matches(model, GEMINI_MODELS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        warnings.warn(f"{escaped(model, 60)!r} is not among the documented Gemini models{hint}", stacklevel=4)
+
+    def _call_timeouts(self, options: Mapping[str, Any]) -> Timeouts:
+        value = options.get("timeout")
+        return self._timeouts if value is None else as_timeouts(value, self._timeouts)
+
+    def _call(
+        self,
+        attempt: Callable[[Permit, Clock], Awaitable[T]],
+        request: ChatRequest | None,
+        body: bytes,
+        timeouts: Timeouts,
+        *,
+        patient: bool,
+    ) -> Call[T]:
+        shared = self._shared
+        model, messages = "", 0  # GET /v1/models
+        limit: int | None = 0
+        if request is not None:
+            model, messages = request.model or "", len(request.messages)
+            limit = request.max_completion_tokens or request.max_tokens
+        return Call(
+            running=shared.running,
+            gate=shared.gate,
+            lane=shared.gate.lane((self._origin, self._key.identity, model)),
+            retry_budget=shared.retry_budget,
+            spending=shared.spending,
+            policy=self._retry,
+            timeouts=timeouts,
+            waits_for=(timeouts.response, ResponseTimeout, "response"),
+            body=body,
+            messages=messages,
+            max_tokens=limit,
+            patient=patient,
+            renewable_key=self._key.renewable,
+            phases=shared.phases,
+            attempt=attempt,
+        )
