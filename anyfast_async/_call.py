@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import attrs
 
 from anyfast_async._clock import Clock
-from anyfast_async._core.bucket import prompt_tokens, tokens_of
+from anyfast_async._core.bucket import tokens_of
 from anyfast_async._core.codec import evolved
 from anyfast_async._retry import Retries, call_again
 from anyfast_async.completions import ChatCompletion, Trace, Usage
@@ -50,8 +50,8 @@ class Call(Generic[T]):
     timeouts: Timeouts
     waits_for: tuple[float | None, type[APITimeoutError], str]
     """The clock of an attempt: seconds, what it raises, its name in ``Timeouts``."""
-    body: bytes
-    messages: int
+    prompt: int
+    """Its tokens, estimated."""
     max_tokens: int | None
     patient: bool
     """In ``map`` and batches: neither throttling nor an outage ends the call."""
@@ -155,7 +155,7 @@ class Call(Generic[T]):
         loop = asyncio.get_running_loop()
         gate, lane = self.gate, self.lane
         asked = loop.time()
-        tokens = lane.expected.tokens(prompt_tokens(self.body, self.messages), self.max_tokens)
+        tokens = lane.expected.tokens(self.prompt, self.max_tokens)
         if self.patient and lane.outage.since is not None:
             await gate.hold_off(lane, self.policy.backoff[1], random.random())  # noqa: S311 - jitter
         permit = gate.admit(lane, tokens) or await gate.queue(lane, tokens)
@@ -244,13 +244,13 @@ class Call(Generic[T]):
         """Put what the gateway says was used in place of what was reserved."""
         prompt, output = (usage.prompt_tokens, usage.completion_tokens) if usage is not None else (None, None)
         used = permit.tokens if prompt is None and output is None else (prompt or 0) + (output or 0)
-        self.lane.expected.learn(prompt_tokens(self.body, self.messages), prompt, output)
+        self.lane.expected.learn(self.prompt, prompt, output)
         self.gate.settle(permit, used)
         self.spending.settle(permit.tokens, used)
 
     def estimated(self, completion: ChatCompletion) -> Usage:
         """Return what a stream that was left has used, as far as it can be told from the text."""
-        prompt = prompt_tokens(self.body, self.messages)
+        prompt = self.prompt
         texts = (choice.message for choice in completion.choices if choice.message is not None)
         output = sum(tokens_of(message.text + (message.reasoning_content or "")) for message in texts)
         return Usage(prompt_tokens=prompt, completion_tokens=output, total_tokens=prompt + output)

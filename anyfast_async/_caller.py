@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from anyfast_async._call import Call
 from anyfast_async._core import answer
+from anyfast_async._core.bucket import prompt_tokens
 from anyfast_async._opening import Draining, receive
 from anyfast_async._outgoing import STREAM_HEADERS, UNARY_HEADERS, Route, encoded, idempotency_key
 from anyfast_async._settings import headers_of
@@ -129,7 +130,9 @@ class Caller:
             call = self._call(attempt, request, content, timeouts, patient=patient)
             call.waits_for = (timeouts.first_token, FirstTokenTimeout, "first_token")
             call.keeps_permit = True
-            return call, await call.run()
+            reception = await call.run()
+            call.attempt = _over  # what it holds, the body above all, is not needed while the stream is read
+            return call, reception
 
         return ChatStream(opened, accept_missing_finish=lenient)
 
@@ -223,11 +226,14 @@ class Caller:
             policy=self._retry,
             timeouts=timeouts,
             waits_for=(timeouts.response, ResponseTimeout, "response"),
-            body=body,
-            messages=messages,
+            prompt=prompt_tokens(body, messages),
             max_tokens=limit,
             patient=patient,
             renewable_key=self._key.renewable,
             phases=shared.phases,
             attempt=attempt,
         )
+
+
+async def _over(_: Permit, __: Clock) -> Any:
+    raise AssertionError  # a call that has ended makes no attempt
