@@ -142,6 +142,7 @@ async def test_limiter_of_a_minute_costs_a_tenth_at_most(
     limiter: Callable[[int], Callable[[float, bytes], Answer]], latency: float
 ) -> None:
     """1 000 prompts against a third of that a minute, empty 429s without Retry-After: all succeed, 1.1 sends a row."""
+    random.seed(5)  # one time in a hundred the minute ends just before the refusal that would have been the proof
     gateway = Gateway(limiter(333), latency)
     async with client_on(gateway) as client:
         results = await client.map([f"{n}" for n in range(1000)])
