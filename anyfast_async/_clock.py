@@ -32,7 +32,7 @@ class Clock:
 
     """
 
-    __slots__ = ("_cancelling", "_due", "_given", "_limit", "_overdue", "_task", "_timer", "error")
+    __slots__ = ("_cancelling", "_due", "_given", "_limit", "_overdue", "_rings_at", "_task", "_timer", "error")
 
     def __init__(self, limit: float | None, overdue: Callable[[], AnyFastError]) -> None:
         self._limit = limit
@@ -42,6 +42,7 @@ class Clock:
         self._timer: asyncio.TimerHandle | None = None
         self._due: float | None = None
         self._given = False
+        self._rings_at = 0.0
         self.error: AnyFastError | None = None
         """What it ended with, None if it did not end anything."""
 
@@ -55,7 +56,7 @@ class Clock:
         """Start, or start again, at loop time *at*."""
         if self._limit is not None and self._task is not None and self.error is None:
             self._due = due = at + self._limit
-            if self._timer is None or self._timer.when() > due:
+            if self._timer is None or self._rings_at > due:
                 self._set(due)
 
     def stop(self) -> None:
@@ -76,6 +77,7 @@ class Clock:
     def _set(self, due: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        self._rings_at = due  # the timers of uvloop do not always tell
         self._timer = asyncio.get_running_loop().call_at(due, self._ring)
 
     def _ring(self) -> None:

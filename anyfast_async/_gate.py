@@ -40,6 +40,8 @@ class Gate:
         self._later: list[tuple[float, int, Lane]] = []
         """Lanes whose first waiter must wait until a time, by that time."""
         self._timer: asyncio.TimerHandle | None = None
+        self._rings_at = 0.0
+        """When the timer does; uvloop's do not always tell."""
         self._closed = False
         self.in_flight = 0
         self.queued = 0
@@ -293,10 +295,11 @@ class Gate:
         while self._later and self._later[0][2].listed != self._later[0][1]:
             heappop(self._later)
         due = self._later[0][0] if self._later else None
-        if self._timer is not None and (due is None or self._timer.when() != due):
+        if self._timer is not None and due != self._rings_at:
             self._timer.cancel()
             self._timer = None
         if due is not None and self._timer is None:
+            self._rings_at = due
             self._timer = loop.call_at(due, self._ring)
 
     def _ring(self) -> None:
