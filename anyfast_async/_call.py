@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import attrs
 
@@ -23,84 +23,108 @@ from anyfast_async.errors import (
     Billed,
     ClientStateError,
     DeadlineExceeded,
+    FirstTokenTimeout,
+    ResponseTimeout,
 )
 
 if TYPE_CHECKING:
-    from anyfast_async._budget import Spending
-    from anyfast_async._core.backoff import RetryBudget
-    from anyfast_async._gate import Gate
     from anyfast_async._lane import Lane, Permit
-    from anyfast_async._running import Running
-    from anyfast_async._stats import Phases
+    from anyfast_async._shared import Shared
     from anyfast_async.policies import RetryPolicy, Timeouts
 
 T = TypeVar("T")
 
 
-@attrs.define(eq=False)
-class Call(Generic[T]):
-    """A call on its way; made for one use."""
+_CLOCKS: Final[dict[str, type[APITimeoutError]]] = {"response": ResponseTimeout, "first_token": FirstTokenTimeout}
 
-    running: Running
-    gate: Gate
-    lane: Lane
-    retry_budget: RetryBudget
-    spending: Spending
-    policy: RetryPolicy
-    timeouts: Timeouts
-    waits_for: tuple[float | None, type[APITimeoutError], str]
-    """The clock of an attempt: seconds, what it raises, its name in ``Timeouts``."""
-    prompt: int
-    """Its tokens, estimated."""
-    max_tokens: int | None
-    patient: bool
-    """In ``map`` and batches: neither throttling nor an outage ends the call."""
-    renewable_key: bool
-    phases: Phases
-    attempt: Callable[[Permit, Clock], Awaitable[T]]
-    """Makes one try."""
-    keeps_permit: bool = False
+
+class Call(Generic[T]):
+    """A call on its way; made for one use.
+
+    Args:
+        shared: what it has in common with the other calls of its client.
+        lane: where the gate counts it.
+        policy: whether it is tried again.
+        timeouts: its clocks.
+        prompt: its tokens, estimated.
+        max_tokens: the longest answer that it may get.
+        patient: in ``map`` and batches: neither throttling nor an outage ends the call.
+        renewable_key: whether another key may be had after a 401.
+
+    """
+
+    waits_for = "response"
+    """The field of ``Timeouts`` that bounds an attempt."""
+    keeps_permit = False
     """Whether the result goes on using the permit, as a stream does, and gives it back with :meth:`end`."""
-    ledger: list[Attempt] = attrs.field(factory=list)
-    queued: float = 0.0
-    began: float = attrs.field(factory=lambda: asyncio.get_running_loop().time())
+    queued = 0.0
     connect: float | None = None
     first_token: float | None = None
-    _renewed: bool = False
-    _held_until: float = 0.0
-    _successes: int = -1
+    _renewed = False
+    _held_until = 0.0
+    _successes = -1
     """Of the lane, when this call last failed."""
-    _away: bool = False
+    _away = False
     """Whether the last failure was taken for an outage."""
     _last_error: AnyFastError | None = None
     _total: Clock | None = None
     _trying: Clock | None = None
-    _tried_at: float = 0.0
+    _tried_at = 0.0
+
+    def __init__(
+        self,
+        shared: Shared,
+        lane: Lane,
+        policy: RetryPolicy,
+        timeouts: Timeouts,
+        *,
+        prompt: int,
+        max_tokens: int | None,
+        patient: bool,
+        renewable_key: bool,
+    ) -> None:
+        self.shared = shared
+        self.lane = lane
+        self.policy = policy
+        self.timeouts = timeouts
+        self.prompt = prompt
+        self.max_tokens = max_tokens
+        self.patient = patient
+        self.renewable_key = renewable_key
+        self.ledger: list[Attempt] = []
+        self.began = asyncio.get_running_loop().time()
 
     @property
     def deadline(self) -> float | None:
         """The loop time at which ``Timeouts.total`` runs out."""
         return None if self.timeouts.total is None else self.began + self.timeouts.total
 
-    async def run(self) -> T:
-        """Make the call.
+    async def run(self, attempt: Callable[[Permit, Clock], Awaitable[T]]) -> T:
+        """Make the call; *attempt* makes one try.
 
         Raises:
             AnyFastError: with the ledger in ``.attempts``.
 
         """
-        self.retry_budget.first_attempt()
-        self.running.add(self)
+        # What runs the attempt is kept by no object: it would be a cycle, which only the garbage collector ends.
+        shared = self.shared
+        shared.retry_budget.first_attempt()
+        shared.running.add(self)
         self._total = total = Clock(self.timeouts.total, self.overdue)
         try:
             with total:
                 total.start(self.began)
-                return await self._attempts()
+                try:
+                    return await self._once(attempt)
+                except AnyFastError as error:
+                    first = error
+                return await self._again(first, attempt)
         finally:
-            self.running.discard(self)
-        error = total.ended()
-        error.attempts, error.billed = tuple(self.ledger), _worst(a.billed for a in self.ledger)
-        raise error
+            shared.running.discard(self)
+            self._total = None
+        late = total.ended()
+        late.attempts, late.billed = tuple(self.ledger), _worst(a.billed for a in self.ledger)
+        raise late
 
     def stop(self) -> None:
         """End the call with ``ClientStateError``, without cancelling the task that it runs in."""
@@ -124,14 +148,12 @@ class Call(Generic[T]):
         error.billed = _worst(a.billed for a in self.ledger)
         return error
 
-    async def _attempts(self) -> T:
+    async def _again(self, first: AnyFastError, attempt: Callable[[Permit, Clock], Awaitable[T]]) -> T:
+        retries = Retries(self.policy, self.shared.retry_budget, self.patient, self.deadline)
         try:
-            return await self._once()
-        except AnyFastError as error:
-            first = error
-        retries = Retries(self.policy, self.retry_budget, self.patient, self.deadline)
-        try:
-            return await call_again(first, self._once, lambda error: self._delay(retries, error), asyncio.sleep)
+            return await call_again(
+                first, lambda: self._once(attempt), lambda error: self._delay(retries, error), asyncio.sleep
+            )
         except AnyFastError as error:
             error.attempts = tuple(self.ledger)
             raise
@@ -151,10 +173,10 @@ class Call(Generic[T]):
     def _away_since(self) -> float | None:
         return self.lane.outage.since if self._away else None
 
-    async def _once(self) -> T:
-        loop = asyncio.get_running_loop()
-        gate, lane = self.gate, self.lane
-        asked = loop.time()
+    async def _once(self, attempt: Callable[[Permit, Clock], Awaitable[T]]) -> T:
+        """Make an attempt when the gate lets it."""
+        gate, lane = self.shared.gate, self.lane
+        asked = asyncio.get_running_loop().time()
         tokens = lane.expected.tokens(self.prompt, self.max_tokens)
         if self.patient and lane.outage.since is not None:
             await gate.hold_off(lane, self.policy.backoff[1], random.random())  # noqa: S311 - jitter
@@ -162,8 +184,8 @@ class Call(Generic[T]):
         self.queued += permit.at - asked
         kept = False
         try:
-            self.spending.admit(tokens)
-            result = await self._recorded(permit)
+            self.shared.spending.admit(tokens)
+            result = await self._recorded(attempt, permit)
             gate.succeeded(permit)
             kept = self.keeps_permit
         finally:
@@ -176,44 +198,44 @@ class Call(Generic[T]):
     def _done(self, permit: Permit, outcome: str) -> None:
         now = asyncio.get_running_loop().time()
         self.ledger.append(Attempt(len(self.ledger) + 1, outcome, 200, now - permit.at, "yes"))
-        self.phases.add(self.queued, self.connect, self.first_token, now - self.began)
+        self.shared.phases.add(self.queued, self.connect, self.first_token, now - self.began)
 
-    async def _recorded(self, permit: Permit) -> T:
+    async def _recorded(self, attempt: Callable[[Permit, Clock], Awaitable[T]], permit: Permit) -> T:
         """Make an attempt; write it down if it fails."""
+        self._trying = clock = Clock(getattr(self.timeouts, self.waits_for), self._late)
+        self._tried_at = permit.at
         try:
-            return await self._clocked(permit)
+            with clock:
+                return await attempt(permit, clock)
+            raise clock.ended()  # noqa: TRY301 - it is written down like those of the attempt
         except AnyFastError as error:
             self._failed(error, permit)
             # The frames below hold what the server sent, which may name the key.
             raise error.with_traceback(None) from None
         except BaseException:
             # Ended from outside, by the deadline, by closing the client or by the caller: the request may have arrived.
-            self.spending.settle(permit.tokens, permit.tokens)
+            self.shared.spending.settle(permit.tokens, permit.tokens)
             seconds = asyncio.get_running_loop().time() - permit.at
             self.ledger.append(Attempt(len(self.ledger) + 1, "cancelled", None, seconds, "maybe"))
             raise
         finally:
             self._trying = None
 
-    async def _clocked(self, permit: Permit) -> T:
-        limit, kind, name = self.waits_for
-        self._trying = clock = Clock(limit, lambda: kind(f"no answer within {limit:g} s (Timeouts.{name})"))
-        self._tried_at = permit.at
-        with clock:
-            return await self.attempt(permit, clock)
-        raise clock.ended()
+    def _late(self) -> APITimeoutError:
+        limit = getattr(self.timeouts, self.waits_for)
+        return _CLOCKS[self.waits_for](f"no answer within {limit:g} s (Timeouts.{self.waits_for})")
 
     def _failed(self, error: AnyFastError, permit: Permit) -> None:
         self._last_error = error
         now = asyncio.get_running_loop().time()
-        if isinstance(error, APIConnectionError) and error.retryable and permit.at < self.running.woke_at:
+        if isinstance(error, APIConnectionError) and error.retryable and permit.at < self.shared.running.woke_at:
             error.retry_class = "slept"
         status = getattr(error, "status_code", None)
         self._away = False
         match error.retry_class:
             case "throttled":
                 rand = random.random()  # noqa: S311 - jitter
-                self._held_until = self.gate.throttled(permit, getattr(error, "retry_after", None), rand)
+                self._held_until = self.shared.gate.throttled(permit, getattr(error, "retry_after", None), rand)
             case "unsent" | "refused" | "ambiguous":
                 outage = self.lane.outage
                 away = outage.failed(now, self, status, self.policy.backoff[1])
@@ -221,10 +243,10 @@ class Call(Generic[T]):
                 self._away = away and outage.successes == self._successes
                 self._successes = outage.successes
         if error.billed == "no":
-            self.gate.settle(permit, 0)
-            self.spending.settle(permit.tokens, 0)
+            self.shared.gate.settle(permit, 0)
+            self.shared.spending.settle(permit.tokens, 0)
         else:
-            self.spending.settle(permit.tokens, permit.tokens)
+            self.shared.spending.settle(permit.tokens, permit.tokens)
         self.ledger.append(Attempt(len(self.ledger) + 1, error.kind, status, now - permit.at, error.billed))
         error.attempts = tuple(self.ledger)
 
@@ -232,7 +254,7 @@ class Call(Generic[T]):
         """Give a kept permit back and write the last attempt down."""
         if permit.released:
             return
-        self.gate.release(permit)
+        self.shared.gate.release(permit)
         if error is None:
             self._done(permit, "left" if left else "ok")
         else:
@@ -245,8 +267,8 @@ class Call(Generic[T]):
         prompt, output = (usage.prompt_tokens, usage.completion_tokens) if usage is not None else (None, None)
         used = permit.tokens if prompt is None and output is None else (prompt or 0) + (output or 0)
         self.lane.expected.learn(self.prompt, prompt, output)
-        self.gate.settle(permit, used)
-        self.spending.settle(permit.tokens, used)
+        self.shared.gate.settle(permit, used)
+        self.shared.spending.settle(permit.tokens, used)
 
     def estimated(self, completion: ChatCompletion) -> Usage:
         """Return what a stream that was left has used, as far as it can be told from the text."""

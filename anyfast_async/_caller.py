@@ -9,8 +9,8 @@ from __future__ import annotations
 import difflib
 import time
 import warnings
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from anyfast_async._call import Call
 from anyfast_async._core import answer
@@ -22,9 +22,7 @@ from anyfast_async._stream import ChatStream
 from anyfast_async.errors import (
     AnyFastError,
     FieldError,
-    FirstTokenTimeout,
     RequestValidationError,
-    ResponseTimeout,
     escaped,
 )
 from anyfast_async.messages import GEMINI_MODELS, Prompt
@@ -37,13 +35,11 @@ if TYPE_CHECKING:
     from anyfast_async._clock import Clock
     from anyfast_async._exchange import Exchange
     from anyfast_async._key import Key
-    from anyfast_async._lane import Permit
+    from anyfast_async._lane import Lane, Permit
     from anyfast_async._reception import Reception
     from anyfast_async._shared import Shared
     from anyfast_async.completions import ChatCompletion
     from anyfast_async.policies import RetryPolicy, Timeouts
-
-T = TypeVar("T")
 
 _STEERING: Final = frozenset({"system", "timeout", "via_stream", "accept_missing_finish", "extra_headers"})
 
@@ -60,6 +56,8 @@ class Caller:
     _headers: dict[str, str]
     _shared: Shared
     _routes: dict[tuple[str, str], Route]
+    _lanes: dict[str, Lane]
+    """By model."""
 
     async def _complete(
         self, request: ChatRequest, options: Mapping[str, Any], *, patient: bool, body: bytes | None = None
@@ -81,8 +79,8 @@ class Caller:
             call.settle(permit, completion.usage)
             return completion
 
-        call = self._call(attempt, request, content, timeouts, patient=patient)
-        return call.traced(await call.run())
+        call: Call[ChatCompletion] = self._call(request, content, timeouts, patient=patient)
+        return call.traced(await call.run(attempt))
 
     async def _complete_via_stream(
         self, request: ChatRequest, options: Mapping[str, Any], *, patient: bool, body: bytes | None
@@ -102,10 +100,10 @@ class Caller:
             call.settle(permit, completion.usage)
             return completion
 
-        call = self._call(attempt, request, content, timeouts, patient=patient)
-        call.waits_for = (timeouts.first_token, FirstTokenTimeout, "first_token")
+        call: Call[ChatCompletion] = self._call(request, content, timeouts, patient=patient)
+        call.waits_for = "first_token"
         try:
-            return call.traced(await call.run())
+            return call.traced(await call.run(attempt))
         except AnyFastError as error:
             error.partial = draining.partial(call) or error.partial
             raise
@@ -127,12 +125,10 @@ class Caller:
                 call.connect = exchange.connect_seconds
                 return await receive(exchange, call, permit, clock, accept_missing_finish=lenient)
 
-            call = self._call(attempt, request, content, timeouts, patient=patient)
-            call.waits_for = (timeouts.first_token, FirstTokenTimeout, "first_token")
+            call: Call[Reception] = self._call(request, content, timeouts, patient=patient)
+            call.waits_for = "first_token"
             call.keeps_permit = True
-            reception = await call.run()
-            call.attempt = _over  # what it holds, the body above all, is not needed while the stream is read
-            return call, reception
+            return call, await call.run(attempt)
 
         return ChatStream(opened, accept_missing_finish=lenient)
 
@@ -202,38 +198,22 @@ class Caller:
         value = options.get("timeout")
         return self._timeouts if value is None else as_timeouts(value, self._timeouts)
 
-    def _call(
-        self,
-        attempt: Callable[[Permit, Clock], Awaitable[T]],
-        request: ChatRequest | None,
-        body: bytes,
-        timeouts: Timeouts,
-        *,
-        patient: bool,
-    ) -> Call[T]:
-        shared = self._shared
+    def _call(self, request: ChatRequest | None, body: bytes, timeouts: Timeouts, *, patient: bool) -> Call[Any]:
         model, messages = "", 0  # GET /v1/models
         limit: int | None = 0
         if request is not None:
             model, messages = request.model or "", len(request.messages)
             limit = request.max_completion_tokens or request.max_tokens
+        lane = self._lanes.get(model)
+        if lane is None:
+            lane = self._lanes[model] = self._shared.gate.lane((self._origin, self._key.identity, model))
         return Call(
-            running=shared.running,
-            gate=shared.gate,
-            lane=shared.gate.lane((self._origin, self._key.identity, model)),
-            retry_budget=shared.retry_budget,
-            spending=shared.spending,
-            policy=self._retry,
-            timeouts=timeouts,
-            waits_for=(timeouts.response, ResponseTimeout, "response"),
+            self._shared,
+            lane,
+            self._retry,
+            timeouts,
             prompt=prompt_tokens(body, messages),
             max_tokens=limit,
             patient=patient,
             renewable_key=self._key.renewable,
-            phases=shared.phases,
-            attempt=attempt,
         )
-
-
-async def _over(_: Permit, __: Clock) -> Any:
-    raise AssertionError  # a call that has ended makes no attempt

@@ -50,10 +50,10 @@ async def receive(
         raise
     call.first_token = reception.first_content
     reception.overdue = call.overdue
-    call.running.add(reception)
+    call.shared.running.add(reception)
 
     def ended() -> None:
-        call.running.discard(reception)
+        call.shared.running.discard(reception)
         call.end(permit, reception.error, left=reception.left)
 
     reception.on_end = ended

@@ -34,8 +34,9 @@ from anyfast_async.requests import ChatOptions, ChatRequest, prompt_of
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from anyfast_async._call import Call
     from anyfast_async._clock import Clock
-    from anyfast_async._lane import Permit
+    from anyfast_async._lane import Lane, Permit
 
 T = TypeVar("T")
 
@@ -105,6 +106,7 @@ class AnyFast(Caller):
         self._timeouts = timeouts
         self._headers = headers_of("headers", headers)
         self._routes: dict[tuple[str, str], Route] = {}
+        self._lanes: dict[str, Lane] = {}
         self._root = True
         self._shared = Shared(
             Transport(
@@ -168,7 +170,7 @@ class AnyFast(Caller):
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
         other._root = False
-        other._routes = {}
+        other._routes, other._lanes = {}, {}
         try:
             if api_key is not _UNSET:
                 other._key = Key(api_key)
@@ -339,7 +341,8 @@ class AnyFast(Caller):
             return answer.models_of(exchange.status, exchange.headers, body, now=time.time(), hide=exchange.hide)
 
         await self._shared.enter()
-        return await self._call(attempt, None, b"", self._timeouts, patient=False).run()
+        call: Call[list[Model]] = self._call(None, b"", self._timeouts, patient=False)
+        return await call.run(attempt)
 
     def stats(self) -> Stats:
         """Return what the client is doing now, and what it has done; ``str()`` of it is a sentence."""

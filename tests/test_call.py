@@ -31,9 +31,9 @@ from anyfast_async._clock import Clock
 from anyfast_async._core.backoff import RetryBudget
 from anyfast_async._gate import Gate
 from anyfast_async._lane import Permit
-from anyfast_async._running import Running
-from anyfast_async._stats import Phases
-from anyfast_async.errors import Billed, ResponseTimeout, RetryClass
+from anyfast_async._shared import Shared
+from anyfast_async._transport import Transport
+from anyfast_async.errors import Billed, RetryClass
 
 pytestmark = pytest.mark.virtual
 
@@ -56,6 +56,15 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
+class Scripted(Call[Any]):
+    """A call whose attempts are written down beforehand."""
+
+    attempt: Callable[[Permit, Clock], Awaitable[Any]]
+
+    async def run(self, attempt: Callable[[Permit, Clock], Awaitable[Any]] | None = None) -> Any:
+        return await super().run(attempt or self.attempt)
+
+
 class Rig:
     """Makes calls that share a gate, a budget and what is running."""
 
@@ -69,15 +78,17 @@ class Rig:
         **policy: Any,
     ) -> None:
         self.gate = Gate(limits)
-        self.running = Running()
         self.spending = Spending(budget)
         self.retry_budget = RetryBudget(0.2, reserve=retry_budget)
+        transport = Transport(ssl_context=None, proxy=None)
+        self.shared = Shared(transport, self.gate, self.retry_budget, self.spending)
+        self.running = self.shared.running
         self.policy = RetryPolicy(**policy)
         self.sent: list[float] = []
 
     def call(
         self, *steps: Step, total: float | None = None, patient: bool = False, renewable: bool = False, lane: str = "a"
-    ) -> Call[Any]:
+    ) -> Scripted:
         left = list(steps)
 
         async def attempt(permit: Permit, clock: Clock) -> Any:
@@ -94,22 +105,18 @@ class Rig:
                         await step(permit)
             return "done"
 
-        return Call(
-            running=self.running,
-            gate=self.gate,
-            lane=self.gate.lane(lane),
-            retry_budget=self.retry_budget,
-            spending=self.spending,
-            policy=self.policy,
-            timeouts=Timeouts(total=total),
+        call = Scripted(
+            self.shared,
+            self.gate.lane(lane),
+            self.policy,
+            Timeouts(total=total, response=None),
             prompt=100,
             max_tokens=100,
             patient=patient,
             renewable_key=renewable,
-            phases=Phases(),
-            waits_for=(None, ResponseTimeout, "response"),
-            attempt=attempt,
         )
+        call.attempt = attempt
+        return call
 
     @property
     def idle(self) -> bool:
