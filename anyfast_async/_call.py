@@ -66,7 +66,7 @@ class Call(Generic[T]):
     """Of the lane, when this call last failed."""
     _away = False
     """Whether the last failure was taken for an outage."""
-    _last_error: AnyFastError | None = None
+    _last_failure = ""
     _total: Clock | None = None
     _trying: Clock | None = None
     _tried_at = 0.0
@@ -106,7 +106,6 @@ class Call(Generic[T]):
             AnyFastError: with the ledger in ``.attempts``.
 
         """
-        # What runs the attempt is kept by no object: it would be a cycle, which only the garbage collector ends.
         shared = self.shared
         shared.retry_budget.first_attempt()
         shared.running.add(self)
@@ -117,8 +116,12 @@ class Call(Generic[T]):
                 try:
                     return await self._once(attempt)
                 except AnyFastError as error:
-                    first = error
-                return await self._again(first, attempt)
+                    again = self._again(error, attempt)
+                try:
+                    return await again
+                except AnyFastError as error:
+                    error.attempts = tuple(self.ledger)
+                    raise error.with_traceback(None) from None  # the frames below hold the error itself
         finally:
             shared.running.discard(self)
             self._total = None
@@ -140,7 +143,7 @@ class Call(Generic[T]):
 
     def overdue(self) -> DeadlineExceeded:
         """Return the exception for ``Timeouts.total``, with what happened before."""
-        last = f"; the last attempt ended with: {self._last_error}" if self._last_error is not None else ""
+        last = f"; the last attempt ended with: {self._last_failure}" if self._last_failure else ""
         if not self.ledger and self._trying is None:
             last = "; the call was still queued"
         error = DeadlineExceeded(f"the call took longer than {self.timeouts.total:g} s (Timeouts.total){last}")
@@ -150,13 +153,9 @@ class Call(Generic[T]):
 
     async def _again(self, first: AnyFastError, attempt: Callable[[Permit, Clock], Awaitable[T]]) -> T:
         retries = Retries(self.policy, self.shared.retry_budget, self.patient, self.deadline)
-        try:
-            return await call_again(
-                first, lambda: self._once(attempt), lambda error: self._delay(retries, error), asyncio.sleep
-            )
-        except AnyFastError as error:
-            error.attempts = tuple(self.ledger)
-            raise
+        return await call_again(
+            first, lambda: self._once(attempt), lambda error: self._delay(retries, error), asyncio.sleep
+        )
 
     def _delay(self, retries: Retries, error: AnyFastError) -> float | None:
         if isinstance(error, AuthenticationError) and self.renewable_key and not self._renewed:
@@ -226,7 +225,7 @@ class Call(Generic[T]):
         return _CLOCKS[self.waits_for](f"no answer within {limit:g} s (Timeouts.{self.waits_for})")
 
     def _failed(self, error: AnyFastError, permit: Permit) -> None:
-        self._last_error = error
+        self._last_failure = str(error)
         now = asyncio.get_running_loop().time()
         if isinstance(error, APIConnectionError) and error.retryable and permit.at < self.shared.running.woke_at:
             error.retry_class = "slept"

@@ -144,8 +144,9 @@ class Exchange:
             if self._size <= self._limit:
                 self._sink.feed(data)
             else:
+                sink = self._sink
                 self.close()
-                self._sink.fail(ResponseShapeError(f"the stream is larger than {self._limit} bytes"))
+                sink.fail(ResponseShapeError(f"the stream is larger than {self._limit} bytes"))
             return
         self._pieces.append(data)
         if self._size >= self._enough:
@@ -169,7 +170,8 @@ class Exchange:
         self._over = True
         self._wake()
         if self._sink is not None:
-            self._tell(self._sink)
+            sink, self._sink = self._sink, None
+            self._tell(sink)
 
     def _tell(self, sink: Sink) -> None:
         if self._broken is not None:
@@ -234,7 +236,7 @@ class Exchange:
         if self._over:
             return
         if over:
-            self._over = True
+            self._over, self._sink = True, None
             self._tell(sink)
         elif was_paused and not self._paused:
             self._paused = True
@@ -270,7 +272,7 @@ class Exchange:
     def close(self) -> None:
         """Close the connection at once, unless the answer has ended: then it went back to the pool."""
         if not self._over:
-            self._over = True
+            self._over, self._sink = True, None
             self._broken = self._explain(TruncatedError("it was closed"), self, answering=bool(self.status))
             if self.link is not None:
                 self.link.abort()

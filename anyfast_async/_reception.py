@@ -332,6 +332,7 @@ class Reception:
                 timer.cancel()
         if self.on_end is not None:
             self.on_end()
+            self.on_end = None
         self._wake()
 
     def close(self) -> None:

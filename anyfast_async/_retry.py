@@ -123,29 +123,32 @@ async def call_again(
         AnyFastError: what the last attempt ended with.
 
     """
+    wait = delay(first)
+    if wait is None:
+        raise first
     pending: AnyFastError | None = first
-    wait = 0.0
 
     async def step() -> T:
-        nonlocal pending
         if pending is not None:
-            error, pending = pending, None
-            raise error
-        return await attempt()
+            raise pending
+        return await attempt()  # noqa: F821 - it is there until the end
 
     def wanted(error: BaseException) -> bool:
-        nonlocal wait
-        if not isinstance(error, AnyFastError):
-            return False
-        seconds = delay(error)
-        wait = seconds or 0.0
-        return seconds is not None
+        nonlocal pending, wait
+        if pending is not None:
+            pending = None
+            return True
+        wait = delay(error) if isinstance(error, AnyFastError) else None  # noqa: F821 - as above
+        return wait is not None
 
     retrying = tenacity.AsyncRetrying(
         retry=tenacity.retry_if_exception(wanted),
         stop=tenacity.stop_never,
-        wait=lambda _: wait,
+        wait=lambda _: wait or 0.0,
         sleep=sleep,
         reraise=True,
     )
-    return await retrying(step)
+    try:
+        return await retrying(step)
+    finally:
+        del attempt, delay  # tenacity's objects refer to each other: nothing of ours waits for the garbage collector

@@ -335,6 +335,7 @@ ACROSS: Final = {
     "test_cancellation.py": "cancelling anything anywhere",
     "test_examples.py": "the programs in examples/",
     "test_fork.py": "a client on both sides of a fork",
+    "test_garbage.py": "what calls leave behind",
     "test_guards.py": "what tests may not do",
     "test_exports.py": "the public names",
     "test_limits.py": "limits as the server sees them",
