@@ -174,7 +174,9 @@ class Caller:
 
     def _request(self, messages: Prompt | ChatRequest, options: Mapping[str, Any]) -> ChatRequest:
         """Return the checked request with its model."""
-        fields = {name: value for name, value in options.items() if name not in _STEERING}
+        fields = dict(options)
+        for name in _STEERING & fields.keys():
+            del fields[name]
         if fields.get("model") is None and not (isinstance(messages, ChatRequest) and messages.model):
             fields["model"] = self._model
         request = as_request(messages, fields, system=options.get("system"))

@@ -92,7 +92,10 @@ async def encoded(request: ChatRequest, *, stream: bool) -> bytes:
     size = 0
     for message in request.messages:
         text = plain_text(message)
-        for value in _values(message) if text is None else (text,):
+        if text is not None:
+            size += len(text)
+            continue
+        for value in _values(message):
             if isinstance(value, Path):
                 paths.append(value)
             else:

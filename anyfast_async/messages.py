@@ -299,8 +299,11 @@ def problems_of_messages(messages: Any) -> list[FieldError]:
         return [FieldError("messages", f"must be a string, a message or a list of messages, not {shown(messages)}")]
     if not messages:
         return [FieldError("messages", "must not be empty: at least one message with content")]
-    others = ((i, m) for i, m in enumerate(messages) if plain_text(m) is None)
-    return [problem for i, m in others for problem in _problems_of_message(f"messages[{i}]", m)]
+    found: list[FieldError] = []
+    for index, message in enumerate(messages):
+        if plain_text(message) is None:
+            found += _problems_of_message(f"messages[{index}]", message)
+    return found
 
 
 def _problems_of_message(path: str, message: Any) -> list[FieldError]:

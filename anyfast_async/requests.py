@@ -181,16 +181,30 @@ class ChatRequest:
     """Fields put into the body beside the documented ones; they win over them."""
 
     def __attrs_post_init__(self) -> None:
-        problems = problems_of_messages(self.messages)
-        problems += [
-            FieldError(name, problem)
-            for name, value in vars(self).items()
-            if value is not None and name in _RULES and (problem := _RULES[name](value))
-        ]
-        if problems:
+        if problems := _problems(vars(self)):
             raise RequestValidationError.of(problems)
 
 
+def _problems(fields: Mapping[str, Any]) -> list[FieldError]:
+    problems = problems_of_messages(fields["messages"])
+    for name, value in fields.items():
+        if value is not None and name != "messages" and (problem := _RULES[name](value)):
+            problems.append(FieldError(name, problem))
+    return problems
+
+
+def _request(fields: dict[str, Any]) -> ChatRequest:
+    """Return ``ChatRequest(**fields)``, made in less time: only what is given is looked at."""
+    fields["messages"] = as_messages(fields["messages"])
+    if _problems(fields):
+        return ChatRequest(**fields)  # which raises, with the problems in its fields' order
+    request = object.__new__(ChatRequest)
+    vars(request).update(_ABSENT)
+    vars(request).update(fields)
+    return request
+
+
+_ABSENT: dict[str, Any] = dict.fromkeys(field.name for field in attrs.fields(ChatRequest))
 _RULES: dict[str, Rule] = {a.name: a.metadata["rule"] for a in attrs.fields(ChatRequest) if "rule" in a.metadata}
 
 WIRE_FIELDS: tuple[str, ...] = tuple(name for name in _RULES if name != "extra_body")
@@ -223,8 +237,13 @@ def as_request(prompt: Prompt | ChatRequest, fields: Mapping[str, Any], *, syste
         RequestValidationError: naming every bad field.
 
     """
-    problems = [unknown_option(name) for name in fields if name not in _RULES]
-    given = {name: value for name, value in fields.items() if name in _RULES and value is not None}
+    given: dict[str, Any] = {}
+    problems = []
+    for name, value in fields.items():
+        if name not in _RULES:
+            problems.append(unknown_option(name))
+        elif value is not None:
+            given[name] = value
     messages: Any = prompt
     if isinstance(prompt, ChatRequest):
         if not given and not problems and system is None:
@@ -235,8 +254,9 @@ def as_request(prompt: Prompt | ChatRequest, fields: Mapping[str, Any], *, syste
         first = SystemMessage(system)
         rest = as_messages(messages)
         messages = (first, *rest) if isinstance(rest, tuple) and rest else rest
+    given["messages"] = messages
     try:
-        request = ChatRequest(messages, **given)
+        request = _request(given)
     except RequestValidationError as error:
         found = [_at_callers_place(e) for e in error.errors] if system is not None else error.errors
         raise RequestValidationError.of([*problems, *found]) from None

@@ -248,6 +248,15 @@ def test_any_body_is_a_request_or_a_validation_error(body: Any) -> None:
         assert all(e.path for e in error.errors)  # noqa: PT017
 
 
+@given(st.permutations(["seed", "model", "stop", "temperature", "n"]), st.integers(0, 5))
+def test_keywords_make_what_the_class_makes(names: list[str], count: int) -> None:
+    """A request made of keywords is, field by field and in their order, what ``ChatRequest`` makes of them."""
+    values: dict[str, Any] = {"seed": 1, "model": "m", "stop": ".", "temperature": 0.5, "n": 2}
+    fields = {name: values[name] for name in names[:count]}
+    made, wanted = as_request("hi", fields), ChatRequest("hi", **fields)
+    assert (wanted, hash(wanted), list(vars(wanted).items())) == (made, hash(made), list(vars(made).items()))
+
+
 def test_fields_go_over_a_request() -> None:
     """A ChatRequest is taken as it is, with the keyword arguments over it; None changes nothing."""
     base = ChatRequest("hi", model="a", temperature=1, seed=5)

@@ -38,7 +38,7 @@ from anyfast_async.messages import (
     VideoPart,
     part_of_path,
 )
-from anyfast_async.requests import WIRE_FIELDS, ChatRequest
+from anyfast_async.requests import ChatRequest
 
 T = TypeVar("T")
 
@@ -174,6 +174,8 @@ def _tool_call_to_wire(call: ToolCall) -> dict[str, Any]:
 
 def message_to_wire(message: Any, files: Files = MappingProxyType({})) -> JSON:
     """Return a message as the JSON object that goes out; a dict goes out as it is."""
+    if type(message) is UserMessage and type(message.content) is str and message.name is None:
+        return {"role": "user", "content": message.content}  # nearly every one
     match message:
         case AssistantMessage():
             wire = as_dict(message) | {"role": message.role or "assistant"}
@@ -194,13 +196,14 @@ def message_to_wire(message: Any, files: Files = MappingProxyType({})) -> JSON:
     return wire | ({"name": message.name} if message.name is not None else {})
 
 
+_PLACED: Final = frozenset({"model", "messages", "extra_body"})
+"""Fields of a request that do not simply follow in order."""
+
+
 def body_of(request: ChatRequest, *, stream: bool, files: Files = MappingProxyType({})) -> dict[str, Any]:
     """Return the JSON object that *request* is sent as."""
     body: dict[str, Any] = {"model": request.model, "messages": [message_to_wire(m, files) for m in request.messages]}
-    for name in WIRE_FIELDS[1:]:
-        value = getattr(request, name)
-        if value is not None:
-            body[name] = value
+    body |= {name: value for name, value in vars(request).items() if value is not None and name not in _PLACED}
     if stream:
         body["stream"] = True
         body.setdefault("stream_options", {"include_usage": True})
@@ -208,7 +211,9 @@ def body_of(request: ChatRequest, *, stream: bool, files: Files = MappingProxyTy
             del body["stream_options"]
     else:
         body.pop("stream_options", None)  # only valid on streams, by the OpenAI reference
-    return body | dict(request.extra_body or {})
+    if request.extra_body:
+        body |= request.extra_body
+    return body
 
 
 def encode(request: ChatRequest, *, stream: bool, files: Files = MappingProxyType({})) -> bytes:
