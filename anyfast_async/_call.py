@@ -11,7 +11,7 @@ import attrs
 
 from anyfast_async._clock import Clock
 from anyfast_async._core.bucket import tokens_of
-from anyfast_async._core.codec import evolved
+from anyfast_async._core.codec import filled
 from anyfast_async._retry import Retries, call_again
 from anyfast_async.completions import ChatCompletion, Trace, Usage
 from anyfast_async.errors import (
@@ -285,7 +285,7 @@ class Call(Generic[T]):
             total=asyncio.get_running_loop().time() - self.began,
             attempts=tuple(self.ledger),
         )
-        return evolved(completion, trace=trace)
+        return filled(completion, trace=trace)
 
 
 def _worst(billed: Iterable[Billed]) -> Billed:

@@ -136,7 +136,7 @@ class Draining:
             if self._fold.begun and error.billed == "no":
                 error.billed = "maybe"
             raise error
-        return codec.evolved(self._fold.completion(), request_id=self._request_id, headers=exchange.headers)
+        return codec.filled(self._fold.completion(), request_id=self._request_id, headers=exchange.headers)
 
     async def _drain(self, reception: Reception) -> None:
         while True:
@@ -155,4 +155,4 @@ class Draining:
         """Return what came in the last attempt, None if nothing did; without headers, for an exception."""
         if not self._fold.begun:
             return None
-        return codec.evolved(call.traced(self._fold.completion()), request_id=self._request_id)
+        return codec.filled(call.traced(self._fold.completion()), request_id=self._request_id)

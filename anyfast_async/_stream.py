@@ -12,8 +12,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
-import attrs
-
 from anyfast_async._core import answer, codec
 from anyfast_async._core.fold import Fold
 from anyfast_async._core.template import Item, Template, payload_of
@@ -113,13 +111,13 @@ class ChatStream:
             # Left early. What the gateway reported may have arrived and not been read; else it is estimated.
             told = [p["usage"] for p in self._reception.waiting() if isinstance(p.get("usage"), dict)]
             usage = codec.structure(told[-1], Usage) if told else self._call.estimated(completion)
-            completion = attrs.evolve(completion, usage=usage, usage_source="gateway" if told else "estimate")
+            completion = codec.filled(completion, usage=usage, usage_source="gateway" if told else "estimate")
         headers = self._reception.headers
-        return attrs.evolve(self._call.traced(completion), request_id=answer.request_id(headers), headers=headers)
+        return codec.filled(self._call.traced(completion), request_id=answer.request_id(headers), headers=headers)
 
     def _partial(self) -> ChatCompletion:
         """Return the completion so far for an exception, which holds no header."""
-        return attrs.evolve(self.completion, headers={})
+        return codec.filled(self.completion, headers={})
 
     async def aclose(self) -> None:
         """Close the connection; the gateway stops generating. Calling it again does nothing."""

@@ -108,7 +108,7 @@ def _folded(headers: Mapping[str, str], body: bytes, *, now: float, hide: Hide) 
 
 
 def _with_head(completion: ChatCompletion, headers: Mapping[str, str]) -> ChatCompletion:
-    return codec.evolved(completion, request_id=request_id(headers), headers=headers)
+    return codec.filled(completion, request_id=request_id(headers), headers=headers)
 
 
 def event_payload(

@@ -21,7 +21,7 @@ from anyfast_async._core.jsontext import (
     mended,
     mended_value,
 )
-from anyfast_async._core.lossless import RoundedError, as_dict, evolved, structure, structure_exactly, texter
+from anyfast_async._core.lossless import RoundedError, as_dict, filled, structure, structure_exactly, texter
 from anyfast_async.completions import ChatCompletion, ChatCompletionChunk, Model
 from anyfast_async.messages import (
     JSON,
@@ -53,7 +53,7 @@ __all__ = [
     "decode_models",
     "dumps",
     "encode",
-    "evolved",
+    "filled",
     "loads",
     "map_strings",
     "mended",

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from types import UnionType
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import attrs
 import cattrs
@@ -210,20 +210,11 @@ def _compiled(lines: Iterable[str], *kinds: Any) -> Callable[..., Any]:
     return made
 
 
-@functools.cache
-def _copier(kind: Any) -> Callable[[Any], Any]:
-    """Return a function that makes a draft of an answer of class *kind*."""
-    return _compiled(["def made(value):", *_copying("draft", "value", kind), " return draft"], kind)
-
-
-def evolved(value: T, **changes: Any) -> T:
-    """Return a copy of an answer with *changes*; as ``attrs.evolve``, without its work for each field."""
-    kind: Any = type(value)
-    made = _copier(kind)(value)
-    for name, item in changes.items():
-        setattr(made, name, item)
-    made.__class__ = kind
-    return cast("T", made)
+def filled(value: T, **fields: Any) -> T:
+    """Put *fields* into an answer that was just made, which nobody else has seen, and return it."""
+    for name, item in fields.items():
+        object.__setattr__(value, name, item)  # answers are frozen
+    return value
 
 
 @functools.cache
