@@ -134,6 +134,13 @@ class Call(Generic[T]):
         if self._total is not None:
             self._total.interrupt(ClientStateError("the client was closed"))
 
+    def look(self, now: float) -> None:
+        """Look at its clocks."""
+        if self._total is not None:
+            self._total.look(now)
+        if self._trying is not None:
+            self._trying.look(now)
+
     def woke(self, at: float) -> None:
         """Make an attempt from before a sleep again: its connection may be dead without a sign."""
         if self._trying is not None and self._tried_at < at:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from anyfast_async.errors import AnyFastError
 
+LOOK: Final = 5.0
+"""Seconds between two looks at the clocks that run: most have ended by then, and never cost a timer of the loop's."""
 STOOD_STILL: Final = 5.0
 """Seconds by which a timer that rings late shows that the loop did not run: the process was stopped, or blocked."""
 
@@ -27,7 +29,8 @@ class Clock:
     A time that ran out while the loop stood still is given once more, because the answer may wait to be read.
 
     Args:
-        limit: seconds.
+        limit: seconds. Where they are more than twice :data:`LOOK`, whoever makes the clock calls :meth:`look` every so
+            often.
         overdue: makes the exception for a time that is up.
 
     """
@@ -56,8 +59,13 @@ class Clock:
         """Start, or start again, at loop time *at*."""
         if self._limit is not None and self._task is not None and self.error is None:
             self._due = due = at + self._limit
-            if self._timer is None or self._rings_at > due:
+            if self._limit <= 2 * LOOK and (self._timer is None or self._rings_at > due):
                 self._set(due)
+
+    def look(self, now: float) -> None:
+        """Set the timer, if it may have to ring before the next look but one."""
+        if self._due is not None and self._timer is None and self._task is not None and self._due < now + 2 * LOOK:
+            self._set(self._due)
 
     def stop(self) -> None:
         """Stop it; it can be started again."""

@@ -314,6 +314,9 @@ class Reception:
         """End with ``ClientStateError``, because the client is closed."""
         self._stop(ClientStateError("the client was closed"))
 
+    def look(self, now: float) -> None:
+        """Do nothing: a stream is there for long, its clock has a timer of its own."""
+
     def woke(self, at: float) -> None:
         """Take in that the process slept: an answer that has begun cannot be asked for again, its clock tells."""
 

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
-LOOK: Final = 5.0
-"""Seconds between two looks at the clocks, while anything is on its way."""
+from anyfast_async._clock import LOOK
+
 ASLEEP: Final = 30.0
 """Seconds that are missing between two looks when the machine slept or the process was stopped."""
 AWAKE: Final = 5.0
@@ -21,6 +21,9 @@ class Member(Protocol):
 
     def stop(self) -> None:
         """End it with ``ClientStateError``."""
+
+    def look(self, now: float) -> None:
+        """Look at its clocks; called every :data:`LOOK` seconds."""
 
     def woke(self, at: float) -> None:
         """Take in that the process ran on at loop time *at*, after a sleep; connections from before are doubtful."""
@@ -90,6 +93,9 @@ class Running:
             self.woke_at = loop.time()
             self.on_wake()
             loop.call_later(AWAKE, self._tell, self.woke_at)
+        now = loop.time()
+        for member in self._members:
+            member.look(now)
         self._look_later()
 
     def _tell(self, woke_at: float) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from anyfast_async import ResponseTimeout
-from anyfast_async._clock import STOOD_STILL, Clock
+from anyfast_async._clock import LOOK, STOOD_STILL, Clock
 
 pytestmark = pytest.mark.virtual
 
@@ -58,6 +58,30 @@ async def test_starting_it_earlier_ends_it_earlier() -> None:
         await asyncio.sleep(100)
 
     assert now() == 5.0
+
+
+@pytest.mark.parametrize("limit", [2 * LOOK + 0.1, 3 * LOOK, 600.0])
+@pytest.mark.parametrize("first_look", [0.0, 0.1, LOOK])
+async def test_long_clock_needs_to_be_looked_at(limit: float, first_look: float) -> None:
+    """It sets no timer when it is started, and rings in time if it is looked at every so often."""
+    loop: Any = asyncio.get_running_loop()
+
+    async def look() -> None:
+        await asyncio.sleep(first_look)
+        while True:
+            clock.look(now())
+            await asyncio.sleep(LOOK)
+
+    with Clock(limit, late) as clock:
+        clock.start(now())
+        assert loop.timers == []
+        looking = asyncio.create_task(look())
+        await asyncio.sleep(1000)
+    looking.cancel()
+    await asyncio.wait({looking})
+
+    assert now() == limit
+    assert str(clock.error) == "late"
 
 
 async def test_clock_that_is_over_can_be_started_and_interrupted() -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from anyfast_async._running import ASLEEP, AWAKE, LOOK, Running, slept
+from anyfast_async._clock import LOOK
+from anyfast_async._running import ASLEEP, AWAKE, Running, slept
 
 pytestmark = pytest.mark.virtual
 
@@ -18,9 +19,13 @@ class Member:
 
     def __init__(self) -> None:
         self.told: list[str] = []
+        self.looked: list[float] = []
 
     def stop(self) -> None:
         self.told.append("stop")
+
+    def look(self, now: float) -> None:
+        self.looked.append(now)
 
     def woke(self, at: float) -> None:
         self.told.append(f"woke {at:g}")
@@ -45,6 +50,20 @@ def loop() -> Any:
 async def test_sleep_is_told_from_work(monotonic: float, wall: float, worked: float, verdict: bool) -> None:
     """Time that is missing from one clock, or that passed without any work, is sleep."""
     assert verdict == slept(monotonic, wall, worked)
+
+
+async def test_clocks_are_looked_at() -> None:
+    """Every member has its clocks looked at every few seconds while it is on its way, the first time in time."""
+    running, first, second = Running(), Member(), Member()
+    running.add(first)
+    await asyncio.sleep(1)
+    running.add(second)
+    await asyncio.sleep(2 * LOOK)
+    running.discard(first)
+    await asyncio.sleep(LOOK)
+    running.stop()
+
+    assert (first.looked, second.looked) == ([LOOK, 2 * LOOK], [LOOK, 2 * LOOK, 3 * LOOK])
 
 
 async def test_all_are_told_after_a_sleep() -> None:
