@@ -60,6 +60,8 @@ class Call(Generic[T]):
     queued = 0.0
     connect: float | None = None
     first_token: float | None = None
+    took: float | None = None
+    """Seconds, once it has succeeded."""
     _renewed = False
     _held_until = 0.0
     _successes = -1
@@ -112,7 +114,8 @@ class Call(Generic[T]):
         self._total = total = Clock(self.timeouts.total, self.overdue)
         try:
             with total:
-                total.start(self.began)
+                if self.timeouts.total is not None:
+                    total.start(self.began)
                 try:
                     return await self._once(attempt)
                 except AnyFastError as error:
@@ -182,11 +185,12 @@ class Call(Generic[T]):
     async def _once(self, attempt: Callable[[Permit, Clock], Awaitable[T]]) -> T:
         """Make an attempt when the gate lets it."""
         gate, lane = self.shared.gate, self.lane
-        asked = asyncio.get_running_loop().time()
+        asked = now = asyncio.get_running_loop().time()
         tokens = lane.expected.tokens(self.prompt, self.max_tokens)
         if self.patient and lane.outage.since is not None:
             await gate.hold_off(lane, self.policy.backoff[1], random.random())  # noqa: S311 - jitter
-        permit = gate.admit(lane, tokens) or await gate.queue(lane, tokens)
+            now = asyncio.get_running_loop().time()
+        permit = gate.admit(lane, tokens, now) or await gate.queue(lane, tokens)
         self.queued += permit.at - asked
         kept = False
         try:
@@ -203,8 +207,9 @@ class Call(Generic[T]):
 
     def _done(self, permit: Permit, outcome: str) -> None:
         now = asyncio.get_running_loop().time()
+        self.took = now - self.began
         self.ledger.append(Attempt(len(self.ledger) + 1, outcome, 200, now - permit.at, "yes"))
-        self.shared.phases.add(self.queued, self.connect, self.first_token, now - self.began)
+        self.shared.phases.add(self.queued, self.connect, self.first_token, self.took)
 
     async def _recorded(self, attempt: Callable[[Permit, Clock], Awaitable[T]], permit: Permit) -> T:
         """Make an attempt; write it down if it fails."""
@@ -289,7 +294,7 @@ class Call(Generic[T]):
             queue=self.queued,
             connect=self.connect,
             first_token=self.first_token,
-            total=asyncio.get_running_loop().time() - self.began,
+            total=asyncio.get_running_loop().time() - self.began if self.took is None else self.took,
             attempts=tuple(self.ledger),
         )
         return filled(completion, trace=trace)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from anyfast_async._call import Call
@@ -146,12 +146,12 @@ class Caller:
             exchange.close()
             raise
 
-    async def _send(
+    def _send(
         self, route: Route, key: str | None, body: bytes | None, timeouts: Timeouts, clock: Clock
-    ) -> Exchange:
-        return await self._shared.transport.exchange(
+    ) -> Coroutine[Any, Any, Exchange]:
+        return self._shared.transport.exchange(
             route,
-            secret=await self._key.get(),
+            key=self._key,
             body=body,
             idempotency_key=key,
             connect_timeout=timeouts.connect,

@@ -201,7 +201,8 @@ class Exchange:
             ResponseShapeError: it is larger than *limit*.
 
         """
-        await self._hold(limit + 1)
+        if not self._over:
+            await self._hold(limit + 1)
         if self._size > limit:
             self.close()
             message = f"the answer is larger than {limit} bytes"
@@ -291,12 +292,9 @@ class Exchange:
         pieces, self._pieces, self._size = self._pieces, [], 0
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    async def _news(self) -> None:
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+    def _news(self) -> asyncio.Future[None]:
+        self._waiter = waiter = self._loop.create_future()
+        return waiter
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

@@ -60,8 +60,8 @@ class Gate:
             )
         return lane
 
-    def admit(self, lane: Lane, tokens: float = 0.0) -> Permit | None:
-        """Admit a call at once; None if it has to :meth:`queue`.
+    def admit(self, lane: Lane, tokens: float, now: float) -> Permit | None:
+        """Admit a call at loop time *now*; None if it has to :meth:`queue`.
 
         Raises:
             ClientStateError: the client is closed.
@@ -70,10 +70,8 @@ class Gate:
         if self._closed:
             raise _closed_error()
         # With a place free, whoever waits in another lane waits for that lane's own limits.
-        if self.in_flight < self._limits.concurrency and not lane.queued:
-            now = asyncio.get_running_loop().time()
-            if lane.wait(now, tokens) == 0:
-                return self._admit(lane, tokens, now)
+        if self.in_flight < self._limits.concurrency and not lane.queued and lane.wait(now, tokens) == 0:
+            return self._admit(lane, tokens, now)
         return None
 
     async def queue(self, lane: Lane, tokens: float = 0.0) -> Permit:
@@ -115,7 +113,7 @@ class Gate:
             ClientStateError: the client is closed.
 
         """
-        return self.admit(lane, tokens) or await self.queue(lane, tokens)
+        return self.admit(lane, tokens, asyncio.get_running_loop().time()) or await self.queue(lane, tokens)
 
     def release(self, permit: Permit) -> None:
         """Give the place back and let the next one in. Calling it again does nothing."""

@@ -127,11 +127,10 @@ class Key:
         """What tells two keys apart where limits are counted; it does not give the key away."""
         if self._path is not None:
             self._read(self._path)
-
-    @property
-    def renewable(self) -> bool:
+        self.renewable = self._path is not None or self._call is not None
         """Whether asking again may give another key."""
-        return self._secret is None or self._path is not None
+        self.fixed = None if self.renewable else self._secret
+        """The key, if it stays the same."""
 
     async def get(self) -> Secret:
         """Return the key for the next attempt.

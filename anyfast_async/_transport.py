@@ -27,6 +27,7 @@ import inspect
 import io
 import socket
 import ssl
+import time
 import warnings
 from collections.abc import AsyncGenerator, Callable
 from types import SimpleNamespace
@@ -45,7 +46,7 @@ from anyfast_async._wire import LARGE_BODY, Wire
 from anyfast_async.errors import APIConnectionError, ClientStateError
 
 if TYPE_CHECKING:
-    from anyfast_async._key import Secret
+    from anyfast_async._key import Key
 
 __all__ = ["Exchange", "Transport"]
 
@@ -221,7 +222,7 @@ class Transport:
         self,
         route: Route,
         *,
-        secret: Secret,
+        key: Key,
         body: bytes | None,
         idempotency_key: str | None = None,
         connect_timeout: float | None,
@@ -236,6 +237,7 @@ class Transport:
             APIConnectionError: there is no answer.
 
         """
+        secret = key.fixed or await key.get()
         session = self._session_here()
         exchange = Exchange(route.host, on_sent, secret, self._explained)
         patience = _to_connect(connect_timeout)
@@ -285,8 +287,7 @@ class Transport:
         """Return a connection that carries *exchange*."""
         connector = session.connector
         assert connector is not None  # noqa: S101 - the session was made with it
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+        began = time.perf_counter()
         try:
             connection = await connector.connect(self._target(route), [], patience)
         except TimeoutError as error:
@@ -299,7 +300,7 @@ class Transport:
             exchange.reused = True
             wire.begin(exchange, connection)
             return wire
-        exchange.connect_seconds = loop.time() - began
+        exchange.connect_seconds = time.perf_counter() - began
         if transport is None or wire is None or transport.is_closing():  # in the moment since it was made
             connection.close()
             raise aiohttp.ServerDisconnectedError

@@ -143,7 +143,7 @@ class Wire(asyncio.BufferedProtocol):
                 return  # it was closed
             if self._paused and body.held:
                 return
-            piece = body.more()
+            piece = body.more() if body.held else b""
         if body.done:
             body.end()
             self._end(keep=self._reusable and not body.rest and self._upload is None)

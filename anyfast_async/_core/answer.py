@@ -64,9 +64,11 @@ def completion_of(
     """
     if status not in SUCCESS:
         raise error_of(status, headers, body, now=now, hide=hide)
-    if "event-stream" in content_type(headers) or body.lstrip()[:5] == b"data:":
-        return _folded(headers, body, now=now, hide=hide)
-    _no_page(headers, body, status, hide)
+    kind = content_type(headers)
+    if not (kind.startswith("application/json") and body.startswith(b"{")):
+        if "event-stream" in kind or body.lstrip()[:5] == b"data:":
+            return _folded(headers, body, now=now, hide=hide)
+        _no_page(headers, body, status, hide)
     try:
         completion = codec.decode_completion(body)
     except codec.InvalidJSONError:

@@ -10,6 +10,8 @@ from typing import Final
 import attrs
 
 _STEP: Final = math.log(1.01)
+_LEAST: Final = 1e-6
+_LOWEST: Final = math.floor(math.log(_LEAST) / _STEP)
 
 
 @attrs.define
@@ -23,7 +25,7 @@ class Histogram:
 
     def add(self, value: float) -> None:
         """Count *value*; zero and less counts as the smallest number."""
-        self._buckets[math.floor(math.log(max(value, 1e-6)) / _STEP)] += 1
+        self._buckets[math.floor(math.log(value) / _STEP) if value > _LEAST else _LOWEST] += 1
         self.count += 1
         self.total += value
 

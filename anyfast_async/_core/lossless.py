@@ -23,7 +23,8 @@ from anyfast_async.completions import ChatCompletionChunk, ChunkChoice
 from anyfast_async.messages import JSON, AssistantMessage, FunctionCall
 
 T = TypeVar("T")
-Hook: TypeAlias = Callable[[Any, Any], Any]
+Hook: TypeAlias = Callable[..., Any]
+"""Takes a JSON object and, as cattrs calls it, the class, which it knows."""
 Keep: TypeAlias = Callable[[Any], Any]
 """What is done with a value that is kept as it came."""
 
@@ -78,18 +79,18 @@ def _reading(
     if get_origin(member) is Mapping:
         return (dict,), keep
     if get_origin(member) is tuple:
-        item_hook = converter.get_structure_hook(get_args(member)[0])
+        item_hook: Hook = converter.get_structure_hook(get_args(member)[0])
 
         def read_list(value: list[Any]) -> Any:
             for item in value:
                 if type(item) is not dict:
                     return _MISFIT
-            return tuple([item_hook(item, None) for item in value])
+            return tuple(map(item_hook, value))
 
         return (list,), read_list
     if _is_lossless(member):
-        hook = converter.get_structure_hook(member)
-        return (dict,), lambda value: hook(value, None)
+        hook: Hook = converter.get_structure_hook(member)
+        return (dict,), hook
     return (member,), None
 
 
@@ -100,7 +101,7 @@ def _general_hook(kind: type[Any], fields: list[_Field], keep: Keep) -> Hook:
     known_fields = {field.name: field for field in fields}
     absent = {field.name: field.absent for field in fields}
 
-    def structure(value: Any, _: Any) -> Any:
+    def structure(value: Any, _: Any = None) -> Any:
         known, extra, blank = dict(absent), {}, {}
         for name, item in value.items():
             field = known_fields.get(name)
@@ -148,7 +149,7 @@ def _usual_hook(kind: Any, fields: list[_Field], keep: Keep, general: Hook) -> H
         "keep": keep,
         "general": general,
     }
-    lines = ["def structure(value, _):", " get = value.get", " made = new(Draft)", " known = 0"]
+    lines = ["def structure(value, _=None):", " get = value.get", " made = new(Draft)", " known = 0"]
     for number, field in enumerate(fields):
         names |= {f"Type{number}": field.types[0], f"absent{number}": field.absent, f"convert{number}": field.convert}
         usual = f"type(item) is Type{number}" + (" and item" if field.types[0] is list else "")
@@ -286,7 +287,7 @@ def _exact(value: Any) -> Any:
 
 
 _converter: Final = _make_converter(lambda value: value)
-_exact_converter: Final = _make_converter(_exact)
+_exact_hook: Final[Callable[[Any], Hook]] = functools.cache(_make_converter(_exact).get_structure_hook)
 
 
 def as_dict(value: Any) -> dict[str, Any]:
@@ -307,4 +308,5 @@ def structure_exactly(value: JSON, kind: type[T]) -> T:
         RoundedError: a number in it may have been rounded.
 
     """
-    return _exact_converter.structure(value, kind)
+    made: T = _exact_hook(kind)(value)
+    return made

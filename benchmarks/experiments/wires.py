@@ -29,13 +29,13 @@ import stub
 from anyfast_async import _transport, _wire
 from anyfast_async._core.sse import Decoder
 from anyfast_async._exchange import Exchange
-from anyfast_async._key import Secret
+from anyfast_async._key import Key, Secret
 from anyfast_async._outgoing import STREAM_HEADERS, UNARY_HEADERS, Route
 
 IN_FLIGHT, CALLS, STREAMS, EVENTS, ROUNDS = 64, 6400, 320, 200, 7
 ASK: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
 UNARY, STREAM = orjson.dumps(ASK), orjson.dumps(ASK | {"stream": True})
-SECRET = Secret("sk-0123456789abcdef")
+KEY, SECRET = Key("sk-benchmark"), Secret("sk-benchmark")
 
 
 def plain_wire() -> Any:
@@ -65,7 +65,7 @@ class Ways:
 
     async def send(self, transport: _transport.Transport, route: Route, body: bytes) -> Exchange:
         return await transport.exchange(
-            route, secret=SECRET, body=body, idempotency_key="k", connect_timeout=10, on_sent=lambda _: None
+            route, key=KEY, body=body, idempotency_key="k", connect_timeout=10, on_sent=lambda _: None
         )
 
     # -- completions -------------------------------------------------------------------------------------------------
