@@ -299,11 +299,8 @@ def problems_of_messages(messages: Any) -> list[FieldError]:
         return [FieldError("messages", f"must be a string, a message or a list of messages, not {shown(messages)}")]
     if not messages:
         return [FieldError("messages", "must not be empty: at least one message with content")]
-    found: list[FieldError] = []
-    for index, message in enumerate(messages):
-        if plain_text(message) is None:
-            found += _problems_of_message(f"messages[{index}]", message)
-    return found
+    others = [(index, message) for index, message in enumerate(messages) if plain_text(message) is None]
+    return [problem for index, message in others for problem in _problems_of_message(f"messages[{index}]", message)]
 
 
 def _problems_of_message(path: str, message: Any) -> list[FieldError]:
