@@ -215,9 +215,32 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "virtual: runs in virtual time, without sockets")
 
 
+SLOW_FILES = {
+    *(
+        "test_boundaries.py",
+        "test_examples.py",
+        "test_garbage.py",
+        "test_limits.py",
+        "test_load.py",
+        "test_lossless.py",
+    ),
+    *(
+        "test_openai.py",
+        "test_proxy.py",
+        "test_quirks.py",
+        "test_realservers.py",
+        "test_retry_matrix.py",
+        "test_secrets.py",
+    ),
+    *("test_server.py", "test_sleep.py", "test_stream_cuts.py", "test_testing.py", "test_tls.py", "test_transport.py"),
+}
+"""Matrices, loads and faults over sockets: half of the time of all tests, which `nox -s quick` leaves out."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if "start" in getattr(item, "fixturenames", ()):  # the command in a process of its own
+        # "start" runs the command in a process of its own
+        if item.path.name in SLOW_FILES or "start" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)
 
 

@@ -308,5 +308,5 @@ def structure_exactly(value: JSON, kind: type[T]) -> T:
         RoundedError: a number in it may have been rounded.
 
     """
-    made: T = _exact_hook(kind)(value)
+    made: T = _exact_hook(kind)(value, kind)
     return made
