@@ -7,7 +7,7 @@ does not replace the one of the batch that it was refused for.
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self
 
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _PIECE = 1024 * 1024
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 class Spool:
@@ -54,10 +58,9 @@ class Spool:
         piece = stream.read(_PIECE)
         if not piece:
             return False
-        # mkstemp makes it readable and writable for its owner alone.
-        descriptor, name = tempfile.mkstemp(dir=self.kept.parent, prefix=f".{self.kept.name}.")
-        self._copy = Path(name)
-        with os.fdopen(descriptor, "wb") as file:
+        # Named before it is made: a signal that ends the process between the two would leave it behind.
+        self._copy = self.kept.with_name(f".{self.kept.name}.{secrets.token_hex(8)}")
+        with open(self._copy, "xb", opener=_private) as file:
             file.write(piece)
             while len(piece) == _PIECE:  # a shorter one is the last: a terminal would have to be told twice that it is
                 piece = stream.read(_PIECE)

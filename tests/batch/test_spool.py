@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,6 +40,21 @@ def test_not_kept(tmp_path: Path) -> None:
         _ = 1 / 0
 
     assert ({"out.jsonl.stdin"}, b"before") == (names(tmp_path), spool.kept.read_bytes())
+
+
+def test_ended_as_it_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal in the very moment in which the copy is made leaves nothing behind."""
+    made = os.open
+
+    def ended(*args: Any) -> int:
+        os.close(made(*args))
+        raise SystemExit(143)
+
+    with pytest.raises(SystemExit), Spool(tmp_path / "out.jsonl") as spool:
+        monkeypatch.setattr(os, "open", ended)
+        spool.fill(io.BytesIO(b"new"))
+
+    assert set() == names(tmp_path)
 
 
 def test_nothing_to_copy(tmp_path: Path) -> None:
