@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final
 
 from anyfast_async._clock import STOOD_STILL
@@ -116,7 +117,7 @@ class Reception:
             mask = self._exchange.mask
             if begun or mask(data) != data:
                 events = [masked(event, mask) for event in events]
-            self._take_in(iter(events))
+            self._take_in(events)
         except (APIError, ResponseShapeError) as error:
             self._end(error)
         self._loose += len(data)
@@ -126,11 +127,21 @@ class Reception:
             self.paused = True
             self._exchange.pause()
 
-    def _take_in(self, events: Iterator[bytes]) -> None:
+    def _take_in(self, events: Sequence[bytes]) -> None:
         """Decode *events* into :attr:`items`."""
-        said = False
+        said, at = False, 0
         try:
-            while (event := self._take_texts(events)) is not None:
+            while True:
+                template = self._template
+                if template is not None and (texts := template.texts(events, at)):
+                    self.items.extend(zip(repeat(template), texts))
+                    at += len(texts)
+                    self._useful = True
+                    said = said or any(texts)
+                if at == len(events):
+                    break
+                event = events[at]
+                at += 1
                 if event.strip() == answer.DONE:
                     self.done = True
                     self._end(None)
@@ -147,19 +158,6 @@ class Reception:
         finally:
             if said:
                 self._said()
-
-    def _take_texts(self, events: Iterator[bytes]) -> bytes | None:
-        """Decode the next *events*, up to one that says more than a text; return that one."""
-        template = self._template
-        if template is None:
-            return next(events, None)
-        texts, event = template.texts(events)
-        if texts:
-            self.items.extend([(template, text) for text in texts])
-            self._useful = True
-            if any(texts):
-                self._said()
-        return event
 
     def _learn(self, event: bytes, payload: dict[str, Any]) -> None:
         """Make a template of *event* for what comes, unless the last few were of no use."""
@@ -210,7 +208,7 @@ class Reception:
         error: AnyFastError | None = None
         if rest.bare and not self.done:
             try:
-                self._take_in(iter((self._exchange.mask(rest.bare),)))
+                self._take_in([self._exchange.mask(rest.bare)])
             except APIError as found:
                 error = found
             except ResponseShapeError:

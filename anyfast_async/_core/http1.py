@@ -153,6 +153,11 @@ class Chunked(Body):
                 self._left -= len(piece)
                 if self._left:
                     break
+                if data.startswith(b"\r\n", at):  # it nearly always comes with its chunk
+                    at += 2
+                    self._size = _SIZE
+            if at == len(data):
+                break
             found = self._size.match(data, at)
             if found is None:
                 self._line = _beginning(data[at:], self._size)

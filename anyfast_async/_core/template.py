@@ -9,7 +9,7 @@ decoded, and nothing is lost. Any other event is not recognised, and decoded who
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from anyfast_async._core.jsontext import dumps, loads_strictly
@@ -54,21 +54,22 @@ class Template:
             return None
         return template if seen == template.payload(other) else None
 
-    def texts(self, events: Iterator[bytes]) -> tuple[list[str], bytes | None]:
-        """Return the texts of the next *events*, and the first event that is not of this template, None if all were."""
+    def texts(self, events: Sequence[bytes], at: int = 0) -> list[str]:
+        """Return the texts of *events* from index *at* on, up to the first one that is not of this template."""
         before, after, begin, end = self._before, self._after, self._begin, self._end
         texts: list[str] = []
-        for event in events:
+        for index in range(at, len(events)):
+            event = events[index]
             if type(event) is not bytes or not event.startswith(before) or not event.endswith(after):
-                return texts, event
+                break
             try:
                 text = loads_strictly(event[begin:end])
             except ValueError:
-                return texts, event
+                break
             if type(text) is not str:
-                return texts, event
+                break
             texts.append(text)
-        return texts, None
+        return texts
 
     def payload(self, text: str) -> dict[str, Any]:
         """Return the chunk that says *text*."""

@@ -83,7 +83,7 @@ def ways(data: bytes, kind: type[Any]) -> dict[str, Callable[[], object]]:
         assert template is not None
         chunk, fold = lossless.structure(value, kind), Fold()
         found["fold of a decoded chunk"] = lambda: fold.add(value)
-        found["chunk by its bytes: its text"] = lambda: template.texts(iter((data,)))
+        found["chunk by its bytes: its text"] = lambda: template.texts((data,))
         found["chunk by its bytes: typed, from its text"] = lambda: lossless.texter()(chunk, " token")
     return found
 
