@@ -42,8 +42,7 @@ def ratios(workload: str, ceilings: dict[str, float]) -> dict[str, float]:
                 raise SystemExit(message)
             runs[entry.text].append(measured)
         key = WORKLOADS[workload].columns[0]
-        corrected = report.corrected_runs(runs)
-        medians = {name: statistics.median(report.ratios(corrected, name, REFERENCE, key)) for name in ceilings}
+        medians = {name: statistics.median(report.ratios(runs, name, REFERENCE, key)) for name in ceilings}
         if number + 1 >= FEW and all(medians[name] <= ceiling for name, ceiling in ceilings.items()):
             break
     return medians

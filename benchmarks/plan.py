@@ -36,7 +36,7 @@ class Workload:
 def streamed(name: str, title: str, **stub: Any) -> Workload:
     """Return a workload of whole streams of 200 events."""
     return Workload(
-        name, title, "stream", 512, unit="event", stub={"events": 200, **stub}, case={"events": 200}, streams=True
+        name, title, "stream", 1024, unit="event", stub={"events": 200, **stub}, case={"events": 200}, streams=True
     )
 
 

@@ -33,7 +33,7 @@ def bars(name: str, measured: report.Runs) -> list[charts.Bar]:
     key = WORKLOADS[name].columns[0]
     scale = 1000 if name == "cold" else 1
     found = []
-    for client, runs in report.corrected_runs(measured).items():
+    for client, runs in measured.items():
         if values := report.values(runs, key):
             value = statistics.median(values) / scale
             kind = "ours" if client.startswith("ours") else "reference" if client == REFERENCE else ""

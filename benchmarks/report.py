@@ -28,19 +28,6 @@ HEADS = {
 Runs = dict[str, list[dict[str, Any]]]
 
 
-def corrected_runs(runs: Runs) -> Runs:
-    """Return the runs with CPU times as they would have been had the machine been as fast in each."""
-    spins = [run["spin_us"] for measured in runs.values() for run in measured if "spin_us" in run]
-    if not spins:
-        return runs
-    usual = statistics.median(spins)
-
-    def corrected(run: dict[str, Any]) -> dict[str, Any]:
-        return run | {"cpu_us": run["cpu_us"] * usual / run["spin_us"]} if "spin_us" in run else run
-
-    return {name: [corrected(run) for run in measured] for name, measured in runs.items()}
-
-
 def values(runs: list[dict[str, Any]], key: str) -> list[float]:
     """Return what the runs say of one thing."""
     return [run[key] for run in runs if run.get(key) is not None]
@@ -61,14 +48,12 @@ def number(value: float) -> str:
 
 def table(
     workload: Workload,
-    measured: Runs,
+    runs: Runs,
     reference: str,
     *,
-    corrected: bool = True,
     title_of: Callable[[str], str] = str,
 ) -> str:
     """Return the medians of a workload, best first, as a table in Markdown; *title_of* tells how to call a client."""
-    runs = corrected_runs(measured) if corrected else measured
     key = workload.columns[0]
     heads = [HEADS[column] for column in workload.columns]
     rounds = max(map(len, runs.values()))
@@ -82,7 +67,7 @@ def table(
         "",
         "; ".join(notes),
         "",
-        f"| client | {heads[0]} | lowest to highest | x | {''.join(f'{head} | ' for head in heads[1:])}",
+        f"| {' | '.join(['client', heads[0], 'lowest to highest', 'x', *heads[1:]])} |",
         "|---|" + "---:|" * (len(heads) + 2),
     ]
     usable = {name: statistics.median(values(one, key)) for name, one in runs.items() if values(one, key)}

@@ -132,7 +132,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="runs of each client, in turns (default 5)")
     parser.add_argument("--calls", type=int, help="calls of each run, instead of what the workload says")
     parser.add_argument("--quick", action="store_true", help="a tenth of the calls, 3 rounds at most")
-    parser.add_argument("--raw", action="store_true", help="do not correct for the machine's speed at the moment")
     parser.add_argument("--out", type=Path, help="write what was measured to this file, as JSON")
     given = parser.parse_args()
     unknown = [name for name in given.workloads if name not in WORKLOADS]
@@ -174,7 +173,7 @@ def main() -> None:
                 )
                 runs[entry.text].append(measure(entry, workload, part, given.calls))
         results["workloads"][workload.name] = {"title": workload.title, "unit": workload.unit, "runs": runs}
-        print(report.table(workload, runs, REFERENCE, corrected=not given.raw), flush=True)
+        print(report.table(workload, runs, REFERENCE), flush=True)
         if given.out:  # after every workload: what is measured is not lost with what fails after it
             given.out.write_text(json.dumps(results, indent=1) + "\n")
     print(report.versions(results))

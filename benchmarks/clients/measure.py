@@ -91,30 +91,19 @@ async def run(kind: type[Client], case: dict[str, Any]) -> dict[str, Any]:
 # -- clocks ----------------------------------------------------------------------------------------------------------
 
 
-def spin() -> float:
-    """Return the microseconds of CPU that a fixed piece of work takes now: how fast the machine is at this moment."""
-    begin = time.process_time()
-    total = 0
-    for number in range(300_000):
-        total += number & 7
-    return (time.process_time() - begin) * 1e6
-
-
 class Clocks:
     """CPU of this process, user and system, all threads, and wall time, between two points."""
 
     def __init__(self) -> None:
-        self.spin = spin()
         self.wall = time.perf_counter()
         self.cpu = time.process_time()
 
     def per(self, count: int) -> dict[str, float]:
-        """Return what passed, in microseconds for each of *count*, the machine's speed, and the peak of memory."""
+        """Return what passed, in microseconds for each of *count*, and the peak of memory."""
         cpu, wall = time.process_time() - self.cpu, time.perf_counter() - self.wall
         return {
             "cpu_us": cpu / count * 1e6,
             "wall_us": wall / count * 1e6,
-            "spin_us": (self.spin + spin()) / 2,
             "peak_mib": peak_mib(),
         }
 
