@@ -348,6 +348,7 @@ ACROSS: Final = {
     "test_realservers.py": "recorded answers through the client",
     "test_secrets.py": "the key and the prompt, which show nowhere",
     "test_sleep.py": "a machine that sleeps",
+    "test_steps.py": "what a call may take",
     "test_tls.py": "certificates",
     "interop/test_aimock.py": "the client against another server",
     "interop/test_litellm.py": "the client against another server",
