@@ -119,7 +119,7 @@ class Call(Generic[T]):
                 try:
                     return await self._once(attempt)
                 except AnyFastError as error:
-                    again = self._again(error, attempt)
+                    again = self._again(error.with_traceback(None), attempt)
                 try:
                     return await again
                 except AnyFastError as error:

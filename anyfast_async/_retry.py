@@ -135,10 +135,13 @@ async def call_again(
 
     def wanted(error: BaseException) -> bool:
         nonlocal pending, wait
+        if not isinstance(error, AnyFastError):
+            return False
+        error.__traceback__ = None  # its frames hold the error itself
         if pending is not None:
             pending = None
             return True
-        wait = delay(error) if isinstance(error, AnyFastError) else None  # noqa: F821 - as above
+        wait = delay(error)  # noqa: F821 - as above
         return wait is not None
 
     retrying = tenacity.AsyncRetrying(

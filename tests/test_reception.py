@@ -278,12 +278,12 @@ async def test_idle_has_a_clock_that_pings_do_not_stop(raw_server: RawServers, c
 
 
 async def test_content_restarts_the_idle_clock(raw_server: RawServers, connect: Connect) -> None:
-    """Tokens 40 ms apart never meet an idle clock of 100 ms, however long the whole takes."""
-    beat: list[Any] = [raw_server.chunk(raw_server.event("x")), ("sleep", 0.04)]
+    """Tokens 100 ms apart never meet an idle clock of 500 ms, however long the whole takes."""
+    beat: list[Any] = [raw_server.chunk(raw_server.event("x")), ("sleep", 0.1)]
     end = raw_server.chunk(raw_server.event(finish="stop")) + raw_server.LAST
     server = await raw_server([raw_server.stream_head(), *beat * 6, end])
 
-    completion = await connect(server.base_url, timeouts=Timeouts(idle=0.1)).stream("Hi").drain()
+    completion = await connect(server.base_url, timeouts=Timeouts(idle=0.5)).stream("Hi").drain()
 
     assert completion.text == "xxxxxx"
 

@@ -723,6 +723,10 @@ def test_deeply_nested_errors(make: Make) -> None:
 
 def test_a_page_of_open_titles_is_read_in_linear_time() -> None:
     """A hostile page of half the size that is read of an error body (64 KiB) takes less than a fifth of a second."""
-    began = time.process_time()
-    error(502, b"<title>" * 4_000)
-    assert time.process_time() - began < 0.2
+
+    def taken() -> float:
+        began = time.process_time()
+        error(502, b"<title>" * 4_000)
+        return time.process_time() - began
+
+    assert min(taken() for _ in range(5)) < 0.2
