@@ -216,23 +216,24 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 SLOW_FILES = {
-    *(
-        "test_boundaries.py",
-        "test_examples.py",
-        "test_garbage.py",
-        "test_limits.py",
-        "test_load.py",
-        "test_lossless.py",
-    ),
-    *(
-        "test_openai.py",
-        "test_proxy.py",
-        "test_quirks.py",
-        "test_realservers.py",
-        "test_retry_matrix.py",
-        "test_secrets.py",
-    ),
-    *("test_server.py", "test_sleep.py", "test_stream_cuts.py", "test_testing.py", "test_tls.py", "test_transport.py"),
+    "test_boundaries.py",
+    "test_examples.py",
+    "test_garbage.py",
+    "test_limits.py",
+    "test_load.py",
+    "test_lossless.py",
+    "test_openai.py",
+    "test_proxy.py",
+    "test_quirks.py",
+    "test_realservers.py",
+    "test_retry_matrix.py",
+    "test_secrets.py",
+    "test_server.py",
+    "test_sleep.py",
+    "test_stream_cuts.py",
+    "test_testing.py",
+    "test_tls.py",
+    "test_transport.py",
 }
 """Matrices, loads and faults over sockets: half of the time of all tests, which `nox -s quick` leaves out."""
 

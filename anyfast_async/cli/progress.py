@@ -49,8 +49,9 @@ class View(Protocol):
 class _Periodic:
     """Writes to a stream now and then. Nobody reading it is no reason to end a batch."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, text: Callable[[Moment], str]) -> None:
         self._stream = stream
+        self._text = text
         self._next: float | None = None
 
     def start(self, moment: Moment) -> None:
@@ -68,9 +69,6 @@ class _Periodic:
             self._next += EVERY * (1 + (now - self._next) // EVERY)
             self._write(self._text(moment))
 
-    def _text(self, moment: Moment) -> str:
-        raise NotImplementedError
-
     def _write(self, text: str) -> None:
         try:
             self._stream.write(f"{text}\n")
@@ -82,16 +80,19 @@ class _Periodic:
 class Lines(_Periodic):
     """A line every ten seconds."""
 
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream, figures.line)
+
     def note(self, message: str) -> None:
         """Write a line."""
         self._write(printable(message))
 
-    def _text(self, moment: Moment) -> str:
-        return figures.line(moment)
-
 
 class Events(_Periodic):
     """JSON, an object per line: ``start``, ``progress`` every ten seconds, ``failure`` for a failed row, ``note``."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream, lambda moment: json_text(figures.progress_event(moment)))
 
     def start(self, moment: Moment) -> None:
         """Write the first event."""
@@ -106,9 +107,6 @@ class Events(_Periodic):
     def note(self, message: str) -> None:
         """Write an event."""
         self._write(json_text({"event": "note", "message": message}))
-
-    def _text(self, moment: Moment) -> str:
-        return json_text(figures.progress_event(moment))
 
 
 class Progress:
