@@ -27,6 +27,8 @@ FILE = HERE / "budget.toml"
 STEPS = "steps"
 """The table of what is counted; the others are workloads."""
 NOISE = 1.08
+SLACK = 1.25
+"""How far above what was counted the bound on steps stands: a mend may take a few more."""
 FEW, MANY = 3, 9
 PART = 10
 """This part of a workload's calls is made."""
@@ -71,7 +73,7 @@ def committed() -> Budget:
 
 def tightened(text: str, workload: str, client: str, ceiling: float, ratio: float) -> str:
     """Return the file's text with a ceiling lowered to a little above what was seen; the same if it is tight."""
-    lower = math.ceil(ratio + 1) if workload == STEPS else round(ratio * NOISE, 2)
+    lower = math.ceil(ratio * SLACK) if workload == STEPS else round(ratio * NOISE, 2)
     if lower >= ceiling:
         return text
     head, section, rest = text.partition(f"[{workload}]\n")

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_within_the_budget() -> None:
-    """A completion, a text and a row take no more steps than budget.toml allows, which only goes down."""
+    """A completion, a text and a row take no more steps than budget.toml allows."""
     allowed = tomllib.loads((BENCHMARKS / "budget.toml").read_text(encoding="utf-8"))["steps"]
     command = [sys.executable, str(BENCHMARKS / "steps.py")]
     ended = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
