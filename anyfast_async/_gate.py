@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from anyfast_async._core.bucket import Pace, Window
 from anyfast_async._core.outage import Outage
+from anyfast_async._core.throttle import Suspicion
 from anyfast_async._lane import Lane, Permit, Waiter
 from anyfast_async.errors import ClientStateError, QueueFullError
 
@@ -74,8 +75,8 @@ class Gate:
             return self._admit(lane, tokens, now)
         return None
 
-    async def queue(self, lane: Lane, tokens: float = 0.0) -> Permit:
-        """Wait for admission.
+    async def queue(self, lane: Lane, tokens: float = 0.0, *, first: bool = False) -> Permit:
+        """Wait for admission; *first*: before all others of the lane.
 
         Raises:
             QueueFullError: ``Limits.max_queued`` calls wait already.
@@ -89,11 +90,14 @@ class Gate:
             error.retry_after = lane.wait(loop.time(), tokens)
             raise error
         self._arrivals += 1
-        waiter = Waiter(self._arrivals, tokens, loop.create_future())
-        lane.waiters.append(waiter)
+        waiter = Waiter(0 if first else self._arrivals, tokens, loop.create_future())
+        if first:
+            lane.waiters.appendleft(waiter)
+        else:
+            lane.waiters.append(waiter)
         self.queued += 1
         lane.queued += 1
-        if lane.listed is None:
+        if first or lane.listed is None:
             self._list(lane)
             self._serve()
         try:
@@ -140,19 +144,36 @@ class Gate:
 
     # -- what the gateway's answers say ------------------------------------------------------------------------------
 
-    def throttled(self, permit: Permit, asked: float | None, rand: float) -> float:
-        """Hold the lane after a throttled answer; return the loop time until which."""
-        permit.lane.throttled(permit, asyncio.get_running_loop().time(), asked, rand)
+    def throttled(
+        self,
+        permit: Permit,
+        asked: float | None,
+        rand: float,
+        row: Suspicion | None = None,
+        first_hold: float | None = None,
+    ) -> float:
+        """Take in a throttled answer; return the loop time until which the lane is held.
+
+        Args:
+            permit: of the request.
+            asked: seconds that the server asks to wait.
+            rand: 0 to 1.
+            row: what is held against the row whose request it was.
+            first_hold: ``RetryPolicy.first_hold``.
+
+        """
+        now = asyncio.get_running_loop().time()
+        permit.lane.throttled(permit, now, asked, rand, row or Suspicion(), first_hold)
         return permit.lane.held_until
 
     def succeeded(self, permit: Permit) -> None:
         """Say that the gateway took a request: after a hold this lets more in."""
         lane = permit.lane
         if lane.outage.succeeded():
-            lane.hold()  # a gateway that comes back gets one request, then two ...
+            lane.throttle.hold()  # a gateway that comes back gets one request, then two ...
             self._end_of_outage(lane)
-        elif lane.ceiling is not None:
-            lane.ramp(permit, self._limits.concurrency)
+        elif lane.throttle.watching:
+            lane.throttle.succeeded(permit, asyncio.get_running_loop().time(), self._limits.concurrency)
             if lane.waiters and lane.listed is None:
                 self._list(lane)
                 self._serve()
@@ -217,11 +238,11 @@ class Gate:
         self._ready.clear()
         self.in_flight = self.queued = self.holding_off = 0
         for lane in self._lanes.values():
-            lane.since_hold = lane.unsettled = 0
+            lane.unsettled = 0
             lane.recovery = None
             self._empty(lane)
             # The clock of another loop may start anywhere; a hold must not outlive it by more than its own length.
-            lane.held_until, lane.ceiling, lane.outage = 0.0, None, Outage()
+            lane.throttle, lane.outage = lane.throttle.renewed(), Outage()
 
     def _empty(self, lane: Lane) -> None:
         lane.waiters.clear()

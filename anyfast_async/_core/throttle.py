@@ -1,0 +1,459 @@
+"""What refusals teach of the limiter behind a lane: how long to hold, how fast to go, how many at once.
+
+Nobody says which limiter it is. This gateway's counts over a minute; proxies before it count by the second, in fixed
+windows, or how many are in flight. So nothing is believed before it is seen: a first refusal holds the lane for about a
+second; one request then tries, and the others follow its success. What is refused next tells the kinds apart, see
+:meth:`Throttle.refused`; the numbers by which these rules were chosen stand in ``benchmarks/experiments``.
+
+Arithmetic on a given ``now``; random numbers are arguments.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Final, Protocol
+
+import attrs
+
+from anyfast_async._core.bucket import PERIOD, Learned, Slot
+
+FIRST_HOLD: Final = 1.0
+"""Seconds of the first hold, where the server does not say: proxies count over a second."""
+LONGEST_HOLD: Final = 60.0
+"""Seconds of the longest hold: this gateway counts over minutes (new-api ``middleware/model-rate-limit.go``)."""
+LEAST_HOLD: Final = 0.05
+"""Seconds of the shortest hold, where the server asks for (next to) none; it doubles while refusals go on."""
+MANY: Final = 100
+"""Requests granted in a minute, after which the limiter is not one of a second: the first hold is twice as long."""
+SHARE: Final = 10
+"""Requests whose time at the lane's own recent rate is held, after the refusal of one row alone."""
+RECENT: Final = 2.0
+"""Seconds over which that rate is taken."""
+
+
+@attrs.define(eq=False)
+class Suspicion:
+    """What is held against one row that was refused."""
+
+    strikes: int = 0
+    """Refusals that are its own fault: it went first after a hold, and two that were sent later were answered."""
+    goes_first: bool = False
+    """Whether it is the one to go first after the hold that its refusal began."""
+    on_trial: bool = False
+    """Whether it went first and was refused all the same, and nobody knows yet whose fault that is."""
+
+
+class Entry(Protocol):
+    """A request that was let in, as its lane's throttle knows it; made of :meth:`Throttle.take`."""
+
+    @property
+    def at(self) -> float:
+        """When."""
+
+    @property
+    def granted(self) -> Slot:
+        """Where it is counted among what was granted."""
+
+    @property
+    def hold(self) -> int:
+        """Number of the hold before it."""
+
+    @property
+    def number(self) -> int:
+        """Its place among those of the lane."""
+
+    @property
+    def first(self) -> bool:
+        """Whether it was the first after a hold."""
+
+
+@attrs.define(eq=False)
+class Trial:
+    """A row that was refused although it went first after a hold: is it the row, or the limiter?"""
+
+    row: Suspicion
+    number: int
+    """Of its request."""
+    answered: int = 0
+    """Requests that were sent later and taken."""
+
+    WITNESSES: ClassVar[int] = 2
+
+
+@attrs.define
+class Rate:
+    """A rate of requests that a limiter was seen to grant. It grows while it is used up and nothing is refused."""
+
+    per_second: float
+    scale: float = 1.0
+    """Seconds over which the limiter counts, as far as is known."""
+    _growth: float = attrs.field(default=math.log(2), init=False)
+    """Of itself per :attr:`scale`. As long as nothing was refused: to twice of it."""
+    _searching: bool = attrs.field(default=True, init=False)
+    """Whether nothing was refused yet."""
+    _busy: float = attrs.field(default=0.0, init=False)
+    _due: float = attrs.field(default=-math.inf, init=False)
+
+    CAUTION: ClassVar[float] = 0.92
+    """Share of what was measured that is asked for after a refusal."""
+    SLOWEST_GROWTH: ClassVar[float] = 0.02
+    """Per :attr:`scale`, after a refusal; it doubles every :data:`PATIENCE` of them without another."""
+    PATIENCE: ClassVar[float] = 5.0
+    PAUSE: ClassVar[float] = 3.0
+    """Requests whose time is left out after a refusal: the limiter is empty."""
+
+    def wait(self, now: float) -> float:
+        """Return the seconds until the next request may go, 0 if it may now."""
+        return max(0.0, self._due - now)
+
+    def take(self, now: float) -> None:
+        """Count a request at *now*."""
+        interval = 1 / self.per_second
+        if now - self._due < interval:  # it had to wait: the rate is used up
+            passed = min(interval / self.scale, 1.0)
+            self._busy += passed
+            growth = min(self._growth * 2.0 ** min(self._busy / self.PATIENCE, 6), math.log(2))
+            self.per_second *= math.exp(growth * passed)
+        self._due = max(self._due, now - interval) + interval
+
+    def refused(self, now: float, measured: float) -> None:
+        """Take in that a request was refused, and what was granted a second since the refusal before."""
+        if self._searching:  # it was below the limit most of the time, and is above it now
+            measured = math.sqrt(measured * max(measured, self.per_second))
+        self.per_second = self.CAUTION * min(measured, self.per_second)
+        self._growth, self._busy, self._searching = self.SLOWEST_GROWTH, 0.0, False
+        self._due = now + self.PAUSE / self.per_second
+
+
+@attrs.define
+class Places:
+    """A number of requests in flight that a limiter was seen to grant. One more is tried ever more rarely."""
+
+    count: int
+    sure: bool = False
+    """Whether as many were answered since, and none refused."""
+    _left: int = attrs.field(init=False)
+    _rounds: int = attrs.field(default=1, init=False)
+    _wrong: int = attrs.field(default=0, init=False)
+    """Refusals of fewer than were granted before."""
+
+    DOUBTS: ClassVar[int] = 2
+    """Such refusals in a row that disprove the number; one may be a place that was not free yet."""
+    MOST_ROUNDS: ClassVar[int] = 64
+
+    def __attrs_post_init__(self) -> None:
+        self._left = self.count
+
+    def answered(self, in_flight: int) -> None:
+        """Take in an answer; *in_flight* is with the answered one."""
+        if in_flight < self.count:
+            return
+        self._left -= 1
+        if self._left <= 0:
+            if self.sure:
+                self.count += 1
+            self.sure, self._wrong = True, 0
+            self._rounds = min(self._rounds * 2, self.MOST_ROUNDS)
+            self._left = self._rounds * self.count
+
+    def refused(self, others: int) -> bool:
+        """Take in a refusal while *others* were in flight; return whether it is this number that it is about."""
+        self._wrong += others < self.count
+        if self._wrong >= self.DOUBTS or not others:
+            return False
+        self.count = min(self.count, others)
+        self._left = self._rounds * self.count
+        return True
+
+
+@attrs.define(eq=False)
+class Throttle:
+    """What one lane knows of the limiter behind it."""
+
+    learned: Learned = attrs.field(factory=Learned, init=False)
+    """The limit per minute."""
+    rate: Rate | None = attrs.field(default=None, init=False)
+    """The limit over shorter times."""
+    places: Places | None = attrs.field(default=None, init=False)
+    """The limit of what is in flight."""
+    trial: Trial | None = attrs.field(default=None, init=False)
+    held_until: float = attrs.field(default=0.0, init=False)
+    streak: int = attrs.field(default=0, init=False)
+    """Refusals in a row, each of a request that was sent after the hold before it."""
+    holds: int = attrs.field(default=0, init=False)
+    """Holds so far."""
+    ceiling: int | None = attrs.field(default=None, init=False)
+    """After a hold: requests let in since then that may be in flight, growing with every success."""
+    since_hold: int = attrs.field(default=0, init=False)
+    """Requests in flight that were let in after the last hold began; a long stream from before does not count."""
+    in_flight: int = attrs.field(default=0, init=False)
+    number: int = attrs.field(default=0, init=False)
+    """Requests that were let in."""
+    fresh: bool = attrs.field(default=False, init=False)
+    """Whether the next one is the first after a hold."""
+    watching: bool = attrs.field(default=False, init=False)
+    """Whether a success tells anything."""
+    _began: float = attrs.field(default=math.inf, init=False)
+    """When the first request was let in."""
+    _refusals: int = attrs.field(default=0, init=False)
+    _mark: tuple[float, int] | None = attrs.field(default=None, init=False)
+    """When the streak before this one began, and what was granted by then."""
+    _measured: float = attrs.field(default=1.0, init=False)
+    """Requests granted a second between the beginnings of the last two streaks."""
+    _since: float = attrs.field(default=0.0, init=False)
+    """When the streak began."""
+    _row: Suspicion | None = attrs.field(default=None, init=False)
+    """Of the row whose refusal began the hold."""
+    _alone: bool = attrs.field(default=False, init=False)
+    """Whether nobody else was refused."""
+    _limited: bool = attrs.field(default=False, init=False)
+    """Whether several rows were refused at once or in a row: there is a limiter."""
+    _open: bool = attrs.field(default=False, init=False)
+    """Whether others followed the request that went first after the last hold."""
+    _by_rate: bool = attrs.field(default=False, init=False)
+    """Whether the limiter was seen to count over time, not what is in flight."""
+    _worked: float = attrs.field(default=0.0, init=False)
+    """Seconds after which the limiter took a request again, the last time."""
+
+    SLOWED: ClassVar[int] = 3
+    """Refusals in a row that only slow down a lane whose limiter is known; the next one holds it."""
+    PROOF: ClassVar[float] = 10.0
+    """Seconds of refusals, with holds between them, that prove a limiter of minutes."""
+
+    # -- before a request --------------------------------------------------------------------------------------------
+
+    def wait(self, now: float) -> float | None:
+        """Return the seconds until the next request may go; None if only the end of another one can tell."""
+        if self.is_full:
+            return None
+        wait = max(self.held_until - now, self.learned.wait(now), 0.0)
+        return wait if self.rate is None else max(wait, self.rate.wait(now))
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many are in flight as may be."""
+        if self.ceiling is not None and self.since_hold >= self.ceiling:
+            return True
+        return self.places is not None and self.in_flight >= self.places.count
+
+    def take(self, now: float) -> Slot:
+        """Count a request that is let in; return where it stands among what was granted."""
+        if now < self._began:
+            self._began = now
+        self.since_hold += 1
+        self.in_flight += 1
+        self.number += 1
+        self.fresh = False
+        if self.rate is not None:
+            self.rate.take(now)
+        return self.learned.granted.take(now, 1)
+
+    def left(self, entry: Entry) -> None:
+        """Count a request that has ended."""
+        self.in_flight -= 1
+        self.since_hold -= entry.hold == self.holds
+
+    # -- after it was taken ------------------------------------------------------------------------------------------
+
+    def succeeded(self, entry: Entry, now: float, concurrency: int) -> None:
+        """Take in that the gateway took a request; need not be told unless :attr:`watching`."""
+        self._testify(entry)
+        if self.places is not None:
+            self.places.answered(self.in_flight)
+            if self.places.sure:
+                self.rate = None
+        if entry.hold == self.holds:
+            if self.streak and self.ceiling is not None:
+                self._follow(entry, now)
+            self.streak, self._open = 0, True
+            if self.ceiling is not None:
+                self.ceiling += 1
+                if self.ceiling >= concurrency or (self._alone and self.trial is None):
+                    self.ceiling = None
+        self._watch()
+
+    def _testify(self, entry: Entry) -> None:
+        trial = self.trial
+        if trial is None or entry.number <= trial.number:
+            return
+        trial.answered += 1
+        if trial.answered >= Trial.WITNESSES:
+            trial.row.strikes += 1
+            trial.row.on_trial, self.trial = False, None
+
+    def _follow(self, entry: Entry, now: float) -> None:
+        """Let the others follow the request that went first, at the rate seen so far to begin with."""
+        self._worked = entry.at - self._since
+        if self._limited and self._worked < self.PROOF and self.rate is None and self.places is None:
+            seen = self.learned.granted.taken / max(1.0, min(PERIOD, now - self._began))
+            self.rate = Rate(max(seen, 1 / PERIOD), max(1.0, self._worked))
+
+    # -- after it was refused ----------------------------------------------------------------------------------------
+
+    def hold(self) -> None:
+        """Begin anew with one request at a time."""
+        self._let_go(1)
+
+    def _let_go(self, ceiling: int | None) -> None:
+        self.holds += 1
+        self.since_hold, self.ceiling, self.fresh, self.watching = 0, ceiling, True, True
+
+    def pause(self, now: float) -> None:
+        """Hold for a moment, after which a row that is under suspicion goes first, and the others at once behind it."""
+        self.held_until = max(self.held_until, now + min(FIRST_HOLD, SHARE / self._recent(now)))
+        self.fresh = True
+
+    def refused(
+        self,
+        entry: Entry,
+        now: float,
+        asked: float | None,
+        rand: float,
+        row: Suspicion,
+        *,
+        first_hold: float | None = None,
+        stated: float | None = None,
+    ) -> bool:
+        """Take in that a request was throttled.
+
+        What came of requests that were sent before the hold began belongs to the same refusal: it counts once. In a
+        lane whose limiter is known the next one comes as it should (:meth:`_slow_down`); in others it holds all: after
+        that one request goes, and if that is refused too, twice as long. A row with strikes holds nobody.
+
+        Args:
+            entry: the request.
+            now: loop time.
+            asked: seconds that the server asks to wait.
+            rand: 0 to 1.
+            row: whose request.
+            first_hold: seconds of the first hold, None to learn it.
+            stated: seconds between two requests by a limit that the user has stated.
+
+        Returns:
+            Whether it began a hold.
+
+        """
+        self.learned.granted.settle(now, entry.granted, -1)
+        self._refusals += 1
+        row.goes_first = False
+        if entry.first:
+            self._accuse(row, entry.number)
+        if row.strikes:
+            self._watch()
+            return False
+        if entry.hold != self.holds:
+            self._as_well(now, asked, rand, first_hold)
+            return False
+        row.goes_first = not entry.first
+        recent = self._recent(now)
+        if self.streak == 0:
+            self._begin_streak(now)
+        self.streak += 1
+        if self.streak > 1 and row is not self._row:
+            self._limited = True
+        self._row = row
+        if asked is None and self._limited and self._open and self.streak <= self.SLOWED and self._is_known:
+            self._slow_down(now)
+            self._let_go(None)
+            return True
+        self._open, self._alone = False, not self._limited
+        self._let_go(1)
+        self.held_until = max(self.held_until, now + self._length(now, asked, rand, first_hold, stated, recent))
+        return True
+
+    def _accuse(self, row: Suspicion, number: int) -> None:
+        if self.trial is not None:
+            self.trial.row.on_trial = False  # two were refused, with nobody answered between them
+        row.on_trial = True
+        self.trial = Trial(row, number)
+
+    def _begin_streak(self, now: float) -> None:
+        granted = self.number - self._refusals
+        if self._mark is not None:
+            then, before = self._mark
+            self._measured = max(granted - before, 1) / max(now - then, LEAST_HOLD)
+        self._since, self._mark = now, (now, granted)
+
+    def _as_well(self, now: float, asked: float | None, rand: float, first_hold: float | None) -> None:
+        """Take in another refusal of the same cascade."""
+        self._limited = True
+        if self._mark is not None:
+            self._mark = (self._mark[0], self._mark[1] - 1)
+        if asked is not None:
+            self.held_until = max(self.held_until, now + asked * (1 + 0.1 * rand))
+            return
+        self.learned.refused(now, proven=False)
+        if self._alone:  # the hold was for one row
+            self.held_until = max(self.held_until, now + self._step(self._base(first_hold), rand))
+        self._alone = False
+
+    @property
+    def _is_known(self) -> bool:
+        return self._worked < self.PROOF or self.learned.granted.limit < math.inf
+
+    def _slow_down(self, now: float) -> None:
+        """Ask for less, by what the refusal is taken for: too many a minute, too many in flight, or too fast."""
+        others = self.in_flight - 1
+        if self.learned.granted.limit < math.inf:
+            self.learned.refused(now, proven=False)
+        elif self.places is None and not self._by_rate and others:
+            self.places = Places(others)
+        elif self.places is None or not self.places.refused(others):
+            self.places, self._by_rate = None, True
+            if self.rate is None:
+                self.rate = Rate(self._measured, max(1.0, self._worked))
+            self.rate.refused(now, self._measured)
+
+    def _length(
+        self,
+        now: float,
+        asked: float | None,
+        rand: float,
+        first_hold: float | None,
+        stated: float | None,
+        recent: float,
+    ) -> float:
+        if asked is not None:
+            return max(asked * (1 + 0.1 * rand), min(LEAST_HOLD * 2.0 ** min(self.streak - 1, 32), 5.0))
+        base = self._base(first_hold)
+        if first_hold is None and self._alone:
+            base = min(base, SHARE / recent)
+        if first_hold is None and stated is not None and self.streak == 1:
+            base = min(base, SHARE * stated)
+        length = self._step(base, rand)
+        self.learned.refused(now, proven=self._limited and now - self._since >= self.PROOF)
+        known = self.learned.wait(now)
+        return min(length, known) if known else length
+
+    def _step(self, base: float, rand: float) -> float:
+        return min(LONGEST_HOLD, base * 2.0 ** min(self.streak - 1, 32)) * (1 + 0.2 * rand)
+
+    def _base(self, first_hold: float | None) -> float:
+        """Return the seconds of the first hold of a streak."""
+        if first_hold is not None:
+            return first_hold
+        if self.rate is not None:
+            return min(FIRST_HOLD, SHARE / self.rate.per_second)
+        least = FIRST_HOLD * (2 if self.learned.granted.taken >= MANY else 1)
+        return max(least, min(self._worked / 3, LONGEST_HOLD))
+
+    def _recent(self, now: float) -> float:
+        """Return the requests a second that were granted of late."""
+        return max(self.learned.granted.since(now - RECENT) / RECENT, 1.0)
+
+    def _watch(self) -> None:
+        self.watching = self.ceiling is not None or self.places is not None or self.trial is not None or self.streak > 0
+
+    # -- another loop ------------------------------------------------------------------------------------------------
+
+    def forget(self) -> None:
+        """Forget the limiter and the hold; what is in flight counts on."""
+        in_flight, number, holds = self.in_flight, self.number, self.holds
+        self.__init__()  # type: ignore[misc]  # as it was made
+        self.in_flight, self.number, self.holds = in_flight, number, holds + 1
+
+    def renewed(self) -> Throttle:
+        """Return one for another loop, the clock of which may start anywhere: it keeps what the minute has granted."""
+        other = Throttle()
+        other.learned = self.learned
+        return other
