@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
-from anyfast_async._core import backoff, codec
+from anyfast_async._core import backoff, closed, codec
+from anyfast_async._core.delay import retry_after
 from anyfast_async.errors import (
     APIError,
     APIStatusError,
@@ -28,6 +29,7 @@ REDIRECTS: Final = range(300, 400)
 _ERROR_STATUSES: Final = range(400, 600)
 _SHOWN_BODY: Final = 400
 _SEARCHED_BODY: Final = 64 * 1024
+THROTTLED_STATUS: Final = 429
 
 _GOOGLE_STATUS: Final = {
     "INVALID_ARGUMENT": 400,
@@ -201,19 +203,21 @@ def inband_error(payload: Any, headers: Mapping[str, str], *, now: float, hide: 
 def _status_error(
     status: int, headers: Mapping[str, str], problem: Problem, body: Any, *, now: float, hide: Hide
 ) -> APIStatusError:
-    if backoff.is_quota(status, problem.code, problem.message):
+    said = problem.body or body
+    delay = retry_after(headers, said, problem.message, now, throttled=status == THROTTLED_STATUS)
+    if closed.is_quota(status, problem.code, problem.type, problem.message, said, delay):
         kind: type[APIStatusError] = InsufficientQuotaError
-    elif problem.code in backoff.MODEL_CODES:
+        delay = closed.refilled_after(said, delay, now)
+    elif closed.is_model(status, problem.code, problem.message):
         kind = ModelNotFoundError
     else:
         kind = status_error(status)
-    delay = backoff.retry_after(headers, problem.body or body, problem.message, now)
     problem = _without_key(problem, hide)
     location = hide(without_keys(headers.get("location", "nowhere")))
     error = kind(_message(f"{status}", problem) + _advice(status, location, problem))
     error.status_code = status
     error.retry_after = delay
-    if kind is not InsufficientQuotaError:
+    if kind not in (InsufficientQuotaError, ModelNotFoundError):
         error.retry_class = backoff.retry_class(status, problem.code, problem.type, headers.get("x-should-retry"))
     error.retryable = error.retry_class != "never"
     error.billed = backoff.billed(status, problem.code)
@@ -246,7 +250,7 @@ def _advice(status: int, location: str, problem: Problem) -> str:
         return " (check ANYFAST_API_KEY, or the key's state in the gateway's console)"
     if status == 524:  # noqa: PLR2004
         return " (a proxy gave up on an answer that was silent for 100 s: pass via_stream=True, or use client.stream)"
-    if problem.code in backoff.MODEL_CODES:
+    if problem.code in closed.MODEL_CODES:
         return " (no channel serves this model for this key: see `anyfast models` for what it may use)"
     return ""
 
