@@ -6,6 +6,7 @@ Arithmetic on a given ``now``; the waiting is the gate's.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from typing import Final
 
@@ -13,7 +14,7 @@ import attrs
 
 from anyfast_async._core.bucket import Expected, Pace, Slot, Window
 from anyfast_async._core.outage import Outage
-from anyfast_async._core.throttle import Suspicion, Throttle
+from anyfast_async._core.throttle import Refusal, Suspicion, Throttle
 
 CUSHION: Final = 0.25
 """Share of the tokens of a minute that is kept free at most for calls that may use more than was expected."""
@@ -30,7 +31,11 @@ class Lane:
     throttle: Throttle = attrs.field(factory=Throttle)
     outage: Outage = attrs.field(factory=Outage)
     recovery: asyncio.Future[None] | None = None
-    """What the calls that wait for the end of an outage wait for."""
+    """What those who wait for the end of an outage wait for: it is done when they should look again."""
+    quickest: float = math.inf
+    """Seconds of the quickest answer so far."""
+    _bounced: tuple[float, int] = (-math.inf, 0)
+    """When an answer was last found to have come too soon, and the lane's successes by then."""
     unsettled: int = 0
     """Calls whose tokens are estimated, not known yet."""
     waiters: deque[Waiter] = attrs.field(factory=deque)
@@ -90,15 +95,29 @@ class Lane:
         granted = throttle.take(now)
         return Permit(self, now, tokens, slot, granted, throttle.holds, throttle.number, first)
 
-    def throttled(
-        self, permit: Permit, now: float, asked: float | None, rand: float, row: Suspicion, first_hold: float | None
-    ) -> None:
+    def throttled(self, permit: Permit, now: float, row: Suspicion, refusal: Refusal) -> None:
         """Take in a throttled answer to a request of *row*."""
-        pace = self.pace
-        stated = None if pace is None else pace.interval
-        held = self.throttle.refused(permit, now, asked, rand, row, first_hold=first_hold, stated=stated)
-        if held and pace is not None and asked is None:
-            pace.tighten()
+        if self.pace is not None:
+            refusal = attrs.evolve(refusal, stated=self.pace.interval)
+        held = self.throttle.refused(permit, now, row, refusal)
+        if held and self.pace is not None and refusal.asked is None:
+            self.pace.tighten()
+
+    def bounced(self, permit: Permit, now: float) -> bool:
+        """Return whether a refusal came too soon to be about the request, while others are answered.
+
+        So limiters in front of a gateway speak (nginx' ``limit_req``, uvicorn's ``--limit-concurrency``): at once, in a
+        page. An outage can look the same, so unless another was answered since, it is believed only for the time that
+        an answer takes, and of what was on its way.
+        """
+        if now - permit.at >= self.quickest:
+            return False
+        at, successes = self._bounced
+        if permit.at > at and now - at >= self.quickest:
+            if self.outage.successes == successes:
+                return False
+            self._bounced = now, self.outage.successes
+        return True
 
     def left(self, permit: Permit) -> None:
         """Count a call that has ended."""

@@ -1,74 +1,15 @@
-"""May a failed attempt be made again, when, and was it billed? Tables and arithmetic.
+"""When is a failed attempt made again, and how many may be? Arithmetic.
 
-Verdicts per status and code: new-api ``types/error.go``, ``controller/relay.go`` and ``service/``, where the codes come
-from; openai-python ``_base_client.py`` for ``x-should-retry``. Random numbers and the time are arguments.
+The time and random numbers are arguments. What a failure means stands in ``verdicts.py``, how long a server asks to
+wait in ``delay.py``, how long the limiter holds in ``throttle.py``.
 """
 
 from __future__ import annotations
 
-from typing import Final
-
 import attrs
 
-from anyfast_async._core.closed import MODEL_CODES, QUOTA_CODES
-from anyfast_async.errors import Billed, RetryClass
 from anyfast_async.policies import RetryPolicy
 
-# -- what a status and a code mean -----------------------------------------------------------------------------------
-
-DETERMINISTIC_CODES: Final = frozenset(
-    {
-        "invalid_request",
-        "convert_request_failed",
-        "sensitive_words_detected",
-        "invalid_api_type",
-        "json_marshal_failed",
-        "gen_relay_info_failed",
-        "count_token_failed",
-        "model_price_error",
-        "prompt_blocked",
-        "channel:model_mapped_error",
-        "channel:param_override_invalid",
-        "channel:header_override_invalid",
-    },
-)
-"""Codes that the gateway sends with status 500 although the same request would fail again."""
-
-OVERLOAD_CODES: Final = frozenset({"system_cpu_overloaded", "system_memory_overloaded", "system_disk_overloaded"})
-"""503 by which the gateway asks for fewer requests."""
-
-THROTTLED_STATUS: Final = 429
-AMBIGUOUS_STATUSES: Final = frozenset({408, 504, 524})
-"""Somebody waited too long; the work may have been done. 524 is Cloudflare's, after 100 s without a byte."""
-REFUSED_STATUSES: Final = frozenset({425, 500, 502, 503, 520, 521, 522, 523, 529})
-"""Transient, and the gateway gives the money back."""
-
-def retry_class(status: int, code: object, error_type: object, should_retry: str | None) -> RetryClass:
-    """Return what sending a request again would mean that was answered with this error.
-
-    ``x-should-retry`` wins over everything; then codes, then the status.
-    """
-    if should_retry is not None and should_retry.strip().lower() in ("true", "false"):
-        if should_retry.strip().lower() == "false":
-            return "never"
-        return "throttled" if status == THROTTLED_STATUS else "refused"
-    if code in DETERMINISTIC_CODES | QUOTA_CODES | MODEL_CODES or str(code).startswith("violation_fee."):
-        return "never"
-    if status == THROTTLED_STATUS or code in OVERLOAD_CODES:
-        return "throttled"
-    if status in AMBIGUOUS_STATUSES or error_type == "new_api_panic":
-        return "ambiguous"
-    return "refused" if status in REFUSED_STATUSES else "never"
-
-
-def billed(status: int, code: object) -> Billed:
-    """Return whether an answer with this error may have cost money: the gateway refunds what it refuses."""
-    if str(code).startswith("violation_fee."):
-        return "yes"
-    return "maybe" if status in AMBIGUOUS_STATUSES else "no"
-
-
-# -- how long we wait ------------------------------------------------------------------------------------------------
 
 def backoff(policy: RetryPolicy, failures: int, asked: float | None, rand: float) -> float:
     """Return the seconds to wait after the *failures*-th failure (from 1): exponential, half of it random.

@@ -7,7 +7,7 @@ these and of LiteLLM, which keeps nothing else.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 QUOTA_CODES: Final = frozenset({"insufficient_quota", "insufficient_user_quota", "pre_consume_token_quota_failed"})
@@ -22,9 +22,10 @@ model, or all its channels are disabled."""
 _LONG: Final = re.compile(r"per[ _-]?(?:day|month|week)|daily|monthly", re.IGNORECASE)
 _SHORT: Final = re.compile(r"per[ _-]?(?:second|minute)|\br[pt]m\b", re.IGNORECASE)
 _SPENT: Final = re.compile(
-    r"exceeded your current quota|insufficient[ _](?:quota|balance|credits?|funds)|not enough (?:quota|balance|credits?)"
-    r"|(?:out of|no (?:more|remaining)) (?:quota|credits?)|(?:balance|credits?|quota)[^.]{0,30} (?:too low|exhausted|used up"
-    r"|depleted|insufficient)|credit balance is|billing (?:hard )?limit|余额不足|额度不足|额度已用尽",
+    r"exceeded your current quota|(?:insufficient|not enough)[ _](?:quota|balance|credits?|funds)"
+    r"|(?:out of|no (?:more|remaining)) (?:quota|credits?)|credit balance is|billing (?:hard )?limit"
+    r"|(?:balance|credits?|quota)[^.]{0,30} (?:too low|exhausted|used up|depleted|insufficient)"
+    r"|余额不足|额度不足|额度已用尽",
     re.IGNORECASE,
 )
 _QUOTA_STATUSES: Final = frozenset({402, 403, 429})
@@ -36,7 +37,7 @@ _READ: Final = 4096
 """Characters of a message that are searched."""
 
 
-def is_quota(status: int, code: object, kind: object, message: str, body: object, delay: float | None) -> bool:
+def is_quota(status: int, names: Collection[object], message: str, body: object, delay: float | None) -> bool:
     """Return whether an error says that a quota is used up which minutes of waiting do not refill.
 
     By its code or type, or by the quota that Google names in ``details``. The words of a message count only where no
@@ -44,14 +45,13 @@ def is_quota(status: int, code: object, kind: object, message: str, body: object
 
     Args:
         status: of the answer.
-        code: the error's.
-        kind: the error's type.
+        names: the error's code and type.
         message: the error's text.
         body: the decoded body.
         delay: the seconds that the error asks to wait.
 
     """
-    if code in QUOTA_CODES or kind in QUOTA_CODES or status == 402:  # noqa: PLR2004
+    if status == 402 or not QUOTA_CODES.isdisjoint(names):  # noqa: PLR2004
         return True
     if status not in _QUOTA_STATUSES:
         return False

@@ -42,7 +42,9 @@ _WORDS: Final = re.compile(
     rf"(?:in |after |for |within |at least |about |:)*({_SPAN})|({_SPAN})[ ]?(?:后|之后)[^。]{{0,8}}(?:重试|再试)",
     re.IGNORECASE,
 )
-_NAMED_SECONDS: Final = re.compile(r"retry[-_ ]after(?:[\"']?[:=] ?| )[\"']?([0-9]{1,15}(?:\.[0-9]{1,9})?)(?![\w.:-])", re.I)
+_NAMED_SECONDS: Final = re.compile(
+    r"retry[-_ ]after(?:[\"']?[:=] ?| )[\"']?([0-9]{1,15}(?:\.[0-9]{1,9})?)(?![\w.:-])", re.IGNORECASE
+)
 _SEARCHED: Final = 8192
 """Characters of a message that are searched for words."""
 
@@ -170,7 +172,15 @@ _FIELDS: Final[Mapping[str, Callable[[Any, float], float | None]]] = {
         (
             *("retryafter", "retryafterseconds", "retryaftersecs", "retryin", "retryinseconds", "retrydelay"),
             *("retrydelayseconds", "waitseconds", "resetsinseconds", "resetinseconds", "resetafter", "quotaresetdelay"),
-            *("resetat", "resetsat", "resettime", "retryat", "quotaresettimestamp", "xratelimitreset", "ratelimitreset"),
+            *(
+                "resetat",
+                "resetsat",
+                "resettime",
+                "retryat",
+                "quotaresettimestamp",
+                "xratelimitreset",
+                "ratelimitreset",
+            ),
         ),
         _seconds,
     ),

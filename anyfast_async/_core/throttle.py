@@ -23,6 +23,8 @@ LONGEST_HOLD: Final = 60.0
 """Seconds of the longest hold: this gateway counts over minutes (new-api ``middleware/model-rate-limit.go``)."""
 LEAST_HOLD: Final = 0.05
 """Seconds of the shortest hold, where the server asks for (next to) none; it doubles while refusals go on."""
+LONGEST_LEAST: Final = 5.0
+"""Seconds up to which it does."""
 MANY: Final = 100
 """Requests granted in a minute, after which the limiter is not one of a second: the first hold is twice as long."""
 SHARE: Final = 10
@@ -41,6 +43,20 @@ class Suspicion:
     """Whether it is the one to go first after the hold that its refusal began."""
     on_trial: bool = False
     """Whether it went first and was refused all the same, and nobody knows yet whose fault that is."""
+
+
+@attrs.frozen
+class Refusal:
+    """A throttled answer."""
+
+    asked: float | None
+    """Seconds that the server asks to wait."""
+    rand: float
+    """0 to 1."""
+    first_hold: float | None = None
+    """Seconds of the first hold, None to learn it."""
+    stated: float | None = None
+    """Seconds between two requests by a limit that the user has stated."""
 
 
 class Entry(Protocol):
@@ -238,8 +254,7 @@ class Throttle:
 
     def take(self, now: float) -> Slot:
         """Count a request that is let in; return where it stands among what was granted."""
-        if now < self._began:
-            self._began = now
+        self._began = min(self._began, now)
         self.since_hold += 1
         self.in_flight += 1
         self.number += 1
@@ -303,17 +318,7 @@ class Throttle:
         self.held_until = max(self.held_until, now + min(FIRST_HOLD, SHARE / self._recent(now)))
         self.fresh = True
 
-    def refused(
-        self,
-        entry: Entry,
-        now: float,
-        asked: float | None,
-        rand: float,
-        row: Suspicion,
-        *,
-        first_hold: float | None = None,
-        stated: float | None = None,
-    ) -> bool:
+    def refused(self, entry: Entry, now: float, row: Suspicion, refusal: Refusal) -> bool:
         """Take in that a request was throttled.
 
         What came of requests that were sent before the hold began belongs to the same refusal: it counts once. In a
@@ -323,11 +328,8 @@ class Throttle:
         Args:
             entry: the request.
             now: loop time.
-            asked: seconds that the server asks to wait.
-            rand: 0 to 1.
-            row: whose request.
-            first_hold: seconds of the first hold, None to learn it.
-            stated: seconds between two requests by a limit that the user has stated.
+            row: what is held against the row whose request it was.
+            refusal: the answer.
 
         Returns:
             Whether it began a hold.
@@ -342,7 +344,7 @@ class Throttle:
             self._watch()
             return False
         if entry.hold != self.holds:
-            self._as_well(now, asked, rand, first_hold)
+            self._as_well(now, refusal)
             return False
         row.goes_first = not entry.first
         recent = self._recent(now)
@@ -352,13 +354,13 @@ class Throttle:
         if self.streak > 1 and row is not self._row:
             self._limited = True
         self._row = row
-        if asked is None and self._limited and self._open and self.streak <= self.SLOWED and self._is_known:
+        if refusal.asked is None and self._limited and self._open and self.streak <= self.SLOWED and self._is_known:
             self._slow_down(now)
             self._let_go(None)
             return True
         self._open, self._alone = False, not self._limited
         self._let_go(1)
-        self.held_until = max(self.held_until, now + self._length(now, asked, rand, first_hold, stated, recent))
+        self.held_until = max(self.held_until, now + self._length(now, recent, refusal))
         return True
 
     def _accuse(self, row: Suspicion, number: int) -> None:
@@ -374,17 +376,17 @@ class Throttle:
             self._measured = max(granted - before, 1) / max(now - then, LEAST_HOLD)
         self._since, self._mark = now, (now, granted)
 
-    def _as_well(self, now: float, asked: float | None, rand: float, first_hold: float | None) -> None:
+    def _as_well(self, now: float, refusal: Refusal) -> None:
         """Take in another refusal of the same cascade."""
         self._limited = True
         if self._mark is not None:
             self._mark = (self._mark[0], self._mark[1] - 1)
-        if asked is not None:
-            self.held_until = max(self.held_until, now + asked * (1 + 0.1 * rand))
+        if refusal.asked is not None:
+            self.held_until = max(self.held_until, now + refusal.asked * (1 + 0.1 * refusal.rand))
             return
         self.learned.refused(now, proven=False)
         if self._alone:  # the hold was for one row
-            self.held_until = max(self.held_until, now + self._step(self._base(first_hold), rand))
+            self.held_until = max(self.held_until, now + self._step(self._base(refusal), refusal.rand))
         self._alone = False
 
     @property
@@ -404,23 +406,19 @@ class Throttle:
                 self.rate = Rate(self._measured, max(1.0, self._worked))
             self.rate.refused(now, self._measured)
 
-    def _length(
-        self,
-        now: float,
-        asked: float | None,
-        rand: float,
-        first_hold: float | None,
-        stated: float | None,
-        recent: float,
-    ) -> float:
-        if asked is not None:
-            return max(asked * (1 + 0.1 * rand), min(LEAST_HOLD * 2.0 ** min(self.streak - 1, 32), 5.0))
-        base = self._base(first_hold)
-        if first_hold is None and self._alone:
+    def _length(self, now: float, recent: float, refusal: Refusal) -> float:
+        """Return the seconds of a hold."""
+        if refusal.asked is not None:
+            least = min(LEAST_HOLD * 2.0 ** min(self.streak - 1, 32), LONGEST_LEAST)
+            return max(refusal.asked * (1 + 0.1 * refusal.rand), least)
+        base = self._base(refusal)
+        if refusal.first_hold is None and self._alone:
             base = min(base, SHARE / recent)
-        if first_hold is None and stated is not None and self.streak == 1:
-            base = min(base, SHARE * stated)
-        length = self._step(base, rand)
+        if refusal.first_hold is None and refusal.stated is not None and self.streak == 1:
+            # What is refused within a stated limit is refused by a limiter of seconds, which grants more at once; only
+            # a second refusal shows that the limit is not what was stated.
+            base = min(base, SHARE * refusal.stated)
+        length = self._step(base, refusal.rand)
         self.learned.refused(now, proven=self._limited and now - self._since >= self.PROOF)
         known = self.learned.wait(now)
         return min(length, known) if known else length
@@ -428,10 +426,10 @@ class Throttle:
     def _step(self, base: float, rand: float) -> float:
         return min(LONGEST_HOLD, base * 2.0 ** min(self.streak - 1, 32)) * (1 + 0.2 * rand)
 
-    def _base(self, first_hold: float | None) -> float:
+    def _base(self, refusal: Refusal) -> float:
         """Return the seconds of the first hold of a streak."""
-        if first_hold is not None:
-            return first_hold
+        if refusal.first_hold is not None:
+            return refusal.first_hold
         if self.rate is not None:
             return min(FIRST_HOLD, SHARE / self.rate.per_second)
         least = FIRST_HOLD * (2 if self.learned.granted.taken >= MANY else 1)

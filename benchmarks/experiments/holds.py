@@ -16,7 +16,7 @@ from typing import Any
 
 import attrs
 
-from anyfast_async._core.throttle import Suspicion
+from anyfast_async._core.throttle import Refusal, Suspicion
 from anyfast_async._lane import Lane, Permit
 
 # -- limiters --------------------------------------------------------------------------------------------------------
@@ -232,7 +232,7 @@ class Chosen:
         self.throttle.succeeded(entry, now, concurrency)
 
     def refused(self, entry: Permit, now: float, rand: float, record: Suspicion) -> None:
-        self.lane.throttled(entry, now, None, rand, record, None)
+        self.lane.throttled(entry, now, record, Refusal(None, rand))
 
 
 class Steps(Chosen):
