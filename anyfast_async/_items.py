@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeAlias, TypeVar
 from anyfast_async._core.index import Seen
 from anyfast_async._core.journal import (
     STEM_DIGITS,
-    STOPPERS,
+    UNRECORDED,
     answer_line,
     completion_in,
     error_in,
@@ -172,7 +172,7 @@ class RecordedItems(Items[T]):
     ) -> None:
         super().__init__(request_of, send, stream=stream, into=into)
         self._path = path
-        self._unrecorded = STOPPERS | stop_on
+        self._unrecorded = UNRECORDED | stop_on
         self._seen = Seen()
         self._kept: list[tuple[str, bytes]] = []
 

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import attrs
 
-from anyfast_async.errors import AnyFastError, Attempt, ClientStateError
+from anyfast_async.errors import AnyFastError, Attempt, ClientStateError, NotSentError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -260,8 +260,8 @@ class MapRun(Generic[T]):
                 if error is not self.stopped:
                     raise
                 unsent = [item async for item in self._rest()]
-                first = self._next_index
-                results += [Result(first + i, item, row_id(item), error=error) for i, item in enumerate(unsent)]
+                first, not_sent = self._next_index, _not_sent(error)
+                results += [Result(first + i, item, row_id(item), error=not_sent) for i, item in enumerate(unsent)]
         results.sort(key=lambda result: result.index)
         return results
 
@@ -368,6 +368,14 @@ class MapRun(Generic[T]):
                     seconds=time.monotonic() - self._began,
                 ),
             )
+
+
+def _not_sent(stopper: AnyFastError) -> NotSentError:
+    """Return the error of the items that were not sent because *stopper* ended the run."""
+    after = getattr(stopper, "retry_after", None)
+    error = NotSentError.of(str(stopper), retry_at=None if after is None else time.time() + after, retry_after=after)
+    error.__cause__ = stopper
+    return error
 
 
 def row_id(item: Any) -> str | None:

@@ -280,8 +280,8 @@ class AnyFast(Caller):
             progress: True for a bar in a terminal or a notebook, if rich is installed, else a line every 10 s to the
                 standard error; or a function, called with a ``Progress`` after each result.
             stop_on: kinds of errors that would fail every item after them and so end the run: what is in flight is
-                finished and given out, then the error is raised. Awaited, the items that were not sent get it as
-                theirs.
+                finished and given out, then the error is raised. Awaited, the items that were not sent carry
+                ``NotSentError``.
             **options: as for :meth:`complete`, for every item.
 
         Raises:
