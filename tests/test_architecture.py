@@ -52,7 +52,7 @@ FLOORS: Final = (
             "_reception.py",
         ),
         *("_records.py", "_retry.py", "_running.py", "_settings.py", "_shared.py", "_stats.py", "_stream.py"),
-        *("_transport.py", "_wire.py"),
+        *("_ending.py", "_result.py", "_transport.py", "_wire.py"),
     },
     # the client
     {"_caller.py", "client.py"},
@@ -75,7 +75,7 @@ cannot share a misunderstanding."""
 CORE_ORDER: Final = (
     {"__init__.py"},
     {"backoff.py", "bucket.py", "histogram.py", "http1.py", "index.py", "jsontext.py", "outage.py", "sse.py"},
-    {"lossless.py", "template.py"},
+    {"lossless.py", "rows.py", "template.py"},
     {"codec.py"},
     {"pieces.py", "problem.py"},
     {"fold.py"},
