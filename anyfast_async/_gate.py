@@ -48,6 +48,8 @@ class Gate:
         self.queued = 0
         self.holding_off = 0
         """Calls that wait for the end of an outage."""
+        self.counted = 0
+        """Of those queued, those that ``Limits.max_queued`` bounds: not the rows of a map, whose workers can wait."""
 
     def lane(self, key: Hashable) -> Lane:
         """Return the lane for an (origin, key, model)."""
@@ -75,8 +77,8 @@ class Gate:
             return self._admit(lane, tokens, now)
         return None
 
-    async def queue(self, lane: Lane, tokens: float = 0.0, *, first: bool = False) -> Permit:
-        """Wait for admission; *first*: before all others of the lane.
+    async def queue(self, lane: Lane, tokens: float = 0.0, *, first: bool = False, counts: bool = True) -> Permit:
+        """Wait for admission; *first*: before all others of the lane. Whoever does not *count* waits however many do.
 
         Raises:
             QueueFullError: ``Limits.max_queued`` calls wait already.
@@ -85,17 +87,18 @@ class Gate:
         """
         loop = asyncio.get_running_loop()
         limit = self._limits.max_queued
-        if limit is not None and self.queued >= limit:
-            error = QueueFullError(f"{self.queued} calls are waiting already (Limits.max_queued={limit})")
+        if counts and limit is not None and self.counted >= limit:
+            error = QueueFullError(f"{self.counted} calls are waiting already (Limits.max_queued={limit})")
             error.retry_after = lane.wait(loop.time(), tokens)
             raise error
         self._arrivals += 1
-        waiter = Waiter(0 if first else self._arrivals, tokens, loop.create_future())
+        waiter = Waiter(0 if first else self._arrivals, tokens, loop.create_future(), counts)
         if first:
             lane.waiters.appendleft(waiter)
         else:
             lane.waiters.append(waiter)
         self.queued += 1
+        self.counted += counts
         lane.queued += 1
         if first or lane.listed is None:
             self._list(lane)
@@ -172,7 +175,7 @@ class Gate:
         """Say that the gateway is there, though it refused a request: an outage is over."""
         if lane.outage.since is not None:
             lane.outage.answered()
-            lane.hold()
+            lane.throttle.hold()
             self._look_again(lane)
 
     async def hold_off(self, lane: Lane, row: object, *, sent: bool, longest: float, patience: float) -> bool:
@@ -257,14 +260,14 @@ class Gate:
                     waiter.granted.set_exception(_closed_error())
             self._empty(lane)
             self._look_again(lane)
-        self.queued = 0
+        self.queued = self.counted = 0
 
     def reset(self) -> None:
         """Forget everybody who waited or ran on a loop that is closed by now; keep what the limits have counted."""
         self._timer = None
         self._later.clear()
         self._ready.clear()
-        self.in_flight = self.queued = self.holding_off = 0
+        self.in_flight = self.queued = self.counted = self.holding_off = 0
         for lane in self._lanes.values():
             lane.unsettled = 0
             lane.recovery = None
@@ -284,6 +287,7 @@ class Gate:
         if self._closed:
             return
         self.queued -= 1
+        self.counted -= waiter.counts
         lane.queued -= 1
         if lane.waiters and lane.waiters[0].granted.done():
             self._list(lane)
@@ -333,6 +337,7 @@ class Gate:
             else:
                 lane.waiters.popleft()
                 self.queued -= 1
+                self.counted -= waiter.counts
                 lane.queued -= 1
                 waiter.granted.set_result(self._admit(lane, waiter.tokens, now))
                 self._list(lane)

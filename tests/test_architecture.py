@@ -52,7 +52,7 @@ FLOORS: Final = (
             "_reception.py",
         ),
         *("_records.py", "_retry.py", "_running.py", "_settings.py", "_shared.py", "_stats.py", "_stream.py"),
-        *("_transport.py", "_wire.py"),
+        *("_ending.py", "_result.py", "_transport.py", "_wire.py"),
     },
     # the client
     {"_caller.py", "client.py"},
@@ -77,6 +77,8 @@ CORE_ORDER: Final = (
     {
         "backoff.py",
         "bucket.py",
+        "closed.py",
+        "delay.py",
         "histogram.py",
         "http1.py",
         "index.py",
@@ -85,7 +87,7 @@ CORE_ORDER: Final = (
         "pages.py",
         "sse.py",
     },
-    {"lossless.py", "template.py", "verdicts.py"},
+    {"lossless.py", "rows.py", "template.py", "throttle.py", "verdicts.py"},
     {"codec.py"},
     {"pieces.py", "problem.py"},
     {"fold.py"},

@@ -21,6 +21,7 @@ from anyfast_async import (
     ClientStateError,
     ConfigurationError,
     InternalServerError,
+    NotSentError,
     Progress,
     RequestValidationError,
     Result,
@@ -449,7 +450,7 @@ async def test_error_that_concerns_all_ends_the_run() -> None:
 
 @virtual
 async def test_error_that_concerns_all_fills_the_list() -> None:
-    """Awaited: the list is as long as the source; what was not sent has that error."""
+    """Awaited: the list is as long as the source; what was not sent says why."""
     error = AuthenticationError("401")
     sent = 0
     inner = failing(2, error=error)
@@ -463,8 +464,10 @@ async def test_error_that_concerns_all_fills_the_list() -> None:
 
     assert len(results) == 100
     assert [result.index for result in results] == list(range(100))
-    assert {result.error for result in results[4:]} == {error}
-    assert [result.ok for result in results[:4]] == [True, True, False, True]
+    (not_sent,) = {result.error for result in results[4:]}
+    assert isinstance(not_sent, NotSentError)
+    assert (str(not_sent), not_sent.why, not_sent.billed, not_sent.__cause__) == ("not sent: 401", "401", "no", error)
+    assert [result.error for result in results[:4]] == [None, None, error, None]
     assert sent == 4
 
 
@@ -654,15 +657,16 @@ async def test_concurrency_is_checked(client: AnyFast, concurrency: Any) -> None
 
 
 async def test_refused_key_stops_a_map(sim: Simulator, connect: Connect) -> None:
-    """A 401 ends a map of 1 000 after what was in flight; the error stands in every item that was not sent."""
+    """A 401 ends a map of 1 000 after what was in flight; every item that was not sent says so."""
     sim.fail(401, times=None)
     client = connect(sim.base_url)
 
     results: list[Result[Any]] = await client.map((f"{i}" for i in range(1000)), concurrency=4)
 
     assert len(results) == 1000
-    assert {result.error.kind for result in results if result.error} == {"auth"}
+    kinds = [result.error.kind for result in results if result.error]
     assert len(sim.requests) <= 8
+    assert kinds == ["auth"] * len(sim.requests) + ["not_sent"] * (1000 - len(sim.requests))
 
 
 async def test_transient_failures_do_not_fail_items(sim: Simulator, connect: Connect) -> None:

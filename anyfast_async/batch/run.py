@@ -18,7 +18,8 @@ from anyfast_async.completions import ChatCompletion
 from anyfast_async.errors import AnyFastError, APIConnectionError, Attempt, ConfigurationError
 
 if TYPE_CHECKING:
-    from anyfast_async._map import MapRun, Result
+    from anyfast_async._map import MapRun
+    from anyfast_async._result import Result
     from anyfast_async.client import AnyFast
     from anyfast_async.requests import ChatOptions
 
