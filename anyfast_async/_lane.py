@@ -32,6 +32,8 @@ class Lane:
     outage: Outage = attrs.field(factory=Outage)
     recovery: asyncio.Future[None] | None = None
     """What those who wait for the end of an outage wait for: it is done when they should look again."""
+    overlong: int | None = None
+    """The successes when a request was last refused for longer than anybody waits."""
     quickest: float = math.inf
     """Seconds of the quickest answer so far."""
     _bounced: tuple[float, int] = (-math.inf, 0)

@@ -118,14 +118,14 @@ class Retries:
 
     def _too_long(self, asked: float | None, now: float) -> bool:
         left = float("inf") if self.deadline is None else self.deadline - now
-        return asked is not None and asked > min(self.longest, left)
+        return asked is not None and asked > min(longest_wait(self.policy, patient=self.patient), left)
 
-    @property
-    def longest(self) -> float:
-        """The seconds that a server may ask to wait, at most."""
-        if self.policy.max_retry_after is not None:
-            return self.policy.max_retry_after
-        return LONGEST_OF_ROW if self.patient else LONGEST_OF_CALL
+
+def longest_wait(policy: RetryPolicy, *, patient: bool) -> float:
+    """Return the seconds that a server may ask to wait, at most."""
+    if policy.max_retry_after is not None:
+        return policy.max_retry_after
+    return LONGEST_OF_ROW if patient else LONGEST_OF_CALL
 
 
 async def call_again(

@@ -11,6 +11,7 @@ Arithmetic on a given ``now``; random numbers are arguments.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import ClassVar, Final, Protocol
 
 import attrs
@@ -33,6 +34,10 @@ RECENT: Final = 2.0
 """Seconds over which that rate is taken."""
 
 
+def _nothing() -> None:
+    pass
+
+
 @attrs.define(eq=False)
 class Suspicion:
     """What is held against one row that was refused."""
@@ -43,6 +48,14 @@ class Suspicion:
     """Whether it is the one to go first after the hold that its refusal began."""
     on_trial: bool = False
     """Whether it went first and was refused all the same, and nobody knows yet whose fault that is."""
+    on_verdict: Callable[[], None] = _nothing
+    """Called when that is known, or nobody will know."""
+
+    def judge(self, *, guilty: bool) -> None:
+        """End the trial."""
+        self.on_trial = False
+        self.strikes += guilty
+        self.on_verdict()
 
 
 @attrs.frozen
@@ -293,8 +306,8 @@ class Throttle:
             return
         trial.answered += 1
         if trial.answered >= Trial.WITNESSES:
-            trial.row.strikes += 1
-            trial.row.on_trial, self.trial = False, None
+            self.trial = None
+            trial.row.judge(guilty=True)
 
     def _follow(self, entry: Entry, now: float) -> None:
         """Let the others follow the request that went first, at the rate seen so far to begin with."""
@@ -363,11 +376,24 @@ class Throttle:
         self.held_until = max(self.held_until, now + self._length(now, recent, refusal))
         return True
 
+    def ignored(self, entry: Entry) -> None:
+        """Take in that a request was refused for longer than anybody waits: that holds nobody."""
+        self.learned.granted.settle(entry.at, entry.granted, -1)
+        self._refusals += 1
+
+    def refused_alone(self, row: Suspicion, now: float) -> None:
+        """Hold a refusal against a row with strikes that went first, and there is nobody else: unless the limiter may be
+        full of what others have sent within a minute.
+        """
+        if row.strikes and row.on_trial and not (self._limited and self.learned.granted.since(now - PERIOD)):
+            self.trial = None
+            row.judge(guilty=True)
+
     def _accuse(self, row: Suspicion, number: int) -> None:
-        if self.trial is not None:
-            self.trial.row.on_trial = False  # two were refused, with nobody answered between them
+        before, self.trial = self.trial, Trial(row, number)
         row.on_trial = True
-        self.trial = Trial(row, number)
+        if before is not None and before.row is not row:
+            before.row.judge(guilty=False)  # two were refused, with nobody answered between them
 
     def _begin_streak(self, now: float) -> None:
         granted = self.number - self._refusals
@@ -409,7 +435,7 @@ class Throttle:
     def _length(self, now: float, recent: float, refusal: Refusal) -> float:
         """Return the seconds of a hold."""
         if refusal.asked is not None:
-            least = min(LEAST_HOLD * 2.0 ** min(self.streak - 1, 32), LONGEST_LEAST)
+            least = min(LEAST_HOLD * 2.0 ** min(self.streak - 1, 32), LONGEST_LEAST) if refusal.asked < 1 else 0.0
             return max(refusal.asked * (1 + 0.1 * refusal.rand), least)
         base = self._base(refusal)
         if refusal.first_hold is None and self._alone:
