@@ -175,7 +175,7 @@ class Call(Generic[T]):
                     raise self._told(error).with_traceback(None) from None  # frames below hold the error itself
         finally:
             shared.running.discard(self)
-            self._total = None
+            self._total = self._failure = None  # no circle through the frame of whoever raises it
         late = total.ended()
         late.billed = "no"
         raise self._told(late)
@@ -414,7 +414,7 @@ class Call(Generic[T]):
         if refused is not None:
             raise self._left(refused)
         if self.timeouts.total is not None and self._total is not None and self.ledger:
-            if not self._excused:
+            if not self._excused and self.lane.outage.since is None:
                 self._worked += now - self._tried_at
             self._total.stop()
 

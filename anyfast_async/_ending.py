@@ -46,7 +46,7 @@ class Ending:
     """What ends one map.
 
     Args:
-        calls: gives the calls that are on their way, of this map alone.
+        calls: gives the calls of this map (told by this object) that are on their way.
         deadline: seconds for the whole run; None for no end.
         give_up_after: seconds in which calls only wait and nothing is answered, after which the run ends; None for
             never.
@@ -55,7 +55,7 @@ class Ending:
 
     def __init__(
         self,
-        calls: Callable[[], Iterable[RowCall]] = tuple,
+        calls: Callable[[Ending], Iterable[RowCall]] = lambda _: (),
         *,
         deadline: float | None = None,
         give_up_after: float | None = None,
@@ -134,7 +134,7 @@ class Ending:
         self._leave(lambda _: True, over)
 
     def _leave(self, concerns: Callable[[RowCall], bool], error: AnyFastError) -> None:
-        for call in [call for call in self._calls() if concerns(call)]:
+        for call in [call for call in self._calls(self) if concerns(call)]:
             call.leave(error)
 
     def _too_late(self) -> None:
@@ -144,7 +144,7 @@ class Ending:
         unsent = DeadlineExceeded(f"{limit} before this was sent; nothing is billed")
         unsent.billed, unsent.phase, unsent.retryable = "no", "unsent", True
         self.is_late = True
-        in_flight = [call for call in self._calls() if call.trying_since is not None]
+        in_flight = [call for call in self._calls(self) if call.trying_since is not None]
         self._end(unsent, unsent)
         for call in in_flight:
             error = DeadlineExceeded(f"{limit} before the answer had come; it may be billed")
@@ -160,7 +160,7 @@ class Ending:
         if self.stopped is not None or self._patience is None:
             return
         now = asyncio.get_running_loop().time()
-        calls = list(self._calls())
+        calls = list(self._calls(self))
         if not calls:  # it waits for its source, or for whoever takes the results
             self._look_at(now + self._patience)
             return

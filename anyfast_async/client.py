@@ -322,7 +322,7 @@ class AnyFast(Caller):
         self._warn_of_concurrency(concurrency)
         members = self._shared.running.members
         ending = Ending(
-            lambda: [m for m in members if isinstance(m, Call) and m.ending is ending],
+            lambda own: [m for m in members if isinstance(m, Call) and m.ending is own],
             deadline=seconds("deadline", deadline),
             give_up_after=seconds("give_up_after", give_up_after),
         )

@@ -201,18 +201,19 @@ PURE: Final = {
         "cattrs",
         "collections",
         "datetime",
+        "decimal",
         "email",
         "functools",
         "html",
         "json",
         "math",
     ),
-    *("orjson", "pathlib", "re", "types", "typing", "zlib"),
+    *("orjson", "pathlib", "re", "types", "typing", "uuid", "zlib"),
 }
 """``pathlib`` for its types, ``datetime`` and ``email`` for reading dates, never for now."""
 IMPURE_CALLS: Final = {
     *("open", "read_text", "read_bytes", "write_text", "write_bytes", "stat", "exists", "iterdir", "resolve"),
-    *("now", "utcnow", "today", "getenv", "input", "print"),
+    *("now", "utcnow", "today", "getenv", "input", "print", "uuid1", "uuid4"),
 }
 
 
