@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
+import decimal
 import errno
 import json
 import os
 import threading
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -239,10 +242,31 @@ async def test_how_a_request_is_sent_does_not_change_it(sim: Simulator, client: 
 
 async def test_an_id_that_comes_twice(sim: Simulator, client: AnyFast, path: Path) -> None:
     """The second one fails alone: its answer could not be told from the first one's."""
-    results = await run_of(client, [{"id": 1}, {"id": "1"}], path, request=lambda _: "x", concurrency=1)
+    results = await run_of(client, [{"id": i} for i in (1, "1", 1)], path, request=lambda _: "x", concurrency=1)
 
-    assert (True, 1) == (results[0].ok, len(sim.requests))
-    assert "id: '1' came before in this map" in str(results[1].error)
+    assert ([True, True, False], 2) == ([r.ok for r in results], len(sim.requests))
+    assert "id: 1 came before in this map" in str(results[2].error)
+
+
+async def test_ids_are_told_apart_by_their_type(sim: Simulator, client: AnyFast, path: Path) -> None:
+    """7 and "7", a number and a UUID: each has its own answer, which a rerun finds, and keeps its type."""
+    ids = [7, "7", 7.0, "int:7", uuid.UUID(int=7), decimal.Decimal(7), dt.date(2026, 1, 7), (7, "7"), b"7"]
+    items = [{"sku": each, "text": f"number {n}"} for n, each in enumerate(ids)]
+    for recorded in (False, True):
+        results = await run_of(client, items, path, request=lambda row: row["text"], id="sku")
+
+        assert [(type(each), each) for each in ids] == [(type(r.id), r.row()["id"]) for r in results]
+        assert [recorded] * 9 == [r.recorded for r in results]
+        assert all(f"number {n}" in r.text for n, r in enumerate(results))
+    assert 9 == len(sim.requests) == len({line["custom_id"] for line in lines_in(path)})
+
+
+async def test_an_id_that_cannot_be_recorded(sim: Simulator, client: AnyFast, path: Path) -> None:
+    """It is that item's failure, before anything is sent."""
+    results = await run_of(client, [1, 2], path, request=str, id=lambda item: frozenset({item}))
+
+    assert ["validation"] * 2 == [r.error and r.error.kind for r in results]
+    assert [] == sim.requests
 
 
 async def test_which_failures_are_sent_again(sim: Simulator, connect: Connect, path: Path) -> None:
@@ -402,6 +426,8 @@ async def test_a_disk_that_has_room_again(
         await run_of(client, prompts, path, concurrency=4)
 
     assert (len(sim.requests), False) == (len(lines_in(path)), hasattr(caught.value, "__notes__"))
+    kept: list[Result[Any]] = vars(caught.value)["results"]
+    assert (len(sim.requests), {True}) == (len(kept), {r.ok for r in kept})
 
 
 @pytest.mark.parametrize("good", [True, False])

@@ -15,10 +15,11 @@ from anyfast_async.batch.lines import BatchLine
 from anyfast_async.batch.output import BatchFiles
 from anyfast_async.batch.tally import Tally
 from anyfast_async.completions import ChatCompletion
-from anyfast_async.errors import AnyFastError, APIConnectionError, Attempt, ConfigurationError
+from anyfast_async.errors import AnyFastError, APIConnectionError, Attempt, ConfigurationError, NotSentError
 
 if TYPE_CHECKING:
-    from anyfast_async._map import MapRun, Result
+    from anyfast_async._map import MapRun
+    from anyfast_async._result import Result
     from anyfast_async.client import AnyFast
     from anyfast_async.requests import ChatOptions
 
@@ -193,6 +194,9 @@ class BatchRun:
     def _write(self, result: Result[Any]) -> bool:
         """Write the line of a result; return whether it is one: an error that stops the run is none."""
         custom_id, error, stem = result.item.custom_id, result.error, uuid.uuid4().hex[:STEM_DIGITS]
+        if isinstance(error, NotSentError):  # as if it had not been taken up
+            self._journal.unsent(custom_id)
+            return False
         if error is not None and stops(error):
             self._end(error)
             if error.billed == "no":
