@@ -14,8 +14,8 @@ from anyfast_async._clock import Clock
 from anyfast_async._core.bucket import tokens_of
 from anyfast_async._core.codec import filled
 from anyfast_async._core.outage import ALONE, Company
-from anyfast_async._core.throttle import LONGEST_HOLD, Refusal, Suspicion
-from anyfast_async._retry import Retries, call_again, longest_wait
+from anyfast_async._retry import Retries, call_again
+from anyfast_async._standing import Standing
 from anyfast_async.completions import ChatCompletion, Trace, Usage
 from anyfast_async.errors import (
     AnyFastError,
@@ -41,11 +41,6 @@ E = TypeVar("E", bound=AnyFastError)
 
 LOOK_AGAIN: Final = 0.1
 """Seconds after which a row that waits to hear whose fault its failure is looks again; at most one does in a lane."""
-
-
-def _nothing() -> None:
-    pass
-
 
 _CLOCKS: Final[dict[str, type[APITimeoutError]]] = {"response": ResponseTimeout, "first_token": FirstTokenTimeout}
 
@@ -81,18 +76,8 @@ class Call(Generic[T]):
     """Whether its answer is read by somebody else already, as that of a stream is."""
     _renewed = False
     _held_until = 0.0
-    _suspicion: Suspicion | None = None
-    """What is held against it, once it was throttled."""
-    _first = False
-    """Whether it goes before all others of its lane."""
-    _alone = False
-    """Whether all others of its map are done."""
-    _tests = 0
-    """Times that it was tried under suspicion."""
-    _is_last = False
-    """Whether it is tried for the last time."""
-    _overlong: AnyFastError | None = None
-    """A refusal for longer than anybody waits, of which it is not known yet whether it is about this row alone."""
+    _standing: Standing | None = None
+    """How it stands among the others of its lane, once it was refused."""
     _company: Company = ALONE
     """How the others of the lane fared, when it last failed."""
     _probing = False
@@ -139,11 +124,6 @@ class Call(Generic[T]):
     def deadline(self) -> float | None:
         """The loop time at which ``Timeouts.total`` runs out; None for a row: its clock stands still at times."""
         return None if self.timeouts.total is None or self.patient else self.began + self.timeouts.total
-
-    @property
-    def _is_over(self) -> bool:
-        """Whether the map has ended that it is for."""
-        return self.ending is not None and self.ending.over is not None
 
     @property
     def trying_since(self) -> float | None:
@@ -243,10 +223,11 @@ class Call(Generic[T]):
         if isinstance(error, AuthenticationError) and self.renewable_key and not self._renewed:
             self._renewed = True  # the key may just have been replaced
             return 0.0
-        if error.retry_class in ("throttled", "refused") and self._is_overlong(error):
-            return None if self._overlong is None and not self._is_over else 0.0
-        if self._is_last and error.retry_class == "throttled":
-            return None
+        if error.retry_class in ("throttled", "refused"):
+            self._standing = self._standing or Standing(self.lane, self.policy, self.ending)
+            verdict = self._standing.verdict(error)
+            if verdict != "goes on":
+                return None if verdict == "fails" else 0.0
         now = asyncio.get_running_loop().time()
         rand = random.random()  # noqa: S311 - jitter
         delay = retries.delay(error, now=now, held_until=self._held_until, rand=rand, company=self._company)
@@ -283,15 +264,11 @@ class Call(Generic[T]):
     async def _once(self, attempt: Callable[[Permit, Clock], Awaitable[T]]) -> T:
         """Make an attempt when the gate lets it."""
         gate, lane = self.shared.gate, self.lane
-        if self._doubt is not None:
-            await self._verdict(self._doubt)
-        if self._overlong is not None:
-            await self._others_heard(self._overlong)
-        if self._suspicion is not None:
-            self._first = await self._turn(self._suspicion)
         asked = now = asyncio.get_running_loop().time()
         if self.patient:
             self._pause(now)
+        if self._failure is not None:
+            now = await self._reconsidered()
         tokens = lane.expected.tokens(self.prompt, self.max_tokens)
         if self.patient and lane.outage.since is not None:
             permit = await self._held_off(tokens, None)
@@ -315,90 +292,16 @@ class Call(Generic[T]):
             self._done(permit, "ok", "yes")
         return result
 
-    # -- refused while others are answered ---------------------------------------------------------------------------
-
-    async def _turn(self, row: Suspicion) -> bool:
-        """Wait until it is this row's turn after a refusal; return whether it goes before all others of its lane.
-
-        One that was refused although it went first gives its place to others until it shows whose fault that was. With
-        strikes it holds nobody, and is tried again after a while, behind a moment's pause; with as many as there are
-        attempts, once more when all others are done.
-        """
-        if row.on_trial:
-            await self._stand_aside(row)
-        if not row.strikes:
-            return row.goes_first
-        if row.strikes < self.policy.attempts:
-            wait = max(getattr(self._failure, "retry_after", None) or 0.0, min(2.0**self._tests, LONGEST_HOLD))
-            await self._stand_aside(row, wait)
-        else:
-            self._is_last = True
-            if not self._alone:
-                await self._stand_aside(row)
-        self._tests += 1
-        self.lane.throttle.pause(asyncio.get_running_loop().time())
-        return True
-
-    async def _stand_aside(self, row: Suspicion, seconds: float | None = None) -> None:
-        """Let others go for *seconds*, or until a verdict on *row*; with no others left, wait for the seconds alone."""
-        if self.ending is None:
-            await asyncio.sleep(seconds or 0.0)
-            return
-        loop = asyncio.get_running_loop()
-        news: asyncio.Future[None] = loop.create_future()
-        until = loop.time() + (seconds or 0.0)
-
-        def tell() -> None:
-            if not news.done():
-                news.set_result(None)
-
-        row.on_verdict = tell
-        timer = None if seconds is None else loop.call_at(until, tell)
-        try:
-            self._alone = await self.ending.aside.stand(news)
-        finally:
-            row.on_verdict = _nothing
-            if timer is not None:
-                timer.cancel()
-        if self._alone and loop.time() < until:
-            await asyncio.sleep(until - loop.time())
-
-    async def _others_heard(self, error: AnyFastError) -> None:
-        """Wait until others show whether a wait that is too long is asked of this row alone.
-
-        Raises:
-            AnyFastError: it is.
-
-        """
-        self._overlong = None
-        if self.ending is not None:
-            await self.ending.aside.stand(asyncio.get_running_loop().create_future())
-            if not self.lane.outage.successes:
-                self.ending.stop(error)
-        error.retry_class = "never"
-        raise error
-
-    def _is_overlong(self, error: AnyFastError) -> bool:
-        """Return whether *error* asks for a wait that no row of a map waits for, and take in what that means.
-
-        The first that is told so while others were answered fails. When another is told so, and none was answered
-        since, it is the lane, and the run ends.
-        """
-        asked, lane = getattr(error, "retry_after", None), self.lane
-        if self.ending is None or asked is None or asked <= longest_wait(self.policy, patient=True):
-            return False
-        answered, before = lane.outage.successes, lane.overlong
-        lane.overlong = answered
-        if before == answered:
-            self.ending.stop(error)
-        elif not answered:
-            self._overlong = error
-        return True
-
-    # -- admission ---------------------------------------------------------------------------------------------------
+    async def _reconsidered(self) -> float:
+        """Wait until it is clear whether, and when, there is to be another attempt; return the loop time."""
+        if self._doubt is not None:
+            await self._verdict(self._doubt)
+        if self._standing is not None:
+            await self._standing.turn()
+        return asyncio.get_running_loop().time()
 
     async def _admitted(self, tokens: float, now: float) -> Permit:
-        gate, lane, first = self.shared.gate, self.lane, self._first
+        gate, lane, first = self.shared.gate, self.lane, self._standing is not None and self._standing.goes_first
         if not first and (permit := gate.admit(lane, tokens, now)) is not None:
             return permit
         return await gate.queue(lane, tokens, first=first, counts=not self.patient)
@@ -488,7 +391,8 @@ class Call(Generic[T]):
         match error.retry_class:
             case "throttled":
                 gate.answered(lane)
-                self._held_until = self._throttled(error, permit, rand)
+                self._standing = self._standing or Standing(lane, self.policy, self.ending)
+                self._held_until = self._standing.throttled(gate, permit, getattr(error, "retry_after", None), rand)
             case "unsent" | "refused" | "ambiguous" | "cut" as kind:
                 longest = self.policy.backoff[1]
                 gate.failed(lane, self, reached=kind != "unsent", longest=longest, rand=rand)
@@ -500,19 +404,6 @@ class Call(Generic[T]):
         self._account(permit, error.billed, sent=sent)
         self._write(permit, error.kind, status, error.billed)
         error.attempts = tuple(self.ledger)
-
-    def _throttled(self, error: AnyFastError, permit: Permit, rand: float) -> float:
-        """Take in a throttled answer; return the loop time until which the lane is held."""
-        asked: float | None = getattr(error, "retry_after", None)
-        now, throttle = asyncio.get_running_loop().time(), self.lane.throttle
-        if asked is not None and asked > longest_wait(self.policy, patient=self.patient):
-            throttle.ignored(permit)
-            return now + asked
-        self._suspicion = row = self._suspicion or Suspicion()
-        held_until = self.shared.gate.throttled(permit, Refusal(asked, rand, self.policy.first_hold), row)
-        if self._alone:
-            throttle.refused_alone(row, now)
-        return max(held_until, now + (asked or 0.0))
 
     def _account(self, permit: Permit, billed: Billed, *, sent: bool) -> None:
         """Count what an attempt that has ended without an answer may have used."""

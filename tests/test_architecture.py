@@ -52,7 +52,7 @@ FLOORS: Final = (
             "_reception.py",
         ),
         *("_records.py", "_retry.py", "_running.py", "_settings.py", "_shared.py", "_stats.py", "_stream.py"),
-        *("_ending.py", "_result.py", "_transport.py", "_wire.py"),
+        *("_aside.py", "_ending.py", "_result.py", "_standing.py", "_transport.py", "_wire.py"),
     },
     # the client
     {"_caller.py", "client.py"},
@@ -83,6 +83,7 @@ CORE_ORDER: Final = (
         "http1.py",
         "index.py",
         "jsontext.py",
+        "limiter.py",
         "outage.py",
         "pages.py",
         "sse.py",
