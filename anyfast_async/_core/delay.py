@@ -59,7 +59,8 @@ def duration(text: str) -> float | None:
     if not _DURATION.fullmatch(spaced):
         return None
     parts = [(float(number), _SCALE[unit.lower()]) for number, unit in _PART_OF_DURATION.findall(spaced)]
-    if any(smaller >= larger for (_, larger), (_, smaller) in zip(parts, parts[1:], strict=False)):
+    scales = [scale for _, scale in parts]
+    if scales != sorted(set(scales), reverse=True):
         return None  # a list
     return sum(number * scale for number, scale in parts)
 

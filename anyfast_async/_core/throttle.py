@@ -33,6 +33,8 @@ SHARE: Final = 10
 """Requests whose time at the lane's own recent rate is held, after the refusal of one row alone."""
 RECENT: Final = 2.0
 """Seconds over which that rate is taken."""
+LEAST_RECENT: Final = 0.25
+"""The same for a lane that has just begun."""
 
 
 def nothing() -> None:
@@ -379,7 +381,8 @@ class Throttle:
 
     def _recent(self, now: float) -> float:
         """Return the requests a second that were granted of late."""
-        return max(self.learned.granted.since(now - RECENT) / RECENT, 1.0)
+        seconds = max(LEAST_RECENT, min(RECENT, now - self._began))
+        return max(self.learned.granted.since(now - RECENT) / seconds, 1.0)
 
     def _watch(self) -> None:
         self.watching = self.ceiling is not None or self.places is not None or self.trial is not None or self.streak > 0
