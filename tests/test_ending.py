@@ -135,7 +135,8 @@ class Rig:
         given = {"journal": None, "progress": False, "stop_on": ("auth",), "concurrency": 8, "ordered": False}
         return run_of(source, plan, **(given | options))
 
-    async def _attempt(self, item: str, _: Permit, __: Clock) -> ChatCompletion:
+    async def _attempt(self, item: str, _: Permit, clock: Clock) -> ChatCompletion:
+        clock.start(now())  # the request is sent
         self.sent.append(item)
         self.at.append(now())
         self._seen[item] += 1
@@ -497,7 +498,9 @@ async def test_giving_up_is_raised_when_iterated_over() -> None:
             async for result in results:
                 got.append(result)  # noqa: PERF401 - it raises
 
-    assert kinds(got) == {"ok": 3, "not_sent": 4}
+    assert kinds(got[:3]) == {"ok": 3}
+    assert set(kinds(got[3:])) == {"not_sent"}
+    assert 4 <= len(got[3:]) <= 7
 
 
 @virtual
