@@ -26,6 +26,7 @@ def table(gateway: Simulator, anyfast: Callable[..., Any], tmp_path: Path, monke
     Path("in.csv").write_text("key,text\na,good\nb,long\nc,bad\nd,\n")
     gateway.reply("half", finish_reason="length", when="long", times=1)
     gateway.fail(400, when="bad", times=1)
+    gateway.reply("fine", when="bad")
     ran = anyfast(
         *("batch", "-i", "in.csv", "-o", "out.jsonl", "--template", "Say: {text}", "--id", "key", "--skip-bad"),
         *("--system", "Be 'brief'.", "--set", "temperature=0", "--max-tokens", "50", "-m", "gemini-2.5-pro"),
