@@ -81,6 +81,7 @@ CORE_ORDER: Final = (
     {"fold.py"},
     {"answer.py"},
     {"journal.py"},
+    {"again.py"},
 )
 
 

@@ -29,8 +29,9 @@ from anyfast_async import (
     _items,
 )
 from anyfast_async._items import Room
-from anyfast_async._journal import failures_of, log_of, open_journal
+from anyfast_async._journal import open_journal
 from anyfast_async._map import MapRun
+from anyfast_async._records import failures_of, log_of
 
 if TYPE_CHECKING:
     from conftest import Connect

@@ -26,8 +26,8 @@ from anyfast_async import (
     _journal,
 )
 from anyfast_async._core import journal
-from anyfast_async._journal import Journal, LockedError, failures_of, log_of, open_journal
-from anyfast_async._records import ForeignFileError, MismatchError
+from anyfast_async._journal import Journal, open_journal
+from anyfast_async._records import ForeignFileError, LockedError, MismatchError, failures_of, log_of
 
 LONG = os.environ.get("ANYFAST_LONG") == "1"
 STEM = "0" * 24
@@ -304,10 +304,12 @@ def test_a_child_does_not_unlock(out: Path) -> None:
 def test_a_link_stays_a_link(tmp_path: Path, out: Path) -> None:
     """Files behind symbolic links are replaced where they are."""
     real, link = tmp_path / "real.jsonl", tmp_path / "err.jsonl"
-    real.write_bytes(failure("a", "1") + failure("a", "2"))
     link.symlink_to(real)
 
-    open_journal(out, link).close()
+    for message in "12":
+        with open_journal(out, link) as opened:
+            opened.started("a")
+            opened.failed("a", failure("a", message))
 
     assert (True, failure("a", "2")) == (link.is_symlink(), real.read_bytes())
 

@@ -109,6 +109,16 @@ def _is_result(value: Any) -> bool:
     return isinstance(value, dict) and ("response" in value or "error" in value)
 
 
+def is_answer(line: bytes) -> bool:
+    """Return whether a line of answers or failures holds an answer."""
+    value = value_of(line) or {}
+    response, problem = value.get("response"), value.get("error")
+    if not isinstance(response, dict) or problem:
+        return False
+    status = response.get("status_code")
+    return status is None or status in answer.SUCCESS
+
+
 def stem_of(line: bytes) -> str | None:
     """Return the ``stem`` with which a line was written here, None for a line of another program."""
     ours = _OURS.match(line)
@@ -173,6 +183,7 @@ _RECORD: Final = re.compile(rb"([0-9a-f]{8}) (\{.*\})[ ]*\n?", re.DOTALL)
 _PART: Final = re.compile(rb"[0-9a-f]{0,8}|[0-9a-f]{8} (\{.*)?", re.DOTALL)
 _HOLDER: Final = b'{"pid":'
 _FAILED: Final = b'{"failed":'
+_REPLACED: Final = b'{"replaced":'
 
 
 def record(kind: str, value: Any) -> bytes:
@@ -183,6 +194,11 @@ def record(kind: str, value: Any) -> bytes:
 def failed_record(line: bytes) -> bytes:
     """Return the line of the log that keeps *line*, a line for the file of failures."""
     return _summed(_FAILED + line.rstrip(b"\n") + b"}")
+
+
+def replaced_record(line: bytes) -> bytes:
+    """Return the line of the log that keeps *line*, an answer that a later one is about to replace."""
+    return _summed(_REPLACED + line.rstrip(b"\r\n").removeprefix(BOM) + b"}")
 
 
 def _summed(data: bytes) -> bytes:
@@ -232,6 +248,12 @@ class Past:
     """Lines of answers or failures that were found damaged, and are kept in the log."""
     settled: int = 0
     """How often the failures before were put into their own file."""
+    replaced: set[str] = attrs.field(factory=set)
+    """Ids whose answer a later one was to replace: the file of answers may have both."""
+    failures: set[str] = attrs.field(factory=set)
+    """Names of files of failures that are not the usual one."""
+    foreign: bool = False
+    """Whether there are, or may be, results of rows that are not in the input that the header is of."""
     _open: dict[str, None] = attrs.field(factory=dict)
     _unread: list[bytes] = attrs.field(factory=list)
 
@@ -248,11 +270,14 @@ class Past:
             custom_id = recorded_id(data[len(_FAILED) : -1])
             self.open.pop(custom_id or "", None)
             return custom_id
+        if data.startswith(_REPLACED):
+            self.replaced.add(recorded_id(data[len(_REPLACED) : -1]) or "")
+            return None
         ((kind, value),) = codec.loads(data).items()
         self._add(kind, value)
         return None
 
-    def _add(self, kind: str, value: Any) -> None:
+    def _add(self, kind: str, value: Any) -> None:  # noqa: C901 - a table of kinds
         match kind:
             case "open":
                 self._unread.clear()
@@ -265,8 +290,16 @@ class Past:
                 self.quarantined += not value["torn"]
             case "settled":
                 self.settled += 1
+            case "compacted":
+                self.replaced.clear()
+            case "failures":
+                self.failures.add(value)
             case "header":
                 self.header = value
+            case "changed":
+                self.foreign |= value.get("input") != (self.header or {}).get("input")
+            case "foreign":
+                self.foreign = True
             case _:  # of a later version
                 pass
 

@@ -73,7 +73,7 @@ class _Periodic:
         try:
             self._stream.write(f"{text}\n")
             self._stream.flush()
-        except (BrokenPipeError, ValueError):  # ValueError: it is closed
+        except (OSError, ValueError):  # full, or the other end is gone; closed
             self._next = float("inf")
 
 

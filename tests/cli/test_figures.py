@@ -35,7 +35,7 @@ def test_summary_of_a_run() -> None:
 
     assert "1,100 (200 of them before)" == rows["answered"]
     assert "3 (bad_request 3)" == rows["failed"]
-    assert "97" == rows["left"]
+    assert "97" == rows["not sent"]
     assert "10.0 s, 90.3 rows/s" == rows["time"]
     assert "2,000 (prompt 1,500, completion 500)" == rows["tokens"]
     assert {"  empty", "  length", "first token p50 / p95 / p99", "spent"}.isdisjoint(rows)
@@ -46,7 +46,7 @@ def test_summary_names_odd_answers() -> None:
     rows = dict(figures.summary(Tally(10, 0, answered=10, empty=2, length=3), lambda tally: f"${tally.answered}"))
 
     assert rows["  empty"].startswith("2 ")
-    assert rows["  length"].startswith("3 ")
+    assert rows["  cut"].startswith("3 ")
     assert "$10" == rows["spent"]
 
 
@@ -57,7 +57,7 @@ def test_summary_for_programs() -> None:
 
     value = figures.as_json(Tally(2, 1, answered=1, seconds=2.0, latency=histogram))
 
-    assert (2, 1, 1, 0, 0.5) == tuple(
+    assert (2, 1, 2, 0, 0.5) == tuple(
         value[name] for name in ("rows", "already_answered", "answered", "left", "rows_per_second")
     )
     assert {"p50", "p95", "p99"} == set(value["latency"])
