@@ -47,6 +47,8 @@ class Gate:
         self.queued = 0
         self.holding_off = 0
         """Calls that wait for the end of an outage."""
+        self.maybe_billed = 0
+        """Requests that may have been billed though no answer came of them."""
 
     def lane(self, key: Hashable) -> Lane:
         """Return the lane for an (origin, key, model)."""

@@ -347,6 +347,7 @@ def shape_error(
     text = hide(without_keys(body[:_SEARCHED_BODY].decode("utf-8", "replace")))[:_SHOWN_BODY]
     error = ResponseShapeError(f"{what}: {escaped(text, 200)}" if text else what)
     error.status_code = status
+    error.spoken_by = speaker(status or 0, headers, text).by
     error.body = text
     error.request_id = request_id(headers)
     return error
