@@ -243,7 +243,7 @@ def _decoded(body: bytes) -> Any:
         return codec.loads(body)
     except codec.InvalidJSONError:
         pass
-    if body.lstrip()[:5] in (b"data:", b"event"):
+    if body.lstrip().startswith((b"data:", b"event:", b":")):
         for event in Decoder().feed(body + b"\n\n"):
             try:
                 return codec.loads(event)
