@@ -16,6 +16,7 @@ from anyfast_async._core.codec import filled
 from anyfast_async._core.outage import ALONE
 from anyfast_async._patience import Patience
 from anyfast_async._retry import Retries, call_again
+from anyfast_async._standing import Standing
 from anyfast_async.completions import ChatCompletion, Trace, Usage
 from anyfast_async.errors import (
     AnyFastError,
@@ -77,6 +78,8 @@ class Call(Generic[T]):
     """Whether any request of it was."""
     _patience: Patience | None = None
     """Of a patient call, once it needs some."""
+    _standing: Standing | None = None
+    """How it stands among the others of its lane, once it was refused."""
     _failure: AnyFastError | None = None
     """What the last attempt ended with."""
     _worked = 0.0
@@ -214,6 +217,11 @@ class Call(Generic[T]):
         if isinstance(error, AuthenticationError) and self.renewable_key and not self._renewed:
             self._renewed = True  # the key may just have been replaced
             return 0.0
+        if error.retry_class in ("throttled", "refused"):
+            self._standing = self._standing or Standing(self.lane, self.policy, self.ending)
+            verdict = self._standing.verdict(error)
+            if verdict != "goes on":
+                return None if verdict == "fails" else 0.0
         now = asyncio.get_running_loop().time()
         rand = random.random()  # noqa: S311 - jitter
         patience = self._patience
@@ -235,16 +243,16 @@ class Call(Generic[T]):
     async def _once(self, attempt: Callable[[Permit, Clock], Awaitable[T]]) -> T:
         """Make an attempt when the gate lets it."""
         gate, lane = self.shared.gate, self.lane
-        if self._patience is not None and self._patience.doubt is not None:
-            await self._patience.heard(self._patience.doubt)
         asked = now = asyncio.get_running_loop().time()
         if self.patient:
             self._pause(now)
+        if self._failure is not None:
+            now = await self._reconsidered()
         tokens = lane.expected.tokens(self.prompt, self.max_tokens)
         if self.patient and lane.outage.since is not None:
             permit = await self.patience.admitted(tokens, None)
         else:
-            permit = gate.admit(lane, tokens, now) or await gate.queue(lane, tokens, counts=not self.patient)
+            permit = await self.admitted(tokens, now)
             if self.patient and lane.outage.since is not None:
                 permit = await self.patience.admitted(tokens, permit)
         self.queued += permit.at - asked
@@ -262,6 +270,21 @@ class Call(Generic[T]):
         if not kept:
             self._done(permit, "ok", "yes")
         return result
+
+    async def _reconsidered(self) -> float:
+        """Wait until it is clear whether, and when, there is to be another attempt; return the loop time."""
+        if self._patience is not None and self._patience.doubt is not None:
+            await self._patience.heard(self._patience.doubt)
+        if self._standing is not None:
+            await self._standing.turn()
+        return asyncio.get_running_loop().time()
+
+    async def admitted(self, tokens: float, now: float) -> Permit:
+        """Wait for admission, if there is anything to wait for."""
+        gate, lane, first = self.shared.gate, self.lane, self._standing is not None and self._standing.goes_first
+        if not first and (permit := gate.admit(lane, tokens, now)) is not None:
+            return permit
+        return await gate.queue(lane, tokens, first=first, counts=not self.patient)
 
     def _pause(self, now: float) -> None:
         """Stop a row's total until it is admitted again; refuse it, if its map has ended meanwhile.
@@ -328,7 +351,8 @@ class Call(Generic[T]):
         match error.retry_class:
             case "throttled":
                 gate.answered(lane)
-                self._held_until = gate.throttled(permit, getattr(error, "retry_after", None), rand)
+                self._standing = self._standing or Standing(lane, self.policy, self.ending)
+                self._held_until = self._standing.throttled(gate, permit, getattr(error, "retry_after", None), rand)
             case "unsent" | "refused" | "ambiguous" | "cut" as kind if self.patient:
                 self.patience.failed(reached=kind != "unsent", rand=rand)
             case "unsent" | "refused" | "ambiguous" | "cut" as kind:

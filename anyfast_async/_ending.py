@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Hashable, Iterable
 from typing import Final, Protocol
 
+from anyfast_async._aside import Aside
 from anyfast_async.errors import AnyFastError, APIError, ConfigurationError, DeadlineExceeded, NotSentError
 
 CLOSERS: Final = frozenset({"quota", "model"})
@@ -65,6 +66,8 @@ class Ending:
         """What items that are not sent carry after that."""
         self.is_late = False
         """Whether it was the deadline."""
+        self.aside = Aside()
+        """Items that are refused while others are answered."""
         self._calls = calls
         self._deadline = deadline
         self._patience = give_up_after

@@ -20,6 +20,7 @@ from anyfast_async.errors import ClientStateError, QueueFullError
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
+    from anyfast_async._core.throttle import Refusal, Suspicion
     from anyfast_async.policies import Limits
 
 
@@ -78,8 +79,8 @@ class Gate:
             return self._admit(lane, tokens, now)
         return None
 
-    async def queue(self, lane: Lane, tokens: float = 0.0, *, counts: bool = True) -> Permit:
-        """Wait for admission; whoever does not *count* waits however many do.
+    async def queue(self, lane: Lane, tokens: float = 0.0, *, first: bool = False, counts: bool = True) -> Permit:
+        """Wait for admission; *first*: before all others of the lane. Whoever does not *count* waits however many do.
 
         Raises:
             QueueFullError: ``Limits.max_queued`` calls wait already.
@@ -93,12 +94,15 @@ class Gate:
             error.retry_after = lane.wait(loop.time(), tokens)
             raise error
         self._arrivals += 1
-        waiter = Waiter(self._arrivals, tokens, loop.create_future(), counts)
-        lane.waiters.append(waiter)
+        waiter = Waiter(0 if first else self._arrivals, tokens, loop.create_future(), counts)
+        if first:
+            lane.waiters.appendleft(waiter)
+        else:
+            lane.waiters.append(waiter)
         self.queued += 1
         self.counted += counts
         lane.queued += 1
-        if lane.listed is None:
+        if first or lane.listed is None:
             self._list(lane)
             self._serve()
         try:
@@ -145,9 +149,9 @@ class Gate:
 
     # -- what the gateway's answers say ------------------------------------------------------------------------------
 
-    def throttled(self, permit: Permit, asked: float | None, rand: float) -> float:
-        """Hold the lane after a throttled answer; return the loop time until which."""
-        permit.lane.throttled(permit, asyncio.get_running_loop().time(), asked, rand)
+    def throttled(self, permit: Permit, refusal: Refusal, row: Suspicion) -> float:
+        """Take in a throttled answer to a request of *row*; return the loop time until which the lane is held."""
+        permit.lane.throttled(permit, asyncio.get_running_loop().time(), row, refusal)
         return permit.lane.held_until
 
     def succeeded(self, permit: Permit) -> None:
@@ -155,10 +159,10 @@ class Gate:
         lane = permit.lane
         if lane.outage.succeeded(permit.at):
             if lane.outage.since is None:
-                lane.hold()  # a gateway that comes back gets one request, then two ...
+                lane.throttle.hold()  # a gateway that comes back gets one request, then two ...
             self._look_again(lane)
-        elif lane.ceiling is not None:
-            lane.ramp(permit, self._limits.concurrency)
+        elif lane.throttle.watching:
+            lane.throttle.succeeded(permit, asyncio.get_running_loop().time(), self._limits.concurrency)
             if lane.waiters and lane.listed is None:
                 self._list(lane)
                 self._serve()
@@ -173,7 +177,7 @@ class Gate:
         """Say that the gateway is there, though it refused a request: an outage is over."""
         if lane.outage.since is not None:
             lane.outage.answered()
-            lane.hold()
+            lane.throttle.hold()
             self._look_again(lane)
 
     async def hold_off(self, lane: Lane, row: object, *, sent: bool, longest: float, patience: float) -> bool:
@@ -267,11 +271,11 @@ class Gate:
         self._ready.clear()
         self.in_flight = self.queued = self.counted = self.holding_off = 0
         for lane in self._lanes.values():
-            lane.since_hold = lane.unsettled = 0
+            lane.unsettled = 0
             lane.recovery = None
             self._empty(lane)
             # The clock of another loop may start anywhere; a hold must not outlive it by more than its own length.
-            lane.held_until, lane.ceiling, lane.outage = 0.0, None, Outage()
+            lane.throttle, lane.outage = lane.throttle.renewed(), Outage()
 
     def _empty(self, lane: Lane) -> None:
         lane.waiters.clear()

@@ -49,7 +49,7 @@ class Patience:
                 gate.settle(permit, 0)
                 gate.release(permit)
             self.probing = await gate.hold_off(lane, call, sent=call.sent, longest=longest, patience=patience)
-            permit = gate.admit(lane, tokens, loop.time()) or await gate.queue(lane, tokens, counts=False)
+            permit = await call.admitted(tokens, loop.time())
             if self.probing:
                 return permit
 

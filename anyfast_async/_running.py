@@ -56,7 +56,7 @@ class Running:
             self._empty.set_result(None)
 
     def __iter__(self) -> Iterator[Member]:
-        return iter(self._members)
+        return iter(self.members)
 
     async def ended(self, seconds: float) -> None:
         """Wait until all have ended, or *seconds* have passed."""
