@@ -188,7 +188,7 @@ class Call(Generic[T]):
         patience = self._patience
         company = ALONE if patience is None else patience.company
         delay = retries.delay(error, now=now, held_until=self._held_until, rand=rand, company=company)
-        if delay is None and patience is not None and patience.is_open(error):
+        if delay is None and patience is not None and patience.is_open(error, retries.resends):
             return 0.0
         if delay and self.ledger:
             self.ledger[-1] = attrs.evolve(self.ledger[-1], delay=delay)
@@ -204,8 +204,8 @@ class Call(Generic[T]):
     async def _once(self, attempt: Callable[[Permit, Clock], Awaitable[T]]) -> T:
         """Make an attempt when the gate lets it."""
         gate, lane = self.shared.gate, self.lane
-        if self._patience is not None and self._patience.doubt is not None:
-            await self._patience.heard(self._patience.doubt)
+        if self._patience is not None:
+            await self._patience.heard()
         asked = now = asyncio.get_running_loop().time()
         tokens = lane.expected.tokens(self.prompt, self.max_tokens)
         if self.patient and lane.outage.since is not None:
