@@ -227,7 +227,7 @@ class Call(Generic[T]):
         patience = self._patience
         company = ALONE if patience is None else patience.company
         delay = retries.delay(error, now=now, held_until=self._held_until, rand=rand, company=company)
-        if delay is None and patience is not None and patience.is_open(error):
+        if delay is None and patience is not None and patience.is_open(error, retries.resends):
             return 0.0
         if delay and self.ledger:
             self.ledger[-1] = attrs.evolve(self.ledger[-1], delay=delay)
@@ -273,8 +273,8 @@ class Call(Generic[T]):
 
     async def _reconsidered(self) -> float:
         """Wait until it is clear whether, and when, there is to be another attempt; return the loop time."""
-        if self._patience is not None and self._patience.doubt is not None:
-            await self._patience.heard(self._patience.doubt)
+        if self._patience is not None:
+            await self._patience.heard()
         if self._standing is not None:
             await self._standing.turn()
         return asyncio.get_running_loop().time()

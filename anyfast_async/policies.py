@@ -110,8 +110,8 @@ class RetryPolicy:
     """Seconds for which calls are held after a 429 that does not say for how long; twice as long while refusals go on.
     None: about a second, or what the gateway has shown before. For who knows its limiter."""
     outage_patience: float = attrs.field(default=1800.0, validator=_number(0))
-    """Seconds for which ``map`` and batches wait for a gateway that is away: it had answered before, and now requests
-    fail one after another. Meanwhile one request at a time tries it, and no row uses up its attempts."""
+    """Seconds for which ``map`` and batches wait for a gateway that is away: requests of several rows fail one after
+    another, and none succeeds. Meanwhile one row at a time tries it, and none uses up its attempts."""
     resend_after_timeout: bool = attrs.field(default=False, validator=_true_or_false)
     """Whether a call is sent again after a first-token, idle or response timeout. The gateway goes on working on the
     first one and bills it, so False."""
