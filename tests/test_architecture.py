@@ -26,9 +26,11 @@ FLOORS: Final = (
     # values
     {
         "_constraints.py",
+        "_outcome.py",
         "_output.py",
         "_schema.py",
         "_rules.py",
+        "_thoughts.py",
         "_version.py",
         "completions.py",
         "errors.py",
