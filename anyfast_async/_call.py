@@ -296,6 +296,7 @@ class Call(Generic[T]):
             first_token=self.first_token,
             total=asyncio.get_running_loop().time() - self.began if self.took is None else self.took,
             attempts=tuple(self.ledger),
+            ignored=completion.trace.ignored if completion.trace is not None else 0,
         )
         return filled(completion, trace=trace)
 

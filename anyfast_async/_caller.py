@@ -68,7 +68,7 @@ class Caller:
         route = self._route("chat/completions", UNARY_HEADERS, options.get("extra_headers"))
         key = idempotency_key()
         await self._shared.enter()
-        content = body if body is not None else await encoded(request, stream=False)
+        content = body if body is not None else await self._encoded(request)
 
         async def attempt(permit: Permit, clock: Clock) -> ChatCompletion:
             exchange, answered = await self._round_trip(route, key, content, timeouts, clock)
@@ -107,6 +107,10 @@ class Caller:
         except AnyFastError as error:
             error.partial = draining.partial(call) or error.partial
             raise
+
+    async def _encoded(self, request: ChatRequest) -> bytes:
+        """Return the body that asks for a whole answer."""
+        return await encoded(request, stream=False)
 
     def _stream(
         self, request: ChatRequest, options: Mapping[str, Any], *, patient: bool, body: bytes | None = None

@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeAlias, TypeVar
 
+from anyfast_async._core.codec import unsaid
 from anyfast_async._core.index import Seen
 from anyfast_async._core.journal import (
     STEM_DIGITS,
@@ -221,6 +222,7 @@ class RecordedItems(Items[T]):
         """Return what tells a request from others: a hash of it as it is without streaming."""
         if self._stream:
             body = await encoded(request, stream=False)
+        body = unsaid(body)
         digest = hashlib.sha256(body) if len(body) < OFF_LOOP else await asyncio.to_thread(hashlib.sha256, body)
         return digest.hexdigest()[:STEM_DIGITS]
 

@@ -603,7 +603,7 @@ async def test_error_that_echoes_a_bearer_keeps_its_code(
 
 
 async def test_shape_of_a_request(mocked: aioresponses.aioresponses, offline: AnyFast, raw_server: RawServers) -> None:
-    """Only what was given is in the body; None is not sent; ``extra_body`` stands beside it."""
+    """Only what was given is in the body, and that it is no stream; None is not sent; ``extra_body`` stands beside."""
     mocked.post(CHAT, payload=raw_server.completion_body())
 
     await offline.complete(
@@ -619,6 +619,7 @@ async def test_shape_of_a_request(mocked: aioresponses.aioresponses, offline: An
         "temperature": 0.5,
         "stop": ["."],
         "safe": True,
+        "stream": False,
     }
 
 

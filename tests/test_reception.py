@@ -27,6 +27,7 @@ from anyfast_async import (
     Timeouts,
     _reception,
 )
+from anyfast_async._core import reader
 from anyfast_async._core.template import Template
 
 if TYPE_CHECKING:
@@ -468,7 +469,7 @@ async def test_chunks_with_nothing_in_common_are_soon_not_compared(raw_server: R
         for i in range(50):
             made.feed(raw_server.event("a").replace(b"c-1", b"c-%d" % i))
 
-    assert (_reception.TRIALS, 50) == (tried, len(made.items))
+    assert (reader.TRIALS, 50) == (tried, len(made.items))
     made.close()
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -90,6 +91,25 @@ def loads_exactly(data: bytes) -> Any:
     return value
 
 
+def documents(data: bytes) -> tuple[list[Any], bytes]:
+    """Return the JSON values that *data* begins with, one behind the other, and what stands behind them."""
+    try:
+        return [loads_strictly(data)], b""
+    except orjson.JSONDecodeError:
+        text = data.decode("utf-8-sig", "replace")
+    values: list[Any] = []
+    at = 0
+    while True:
+        at = _SPACE.match(text, at).end()  # type: ignore[union-attr]  # it matches nothing too
+        try:
+            value, at = _DECODER.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            return values, text[at:].encode()
+        if _is_deep(value):
+            return values, text[at:].encode()
+        values.append(value)
+
+
 def _is_deep(value: Any) -> bool:
     level = [value]
     for _ in range(_DEPTH):
@@ -107,6 +127,10 @@ def _no_number(_: str) -> None:
 def _finite(text: str) -> float | None:
     value = float(text)
     return value if math.isfinite(value) else None
+
+
+_SPACE: Final = re.compile(r"\s*")
+_DECODER: Final = json.JSONDecoder(strict=False, parse_constant=_no_number, parse_float=_finite)
 
 
 def _has_nan(value: Any) -> bool:

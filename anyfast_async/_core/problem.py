@@ -167,11 +167,21 @@ def _nested(text: str) -> Problem | None:
 def is_error(payload: Any) -> bool:
     """Return whether a decoded answer with a success status is an error object all the same."""
     if isinstance(payload, list):
-        return any(isinstance(item, Mapping) and item.get("error") for item in payload)
+        return any(isinstance(item, Mapping) and _is_one(item.get("error")) for item in payload)
     if not isinstance(payload, Mapping):
         return False
     says_so = payload.get("object") == "error" or payload.get("success") is False
-    return bool(payload.get("error")) or (says_so and not payload.get("choices"))
+    return _is_one(payload.get("error")) or (says_so and not payload.get("choices"))
+
+
+_NONE: Final = frozenset({"0", "200", "ok", "success", "none"})
+
+
+def _is_one(error: Any) -> bool:
+    """Return whether *error* is one: some gateways' word for none, beside an answer, is a code of 0 and no message."""
+    if isinstance(error, Mapping):
+        return any(value and str(value).strip().lower() not in _NONE for value in error.values())
+    return bool(error)
 
 
 # -- exceptions ------------------------------------------------------------------------------------------------------

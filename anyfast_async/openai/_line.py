@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from anyfast_async._core import codec
 from anyfast_async.client import AnyFast
 from anyfast_async.openai._http import Headers, HTTPResponse, Request
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from anyfast_async._exchange import Exchange
     from anyfast_async._outgoing import Route
     from anyfast_async.policies import Timeouts
+    from anyfast_async.requests import ChatRequest
 
 
 @attrs.define
@@ -97,6 +99,9 @@ class Line(AnyFast):
         method = "GET" if path == "models" else "POST"
         line.wire = Wire(Request(method, str(line._url(path))))
         return line
+
+    async def _encoded(self, request: ChatRequest) -> bytes:
+        return codec.unsaid(await super()._encoded(request))  # as the vendor SDK does
 
     def _url(self, path: str) -> URL:
         return super()._url(path).update_query(self._query)

@@ -7,6 +7,8 @@ from typing import Any, Final, Protocol, TypeAlias, TypedDict, TypeVar
 
 import attrs
 
+from anyfast_async._core import codec
+from anyfast_async.openai._answers import ChatCompletionMessage
 from anyfast_async.openai._base import BaseModel
 from anyfast_async.openai._errors import ConfigurationError
 from anyfast_async.policies import Timeouts
@@ -214,7 +216,9 @@ def fields_of(options: Mapping[str, Any]) -> dict[str, Any]:
     others: dict[str, Any] = {}
     for name, value in options.items():
         if name not in _STEERING and value is not None and given(value):
-            (checked if name in _CHECKED else others)[name] = as_wire(value)
+            wire = as_wire(value)
+            if wire != [] or name != "stop":  # an empty list stops nowhere, and is what frameworks pass on
+                (checked if name in _CHECKED else others)[name] = wire
     others |= as_wire(options.get("extra_body") or {})
     return checked | ({"extra_body": others} if others else {})
 
@@ -224,6 +228,8 @@ def as_wire(value: Any) -> Any:
     match value:
         case str() | bytes() | None:
             return value
+        case ChatCompletionMessage():
+            return codec.answer_to_wire(value.model_dump(mode="json", exclude_unset=True, exclude=_NOT_SENT))
         case BaseModel():
             return value.model_dump(mode="json", exclude_unset=True, exclude=_NOT_SENT)
         case Mapping():
