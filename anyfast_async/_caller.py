@@ -217,5 +217,5 @@ class Caller:
             prompt=prompt_tokens(body, messages),
             max_tokens=limit,
             patient=patient,
-            renewable_key=self._key.renewable,
+            key=self._key,
         )

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from anyfast_async._core import codec
+from anyfast_async._files import content_of
 from anyfast_async._version import __version__
-from anyfast_async.errors import FieldError, RequestValidationError
+from anyfast_async.errors import FieldError, RequestValidationError, escaped
 from anyfast_async.messages import MAX_FILE, plain_text
 from anyfast_async.requests import ChatRequest
 
@@ -73,7 +74,7 @@ class Route:
     def fields(self, secret: Secret, key: str | None) -> dict[str, str]:
         """Return the headers of one request, without those that HTTP needs."""
         given = {} if key is None or self._own_key else {IDEMPOTENCY_KEY: key}
-        return {**self.headers, **given, "Authorization": secret.header()}
+        return {**self.headers, **given, **secret.headers()}
 
 
 def idempotency_key() -> str:
@@ -110,25 +111,16 @@ def _encode(request: ChatRequest, paths: Iterable[Path], stream: bool) -> bytes:
     problems = []
     for path in paths:
         try:
-            files[path] = _read(path)
+            files[path] = content_of(path, MAX_FILE)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
-            problems.append(FieldError("messages", f"cannot send the file {path}: {reason}"))
+            problems.append(FieldError("messages", f"cannot send the file {escaped(str(path), 200)}: {reason}"))
     if problems:
         raise RequestValidationError.of(problems)
     try:
         return codec.encode(request, stream=stream, files=files)
     except TypeError as error:
         raise RequestValidationError.of([FieldError("body", f"holds what JSON cannot: {error}")]) from None
-
-
-def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
-        data = file.read(MAX_FILE + 1)
-    if len(data) > MAX_FILE:
-        message = f"it is larger than {MAX_FILE} bytes"
-        raise ValueError(message)
-    return data
 
 
 def _values(value: Any) -> Iterator[str | Path]:

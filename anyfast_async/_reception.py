@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from anyfast_async._clock import STOOD_STILL
 from anyfast_async._core import answer
 from anyfast_async._core.fold import has_content
-from anyfast_async._core.sse import Decoder, Event, type_of
+from anyfast_async._core.sse import Decoder, type_of
 from anyfast_async._core.template import Item, Template, payload_of
 from anyfast_async.errors import (
     AnyFastError,
@@ -109,15 +109,9 @@ class Reception:
         if not self.items:
             self._held = None
             self._buffered = 0
-        before, begun = len(self.items), self._decoder.begun
+        before = len(self.items)
         try:
-            events = self._decoder.feed(data)
-            # What the server says must not hold the key. It is looked for in all bytes at once, and event by event only
-            # where it may be: in bytes that hold it, or where an event began in earlier bytes.
-            mask = self._exchange.mask
-            if begun or mask(data) != data:
-                events = [masked(event, mask) for event in events]
-            self._take_in(events)
+            self._take_in(self._decoder.feed(data))
         except (APIError, ResponseShapeError) as error:
             self._end(error)
         self._loose += len(data)
@@ -208,7 +202,7 @@ class Reception:
         error: AnyFastError | None = None
         if rest.bare and not self.done:
             try:
-                self._take_in([self._exchange.mask(rest.bare)])
+                self._take_in([rest.bare])
             except APIError as found:
                 error = found
             except ResponseShapeError:
@@ -358,8 +352,3 @@ class Reception:
                 await asyncio.wait({self._reader}, timeout=DRAIN)
         finally:
             self.close()
-
-
-def masked(event: bytes, mask: Callable[[bytes], bytes]) -> bytes:
-    """Return *event* without the key."""
-    return Event(mask(event), event.type, event.id) if isinstance(event, Event) else mask(event)

@@ -61,6 +61,20 @@ def base_url_of(given: str | None, allow_http: Sequence[str]) -> URL:
     return url.with_path(path if path.endswith("/v1") else f"{path}/v1")
 
 
+def check_keyless(url: URL) -> None:
+    """Check that *url* may be a server that wants no key.
+
+    Raises:
+        ConfigurationError: it is the default gateway.
+
+    """
+    if (url.host or "").rstrip(".") == URL(DEFAULT_BASE_URL).host:
+        message = (
+            f"NO_KEY: {url.origin()} wants a key. For a server that wants none, name it: base_url, ANYFAST_BASE_URL"
+        )
+        raise ConfigurationError(message)
+
+
 def _is_loopback(host: str) -> bool:
     return host in ("localhost", "::1") or (host.startswith("127.") and host.replace(".", "").isdigit())
 

@@ -25,6 +25,7 @@ from anyfast_async import (
     _outgoing,
 )
 from anyfast_async._core import codec
+from anyfast_async._files import content_of
 from anyfast_async._key import Secret
 from anyfast_async._outgoing import OFF_LOOP, STREAM_HEADERS, UNARY_HEADERS, Route, encoded, idempotency_key
 
@@ -74,13 +75,12 @@ async def test_files_are_read_when_the_request_is_sent_and_in_a_thread(
     made = request(file)
     file.write_bytes(PNG)
     threads = []
-    read = _outgoing._read
 
-    def watched(path: Path) -> bytes:
+    def watched(path: Path, limit: int) -> bytes:
         threads.append(threading.current_thread())
-        return read(path)
+        return content_of(path, limit)
 
-    monkeypatch.setattr(_outgoing, "_read", watched)
+    monkeypatch.setattr(_outgoing, "content_of", watched)
     await encoded(made, stream=False)
     assert threads
     assert threading.main_thread() not in threads
@@ -161,7 +161,7 @@ def test_idempotency_key_of_the_user_wins(name: str) -> None:
     route = Route("POST", URL("http://127.0.0.1/"), {name: "mine"})
 
     assert route.head(SECRET, "ours", b"").lower().count(b"idempotency-key") == 1
-    assert {name: "mine", "Authorization": SECRET.header()} == route.fields(SECRET, "ours")
+    assert {name: "mine", **SECRET.headers()} == route.fields(SECRET, "ours")
 
 
 def test_idempotency_keys_differ() -> None:

@@ -29,8 +29,12 @@ def mended(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def map_strings(value: Any, change: Callable[[str], str]) -> Any:
-    """Return a deep copy of a JSON value with *change* made to every string, however deep it is nested."""
+def map_strings(value: Any, change: Callable[[str], str], rename: Callable[[str], str] | None = None) -> Any:
+    """Return a deep copy of a JSON value with *change* made to every string, however deep it is nested.
+
+    To the names of fields *rename* is made, if it is given.
+    """
+    rename = rename or change
     holder = [value]
     todo: list[tuple[Any, Any]] = [(holder, 0)]
     while todo:
@@ -39,7 +43,7 @@ def map_strings(value: Any, change: Callable[[str], str]) -> Any:
         if isinstance(item, str):
             container[key] = change(item)
         elif isinstance(item, Mapping):
-            container[key] = fresh = {change(k) if isinstance(k, str) else k: v for k, v in item.items()}
+            container[key] = fresh = {rename(k) if isinstance(k, str) else k: v for k, v in item.items()}
             todo += [(fresh, k) for k in fresh]
         elif isinstance(item, (list, tuple)):
             container[key] = items = list(item)
