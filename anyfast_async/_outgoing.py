@@ -96,7 +96,7 @@ async def encoded(request: ChatRequest, *, stream: bool) -> bytes:
         if text is not None:
             size += len(text)
             continue
-        for value in _values(message):
+        for value in _texts_and_paths(message):
             if isinstance(value, Path):
                 paths.append(value)
             else:
@@ -123,19 +123,22 @@ def _encode(request: ChatRequest, paths: Iterable[Path], stream: bool) -> bytes:
         raise RequestValidationError.of([FieldError("body", f"holds what JSON cannot: {error}")]) from None
 
 
-def _values(value: Any) -> Iterator[str | Path]:
-    """Yield every text and path in messages and their parts."""
-    if isinstance(value, (str, Path)):
-        yield value
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _values(inner)
-    elif isinstance(value, (tuple, list)):
-        for inner in value:
-            yield from _values(inner)
-    elif value is not None:
-        for name in _names_of(type(value)):  # type: ignore[arg-type]  # mypy doubts that a type has a hash
-            yield from _values(getattr(value, name))
+def _texts_and_paths(message: Any) -> Iterator[str | Path]:
+    """Yield every text and path in a message and its parts; what stands there twice only once."""
+    seen: set[int] = set()
+    left = [message]
+    while left:
+        value = left.pop()
+        if isinstance(value, (str, Path)):
+            yield value
+        elif value is not None and id(value) not in seen:
+            seen.add(id(value))
+            if isinstance(value, Mapping):
+                left += reversed([*value.values()])
+            elif isinstance(value, (tuple, list)):
+                left += reversed(value)
+            else:
+                left += [getattr(value, name) for name in reversed(_names_of(type(value)))]  # type: ignore[arg-type]  # has a hash
 
 
 @functools.lru_cache

@@ -26,8 +26,10 @@ FLOORS: Final = (
     # values
     {
         "_constraints.py",
+        "_message_rules.py",
         "_output.py",
         "_schema.py",
+        "_values.py",
         "_rules.py",
         "_version.py",
         "completions.py",

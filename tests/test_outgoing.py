@@ -114,9 +114,12 @@ async def test_large_requests_are_encoded_in_a_thread(monkeypatch: pytest.Monkey
 
 
 async def test_what_is_no_json_is_a_bad_field() -> None:
-    """A tool that holds a set cannot be sent; the error says what of it."""
-    with pytest.raises(RequestValidationError, match="body: holds what JSON cannot: set"):
-        await encoded(ChatRequest("x", model="m", tools=[{"type": {1}}]), stream=False)
+    """A request that was changed after its check, into one that never ends, is refused when it is encoded."""
+    tool: dict[str, Any] = {"type": "function"}
+    made = ChatRequest([{"role": "user", "content": [tool]}], model="m", tools=[tool])
+    tool["again"] = [tool]
+    with pytest.raises(RequestValidationError, match=r"body: holds what JSON cannot: .*\.again\[0\]: contains itself"):
+        await encoded(made, stream=False)
 
 
 def test_headers_ask_for_what_is_read() -> None:

@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import orjson
 
+from anyfast_async._values import opened, problems_of_json
+
 loads_strictly: Final = orjson.loads
 """Without the second reading of :func:`loads`: a ValueError says that the text is not JSON, or not quite."""
 
@@ -126,16 +128,18 @@ def _has_nan(value: Any) -> bool:
     return False
 
 
-def _refuse(value: Any) -> None:
-    message = f"{type(value).__name__} cannot be sent as JSON"
-    raise TypeError(message)
+def _as_orjson_does(value: Any) -> Any:
+    """Return the JSON of a value that orjson knows and the standard library does not."""
+    inner = opened(value)
+    return mended_value(inner) if inner is not value else loads_strictly(orjson.dumps(value))
 
 
 def dumps(value: Any) -> bytes:
     """Return *value* as JSON bytes, valid UTF-8 whatever the strings hold.
 
     Raises:
-        TypeError: it holds something that JSON cannot, or is nested deeper than the interpreter's stack.
+        TypeError: it holds something that JSON cannot, itself for example, or is nested deeper than 1024 levels or
+            than the interpreter's stack.
 
     """
     try:
@@ -147,9 +151,11 @@ def dumps(value: Any) -> bytes:
             message = "NaN and Infinity cannot be sent as JSON"
             raise TypeError(message)
         return data
+    for problem in problems_of_json("value", value, levels=_DEPTH):
+        raise TypeError(str(problem))
     plain, slim = mended_value(value), (",", ":")
     try:
-        text = json.dumps(plain, ensure_ascii=False, separators=slim, allow_nan=False, default=_refuse)
+        text = json.dumps(plain, ensure_ascii=False, separators=slim, allow_nan=False, default=_as_orjson_does)
     except (RecursionError, ValueError) as error:
         message = f"a value cannot be sent as JSON: {error}"
         raise TypeError(message) from None
