@@ -20,7 +20,6 @@ from anyfast_async._items import run_of
 from anyfast_async._key import Key, KeySource
 from anyfast_async._map import MapRun, Progress
 from anyfast_async._outgoing import UNARY_HEADERS, Route
-from anyfast_async._schema import response_format
 from anyfast_async._settings import base_url_of, check_keyless, check_kind, headers_of, proxy_of, unused_proxy
 from anyfast_async._shared import Shared
 from anyfast_async._stats import Stats, stats_of
@@ -297,14 +296,14 @@ class AnyFast(Caller):
             OSError: while it runs: the *journal* cannot be written; what it has stays.
 
         """
-        if into is not None and options.get("response_format") is None:
-            options["response_format"] = response_format(into)
         # Options that are wrong for every item are wrong before the first one is pulled.
-        self._request("x", {**options, "model": options.get("model") or self._model or "named by the item"})
+        self._request("x", {**options, "model": options.get("model") or self._model or "named by the item"}, into)
+        self._call_timeouts(options)
+        headers_of("extra_headers", options.get("extra_headers"))
 
         return run_of(
             source,
-            lambda item: self._request(prompt_of(item, request), options),
+            lambda item: self._request(prompt_of(item, request), options, into),
             lambda asked, body: self._complete(asked, options, patient=True, body=body),
             stream=bool(options.get("via_stream")),
             into=into,
@@ -330,9 +329,8 @@ class AnyFast(Caller):
             AnyFastError: the call failed.
 
         """
-        if options.get("response_format") is None:
-            options["response_format"] = response_format(kind)
-        return (await self.complete(messages, **options)).parse(kind)
+        request = self._request(messages, options, kind)
+        return (await self._complete(request, options, patient=False)).parse(kind)
 
     async def models(self) -> list[Model]:
         """Return the models that the key may use, as the gateway lists them.
