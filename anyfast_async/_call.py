@@ -28,6 +28,7 @@ from anyfast_async.errors import (
 )
 
 if TYPE_CHECKING:
+    from anyfast_async._key import Key
     from anyfast_async._lane import Lane, Permit
     from anyfast_async._shared import Shared
     from anyfast_async.policies import RetryPolicy, Timeouts
@@ -49,7 +50,7 @@ class Call(Generic[T]):
         prompt: its tokens, estimated.
         max_tokens: the longest answer that it may get.
         patient: in ``map`` and batches: neither throttling nor an outage ends the call.
-        renewable_key: whether another key may be had after a 401.
+        key: the key that its attempts show.
 
     """
 
@@ -83,7 +84,7 @@ class Call(Generic[T]):
         prompt: int,
         max_tokens: int | None,
         patient: bool,
-        renewable_key: bool,
+        key: Key,
     ) -> None:
         self.shared = shared
         self.lane = lane
@@ -92,7 +93,7 @@ class Call(Generic[T]):
         self.prompt = prompt
         self.max_tokens = max_tokens
         self.patient = patient
-        self.renewable_key = renewable_key
+        self.key = key
         self.ledger: list[Attempt] = []
         self.began = asyncio.get_running_loop().time()
 
@@ -168,8 +169,9 @@ class Call(Generic[T]):
         )
 
     def _delay(self, retries: Retries, error: AnyFastError) -> float | None:
-        if isinstance(error, AuthenticationError) and self.renewable_key and not self._renewed:
+        if isinstance(error, AuthenticationError) and self.key.renewable and not self._renewed:
             self._renewed = True  # the key may just have been replaced
+            self.key.distrust()
             return 0.0
         now = asyncio.get_running_loop().time()
         rand = random.random()  # noqa: S311 - jitter
@@ -237,6 +239,8 @@ class Call(Generic[T]):
         return _CLOCKS[self.waits_for](f"no answer within {limit:g} s (Timeouts.{self.waits_for})")
 
     def _failed(self, error: AnyFastError, permit: Permit) -> None:
+        if isinstance(error, AuthenticationError) and getattr(error, "spoken_by", "") != "proxy":
+            error.args = (f"{error} ({self.key.advice})",)  # only here is it known where the key came from
         self._last_failure = str(error)
         now = asyncio.get_running_loop().time()
         if isinstance(error, APIConnectionError) and error.retryable and permit.at < self.shared.running.woke_at:

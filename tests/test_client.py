@@ -126,8 +126,8 @@ async def test_prompt_text_is_not_in_the_error(client: AnyFast) -> None:
 
 
 async def test_what_json_cannot_hold_is_refused(sim: Simulator, client: AnyFast) -> None:
-    """An object that is no JSON in ``extra_body`` is an error about the body, not a crash."""
-    with pytest.raises(RequestValidationError, match="body: holds what JSON cannot"):
+    """An object that is no JSON in ``extra_body`` is an error that names its place, not a crash."""
+    with pytest.raises(RequestValidationError, match=r"extra_body\.x: is a object, which JSON cannot hold"):
         await client.complete("Hi", extra_body={"x": object()})
 
     assert sim.requests == []

@@ -278,5 +278,5 @@ def encode(request: ChatRequest, *, stream: bool, files: Files = MappingProxyTyp
 
 
 def unsaid(body: bytes) -> bytes:
-    """Return a body that asks for a whole answer, without saying so: as the vendor SDK sends it and journals know it."""
+    """Return a body that asks for a whole answer without saying so: as the vendor SDK sends it and journals know it."""
     return body[: -len(_WHOLE)] + b"}" if body.endswith(_WHOLE) else body

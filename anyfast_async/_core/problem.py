@@ -66,6 +66,8 @@ _WORD_STATUS: Final = {
 _REQUEST_ID_HEADERS: Final = ("x-oneapi-request-id", "x-request-id", "cf-ray")
 _REQUEST_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 _REQUEST_ID_TEXT: Final = re.compile(r"\(request id: ([0-9A-Za-z]+)\)")
+_ECHOED: Final = 16
+"""Characters of a key that is no word; see ``_key.Secret.hide``."""
 _BEARER: Final = re.compile(r"(?i)bearer\s+\S+|\bsk-[A-Za-z0-9_\-]{8,}")
 
 
@@ -90,17 +92,41 @@ class Problem(NamedTuple):
 
 
 def _hidden(value: Any, hide: Hide) -> Any:
-    """Return a decoded body without the key; only decoded text can be searched, escapes hide it in the raw one."""
-    return codec.map_strings(value, lambda text: hide(without_keys(text)))
+    """Return a decoded body without the key; only decoded text can be searched, escapes hide it in the raw one.
+
+    Names of fields are no place for a word that is the key, or ``error`` itself may be gone.
+    """
+
+    def shown(text: str) -> str:
+        return hide(without_keys(text))
+
+    return codec.map_strings(value, shown, lambda name: shown(name) if _holds_long_key(name, shown) else name)
 
 
-def request_id(headers: Mapping[str, str], message: str = "") -> str | None:
-    """Return the gateway's id of the request: from a header, else the last one in the message."""
-    for name in _REQUEST_ID_HEADERS:
-        if _REQUEST_ID.fullmatch(headers.get(name, "")):
-            return headers[name]
-    found = _REQUEST_ID_TEXT.findall(message)
-    return found[-1] if found else None
+def request_id(headers: Mapping[str, str], message: str = "", hide: Hide = as_is) -> str | None:
+    """Return the gateway's id of the request as it came: from a header, else the last one in the message.
+
+    What holds a key of sixteen characters or more, or is nothing else than a key or its end, is an echo, and no id.
+    """
+    found = [value for name in _REQUEST_ID_HEADERS if _REQUEST_ID.fullmatch(value := headers.get(name, ""))]
+    found += reversed(_REQUEST_ID_TEXT.findall(message))
+    return next((one for one in found if not _is_echo(one, hide)), None)
+
+
+def _is_echo(text: str, hide: Hide) -> bool:
+    return hide(text) == "***" or _holds_long_key(text, hide)
+
+
+def _holds_long_key(text: str, hide: Hide) -> bool:
+    return len(text) - len(hide(text).replace("***", "")) >= _ECHOED
+
+
+def shown_headers(headers: Mapping[str, str], hide: Hide) -> dict[str, str]:
+    """Return an answer's *headers* for an exception to show: without the key, ids of the request as they came."""
+    return {
+        name: value if name in _REQUEST_ID_HEADERS and not _is_echo(value, hide) else hide(value)
+        for name, value in headers.items()
+    }
 
 
 def without_keys(text: str) -> str:
@@ -202,9 +228,10 @@ def inband_error(payload: Any, headers: Mapping[str, str], *, now: float, hide: 
     """Return the exception for an error object that came inside a success."""
     problem = problem_of(payload) or Problem("")
     if problem.status is None:
-        problem = _without_key(problem, hide)
-        error = APIError(_message("the gateway reported an error", problem))
-        return _fill(error, headers, problem, _hidden(payload, hide))
+        shown = _without_key(problem, hide)
+        error = APIError(_message("the gateway reported an error", shown))
+        error.request_id = request_id(headers, problem.message, hide)
+        return _fill(error, shown, _hidden(payload, hide))
     return _status_error(problem.status, headers, problem, payload, now=now, hide=hide)
 
 
@@ -218,16 +245,17 @@ def _status_error(
     else:
         kind = status_error(status)
     delay = backoff.retry_after(headers, problem.body or body, problem.message, now)
-    problem = _without_key(problem, hide)
+    shown = _without_key(problem, hide)
     location = hide(without_keys(headers.get("location", "nowhere")))
-    error = kind(_message(f"{status}", problem) + _advice(status, location, problem))
+    error = kind(_message(f"{status}", shown) + _advice(status, location, problem))
+    error.request_id = request_id(headers, problem.message, hide)
     error.status_code = status
     error.retry_after = delay
     if kind is not InsufficientQuotaError:
         error.retry_class = backoff.retry_class(status, problem.code, problem.type, headers.get("x-should-retry"))
     error.retryable = error.retry_class != "never"
     error.billed = backoff.billed(status, problem.code)
-    return _fill(error, headers, problem, _hidden(body, hide))
+    return _fill(error, shown, _hidden(body, hide))
 
 
 def _without_key(problem: Problem, hide: Hide) -> Problem:
@@ -235,10 +263,9 @@ def _without_key(problem: Problem, hide: Hide) -> Problem:
     return Problem(message, kind, code, param, problem.status)
 
 
-def _fill(error: E, headers: Mapping[str, str], problem: Problem, body: Any) -> E:
+def _fill(error: E, problem: Problem, body: Any) -> E:
     error.message = problem.message or str(error)
     error.code, error.type, error.param, error.body = problem.code, problem.type, problem.param, body
-    error.request_id = request_id(headers, problem.message)
     return error
 
 
@@ -252,8 +279,6 @@ def _advice(status: int, location: str, problem: Problem) -> str:
     if status in REDIRECTS:
         where = escaped(location, 120)
         return f" (a redirect to {where}; redirects are not followed, because the key must not go there: set base_url)"
-    if status == 401:  # noqa: PLR2004
-        return " (check ANYFAST_API_KEY, or the key's state in the gateway's console)"
     if status == 524:  # noqa: PLR2004
         return " (a proxy gave up on an answer that was silent for 100 s: pass via_stream=True, or use client.stream)"
     if problem.code in backoff.MODEL_CODES:
@@ -277,5 +302,5 @@ def shape_error(
     error = ResponseShapeError(f"{what}: {escaped(text, 200)}" if text else what)
     error.status_code = status
     error.body = text
-    error.request_id = request_id(headers)
+    error.request_id = request_id(headers, hide=hide)
     return error

@@ -105,11 +105,6 @@ class Decoder:
         self.retry: list[int] = []
         """The last accepted ``retry:`` values in milliseconds."""
 
-    @property
-    def begun(self) -> bool:
-        """Whether a part of an event has been read."""
-        return bool(self._partial or self._data)
-
     def feed(self, data: Data) -> list[bytes]:
         """Return the data of the events that *data* completes; each is an :class:`Event` if it has a type or an id.
 

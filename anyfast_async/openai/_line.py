@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from anyfast_async._core import codec
+from anyfast_async._core.problem import as_is, shown_headers
 from anyfast_async.client import AnyFast
 from anyfast_async.openai._http import Headers, HTTPResponse, Request
 
@@ -36,12 +37,14 @@ class Wire:
     began: float = 0.0
     """Loop time."""
     seconds: float = 0.0
+    hide: Callable[[str], str] = as_is
+    """Takes the key out of what an exception shows."""
 
     def response(self, content: bytes | None = None) -> HTTPResponse:
-        """Return the response, with another *content* where what came must not be shown."""
+        """Return the response; for an exception with *content*, which is fit to be shown, and such headers."""
         return HTTPResponse(
             status_code=self.status or 0,
-            headers=self.headers,
+            headers=self.headers if content is None else Headers(shown_headers(self.headers, self.hide)),
             request=self.request,
             content=self.content if content is None else content,
             elapsed=dt.timedelta(seconds=self.seconds),
@@ -113,6 +116,7 @@ class Line(AnyFast):
         wire.status, wire.attempts, wire.began = None, wire.attempts + 1, loop.time()
         exchange = await super()._send(route, key, body, timeouts, clock)
         wire.status, wire.headers, wire.seconds = exchange.status, Headers(exchange.headers), loop.time() - wire.began
+        wire.hide = exchange.hide
         return exchange
 
     async def _round_trip(

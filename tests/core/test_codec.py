@@ -478,9 +478,12 @@ def test_encode_is_compact_utf8() -> None:
 
 
 def test_encode_refuses_what_json_cannot_hold() -> None:
-    """A tool that holds something that JSON cannot is a TypeError naming the type."""
-    with pytest.raises(TypeError, match="set cannot be sent as JSON"):
-        codec.encode(ChatRequest("hi", model="m", tools=[{"x": {1}}]), stream=False)
+    """Something that JSON cannot hold, put in after the check, is a TypeError that names its place and type."""
+    tool: dict[str, Any] = {}
+    request = ChatRequest("hi", model="m", tools=[tool])
+    tool["x"] = {1}
+    with pytest.raises(TypeError, match=r"value\.tools\[0\]\.x: is a set, which JSON cannot hold"):
+        codec.encode(request, stream=False)
 
 
 def test_structure_and_as_dict_leave_a_completion_alone() -> None:
