@@ -72,8 +72,7 @@ class Caller:
         content = body if body is not None else await self._encoded(request)
 
         async def attempt(permit: Permit, clock: Clock) -> ChatCompletion:
-            exchange, answered = await self._round_trip(route, key, content, timeouts, clock)
-            call.connect = exchange.connect_seconds
+            exchange, answered = await self._round_trip(route, key, content, timeouts, clock, call)
             completion = answer.completion_of(
                 exchange.status, exchange.headers, answered, now=time.time(), hide=exchange.hide
             )
@@ -96,7 +95,7 @@ class Caller:
         async def attempt(permit: Permit, clock: Clock) -> ChatCompletion:
             draining.begin()
             exchange = await self._send(route, key, content, timeouts, clock)
-            call.connect = exchange.connect_seconds
+            call.connect, call.status = exchange.connect_seconds, exchange.status
             completion = await draining.read(exchange, call, permit, clock)
             call.settle(permit, completion.usage)
             return completion
@@ -127,7 +126,7 @@ class Caller:
 
             async def attempt(permit: Permit, clock: Clock) -> Reception:
                 exchange = await self._send(route, key, content, timeouts, clock)
-                call.connect = exchange.connect_seconds
+                call.connect, call.status = exchange.connect_seconds, exchange.status
                 return await receive(exchange, call, permit, clock, accept_missing_finish=lenient)
 
             call: Call[Reception] = self._call(request, content, timeouts, patient=patient)
@@ -137,11 +136,12 @@ class Caller:
 
         return ChatStream(opened, accept_missing_finish=lenient)
 
-    async def _round_trip(
-        self, route: Route, key: str | None, body: bytes | None, timeouts: Timeouts, clock: Clock
+    async def _round_trip(  # noqa: PLR0917 - what an attempt consists of
+        self, route: Route, key: str | None, body: bytes | None, timeouts: Timeouts, clock: Clock, call: Call[Any]
     ) -> tuple[Exchange, bytes]:
-        """Make one attempt that is not streamed; return its exchange and what came."""
+        """Make one attempt of *call* that is not streamed; return its exchange and what came."""
         exchange = await self._send(route, key, body, timeouts, clock)
+        call.connect, call.status = exchange.connect_seconds, exchange.status
         try:
             if exchange.status in answer.SUCCESS:
                 return exchange, await exchange.read()

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
-from anyfast_async._core.http1 import BombError, TruncatedError
+from anyfast_async._core.http1 import BombError, MalformedError, TruncatedError
 from anyfast_async.errors import APIConnectionError, ResponseShapeError
 
 if TYPE_CHECKING:
@@ -159,6 +159,8 @@ class Exchange:
             self._broken = ResponseShapeError(str(cause))
         else:
             self._broken = self._explain(cause, self, answering=answering)
+            if self.status and self._broken.retry_class == "ambiguous":
+                self._broken.retry_class = "never" if isinstance(cause, MalformedError) else "cut"
         self._end()
 
     def _end(self) -> None:

@@ -47,6 +47,8 @@ class Gate:
         self.queued = 0
         self.holding_off = 0
         """Calls that wait for the end of an outage."""
+        self.maybe_billed = 0
+        """Requests that may have been billed though no answer came of them."""
 
     def lane(self, key: Hashable) -> Lane:
         """Return the lane for an (origin, key, model)."""
@@ -148,28 +150,73 @@ class Gate:
     def succeeded(self, permit: Permit) -> None:
         """Say that the gateway took a request: after a hold this lets more in."""
         lane = permit.lane
-        if lane.outage.succeeded():
-            lane.hold()  # a gateway that comes back gets one request, then two ...
-            self._end_of_outage(lane)
+        if lane.outage.succeeded(permit.at):
+            if lane.outage.since is None:
+                lane.hold()  # a gateway that comes back gets one request, then two ...
+            self._look_again(lane)
         elif lane.ceiling is not None:
             lane.ramp(permit, self._limits.concurrency)
             if lane.waiters and lane.listed is None:
                 self._list(lane)
                 self._serve()
 
-    async def hold_off(self, lane: Lane, longest: float, rand: float) -> None:
-        """Wait while the gateway is away, *longest* seconds or less for each probe; one call at a time returns."""
-        loop = asyncio.get_running_loop()
-        while not self._closed and (wait := lane.outage.wait(loop.time(), longest, rand)) > 0:
-            if lane.recovery is None:
-                lane.recovery = loop.create_future()
-            self.holding_off += 1
-            try:
-                await asyncio.wait({lane.recovery}, timeout=wait)
-            finally:
-                self.holding_off -= 1
+    def failed(self, lane: Lane, row: object, *, reached: bool, longest: float, rand: float) -> None:
+        """Say that a request of *row* failed as it does when the gateway is away."""
+        now = asyncio.get_running_loop().time()
+        if lane.outage.failed(now, row, reached=reached, longest=longest, rand=rand):
+            self._look_again(lane)
 
-    def _end_of_outage(self, lane: Lane) -> None:
+    def answered(self, lane: Lane) -> None:
+        """Say that the gateway is there, though it refused a request: an outage is over."""
+        if lane.outage.since is not None:
+            lane.outage.answered()
+            lane.hold()
+            self._look_again(lane)
+
+    async def hold_off(self, lane: Lane, row: object, *, sent: bool, longest: float, patience: float) -> bool:
+        """Wait while the gateway is away, for *patience* seconds at most.
+
+        Args:
+            lane: where.
+            row: who waits; one at a time is let through, to try whether it is back.
+            sent: whether a request of it was sent before.
+            longest: seconds between two tries, at most.
+            patience: seconds.
+
+        Returns:
+            Whether it was let through to try.
+
+        """
+        loop = asyncio.get_running_loop()
+        outage = lane.outage
+        outage.enter(row, sent=sent)
+        try:
+            while not self._closed and outage.since is not None:
+                now = loop.time()
+                left = outage.since + patience - now
+                if left <= 0:
+                    return False
+                wait = outage.wait(now, row, longest)
+                if wait == 0:
+                    return True
+                self.holding_off += 1
+                try:
+                    await self.news(lane, min(wait, left))
+                finally:
+                    self.holding_off -= 1
+        finally:
+            if outage.leave(row):
+                self._look_again(lane)
+        return False
+
+    async def news(self, lane: Lane, seconds: float) -> None:
+        """Wait for what others of *lane* find out of an outage, for *seconds* at most."""
+        if lane.recovery is None:
+            lane.recovery = asyncio.get_running_loop().create_future()
+        await asyncio.wait({lane.recovery}, timeout=seconds)
+
+    def _look_again(self, lane: Lane) -> None:
+        """Have those look again who wait for the end of an outage."""
         if lane.recovery is not None:
             if not lane.recovery.done():
                 lane.recovery.set_result(None)
@@ -207,7 +254,7 @@ class Gate:
                 if not waiter.granted.done():
                     waiter.granted.set_exception(_closed_error())
             self._empty(lane)
-            self._end_of_outage(lane)
+            self._look_again(lane)
         self.queued = 0
 
     def reset(self) -> None:

@@ -6,6 +6,7 @@ Arithmetic on a given ``now``; the waiting is the gate's.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from typing import Final
 
@@ -32,7 +33,11 @@ class Lane:
     learned: Learned = attrs.field(factory=Learned)
     outage: Outage = attrs.field(factory=Outage)
     recovery: asyncio.Future[None] | None = None
-    """What the calls that wait for the end of an outage wait for."""
+    """What those who wait for the end of an outage wait for: it is done when they should look again."""
+    quickest: float = math.inf
+    """Seconds of the quickest answer so far."""
+    _bounced: tuple[float, int] = (-math.inf, 0)
+    """When an answer was last found to have come too soon, and the lane's successes by then."""
     unsettled: int = 0
     """Calls whose tokens are estimated, not known yet."""
     held_until: float = 0.0
@@ -95,6 +100,22 @@ class Lane:
             self.pace.take(now)
         slot = self.tokens.take(now, tokens) if self.tokens is not None else None
         return Permit(self, now, tokens, slot, self.learned.granted.take(now, 1), self.holds)
+
+    def bounced(self, permit: Permit, now: float) -> bool:
+        """Return whether a refusal came too soon to be about the request, while others are answered.
+
+        So limiters in front of a gateway speak (nginx' ``limit_req``, uvicorn's ``--limit-concurrency``): at once, in a
+        page. An outage can look the same, so unless another was answered since, it is believed only for the time that
+        an answer takes, and of what was on its way.
+        """
+        if now - permit.at >= self.quickest:
+            return False
+        at, successes = self._bounced
+        if permit.at > at and now - at >= self.quickest:
+            if self.outage.successes == successes:
+                return False
+            self._bounced = now, self.outage.successes
+        return True
 
     def hold(self) -> None:
         """Begin anew with one call at a time."""

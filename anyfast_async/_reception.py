@@ -176,7 +176,7 @@ class Reception:
         if isinstance(error, APIConnectionError):
             cut = IncompleteStreamError(f"the stream broke off: {error}")
             cut.reason = "cut"
-            cut.retry_class = "ambiguous"
+            cut.retry_class = "cut"
             cut.retryable = True
             error = cut
         self._end(error)

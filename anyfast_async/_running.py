@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 from anyfast_async._clock import LOOK
@@ -53,6 +53,9 @@ class Running:
         self._members.discard(member)
         if not self._members and self._empty is not None and not self._empty.done():
             self._empty.set_result(None)
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter(self._members)
 
     async def ended(self, seconds: float) -> None:
         """Wait until all have ended, or *seconds* have passed."""

@@ -241,11 +241,9 @@ class ChatStream:
         await reception.aclose()
         self._settle()
         if error is not None:
-            error.partial = self._partial()
             if self._call is not None:
-                error.attempts = tuple(self._call.ledger)
-            if self._fold.begun and error.billed == "no":
-                error.billed = "maybe"
+                self._call.found_wanting(error)
+            error.partial = self._partial()
             self._failure = error
             raise error
 

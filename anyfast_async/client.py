@@ -342,7 +342,7 @@ class AnyFast(Caller):
         route = self._route("models", UNARY_HEADERS)
 
         async def attempt(_: Permit, clock: Clock) -> list[Model]:
-            exchange, body = await self._round_trip(route, None, None, self._timeouts, clock)
+            exchange, body = await self._round_trip(route, None, None, self._timeouts, clock, call)
             return answer.models_of(exchange.status, exchange.headers, body, now=time.time(), hide=exchange.hide)
 
         await self._shared.enter()

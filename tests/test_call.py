@@ -99,6 +99,7 @@ class Rig:
 
         async def attempt(permit: Permit, clock: Clock) -> Any:
             self.sent.append(now())
+            clock.start(now())
             while left:
                 match left.pop(0):
                     case AnyFastError() as error:

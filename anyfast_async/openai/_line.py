@@ -17,6 +17,7 @@ from anyfast_async.openai._http import Headers, HTTPResponse, Request
 if TYPE_CHECKING:
     from yarl import URL
 
+    from anyfast_async._call import Call
     from anyfast_async._clock import Clock
     from anyfast_async._exchange import Exchange
     from anyfast_async._outgoing import Route
@@ -119,9 +120,9 @@ class Line(AnyFast):
         wire.hide = exchange.hide
         return exchange
 
-    async def _round_trip(
-        self, route: Route, key: str | None, body: bytes | None, timeouts: Timeouts, clock: Clock
+    async def _round_trip(  # noqa: PLR0917 - as above it
+        self, route: Route, key: str | None, body: bytes | None, timeouts: Timeouts, clock: Clock, call: Call[Any]
     ) -> tuple[Exchange, bytes]:
-        exchange, content = await super()._round_trip(route, key, body, timeouts, clock)
+        exchange, content = await super()._round_trip(route, key, body, timeouts, clock, call)
         self.wire.content, self.wire.seconds = content, asyncio.get_running_loop().time() - self.wire.began
         return exchange, content
