@@ -33,6 +33,7 @@ from anyfast_async.errors import (
 
 if TYPE_CHECKING:
     from anyfast_async._ending import Ending
+    from anyfast_async._key import Key
     from anyfast_async._lane import Lane, Permit
     from anyfast_async._shared import Shared
     from anyfast_async.policies import RetryPolicy, Timeouts
@@ -55,7 +56,7 @@ class Call(Generic[T]):
         max_tokens: the longest answer that it may get.
         ending: in ``map`` and batches: what ends the run that the call is for. Neither throttling nor an outage ends
             such a call, and its total stands still while it waits for those; None for a single one.
-        renewable_key: whether another key may be had after a 401.
+        key: the key that its attempts show.
 
     """
 
@@ -100,7 +101,7 @@ class Call(Generic[T]):
         prompt: int,
         max_tokens: int | None,
         ending: Ending | None,
-        renewable_key: bool,
+        key: Key,
     ) -> None:
         self.shared = shared
         self.lane = lane
@@ -110,7 +111,7 @@ class Call(Generic[T]):
         self.max_tokens = max_tokens
         self.ending = ending
         self.patient = ending is not None
-        self.renewable_key = renewable_key
+        self.key = key
         self.ledger: list[Attempt] = []
         self.began = asyncio.get_running_loop().time()
 
@@ -214,8 +215,9 @@ class Call(Generic[T]):
         )
 
     def _delay(self, retries: Retries, error: AnyFastError) -> float | None:
-        if isinstance(error, AuthenticationError) and self.renewable_key and not self._renewed:
+        if isinstance(error, AuthenticationError) and self.key.renewable and not self._renewed:
             self._renewed = True  # the key may just have been replaced
+            self.key.distrust()
             return 0.0
         if error.retry_class in ("throttled", "refused"):
             self._standing = self._standing or Standing(self.lane, self.policy, self.ending)
@@ -339,6 +341,8 @@ class Call(Generic[T]):
         return _CLOCKS[self.waits_for](f"no answer within {limit:g} s (Timeouts.{self.waits_for})")
 
     def _failed(self, error: AnyFastError, permit: Permit, clock: Clock) -> None:
+        if isinstance(error, AuthenticationError) and error.spoken_by != "proxy":
+            error.args = (f"{error} ({self.key.advice})",)  # only here is it known where the key came from
         self._failure = error
         gate, lane = self.shared.gate, self.lane
         now = asyncio.get_running_loop().time()
@@ -429,6 +433,7 @@ class Call(Generic[T]):
             first_token=self.first_token,
             total=asyncio.get_running_loop().time() - self.began if self.took is None else self.took,
             attempts=tuple(self.ledger),
+            ignored=completion.trace.ignored if completion.trace is not None else 0,
         )
         return filled(completion, trace=trace)
 

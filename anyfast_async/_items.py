@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeAlias, TypeVar
 
 import attrs
 
+from anyfast_async._core.codec import unsaid
 from anyfast_async._core.index import Seen
 from anyfast_async._core.journal import (
     KINDS,
@@ -267,6 +268,7 @@ class RecordedItems(Items[T]):
         """Return what tells a request from others: a hash of it as it is without streaming."""
         if self._plan.stream:
             body = await encoded(request, stream=False)
+        body = unsaid(body)
         digest = hashlib.sha256(body) if len(body) < OFF_LOOP else await asyncio.to_thread(hashlib.sha256, body)
         return digest.hexdigest()[:STEM_DIGITS]
 

@@ -43,6 +43,7 @@ from anyfast_async._core.rows import id_of
 from anyfast_async._ending import Ending, seconds
 from anyfast_async._gate import Gate
 from anyfast_async._items import Plan, run_of
+from anyfast_async._key import Key
 from anyfast_async._lane import Permit
 from anyfast_async._map import MapRun
 from anyfast_async._shared import Shared
@@ -119,7 +120,7 @@ class Rig:
                 prompt=1,
                 max_tokens=1,
                 ending=ending,
-                renewable_key=False,
+                key=Key("sk-0123456789abcdef"),
             )
             return call.traced(await call.run(lambda permit, clock: self._attempt(str(request.user), permit, clock)))
 

@@ -25,6 +25,7 @@ from anyfast_async import (
     OutputError,
     Result,
     RetryPolicy,
+    UserMessage,
     _disk,
     _items,
 )
@@ -125,7 +126,7 @@ async def test_a_request_that_cannot_be_encoded_holds_nothing() -> None:
     room = Room(10)
 
     with pytest.raises(ValueError, match="cannot send the file"):
-        await room.encoded(ChatRequest([{"role": "user", "content": [Path("/nowhere.pdf")]}], model="x"), stream=False)
+        await room.encoded(ChatRequest(UserMessage([Path("/nowhere.pdf")]), model="x"), stream=False)
 
     room.leave(await room.encoded(request_of(1), stream=False))
     assert 0 == room.held

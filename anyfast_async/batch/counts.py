@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 import attrs
 
-from anyfast_async.completions import ChatCompletion
+from anyfast_async._outcome import Outcome
 
-Outcome: TypeAlias = Literal["ok", "refused", "filtered", "cut", "empty", "failed"]
-"""What became of a row; all but ``"failed"`` are answers."""
 ODD: Final[tuple[Outcome, ...]] = ("empty", "cut", "filtered", "refused")
 """Answers that need a look."""
 DESCRIBED: Final[dict[str, str]] = {
@@ -19,17 +17,6 @@ DESCRIBED: Final[dict[str, str]] = {
     "filtered": "stopped by a content filter",
     "refused": "the model refused",
 }
-
-
-def outcome_of(completion: ChatCompletion) -> Outcome:
-    """Return what an answer is: ``"ok"``, or what is odd about it."""
-    if completion.message.refusal:
-        return "refused"
-    if completion.finish_reason == "content_filter":
-        return "filtered"
-    if not (completion.text or completion.tool_calls or completion.images):
-        return "empty"
-    return "cut" if completion.finish_reason == "length" else "ok"
 
 
 @attrs.frozen

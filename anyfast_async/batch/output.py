@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Self
 from anyfast_async._core import journal
 from anyfast_async._core.again import ALL, Again
 from anyfast_async._journal import Journal, Sync, open_journal
+from anyfast_async._outcome import Outcome, outcome_of
 from anyfast_async._records import ForeignFileError, LockedError, MismatchError, Records, failures_of, log_of
-from anyfast_async.batch.counts import Census, Outcome, Standing, outcome_of
+from anyfast_async.batch.counts import Census, Standing
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from anyfast_async.batch.counts import outcome_of
+from anyfast_async._outcome import outcome_of
 from anyfast_async.batch.pace import limited_by
 from anyfast_async.batch.tally import Tally
 from anyfast_async.batch.timeline import Timeline

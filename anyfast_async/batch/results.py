@@ -18,7 +18,8 @@ from anyfast_async._core import answer, codec, journal
 from anyfast_async._core.index import Index
 from anyfast_async._core.journal import Past
 from anyfast_async._disk import Reader, lines_of
-from anyfast_async.batch.counts import Counts, Outcome, Standing, outcome_of
+from anyfast_async._outcome import Outcome, outcome_of
+from anyfast_async.batch.counts import Counts, Standing
 from anyfast_async.completions import ChatCompletion
 from anyfast_async.errors import AnyFastError, ResponseShapeError, escaped
 

@@ -7,7 +7,8 @@ from collections import Counter
 import attrs
 
 from anyfast_async._core.histogram import Histogram
-from anyfast_async.batch.counts import Counts, Outcome, Standing, outcome_of
+from anyfast_async._outcome import Outcome, outcome_of
+from anyfast_async.batch.counts import Counts, Standing
 from anyfast_async.completions import ChatCompletion
 from anyfast_async.errors import Attempt
 

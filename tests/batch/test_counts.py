@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anyfast_async import AssistantMessage, ChatCompletion, Choice
-from anyfast_async.batch.counts import ODD, Counts, Standing, outcome_of
+from anyfast_async._outcome import outcome_of
+from anyfast_async.batch.counts import ODD, Counts, Standing
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from anyfast_async import AssistantMessage, Attempt, ChatCompletion, Choice, Trace, Usage
-from anyfast_async.batch.counts import outcome_of
+from anyfast_async._outcome import outcome_of
 from anyfast_async.batch.tally import Tally
 from anyfast_async.completions import CompletionTokensDetails, PromptTokensDetails
 from anyfast_async.messages import ToolCall
