@@ -76,7 +76,7 @@ EXPECTED: dict[str, Says | Fails | list[str]] = {
     "aimock/chaos_malformed": Fails(ResponseShapeError, "malformed json", "never"),
     "aimock/chaos_ratelimit": throttled("Chaos: rate limit exceeded", 1),
     "aimock/err_400": bad("Unsupported value: 'temperature'"),
-    "aimock/err_401": Fails(AuthenticationError, "ANYFAST_API_KEY", "never"),
+    "aimock/err_401": Fails(AuthenticationError, "check the key that was passed", "never"),
     "aimock/err_429": throttled("Rate limited", 2),
     "aimock/err_429_stream": throttled("Rate limited", 2),
     "aimock/err_503": refused("overloaded"),
