@@ -50,6 +50,9 @@ class Ending:
         give_up_after: seconds in which calls only wait and nothing is answered, after which the run ends; None for
             never.
 
+    Raises:
+        ConfigurationError: one of the two is no number above 0.
+
     """
 
     def __init__(
@@ -66,8 +69,8 @@ class Ending:
         self.is_late = False
         """Whether it was the deadline."""
         self._calls = calls
-        self._deadline = deadline
-        self._patience = give_up_after
+        self._deadline = _seconds("deadline", deadline)
+        self._patience = _seconds("give_up_after", give_up_after)
         self._closed: dict[Hashable, NotSentError] = {}
         self._answered: set[Hashable] = set()
         self._last_answer = 0.0
@@ -188,7 +191,7 @@ def not_sent(stopper: AnyFastError, why: str) -> NotSentError:
     return error
 
 
-def seconds(name: str, value: float | None) -> float | None:
+def _seconds(name: str, value: float | None) -> float | None:
     """Return *value*, an argument of a map, if it is a number of seconds above 0 or None.
 
     Raises:

@@ -26,9 +26,11 @@ FLOORS: Final = (
     # values
     {
         "_constraints.py",
+        "_outcome.py",
         "_output.py",
         "_schema.py",
         "_rules.py",
+        "_thoughts.py",
         "_version.py",
         "completions.py",
         "errors.py",
@@ -52,7 +54,7 @@ FLOORS: Final = (
             "_reception.py",
         ),
         *("_records.py", "_retry.py", "_running.py", "_settings.py", "_shared.py", "_stats.py", "_stream.py"),
-        *("_ending.py", "_result.py", "_transport.py", "_wire.py"),
+        *("_ending.py", "_mapping.py", "_recorded.py", "_result.py", "_transport.py", "_wire.py"),
     },
     # the client
     {"_caller.py", "client.py"},

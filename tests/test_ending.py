@@ -40,11 +40,12 @@ from anyfast_async._clock import Clock
 from anyfast_async._core.answer import completion_of
 from anyfast_async._core.backoff import RetryBudget
 from anyfast_async._core.rows import id_of
-from anyfast_async._ending import Ending, seconds
+from anyfast_async._ending import Ending
 from anyfast_async._gate import Gate
-from anyfast_async._items import Plan, run_of
+from anyfast_async._items import Plan
 from anyfast_async._lane import Permit
 from anyfast_async._map import MapRun
+from anyfast_async._mapping import run_of
 from anyfast_async._shared import Shared
 from anyfast_async._transport import Transport
 from anyfast_async.errors import AnyFastError
@@ -373,8 +374,6 @@ async def test_what_else_stops_a_run_is_named() -> None:
                 got.append(result)  # noqa: PERF401 - it raises
 
     assert (kinds(got), run.stopped) == ({"ok": 5, "bad_request": 1}, next(r.error for r in got if r.error))
-    with pytest.raises(ConfigurationError, match=r"stop_on takes kinds of errors \(.*quota.*\), not 'qota'"):
-        _ = rig.map([], stop_on=("qota",))
 
 
 # -- the deadline ----------------------------------------------------------------------------------------------------
@@ -571,9 +570,10 @@ async def test_patience_and_outages() -> None:
 @pytest.mark.parametrize("value", [0, -1, True, "5", float("inf"), float("nan")])
 def test_seconds_are_checked(value: Any) -> None:
     """The message names the argument and what is allowed."""
-    with pytest.raises(ConfigurationError, match="deadline must be a number of seconds above 0, or None, not"):
-        seconds("deadline", value)
-    assert [seconds("deadline", given) for given in (None, 0.5, 3)] == [None, 0.5, 3]
+    for name in ("deadline", "give_up_after"):
+        with pytest.raises(ConfigurationError, match=f"{name} must be a number of seconds above 0, or None, not"):
+            Ending(**{name: value})
+    Ending(deadline=0.5, give_up_after=3)
 
 
 # -- with a journal --------------------------------------------------------------------------------------------------
