@@ -210,7 +210,9 @@ class BatchRun:
     async def _close(self, closing: asyncio.Task[None]) -> None:
         while not closing.done() and self._client.stats().in_flight:
             await asyncio.wait({closing}, timeout=_LOOK)
-        if self._clock is not None and not (self._clock.expired() or closing.done()):  # what is left pauses before another try
+        if self._clock is not None and not (
+            self._clock.expired() or closing.done()
+        ):  # what is left pauses before another try
             self._clock.reschedule(asyncio.get_running_loop().time())
         await closing
 
