@@ -100,6 +100,10 @@ class Ending:
         """Return why nothing of *lane* is sent any more, None if it is."""
         return self.over or (self._closed.get(lane) if self._closed else None)
 
+    def known(self, lane: Hashable) -> None:
+        """Take in that an item of *lane* was answered in an earlier run."""
+        self._answered.add(lane)
+
     def answered(self, lane: Hashable) -> None:
         """Take in that an item of *lane* has its answer."""
         self._answered.add(lane)

@@ -261,6 +261,8 @@ class MapRun(Generic[T]):
             if result is not None:
                 self._untold.append(result)
             self._running -= 1
+            if self._running == 0:
+                self._ending.close()
             self._news.set()
 
     async def _pull(self) -> Any:

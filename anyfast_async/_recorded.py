@@ -119,9 +119,12 @@ class RecordedItems(Items[T]):
         except AnyFastError as error:
             return Result(index, item, name, error=error.with_traceback(None))
         recorded = self._recorded(Result(index, item, name, recorded=True), key, stem)
+        lane = self._plan.lane_of(request)
+        if recorded is not None and recorded.completion is not None:
+            self._plan.ending.known(lane)
         if recorded is not None and not self._is_asked_again(recorded):
             return recorded
-        if self._plan.ending.refused(self._plan.lane_of(request)) is None:
+        if self._plan.ending.refused(lane) is None:
             self._journal.started(key)
             self._sent[index] = key, stem
         result = await super()._result(index, item, name, request, body)
