@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from anyfast_async._call import Call
 from anyfast_async._core import answer
 from anyfast_async._core.bucket import prompt_tokens
-from anyfast_async._items import AT_ONCE
+from anyfast_async._mapping import AT_ONCE
 from anyfast_async._opening import Draining, receive
 from anyfast_async._outgoing import STREAM_HEADERS, UNARY_HEADERS, Route, encoded, idempotency_key
 from anyfast_async._schema import response_format, writes_out
@@ -231,6 +231,10 @@ class Caller:
         if lane is None:
             lane = self._lanes[model] = self._shared.gate.lane((self._origin, self._key.identity, model))
         return lane
+
+    def _calls_of(self, ending: Ending) -> list[Call[Any]]:
+        """Return the calls on their way that are of one map."""
+        return [one for one in self._shared.running.members if isinstance(one, Call) and one.ending is ending]
 
     def _call(
         self, request: ChatRequest | None, body: bytes, timeouts: Timeouts, ending: Ending | None = None

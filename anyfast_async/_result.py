@@ -66,7 +66,7 @@ class Result(Generic[T]):
         return self.completion
 
     def row(self) -> dict[str, Any]:
-        """Return a flat dict for a table: id, text (or the fields of ``into``), finish reason, tokens, error."""
+        """Return a flat dict for a table: id, text (or fields of ``into``), outcome, finish reason, tokens, error."""
         usage = self.completion.usage if self.completion is not None else None
         answer: dict[str, Any] = {"text": self.text if self.ok else None}
         if self.value is not None:

@@ -12,16 +12,16 @@ from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, overload
 
 from anyfast_async._budget import Spending
-from anyfast_async._call import Call
 from anyfast_async._caller import Caller
 from anyfast_async._core import answer
 from anyfast_async._core.backoff import RetryBudget
 from anyfast_async._core.rows import asked_for, id_of
-from anyfast_async._ending import Ending, seconds
+from anyfast_async._ending import Ending
 from anyfast_async._gate import Gate
-from anyfast_async._items import AT_ONCE, Plan, run_of
+from anyfast_async._items import Plan
 from anyfast_async._key import Key, KeySource
 from anyfast_async._map import MapRun
+from anyfast_async._mapping import AT_ONCE, run_of
 from anyfast_async._outgoing import UNARY_HEADERS, Route
 from anyfast_async._result import Progress
 from anyfast_async._settings import base_url_of, check_keyless, check_kind, headers_of, proxy_of, unused_proxy
@@ -37,6 +37,7 @@ from anyfast_async.requests import ChatOptions, ChatRequest, prompt_of
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from anyfast_async._call import Call
     from anyfast_async._clock import Clock
     from anyfast_async._lane import Lane, Permit
 
@@ -242,6 +243,8 @@ class AnyFast(Caller):
         journal: str | os.PathLike[str] | None = None,
         progress: Callable[[Progress], None] | bool = False,
         stop_on: Iterable[str] = ...,
+        retry: Iterable[str] | str | None = None,
+        changed: bool = False,
         deadline: float | None = None,
         give_up_after: float | None = None,
         **options: Unpack[ChatOptions],
@@ -260,6 +263,8 @@ class AnyFast(Caller):
         journal: str | os.PathLike[str] | None = None,
         progress: Callable[[Progress], None] | bool = False,
         stop_on: Iterable[str] = ...,
+        retry: Iterable[str] | str | None = None,
+        changed: bool = False,
         deadline: float | None = None,
         give_up_after: float | None = None,
         **options: Unpack[ChatOptions],
@@ -277,6 +282,8 @@ class AnyFast(Caller):
         journal: str | os.PathLike[str] | None = None,
         progress: Callable[[Progress], None] | bool = False,
         stop_on: Iterable[str] = ("auth",),
+        retry: Iterable[str] | str | None = None,
+        changed: bool = False,
         deadline: float | None = None,
         give_up_after: float | None = None,
         **options: Unpack[ChatOptions],
@@ -303,8 +310,13 @@ class AnyFast(Caller):
             stop_on: kinds of errors of an item that end the run; those of this side do in any case (a spent budget, a
                 closed client, a key that cannot be had). A used-up quota or an unknown model ends the items of that
                 model alone, unless it is named here.
+            retry: which items are sent again that the *journal* has a result of, in place of those that failed and may
+                succeed: ``"all"`` (every failed one), ``"none"``, kinds of errors, outcomes of answers (``"empty"``,
+                ``"cut"``, ``"filtered"``, ``"refused"``). A new answer replaces the old one, which stays in the log.
+            changed: True to go on although options differ from those that the *journal* was written with, such as a
+                larger ``max_tokens`` for ``retry="cut"``: what is recorded for an id then counts for any request.
             deadline: seconds for the whole run. At its end, items that are not answered carry ``DeadlineExceeded``;
-                ``error.billed`` is ``"no"`` for those that were never sent.
+                ``error.billed`` of those that were not sent is ``"no"``.
             give_up_after: seconds after which the run ends if nothing was answered and nothing is in flight: the
                 gateway throttles or is away.
             **options: as for :meth:`complete`, for every item.
@@ -326,12 +338,7 @@ class AnyFast(Caller):
         self._call_timeouts(options)
         headers_of("extra_headers", options.get("extra_headers"))
         self._warn_of_concurrency(concurrency)
-        members = self._shared.running.members
-        ending = Ending(
-            lambda own: [m for m in members if isinstance(m, Call) and m.ending is own],
-            deadline=seconds("deadline", deadline),
-            give_up_after=seconds("give_up_after", give_up_after),
-        )
+        ending = Ending(self._calls_of, deadline=deadline, give_up_after=give_up_after)
         plan: Plan[Any] = Plan(
             request_of=lambda item: self._request(prompt_of(item, request), options, into),
             send=lambda asked, body: self._complete(asked, options, body=body, ending=ending),
@@ -349,6 +356,8 @@ class AnyFast(Caller):
             stop_on=stop_on,
             concurrency=concurrency,
             ordered=ordered,
+            retry=retry,
+            changed=changed,
         )
 
     async def parse(self, messages: Prompt | ChatRequest, kind: type[T], **options: Unpack[ChatOptions]) -> T:

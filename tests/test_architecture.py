@@ -60,7 +60,16 @@ FLOORS: Final = (
             "_reception.py",
         ),
         *("_records.py", "_retry.py", "_running.py", "_settings.py", "_shared.py", "_stats.py", "_stream.py"),
-        *("_aside.py", "_ending.py", "_result.py", "_standing.py", "_transport.py", "_wire.py"),
+        *(
+            "_aside.py",
+            "_ending.py",
+            "_mapping.py",
+            "_recorded.py",
+            "_result.py",
+            "_standing.py",
+            "_transport.py",
+            "_wire.py",
+        ),
     },
     # the client
     {"_caller.py", "client.py"},

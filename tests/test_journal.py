@@ -571,3 +571,31 @@ def test_errors_of_a_run_may_be_anything() -> None:
     line = journal.error_line("a", AnyFastError("\x1b[31m"), stem=STEM)
 
     assert "a" == journal.recorded_id(line)
+
+
+# -- answers that are replaced ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_a_kill_while_an_answer_is_replaced(out: Path, steps: int) -> None:
+    """Whenever the process dies, one answer stands: the old one until the new one is whole, and both are kept."""
+    old, new = answer("a"), answer("a").replace(b"batch_req_", b"batch_req_")
+    with open_journal(out) as opened:
+        opened.started("a")
+        opened.answered("a", old)
+    opened = open_journal(out)
+    if steps >= 1:
+        opened.started("a")
+    if steps >= 2:
+        opened.answered("a", new)
+    killed(opened)
+    if steps == 2:
+        out.write_bytes(out.read_bytes()[:-7])  # the new line is torn
+
+    with open_journal(out) as again:
+        assert again.records.is_answered("a")
+        assert steps < 3 or ((new, 1) == (again.answer("a"), again.records.outdated))
+        assert not again.quarantined
+
+    assert [new if steps == 3 else old] == out.read_bytes().splitlines(keepends=True)
+    assert (steps >= 2) == (b'{"replaced":' in log_of(out).read_bytes())

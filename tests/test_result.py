@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from anyfast_async import AnyFast, APIError, AssistantMessage, ChatCompletion, Choice, OutputError, Result
+from anyfast_async import AnyFast, APIError, ChatCompletion, OutputError, Result
+from anyfast_async.completions import Choice
+from anyfast_async.messages import AssistantMessage
 
 if TYPE_CHECKING:
     from anyfast_async.simulator import Simulator
@@ -37,7 +39,8 @@ async def test_rows_are_flat(sim: Simulator, client: AnyFast) -> None:
         "error_kind": None,
         "error": None,
     }
-    assert (rows[1]["id"], rows[1]["text"], rows[1]["error_kind"]) == (7, None, "bad_request")
+    wanted = (7, None, "failed", "bad_request")
+    assert (rows[1]["id"], rows[1]["text"], rows[1]["outcome"], rows[1]["error_kind"]) == wanted
     assert rows[2]["id"] == 2
     assert len({tuple(row) for row in rows}) == 1
 

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from itertools import pairwise
 from typing import Any, Final
 
 EPOCH: Final = 1e9
@@ -59,7 +60,7 @@ def duration(text: str) -> float | None:
     if not _DURATION.fullmatch(spaced):
         return None
     parts = [(float(number), _SCALE[unit.lower()]) for number, unit in _PART_OF_DURATION.findall(spaced)]
-    if any(smaller >= larger for (_, larger), (_, smaller) in zip(parts, parts[1:], strict=False)):
+    if any(smaller >= larger for (_, larger), (_, smaller) in pairwise(parts)):
         return None  # a list
     return sum(number * scale for number, scale in parts)
 

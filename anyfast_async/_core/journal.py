@@ -17,6 +17,7 @@ from typing import Any, Final
 import attrs
 
 from anyfast_async._core import answer, codec
+from anyfast_async._core.bucket import PERIOD
 from anyfast_async.completions import ChatCompletion
 from anyfast_async.errors import AnyFastError, APIStatusError, NotSentError, escaped
 
@@ -277,6 +278,8 @@ class Past:
     """Ids whose answer a later one was to replace: the file of answers may have both."""
     failures: set[str] = attrs.field(factory=set)
     """Names of files of failures that are not the usual one."""
+    sent: list[tuple[float, float, float]] = attrs.field(factory=list)
+    """What was sent in the last minute of the last run: Unix times, requests and tokens."""
     foreign: bool = False
     """Whether there are, or may be, results of rows that are not in the input that the header is of."""
     _open: dict[str, None] = attrs.field(factory=dict)
@@ -323,6 +326,8 @@ class Past:
                 self.header = value
             case "changed":
                 self.foreign |= value.get("input") != (self.header or {}).get("input")
+            case "sent":
+                self.sent = [one for one in self.sent if one[0] > value[0] - PERIOD] + [(value[0], value[1], value[2])]
             case "foreign":
                 self.foreign = True
             case _:  # of a later version

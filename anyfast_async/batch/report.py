@@ -106,7 +106,7 @@ class Recorder:
         bucket.held += stats.held_for > 0
         bucket.peak = max(bucket.peak, stats.in_flight)
         self.peak = max(self.peak, stats.in_flight)
-        self.limits[limited_by(stats, self.concurrency)] += 1
+        self.limits[limited_by(stats, self.concurrency, answering=self.tally.sent > 0)] += 1
 
     def _keep(self, kind: str, event: RowDone) -> None:
         kept = self.examples.setdefault(kind, [])

@@ -197,6 +197,7 @@ _LIMITING: Final = {
     "concurrency": "concurrency",
     "throttling": "the gateway asked for fewer requests",
     "outage": "the gateway was away",
+    "unanswered": "no answer had come yet",
     "requests_per_minute": "requests per minute",
     "tokens_per_minute": "tokens per minute",
 }

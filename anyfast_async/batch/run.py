@@ -8,6 +8,7 @@ import math
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import attrs
@@ -35,6 +36,12 @@ if TYPE_CHECKING:
     from anyfast_async.client import AnyFast
     from anyfast_async.requests import ChatOptions
 
+_NOTED_EVERY: Final = 1.0
+"""Seconds after which what was sent is written down."""
+_LONGEST: Final = 3
+"""Rows that are named when the end is near."""
+_LONG: Final = 5.0
+"""Seconds from which a row is."""
 _LOOK: Final = 0.05
 """Seconds between two looks at what is still in flight when the run is told to stop."""
 
@@ -159,6 +166,8 @@ class BatchRun:
             **options,
         )
         self._map.before_giving = self._record
+        self._noted = (0, 0)
+        self._noting: asyncio.TimerHandle | None = None
 
     @property
     def unfinished(self) -> tuple[str, ...]:
@@ -176,15 +185,13 @@ class BatchRun:
         """After the run: results that could not be written, or not be brought to the disk; their rows are not done."""
         return len(self._kept) + self._journal.unsaved
 
-    def longest(self, most: int) -> list[tuple[str, float]]:
-        """Return the rows that are in work for longest, with the seconds since they were taken up."""
+    def longest(self) -> list[tuple[str, float]]:
+        """Return the rows that are in work for longest, with the seconds since they were taken up, when no more are."""
+        if self._intake or self._clock is None:
+            return []
         now = asyncio.get_running_loop().time()
-        return [(custom_id, now - since) for custom_id, since in itertools.islice(self._since.items(), most)]
-
-    @property
-    def is_ending(self) -> bool:
-        """Whether no more rows are taken up: the input is at its end, or the run is."""
-        return not self._intake
+        rows = itertools.islice(self._since.items(), _LONGEST)
+        return [(custom_id, now - since) for custom_id, since in rows if now - since >= _LONG]
 
     def stop(self, grace: float) -> None:
         """Take up no more rows; what is in flight gets *grace* seconds, then is left. The client is closed.
@@ -193,19 +200,21 @@ class BatchRun:
         again, with less.
         """
         self._intake = False
-        if self._clock is None:
+        if self._clock is None or self._clock.expired():
             return
         loop = asyncio.get_running_loop()
-        self._clock.reschedule(loop.time() + grace)
         if self._closing is None:
             self._is_stopping = True
-            self._closing = loop.create_task(self._close(grace))
+            closing = loop.create_task(self._client.aclose(grace))  # begins before the clock can ring
+            self._closing = loop.create_task(self._close(closing))
+        self._clock.reschedule(loop.time() + grace)
 
-    async def _close(self, grace: float) -> None:
-        closing = asyncio.ensure_future(self._client.aclose(grace))
+    async def _close(self, closing: asyncio.Task[None]) -> None:
         while not closing.done() and self._client.stats().in_flight:
             await asyncio.wait({closing}, timeout=_LOOK)
-        if self._clock is not None and not closing.done():  # what is left pauses before another try
+        if self._clock is not None and not (
+            self._clock.expired() or closing.done()
+        ):  # what is left pauses before another try
             self._clock.reschedule(asyncio.get_running_loop().time())
         await closing
 
@@ -214,6 +223,8 @@ class BatchRun:
         self._began, self._began_wall = asyncio.get_running_loop().time(), time.time()
         try:
             async with asyncio.timeout(None) as self._clock, self._map as results:
+                self._client._shared.gate.remember(self._journal.records.past.sent)  # noqa: SLF001 - one house
+                self._note_sent()
                 self._fail_bad()
                 async for _ in results:
                     pass
@@ -225,6 +236,7 @@ class BatchRun:
                 self.stopped = self.stopped or error
         finally:
             self._clock = None
+            self._note_sent(again=False)
             close = getattr(self._rows, "close", None)
             if close is not None:  # a generator that has the input open
                 close()
@@ -239,6 +251,20 @@ class BatchRun:
         """Take in how long the run takes so far. A machine that sleeps stops the loop's clock, not the wall's."""
         since = asyncio.get_running_loop().time() - self._began
         self.tally.seconds = max(since, time.time() - self._began_wall)
+
+    def _note_sent(self, *, again: bool = True) -> None:
+        """Write down what was sent since this was done last: the next run may begin within the same minute."""
+        if self._noting is not None:
+            self._noting.cancel()
+        stats = self._client.stats()
+        now = (stats.requests, stats.tokens_used + stats.tokens_reserved)
+        if now[0] > self._noted[0]:
+            with suppress(OSError):  # it shows with the next line that matters
+                sent = [round(time.time(), 1), now[0] - self._noted[0], max(0, now[1] - self._noted[1])]
+                self._journal.note("sent", sent)
+            self._noted = now
+        if again:
+            self._noting = asyncio.get_running_loop().call_later(_NOTED_EVERY, self._note_sent)
 
     def _fail_bad(self) -> None:
         """Write down the rows that cannot be sent, those that no earlier run has written down."""

@@ -31,6 +31,8 @@ class Tally:
     """Answers of this run with neither text nor a tool call nor an image."""
     length: int = 0
     """Other answers of this run whose finish reason is ``"length"``: max_tokens ended them."""
+    unsent: int = 0
+    """Of the failed rows of this run, those of which nothing was sent."""
     retries: int = 0
     """Attempts after the first, over all rows."""
     prompt_tokens: int = 0
@@ -83,8 +85,13 @@ class Tally:
 
     @property
     def rate(self) -> float:
-        """Rows a second, of this run."""
-        return (self.answered + self.failed) / self.seconds if self.seconds > 0 else 0.0
+        """Rows a second, of those that this run has sent."""
+        return self.sent / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def sent(self) -> int:
+        """Rows that this run has sent and that have ended."""
+        return self.answered + self.failed - self.unsent
 
     def count_answer(self, completion: ChatCompletion, before: Standing | None = None) -> None:
         """Count an answered row; *before* is what stood in the files for it."""
@@ -111,6 +118,7 @@ class Tally:
     def count_failure(self, kind: str, attempts: tuple[Attempt, ...], before: Standing | None = None) -> None:
         """Count a failed row; *before* is what stood in the files for it."""
         self.failed += 1
+        self.unsent += not attempts
         self.kinds[kind] += 1
         self.file.add(Standing("failed", kind), before)
         self._count_retries(attempts)

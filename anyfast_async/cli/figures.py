@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
@@ -26,6 +26,7 @@ LIMITS: Final[dict[str | None, str]] = {
     "concurrency": "--concurrency",
     "throttling": "the gateway's limiter",
     "outage": "the gateway, which is away",
+    "unanswered": "the gateway, which does not answer",
     "requests_per_minute": "--rpm",
     "tokens_per_minute": "--tpm",
 }
@@ -85,6 +86,8 @@ class Moment:
     spend: Spend | None = None
     wall: float = 0.0
     """Unix time, for telling until when."""
+    longest: Sequence[tuple[str, float]] = ()
+    """When the end is near: rows in flight, and the seconds for which they are."""
 
     @property
     def share(self) -> float:
@@ -93,20 +96,25 @@ class Moment:
 
     @property
     def seconds_left(self) -> float | None:
-        """At the pace of the last half minute; None while that is not known."""
-        return self.pace.seconds_for(self.tally.left)
+        """At the pace of the last half minute; None while that is not known, or says nothing about what comes."""
+        is_waiting = self.throttled is not None or self.limit in ("outage", "unanswered")
+        return None if is_waiting else self.pace.seconds_for(self.tally.left)
 
     @property
     def limit(self) -> str | None:
         """What keeps it from being faster: a key of :data:`LIMITS`."""
-        return None if self.stats is None else limited_by(self.stats, self.concurrency)
+        if self.stats is None:
+            return None
+        return limited_by(self.stats, self.concurrency, answering=not (self.pace.is_still and self.stats.in_flight))
 
     @property
     def throttled(self) -> str | None:
         """Until when the gateway wants no more requests, in words; None if it takes them."""
         if self.stats is None or self.stats.held_for <= 0:
             return None
-        until = time.strftime("%H:%M:%S", time.localtime(self.wall + self.stats.held_for))
+        now, end = time.localtime(self.wall), time.localtime(self.wall + self.stats.held_for)
+        is_today = now[:3] == end[:3]
+        until = time.strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M", end)
         return f"throttled until {until} ({rough(self.stats.held_for)} to go)"
 
     def rows(self) -> Iterator[str]:
@@ -126,6 +134,9 @@ class Moment:
             return
         yield f"{counted(self.stats.in_flight)} in flight"
         yield self.throttled or f"limited by {LIMITS.get(self.limit, self.limit)}"
+        if self.longest:
+            rows = ", ".join(f"{escaped(custom_id, 30)} ({rough(seconds)})" for custom_id, seconds in self.longest)
+            yield f"waiting for {rows}"
 
     def tokens(self) -> Iterator[str]:
         """Yield what it used."""
@@ -184,6 +195,7 @@ def progress_event(moment: Moment) -> dict[str, Any]:
         "in_flight": None if stats is None else stats.in_flight,
         "limited_by": moment.limit,
         "throttled_for": None if stats is None else round(stats.held_for, 1),
+        "longest": [{"custom_id": custom_id, "seconds": round(took, 1)} for custom_id, took in moment.longest],
     }
 
 
