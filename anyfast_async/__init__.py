@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from anyfast_async._version import __version__
 
 if TYPE_CHECKING:
-    from anyfast_async._map import MapRun, Progress, Result
+    from anyfast_async._map import MapRun
+    from anyfast_async._result import Progress, Result
     from anyfast_async._stats import Phase, Stats
     from anyfast_async._stream import ChatStream
     from anyfast_async.client import AnyFast
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
         InternalServerError,
         ModelNotFoundError,
         NotFoundError,
+        NotSentError,
         OutputError,
         PermissionDeniedError,
         QueueFullError,
@@ -79,7 +81,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "_stats": ("Phase", "Stats"),
-    "_map": ("MapRun", "Progress", "Result"),
+    "_map": ("MapRun",),
+    "_result": ("Progress", "Result"),
     "_stream": ("ChatStream",),
     "client": ("AnyFast",),
     "completions": (
@@ -117,6 +120,7 @@ _HOMES = {
         "InternalServerError",
         "ModelNotFoundError",
         "NotFoundError",
+        "NotSentError",
         "OutputError",
         "PermissionDeniedError",
         "QueueFullError",
@@ -206,6 +210,7 @@ __all__ = [
     "Model",
     "ModelNotFoundError",
     "NotFoundError",
+    "NotSentError",
     "OutputError",
     "PermissionDeniedError",
     "Phase",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import random
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
@@ -28,6 +29,7 @@ from anyfast_async.errors import (
 )
 
 if TYPE_CHECKING:
+    from anyfast_async._ending import Ending
     from anyfast_async._lane import Lane, Permit
     from anyfast_async._shared import Shared
     from anyfast_async.policies import RetryPolicy, Timeouts
@@ -48,7 +50,8 @@ class Call(Generic[T]):
         timeouts: its clocks.
         prompt: its tokens, estimated.
         max_tokens: the longest answer that it may get.
-        patient: in ``map`` and batches: neither throttling nor an outage ends the call.
+        ending: in ``map`` and batches: what ends the run that the call is for. Neither throttling nor an outage ends
+            such a call, and its total stands still while it waits for those; None for a single one.
         renewable_key: whether another key may be had after a 401.
 
     """
@@ -68,7 +71,12 @@ class Call(Generic[T]):
     """Of the lane, when this call last failed."""
     _away = False
     """Whether the last failure was taken for an outage."""
-    _last_failure = ""
+    _failure: AnyFastError | None = None
+    """What the last attempt ended with."""
+    _worked = 0.0
+    """Of a row: seconds from admission on that count for ``Timeouts.total``."""
+    _excused = False
+    """Of a row: whether the last attempt does not, because the gateway throttles or is away."""
     _total: Clock | None = None
     _trying: Clock | None = None
     _tried_at = 0.0
@@ -82,7 +90,7 @@ class Call(Generic[T]):
         *,
         prompt: int,
         max_tokens: int | None,
-        patient: bool,
+        ending: Ending | None,
         renewable_key: bool,
     ) -> None:
         self.shared = shared
@@ -91,15 +99,21 @@ class Call(Generic[T]):
         self.timeouts = timeouts
         self.prompt = prompt
         self.max_tokens = max_tokens
-        self.patient = patient
+        self.ending = ending
+        self.patient = ending is not None
         self.renewable_key = renewable_key
         self.ledger: list[Attempt] = []
         self.began = asyncio.get_running_loop().time()
 
     @property
     def deadline(self) -> float | None:
-        """The loop time at which ``Timeouts.total`` runs out."""
-        return None if self.timeouts.total is None else self.began + self.timeouts.total
+        """The loop time at which ``Timeouts.total`` runs out; None for a row: its clock stands still at times."""
+        return None if self.timeouts.total is None or self.patient else self.began + self.timeouts.total
+
+    @property
+    def trying_since(self) -> float | None:
+        """The loop time at which the attempt in flight was admitted; None while the call waits."""
+        return None if self._trying is None else self._tried_at
 
     async def run(self, attempt: Callable[[Permit, Clock], Awaitable[T]]) -> T:
         """Make the call; *attempt* makes one try.
@@ -114,7 +128,7 @@ class Call(Generic[T]):
         self._total = total = Clock(self.timeouts.total, self.overdue)
         try:
             with total:
-                if self.timeouts.total is not None:
+                if self.deadline is not None:
                     total.start(self.began)
                 try:
                     return await self._once(attempt)
@@ -127,15 +141,32 @@ class Call(Generic[T]):
                     raise error.with_traceback(None) from None  # the frames below hold the error itself
         finally:
             shared.running.discard(self)
-            self._total = None
+            self._total = self._failure = None  # no circle through the frame of whoever raises it
         late = total.ended()
         late.attempts, late.billed = tuple(self.ledger), _worst(a.billed for a in self.ledger)
         raise late
 
     def stop(self) -> None:
         """End the call with ``ClientStateError``, without cancelling the task that it runs in."""
+        self.interrupt(ClientStateError("the client was closed"))
+
+    def interrupt(self, error: AnyFastError) -> None:
+        """End the call with *error*, without cancelling the task that it runs in."""
         if self._total is not None:
-            self._total.interrupt(ClientStateError("the client was closed"))
+            self._total.interrupt(error)
+
+    def leave(self, error: AnyFastError) -> None:
+        """End the call with *error* if it waits; an attempt in flight is finished, because it is paid."""
+        if self._trying is None:
+            self.interrupt(self._left(error))
+
+    def _left(self, error: AnyFastError) -> AnyFastError:
+        """Return *error* for this call alone, or what it has met if something of it may be billed."""
+        if self._failure is not None and _worst(a.billed for a in self.ledger) != "no":
+            return self._failure
+        own = copy.copy(error)
+        own.__cause__ = error.__cause__
+        return own
 
     def look(self, now: float) -> None:
         """Look at its clocks."""
@@ -153,7 +184,7 @@ class Call(Generic[T]):
 
     def overdue(self) -> DeadlineExceeded:
         """Return the exception for ``Timeouts.total``, with what happened before."""
-        last = f"; the last attempt ended with: {self._last_failure}" if self._last_failure else ""
+        last = f"; the last attempt ended with: {self._failure}" if self._failure is not None else ""
         if not self.ledger and self._trying is None:
             last = "; the call was still queued"
         error = DeadlineExceeded(f"the call took longer than {self.timeouts.total:g} s (Timeouts.total){last}")
@@ -186,12 +217,16 @@ class Call(Generic[T]):
         """Make an attempt when the gate lets it."""
         gate, lane = self.shared.gate, self.lane
         asked = now = asyncio.get_running_loop().time()
+        if self.patient:
+            self._pause(now)
         tokens = lane.expected.tokens(self.prompt, self.max_tokens)
         if self.patient and lane.outage.since is not None:
             await gate.hold_off(lane, self.policy.backoff[1], random.random())  # noqa: S311 - jitter
             now = asyncio.get_running_loop().time()
-        permit = gate.admit(lane, tokens, now) or await gate.queue(lane, tokens)
+        permit = gate.admit(lane, tokens, now) or await gate.queue(lane, tokens, counts=not self.patient)
         self.queued += permit.at - asked
+        if self.patient and self.timeouts.total is not None and self._total is not None:
+            self._total.start(permit.at - self._worked)
         kept = False
         try:
             self.shared.spending.admit(tokens)
@@ -204,6 +239,21 @@ class Call(Generic[T]):
         if not kept:
             self._done(permit, "ok")
         return result
+
+    def _pause(self, now: float) -> None:
+        """Stop a row's total until it is admitted again; refuse it, if its map has ended meanwhile.
+
+        Raises:
+            AnyFastError: what ended the map, or what the row has met before.
+
+        """
+        refused = self.ending.refused(self.lane) if self.ending is not None else None
+        if refused is not None:
+            raise self._left(refused)
+        if self.timeouts.total is not None and self._total is not None and self.ledger:
+            if not self._excused and self.lane.outage.since is None:
+                self._worked += now - self._tried_at
+            self._total.stop()
 
     def _done(self, permit: Permit, outcome: str) -> None:
         now = asyncio.get_running_loop().time()
@@ -237,7 +287,7 @@ class Call(Generic[T]):
         return _CLOCKS[self.waits_for](f"no answer within {limit:g} s (Timeouts.{self.waits_for})")
 
     def _failed(self, error: AnyFastError, permit: Permit) -> None:
-        self._last_failure = str(error)
+        self._failure = error
         now = asyncio.get_running_loop().time()
         if isinstance(error, APIConnectionError) and error.retryable and permit.at < self.shared.running.woke_at:
             error.retry_class = "slept"
@@ -253,6 +303,7 @@ class Call(Generic[T]):
                 # A row that fails while others succeed is at fault itself.
                 self._away = away and outage.successes == self._successes
                 self._successes = outage.successes
+        self._excused = self._away or error.retry_class == "throttled"
         if error.billed == "no":
             self.shared.gate.settle(permit, 0)
             self.shared.spending.settle(permit.tokens, 0)

@@ -49,6 +49,8 @@ class Gate:
         self.queued = 0
         self.holding_off = 0
         """Calls that wait for the end of an outage."""
+        self.counted = 0
+        """Of those queued, those that ``Limits.max_queued`` bounds: not the rows of a map, whose workers can wait."""
 
     def lane(self, key: Hashable) -> Lane:
         """Return the lane for an (origin, key, model)."""
@@ -94,8 +96,8 @@ class Gate:
             return self._admit(lane, tokens, now)
         return None
 
-    async def queue(self, lane: Lane, tokens: float = 0.0) -> Permit:
-        """Wait for admission.
+    async def queue(self, lane: Lane, tokens: float = 0.0, *, counts: bool = True) -> Permit:
+        """Wait for admission; whoever does not *count* waits however many do.
 
         Raises:
             QueueFullError: ``Limits.max_queued`` calls wait already.
@@ -104,14 +106,15 @@ class Gate:
         """
         loop = asyncio.get_running_loop()
         limit = self._limits.max_queued
-        if limit is not None and self.queued >= limit:
-            error = QueueFullError(f"{self.queued} calls are waiting already (Limits.max_queued={limit})")
+        if counts and limit is not None and self.counted >= limit:
+            error = QueueFullError(f"{self.counted} calls are waiting already (Limits.max_queued={limit})")
             error.retry_after = lane.wait(loop.time(), tokens)
             raise error
         self._arrivals += 1
-        waiter = Waiter(self._arrivals, tokens, loop.create_future())
+        waiter = Waiter(self._arrivals, tokens, loop.create_future(), counts)
         lane.waiters.append(waiter)
         self.queued += 1
+        self.counted += counts
         lane.queued += 1
         if lane.listed is None:
             self._list(lane)
@@ -228,14 +231,14 @@ class Gate:
                     waiter.granted.set_exception(_closed_error())
             self._empty(lane)
             self._end_of_outage(lane)
-        self.queued = 0
+        self.queued = self.counted = 0
 
     def reset(self) -> None:
         """Forget everybody who waited or ran on a loop that is closed by now; keep what the limits have counted."""
         self._timer = None
         self._later.clear()
         self._ready.clear()
-        self.in_flight = self.queued = self.holding_off = 0
+        self.in_flight = self.queued = self.counted = self.holding_off = 0
         for lane in self._lanes.values():
             lane.since_hold = lane.unsettled = 0
             lane.recovery = None
@@ -255,6 +258,7 @@ class Gate:
         if self._closed:
             return
         self.queued -= 1
+        self.counted -= waiter.counts
         lane.queued -= 1
         if lane.waiters and lane.waiters[0].granted.done():
             self._list(lane)
@@ -304,6 +308,7 @@ class Gate:
             else:
                 lane.waiters.popleft()
                 self.queued -= 1
+                self.counted -= waiter.counts
                 lane.queued -= 1
                 waiter.granted.set_result(self._admit(lane, waiter.tokens, now))
                 self._list(lane)

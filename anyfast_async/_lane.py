@@ -153,6 +153,8 @@ class Waiter:
     order: int
     tokens: float
     granted: asyncio.Future[Permit]
+    counts: bool = True
+    """Whether it is one of ``Limits.max_queued``."""
 
 
 @attrs.define(eq=False)

@@ -26,9 +26,11 @@ FLOORS: Final = (
     # values
     {
         "_constraints.py",
+        "_outcome.py",
         "_output.py",
         "_schema.py",
         "_rules.py",
+        "_thoughts.py",
         "_version.py",
         "completions.py",
         "errors.py",
@@ -52,7 +54,7 @@ FLOORS: Final = (
             "_reception.py",
         ),
         *("_records.py", "_retry.py", "_running.py", "_settings.py", "_shared.py", "_stats.py", "_stream.py"),
-        *("_transport.py", "_wire.py"),
+        *("_ending.py", "_mapping.py", "_recorded.py", "_result.py", "_transport.py", "_wire.py"),
     },
     # the client
     {"_caller.py", "client.py"},
@@ -75,7 +77,7 @@ cannot share a misunderstanding."""
 CORE_ORDER: Final = (
     {"__init__.py"},
     {"backoff.py", "bucket.py", "histogram.py", "http1.py", "index.py", "jsontext.py", "outage.py", "sse.py"},
-    {"lossless.py", "template.py"},
+    {"lossless.py", "rows.py", "template.py"},
     {"codec.py"},
     {"pieces.py", "problem.py"},
     {"fold.py"},
@@ -190,17 +192,18 @@ PURE: Final = {
         "cattrs",
         "collections",
         "datetime",
+        "decimal",
         "email",
         "functools",
         "json",
         "math",
     ),
-    *("orjson", "pathlib", "re", "types", "typing", "zlib"),
+    *("orjson", "pathlib", "re", "types", "typing", "uuid", "zlib"),
 }
 """``pathlib`` for its types, ``datetime`` and ``email`` for reading dates, never for now."""
 IMPURE_CALLS: Final = {
     *("open", "read_text", "read_bytes", "write_text", "write_bytes", "stat", "exists", "iterdir", "resolve"),
-    *("now", "utcnow", "today", "getenv", "input", "print"),
+    *("now", "utcnow", "today", "getenv", "input", "print", "uuid1", "uuid4"),
 }
 
 

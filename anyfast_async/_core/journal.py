@@ -19,7 +19,7 @@ import attrs
 from anyfast_async._core import answer, codec
 from anyfast_async._core.bucket import PERIOD
 from anyfast_async.completions import ChatCompletion
-from anyfast_async.errors import AnyFastError, APIStatusError, escaped
+from anyfast_async.errors import AnyFastError, APIStatusError, NotSentError, escaped
 
 # -- lines of answers and failures -----------------------------------------------------------------------------------
 
@@ -166,12 +166,14 @@ def _classes(kind: type[AnyFastError]) -> Iterator[type[AnyFastError]]:
 _KINDS: Final[Mapping[str, type[AnyFastError]]] = {
     kind.kind: kind for kind in reversed([*_classes(AnyFastError)]) if kind.__module__ == AnyFastError.__module__
 }
-KINDS: Final = frozenset(_KINDS)
+KINDS: Final = frozenset(_KINDS) - {NotSentError.kind}
 """The kinds of errors that a failed row can have."""
 
 
 STOPPERS: Final = frozenset({"auth", "quota", "model", "budget", "configuration", "state"})
 """Kinds of errors that are no fault of a row, as they would fail every row after it: they are not recorded."""
+UNRECORDED: Final = STOPPERS | {NotSentError.kind}
+"""Kinds of errors with which a row is as if it had not been there."""
 
 
 # -- lines of the log ------------------------------------------------------------------------------------------------

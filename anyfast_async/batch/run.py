@@ -26,11 +26,13 @@ from anyfast_async.errors import (
     Attempt,
     ClientStateError,
     ConfigurationError,
+    NotSentError,
     RequestValidationError,
 )
 
 if TYPE_CHECKING:
-    from anyfast_async._map import MapRun, Result
+    from anyfast_async._map import MapRun
+    from anyfast_async._result import Result
     from anyfast_async.client import AnyFast
     from anyfast_async.requests import ChatOptions
 
@@ -310,6 +312,9 @@ class BatchRun:
     def _write(self, result: Result[Any]) -> bool:
         """Write the line of a result; return whether it is one: an error that stops the run is none."""
         custom_id, error = result.item.custom_id, result.error
+        if isinstance(error, NotSentError):  # as if it had not been taken up
+            self._journal.unsent(custom_id)
+            return False
         if error is not None and stops(error):
             if not self._is_left(error):
                 self._end(error)

@@ -15,7 +15,7 @@ INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
 
 _USAGE_KINDS: Final = frozenset({"configuration", "validation"})
-_STOPPED_KINDS: Final = frozenset({"auth", "quota", "model", "budget"})
+_STOPPED_KINDS: Final = frozenset({"auth", "quota", "model", "budget", "not_sent"})
 
 _ADVICE: Final = {
     "auth": "To try it without a key: --simulate.",
