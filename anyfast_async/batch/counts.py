@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 import attrs
 
-from anyfast_async.completions import ChatCompletion
+from anyfast_async._outcome import Outcome
 
-Outcome: TypeAlias = Literal["ok", "refused", "filtered", "cut", "empty", "failed"]
-"""What became of a row; all but ``"failed"`` are answers."""
 ODD: Final[tuple[Outcome, ...]] = ("empty", "cut", "filtered", "refused")
 """Answers that need a look."""
 DESCRIBED: Final[dict[str, str]] = {
     "empty": "no text: thinking used up max_tokens, or the model said nothing",
-    "cut": "cut off at max_tokens",
+    "cut": "cut off, mostly at max_tokens",
     "filtered": "stopped by a content filter",
     "refused": "the model refused",
 }
-
-
-def outcome_of(completion: ChatCompletion) -> Outcome:
-    """Return what an answer is: ``"ok"``, or what is odd about it."""
-    if completion.message.refusal:
-        return "refused"
-    if completion.finish_reason == "content_filter":
-        return "filtered"
-    if not (completion.text or completion.tool_calls or completion.images):
-        return "empty"
-    return "cut" if completion.finish_reason == "length" else "ok"
 
 
 @attrs.frozen
