@@ -13,7 +13,7 @@ ODD: Final[tuple[Outcome, ...]] = ("empty", "cut", "filtered", "refused")
 """Answers that need a look."""
 DESCRIBED: Final[dict[str, str]] = {
     "empty": "no text: thinking used up max_tokens, or the model said nothing",
-    "cut": "cut off at max_tokens",
+    "cut": "cut off, mostly at max_tokens",
     "filtered": "stopped by a content filter",
     "refused": "the model refused",
 }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from anyfast_async._core import journal
 from anyfast_async._core.again import ALL, Again
 from anyfast_async._journal import Journal, Sync, open_journal
-from anyfast_async._outcome import Outcome, outcome_of
+from anyfast_async._outcome import Outcome
 from anyfast_async._records import ForeignFileError, LockedError, MismatchError, Records, failures_of, log_of
 from anyfast_async.batch.counts import Census, Standing
 
@@ -61,7 +61,7 @@ class Done:
 def outcome_in(line: bytes) -> Outcome:
     """Return what the answer in a line is; one that holds no completion counts as it is: it is not sent again."""
     completion = journal.completion_in(line)
-    return "ok" if completion is None else outcome_of(completion)
+    return "ok" if completion is None else completion.outcome
 
 
 def standing_in(records: Records, custom_id: str) -> Standing | None:

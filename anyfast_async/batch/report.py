@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from anyfast_async._outcome import outcome_of
 from anyfast_async.batch.pace import limited_by
 from anyfast_async.batch.tally import Tally
 from anyfast_async.batch.timeline import Timeline
@@ -92,7 +91,7 @@ class Recorder:
             usage = event.completion.usage
             bucket.prompt_tokens += (usage and usage.prompt_tokens) or 0
             bucket.completion_tokens += (usage and usage.completion_tokens) or 0
-            outcome = outcome_of(event.completion)
+            outcome = event.completion.outcome
             if outcome != "ok":
                 self.odd[outcome] += 1
                 self._keep(outcome, event)

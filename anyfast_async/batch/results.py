@@ -18,7 +18,7 @@ from anyfast_async._core import answer, codec, journal
 from anyfast_async._core.index import Index
 from anyfast_async._core.journal import Past
 from anyfast_async._disk import Reader, lines_of
-from anyfast_async._outcome import Outcome, outcome_of
+from anyfast_async._outcome import Outcome
 from anyfast_async.batch.counts import Counts, Standing
 from anyfast_async.completions import ChatCompletion
 from anyfast_async.errors import AnyFastError, ResponseShapeError, escaped
@@ -94,7 +94,7 @@ def row_of(line: bytes) -> Row | None:
     good = status is None or status in answer.SUCCESS
     if good and isinstance(body, dict) and body.get("choices") and not value.get("error"):
         completion = codec.structure(body, ChatCompletion)
-        return Row(custom_id, outcome_of(completion), completion)
+        return Row(custom_id, completion.outcome, completion)
     problem = value.get("error")
     if isinstance(problem, str):  # vLLM
         problem = {"message": problem} if problem else None

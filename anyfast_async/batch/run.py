@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 import attrs
 
 from anyfast_async._core.journal import STEM_DIGITS, STOPPERS, answer_line, error_line
+from anyfast_async._ending import CLOSERS
 from anyfast_async.batch.counts import Counts, Standing
 from anyfast_async.batch.lines import BatchLine
 from anyfast_async.batch.output import BatchFiles
@@ -26,6 +27,7 @@ from anyfast_async.errors import (
     Attempt,
     ClientStateError,
     ConfigurationError,
+    InsufficientQuotaError,
     NotSentError,
     RequestValidationError,
 )
@@ -52,7 +54,7 @@ def _stem() -> str:
 
 def stops(error: AnyFastError) -> bool:
     """Return whether *error* ends a run instead of failing a row: also a gateway that cannot be reached at all."""
-    return error.kind in STOPPERS or (isinstance(error, APIConnectionError) and error.phase == "unsent")
+    return error.kind in STOPPERS - CLOSERS or (isinstance(error, APIConnectionError) and error.phase == "unsent")
 
 
 class TooManyFailuresError(AnyFastError):
@@ -113,6 +115,8 @@ class BatchRun:
         on_row: called after each line that was written.
         max_failures: failed rows of this run that are allowed: a number from 0, or a share of *total* below 1. With
             one more the run stops. None allows any number.
+        give_up_after: seconds after which the run stops if nothing was answered and nothing is in flight, above 0; None
+            for never.
         **options: as for ``client.complete``; they win over what the rows say.
 
     Raises:
@@ -134,6 +138,7 @@ class BatchRun:
         concurrency: int = 64,
         on_row: Callable[[RowDone], None] | None = None,
         max_failures: float | None = None,
+        give_up_after: float | None = None,
         **options: Unpack[ChatOptions],
     ) -> None:
         self.tally: Tally = Tally(total, already)
@@ -157,12 +162,14 @@ class BatchRun:
         self._clock: asyncio.Timeout | None = None
         self._closing: asyncio.Task[None] | None = None
         self._is_stopping = False
+        self._left: AnyFastError | None = None
         self._since: dict[str, float] = {}
         self._map: MapRun[Any] = client.map(
             self._taken(),
             request=lambda row: row.request,
             concurrency=concurrency,
-            stop_on=STOPPERS,
+            stop_on=STOPPERS - CLOSERS,
+            give_up_after=give_up_after,
             **options,
         )
         self._map.before_giving = self._record
@@ -244,6 +251,8 @@ class BatchRun:
                 await self._closing
         await self._retry()
         self.look()
+        if self.stopped is None and self._left is not None and not self._is_stopping:  # a model was given up
+            self.stopped = self._left
         self._map.before_giving = None  # no circle is left to hold what the journal has in memory
         return self.tally
 
@@ -312,8 +321,11 @@ class BatchRun:
     def _write(self, result: Result[Any]) -> bool:
         """Write the line of a result; return whether it is one: an error that stops the run is none."""
         custom_id, error = result.item.custom_id, result.error
-        if isinstance(error, NotSentError):  # as if it had not been taken up
-            self._journal.unsent(custom_id)
+        if isinstance(error, (NotSentError, InsufficientQuotaError)):  # as if it had not been taken up
+            if self._left is None or (isinstance(error, NotSentError) and not isinstance(self._left, NotSentError)):
+                self._left = error  # which names the model
+            if error.billed == "no":
+                self._journal.unsent(custom_id)
             return False
         if error is not None and stops(error):
             if not self._is_left(error):

@@ -7,7 +7,7 @@ from collections import Counter
 import attrs
 
 from anyfast_async._core.histogram import Histogram
-from anyfast_async._outcome import Outcome, outcome_of
+from anyfast_async._outcome import Outcome
 from anyfast_async.batch.counts import Counts, Standing
 from anyfast_async.completions import ChatCompletion
 from anyfast_async.errors import Attempt
@@ -96,7 +96,7 @@ class Tally:
     def count_answer(self, completion: ChatCompletion, before: Standing | None = None) -> None:
         """Count an answered row; *before* is what stood in the files for it."""
         self.answered += 1
-        outcome = outcome_of(completion)
+        outcome = completion.outcome
         self.empty += outcome == "empty"
         self.length += outcome == "cut"
         self.file.add(Standing(outcome), before)

@@ -120,7 +120,7 @@ def _run(job: Job, spool: Spool) -> int:
         report(error)
         say(f"to go on:\n  {job.command}")
         return exits.STOPPED
-    if ending.is_nothing and not (files.answered or files.maybe_billed or options.failures.exists()):
+    if ending.is_nothing and not (files.answered or files.maybe_billed):
         forget(options.answers)  # so that it can be begun with another model
     code = _told(ending)
     write_report(ending)

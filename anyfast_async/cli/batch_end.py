@@ -16,7 +16,7 @@ from anyfast_async.cli.batch_job import Job
 from anyfast_async.cli.batch_plan import Sample
 from anyfast_async.cli.progress import print_summary
 from anyfast_async.cli.terminal import say, write
-from anyfast_async.errors import AnyFastError, RequestValidationError
+from anyfast_async.errors import AnyFastError, ModelNotFoundError, RequestValidationError
 
 _NAMED: Final = 20
 """Rows that are named."""
@@ -68,7 +68,9 @@ class Ending:
     @property
     def is_nothing(self) -> bool:
         """Whether nothing came of it, and nothing may still be billed: it can be begun with other parameters."""
-        return self.run is not None and not (self.run.unfinished or self.tally.done)
+        if self.run is None or self.run.unfinished or self.tally.file.answered:
+            return False
+        return self.tally.file.kinds.keys() <= {ModelNotFoundError.kind}
 
     @property
     def needs_input(self) -> bool:
@@ -171,7 +173,8 @@ def report(error: AnyFastError | OSError) -> None:
 
 
 def _described(error: AnyFastError | OSError) -> dict[str, str]:
-    return {"kind": error.kind if isinstance(error, AnyFastError) else "disk", "message": str(error)}
+    cause = exits.cause_of(error) if isinstance(error, AnyFastError) else None
+    return {"kind": "disk" if cause is None else cause.kind, "message": str(error)}
 
 
 def _named(ids: Sequence[str]) -> str:

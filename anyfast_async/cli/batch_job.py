@@ -63,6 +63,7 @@ class Job:
             system=self.options.system,
             via_stream=self.options.via_stream,
             timeout=self.options.timeout,
+            give_up_after=self.options.give_up_after,
             **self.fields,
         )
 

@@ -66,6 +66,9 @@ _RUNNING: Final = (
     ),
     click.option("--timeout", type=seconds, metavar="S", help="Longest time of a row, from when it is sent first."),
     click.option(
+        "--give-up-after", type=seconds, metavar="S", help="Stop when nothing was answered for so long. Default: never."
+    ),
+    click.option(
         "--grace",
         type=seconds,
         default="60",
@@ -127,6 +130,7 @@ class Options:
     retry_failed: str
     changed: bool
     timeout: float | None
+    give_up_after: float | None
     grace: float
     accept: frozenset[str]
     max_failures: float | None

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anyfast_async import AssistantMessage, ChatCompletion, Choice
-from anyfast_async._outcome import outcome_of
 from anyfast_async.batch.counts import ODD, Counts, Standing
 
 
@@ -27,7 +26,7 @@ def test_outcomes(text: str, finish: str, refusal: str | None, outcome: str) -> 
     """What an answer is, told by what it holds and how it ended."""
     message = AssistantMessage(text, refusal=refusal)
 
-    assert outcome == outcome_of(ChatCompletion(choices=(Choice(message=message, finish_reason=finish),)))
+    assert outcome == ChatCompletion(choices=(Choice(message=message, finish_reason=finish),)).outcome
 
 
 STANDINGS = st.sampled_from([Standing("ok"), *map(Standing, ODD), *(Standing("failed", kind) for kind in ("a", "b"))])

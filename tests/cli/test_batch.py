@@ -497,6 +497,8 @@ def test_going_on_with_the_standard_input(gateway: Simulator, anyfast: Callable[
     first = anyfast("batch", "-i", "-", "-o", out, stdin="good\nbad\n")
     assert (1, 0o600, "good\nbad\n") == (first.code, kept.stat().st_mode & 0o777, kept.read_text())
     assert f"is kept in {kept}" in first.err
+    none = anyfast("batch", "-i", "-", "-o", out, "--retry-failed", "none")
+    assert (1, True) == (none.code, kept.exists())
     other = anyfast("batch", "-i", "-", "-o", out, stdin="other\n")
     assert (2, "good\nbad\n", 2) == (other.code, kept.read_text(), len(gateway.requests))
     second = anyfast("batch", "-i", "-", "-o", out)

@@ -85,3 +85,30 @@ async def test_typing_it(start: Callable[..., Any], tmp_path: Path) -> None:
 
     assert 0 == (await started.ended()).code
     assert 1 == len((tmp_path / "out.jsonl").read_bytes().splitlines())
+
+
+def test_ids_that_come_again(anyfast: Callable[..., Any], tmp_path: Path) -> None:
+    """A column that is no id is named once, with a count and examples, not row by row."""
+    (tmp_path / "in.csv").write_text(
+        "product,text\n" + "".join(f"{('kettle', 'lamp')[n % 2]},x\n" for n in range(3000))
+    )
+
+    ran = anyfast(
+        *("batch", "--simulate", "-i", tmp_path / "in.csv", "-o", tmp_path / "out.jsonl"),
+        *("--template", "{text}", "--id", "product"),
+    )
+
+    assert 2 == ran.code
+    assert f"{tmp_path / 'in.csv'}, lines 4, 5, 6 and 2,995 more: product: 'kettle' stands on line 2 already" in ran.err
+    assert len(ran.err.splitlines()) <= 4
+
+
+def test_a_screen_of_problems(anyfast: Callable[..., Any], tmp_path: Path) -> None:
+    """However many kinds of problems there are, they fit on a screen, and the rest is counted."""
+    (tmp_path / "in.jsonl").write_text("".join(f'{{"messages": "x", "field{chr(97 + n)}": 1}}\n' for n in range(20)))
+
+    ran = anyfast("batch", "--simulate", "-i", tmp_path / "in.jsonl", "-o", tmp_path / "out.jsonl")
+
+    assert 2 == ran.code
+    assert len(ran.err.splitlines()) <= 15
+    assert "and 10 problems of 10 other kinds" in ran.err

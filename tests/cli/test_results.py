@@ -226,3 +226,29 @@ async def test_on_a_terminal(start: Callable[..., Awaitable[Any]], out: Path) ->
     assert "good" in ran.out
     for shown in (ran.out, errors.out):
         assert not any(code in shown for code in ("\x1b]", "\x07", "\x9b", "\u202e"))
+
+
+@pytest.fixture
+def all_failed(
+    gateway: Simulator, anyfast: Callable[..., Any], write_batch: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch of which every row failed, so that there is no output."""
+    monkeypatch.chdir(tmp_path)
+    gateway.fail(400, message="unknown field foo", times=None)
+    anyfast("batch", "-i", write_batch("a", "b", "c"), "-o", "out.jsonl")
+    assert not Path("out.jsonl").exists()
+
+
+@pytest.mark.usefixtures("all_failed")
+@pytest.mark.parametrize("name", ["out.jsonl", "out.errors.jsonl"])
+def test_a_run_that_failed_as_a_whole(anyfast: Callable[..., Any], name: str) -> None:
+    """It is read as any other one, by the name of its output or of its error file, and no advice writes over a file."""
+    summary, errors = anyfast("results", name), anyfast("results", name, "--errors")
+    table = anyfast("results", name, "-o", "table.csv")
+
+    assert (0, 0, 0) == (summary.code, errors.code, table.code), summary.err
+    assert "failed    3" in summary.out
+    assert "unknown field foo" in errors.out
+    assert "-o out.jsonl --changed" in errors.out
+    assert "-o out.errors.jsonl" not in errors.out
+    assert 4 == len(Path("table.csv").read_text().splitlines())
