@@ -13,7 +13,8 @@ import attrs
 from anyfast_async._clock import Clock
 from anyfast_async._core.bucket import tokens_of
 from anyfast_async._core.codec import filled
-from anyfast_async._core.outage import ALONE, Company
+from anyfast_async._core.outage import ALONE
+from anyfast_async._patience import Patience
 from anyfast_async._retry import Retries, call_again
 from anyfast_async._standing import Standing
 from anyfast_async.completions import ChatCompletion, Trace, Usage
@@ -32,15 +33,13 @@ from anyfast_async.errors import (
 
 if TYPE_CHECKING:
     from anyfast_async._ending import Ending
+    from anyfast_async._key import Key
     from anyfast_async._lane import Lane, Permit
     from anyfast_async._shared import Shared
     from anyfast_async.policies import RetryPolicy, Timeouts
 
 T = TypeVar("T")
 E = TypeVar("E", bound=AnyFastError)
-
-LOOK_AGAIN: Final = 0.1
-"""Seconds after which a row that waits to hear whose fault its failure is looks again; at most one does in a lane."""
 
 _CLOCKS: Final[dict[str, type[APITimeoutError]]] = {"response": ResponseTimeout, "first_token": FirstTokenTimeout}
 
@@ -57,7 +56,7 @@ class Call(Generic[T]):
         max_tokens: the longest answer that it may get.
         ending: in ``map`` and batches: what ends the run that the call is for. Neither throttling nor an outage ends
             such a call, and its total stands still while it waits for those; None for a single one.
-        renewable_key: whether another key may be had after a 401.
+        key: the key that its attempts show.
 
     """
 
@@ -76,16 +75,12 @@ class Call(Generic[T]):
     """Whether its answer is read by somebody else already, as that of a stream is."""
     _renewed = False
     _held_until = 0.0
+    sent = False
+    """Whether any request of it was."""
+    _patience: Patience | None = None
+    """Of a patient call, once it needs some."""
     _standing: Standing | None = None
     """How it stands among the others of its lane, once it was refused."""
-    _company: Company = ALONE
-    """How the others of the lane fared, when it last failed."""
-    _probing = False
-    """Whether the attempt is one that tries whether the gateway is back."""
-    _sent = False
-    """Whether any request of it was sent."""
-    _doubt: AnyFastError | None = None
-    """What it is to fail with if it turns out that the gateway is there."""
     _failure: AnyFastError | None = None
     """What the last attempt ended with."""
     _worked = 0.0
@@ -106,7 +101,7 @@ class Call(Generic[T]):
         prompt: int,
         max_tokens: int | None,
         ending: Ending | None,
-        renewable_key: bool,
+        key: Key,
     ) -> None:
         self.shared = shared
         self.lane = lane
@@ -116,7 +111,7 @@ class Call(Generic[T]):
         self.max_tokens = max_tokens
         self.ending = ending
         self.patient = ending is not None
-        self.renewable_key = renewable_key
+        self.key = key
         self.ledger: list[Attempt] = []
         self.began = asyncio.get_running_loop().time()
 
@@ -155,7 +150,7 @@ class Call(Generic[T]):
                     raise self._told(error).with_traceback(None) from None  # frames below hold the error itself
         finally:
             shared.running.discard(self)
-            self._total = self._failure = None  # no circle through the frame of whoever raises it
+            self._total = self._failure = self._patience = None  # which refer back, as does the frame of who raises it
         late = total.ended()
         late.billed = "no"
         raise self._told(late)
@@ -220,8 +215,9 @@ class Call(Generic[T]):
         )
 
     def _delay(self, retries: Retries, error: AnyFastError) -> float | None:
-        if isinstance(error, AuthenticationError) and self.renewable_key and not self._renewed:
+        if isinstance(error, AuthenticationError) and self.key.renewable and not self._renewed:
             self._renewed = True  # the key may just have been replaced
+            self.key.distrust()
             return 0.0
         if error.retry_class in ("throttled", "refused"):
             self._standing = self._standing or Standing(self.lane, self.policy, self.ending)
@@ -230,36 +226,21 @@ class Call(Generic[T]):
                 return None if verdict == "fails" else 0.0
         now = asyncio.get_running_loop().time()
         rand = random.random()  # noqa: S311 - jitter
-        delay = retries.delay(error, now=now, held_until=self._held_until, rand=rand, company=self._company)
-        if delay is None and self._is_open(error):
-            self._doubt, delay = error, 0.0
+        patience = self._patience
+        company = ALONE if patience is None else patience.company
+        delay = retries.delay(error, now=now, held_until=self._held_until, rand=rand, company=company)
+        if delay is None and patience is not None and patience.is_open(error, retries.resends):
+            return 0.0
         if delay and self.ledger:
             self.ledger[-1] = attrs.evolve(self.ledger[-1], delay=delay)
         return delay
 
-    def _is_open(self, error: AnyFastError) -> bool:
-        """Return whether it shows only later that *error* is this row's own: others of its lane are at work."""
-        waits = self.patient and self.policy.attempts > 1 and error.retry_class in ("ambiguous", "cut")
-        return waits and self._undecided(self._company.stretch)
-
-    def _undecided(self, stretch: int) -> bool:
-        outage = self.lane.outage
-        others = (one for one in self.shared.running if isinstance(one, Call) and one.lane is self.lane)
-        return outage.since is None and outage.stretch == stretch and any(one is not self for one in others)
-
-    async def _verdict(self, error: AnyFastError) -> None:
-        """Wait until others show whose fault *error* is.
-
-        Raises:
-            AnyFastError: it is this row's own.
-
-        """
-        self._doubt, stretch = None, self._company.stretch
-        while self._undecided(stretch):
-            await self.shared.gate.news(self.lane, LOOK_AGAIN)
-        if stretch not in self.lane.outage.outages:
-            error.retry_class = "never"
-            raise error
+    @property
+    def patience(self) -> Patience:
+        """What it has met of outages; for a patient call."""
+        if self._patience is None:
+            self._patience = Patience(self)
+        return self._patience
 
     async def _once(self, attempt: Callable[[Permit, Clock], Awaitable[T]]) -> T:
         """Make an attempt when the gate lets it."""
@@ -271,11 +252,11 @@ class Call(Generic[T]):
             now = await self._reconsidered()
         tokens = lane.expected.tokens(self.prompt, self.max_tokens)
         if self.patient and lane.outage.since is not None:
-            permit = await self._held_off(tokens, None)
+            permit = await self.patience.admitted(tokens, None)
         else:
-            permit = await self._admitted(tokens, now)
+            permit = await self.admitted(tokens, now)
             if self.patient and lane.outage.since is not None:
-                permit = await self._held_off(tokens, permit)
+                permit = await self.patience.admitted(tokens, permit)
         self.queued += permit.at - asked
         if self.patient and self.timeouts.total is not None and self._total is not None:
             self._total.start(permit.at - self._worked)
@@ -294,13 +275,14 @@ class Call(Generic[T]):
 
     async def _reconsidered(self) -> float:
         """Wait until it is clear whether, and when, there is to be another attempt; return the loop time."""
-        if self._doubt is not None:
-            await self._verdict(self._doubt)
+        if self._patience is not None:
+            await self._patience.heard()
         if self._standing is not None:
             await self._standing.turn()
         return asyncio.get_running_loop().time()
 
-    async def _admitted(self, tokens: float, now: float) -> Permit:
+    async def admitted(self, tokens: float, now: float) -> Permit:
+        """Wait for admission, if there is anything to wait for."""
         gate, lane, first = self.shared.gate, self.lane, self._standing is not None and self._standing.goes_first
         if not first and (permit := gate.admit(lane, tokens, now)) is not None:
             return permit
@@ -320,25 +302,6 @@ class Call(Generic[T]):
             if not self._excused and self.lane.outage.since is None:
                 self._worked += now - self._tried_at
             self._total.stop()
-
-    async def _held_off(self, tokens: float, permit: Permit | None) -> Permit:
-        """Wait while the gateway is away, unless it is this row's turn to try; *permit* is one that it has already."""
-        gate, lane, (_, longest) = self.shared.gate, self.lane, self.policy.backoff
-        patience = self.policy.outage_patience
-        while True:
-            if permit is not None:
-                now, since = asyncio.get_running_loop().time(), lane.outage.since
-                if since is None or now - since >= patience:
-                    return permit
-                if lane.outage.take(now, self, longest):
-                    self._probing = True
-                    return permit
-                gate.settle(permit, 0)
-                gate.release(permit)
-            self._probing = await gate.hold_off(lane, self, sent=self._sent, longest=longest, patience=patience)
-            permit = await self._admitted(tokens, asyncio.get_running_loop().time())
-            if self._probing:
-                return permit
 
     def _done(self, permit: Permit, outcome: str, billed: Billed) -> None:
         now = asyncio.get_running_loop().time()
@@ -370,7 +333,7 @@ class Call(Generic[T]):
             self._write(permit, "cancelled", self.status, "maybe" if clock.started else "no")
             raise
         finally:
-            self._sent = self._sent or clock.started
+            self.sent = self.sent or clock.started
             self._trying = None
 
     def _late(self) -> APITimeoutError:
@@ -378,6 +341,8 @@ class Call(Generic[T]):
         return _CLOCKS[self.waits_for](f"no answer within {limit:g} s (Timeouts.{self.waits_for})")
 
     def _failed(self, error: AnyFastError, permit: Permit, clock: Clock) -> None:
+        if isinstance(error, AuthenticationError) and error.spoken_by != "proxy":
+            error.args = (f"{error} ({self.key.advice})",)  # only here is it known where the key came from
         self._failure = error
         gate, lane = self.shared.gate, self.lane
         now = asyncio.get_running_loop().time()
@@ -387,19 +352,22 @@ class Call(Generic[T]):
         if status == 503 and error.retry_class == "ambiguous" and lane.bounced(permit, now):  # noqa: PLR2004
             error.retry_class, error.billed = "throttled", "no"
         rand = random.random()  # noqa: S311 - jitter
-        probing, self._probing = self._probing, False
         match error.retry_class:
             case "throttled":
                 gate.answered(lane)
                 self._standing = self._standing or Standing(lane, self.policy, self.ending)
                 self._held_until = self._standing.throttled(gate, permit, getattr(error, "retry_after", None), rand)
+            case "unsent" | "refused" | "ambiguous" | "cut" as kind if self.patient:
+                self.patience.failed(reached=kind != "unsent", rand=rand)
             case "unsent" | "refused" | "ambiguous" | "cut" as kind:
-                longest = self.policy.backoff[1]
-                gate.failed(lane, self, reached=kind != "unsent", longest=longest, rand=rand)
-                self._company = lane.outage.company(probe=probing) if self.patient else ALONE
+                gate.failed(lane, self, reached=kind != "unsent", longest=self.policy.backoff[1], rand=rand)
             case "never" if error.spoken_by == "gateway":
                 gate.answered(lane)
-        self._excused = self._company.away_since is not None or error.retry_class == "throttled"
+        self._excused = error.retry_class == "throttled" or (
+            lane.outage.since is not None and error.retry_class in ("unsent", "refused", "ambiguous", "cut")
+        )
+        if self._patience is not None:
+            self._patience.probing = False
         sent = clock.started or self.status is not None or error.billed != "no"
         self._account(permit, error.billed, sent=sent)
         self._write(permit, error.kind, status, error.billed)
@@ -410,6 +378,8 @@ class Call(Generic[T]):
         spending = self.shared.spending
         if billed == "no":
             self.shared.gate.settle(permit, 0)
+        else:
+            self.shared.gate.maybe_billed += 1
         if sent:
             spending.settle(permit.tokens, 0 if billed == "no" else permit.tokens)
         else:
@@ -427,8 +397,17 @@ class Call(Generic[T]):
         if error is None:
             self._done(permit, "left" if left else "ok", "maybe" if left else "yes")
             return
+        self.shared.gate.maybe_billed += 1
         error.billed = _worst((error.billed, "maybe"))  # some of it has come
         self._write(permit, error.kind, self.status, error.billed)
+        self._told(error)
+
+    def found_wanting(self, error: AnyFastError) -> None:
+        """Take in that a stream that ended in order is no complete answer: its line was written when it ended."""
+        last = self.ledger[-1]
+        if last.outcome == "ok":
+            self.shared.gate.maybe_billed += 1
+            self.ledger[-1] = attrs.evolve(last, outcome=error.kind, billed=error.billed)
         self._told(error)
 
     def settle(self, permit: Permit, usage: Usage | None) -> None:
@@ -454,6 +433,7 @@ class Call(Generic[T]):
             first_token=self.first_token,
             total=asyncio.get_running_loop().time() - self.began if self.took is None else self.took,
             attempts=tuple(self.ledger),
+            ignored=completion.trace.ignored if completion.trace is not None else 0,
         )
         return filled(completion, trace=trace)
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 from anyfast_async._call import Call
 from anyfast_async._core import answer
 from anyfast_async._core.bucket import prompt_tokens
-from anyfast_async._items import AT_ONCE
+from anyfast_async._mapping import AT_ONCE
 from anyfast_async._opening import Draining, receive
 from anyfast_async._outgoing import STREAM_HEADERS, UNARY_HEADERS, Route, encoded, idempotency_key
+from anyfast_async._schema import response_format, writes_out
 from anyfast_async._settings import headers_of
 from anyfast_async._stream import ChatStream
 from anyfast_async.errors import (
@@ -77,7 +78,7 @@ class Caller:
         route = self._route("chat/completions", UNARY_HEADERS, options.get("extra_headers"))
         key = idempotency_key()
         await self._shared.enter()
-        content = body if body is not None else await encoded(request, stream=False)
+        content = body if body is not None else await self._encoded(request)
 
         async def attempt(permit: Permit, clock: Clock) -> ChatCompletion:
             exchange, answered = await self._round_trip(route, key, content, timeouts, clock, call)
@@ -115,6 +116,10 @@ class Caller:
         except AnyFastError as error:
             error.partial = draining.partial(call) or error.partial
             raise
+
+    async def _encoded(self, request: ChatRequest) -> bytes:
+        """Return the body that asks for a whole answer."""
+        return await encoded(request, stream=False)
 
     def _stream(self, request: ChatRequest, options: Mapping[str, Any], *, body: bytes | None = None) -> ChatStream:
         timeouts = self._call_timeouts(options)
@@ -179,13 +184,16 @@ class Caller:
             self._routes[path, headers["Accept"]] = route
         return route
 
-    def _request(self, messages: Prompt | ChatRequest, options: Mapping[str, Any]) -> ChatRequest:
-        """Return the checked request with its model."""
+    def _request(self, messages: Prompt | ChatRequest, options: Mapping[str, Any], into: Any = None) -> ChatRequest:
+        """Return the checked request with its model; it asks for JSON of the class *into*, if that is given."""
         fields = dict(options)
         for name in _STEERING & fields.keys():
             del fields[name]
         if fields.get("model") is None and not (isinstance(messages, ChatRequest) and messages.model):
             fields["model"] = self._model
+        if into is not None and fields.get("response_format") is None:
+            model = fields.get("model") or getattr(messages, "model", None)
+            fields["response_format"] = response_format(into, write_out=writes_out(model))
         request = as_request(messages, fields, system=options.get("system"))
         if request.model is None:
             problem = (
@@ -224,6 +232,10 @@ class Caller:
             lane = self._lanes[model] = self._shared.gate.lane((self._origin, self._key.identity, model))
         return lane
 
+    def _calls_of(self, ending: Ending) -> list[Call[Any]]:
+        """Return the calls on their way that are of one map."""
+        return [one for one in self._shared.running.members if isinstance(one, Call) and one.ending is ending]
+
     def _call(
         self, request: ChatRequest | None, body: bytes, timeouts: Timeouts, ending: Ending | None = None
     ) -> Call[Any]:
@@ -240,5 +252,5 @@ class Caller:
             prompt=prompt_tokens(body, messages),
             max_tokens=limit,
             ending=ending,
-            renewable_key=self._key.renewable,
+            key=self._key,
         )

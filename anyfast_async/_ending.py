@@ -51,6 +51,9 @@ class Ending:
         give_up_after: seconds in which calls only wait and nothing is answered, after which the run ends; None for
             never.
 
+    Raises:
+        ConfigurationError: one of the two is no number above 0.
+
     """
 
     def __init__(
@@ -69,8 +72,8 @@ class Ending:
         self.aside = Aside()
         """Items that are refused while others are answered."""
         self._calls = calls
-        self._deadline = deadline
-        self._patience = give_up_after
+        self._deadline = _seconds("deadline", deadline)
+        self._patience = _seconds("give_up_after", give_up_after)
         self._closed: dict[Hashable, NotSentError] = {}
         self._answered: set[Hashable] = set()
         self._last_answer = 0.0
@@ -99,6 +102,10 @@ class Ending:
     def refused(self, lane: Hashable) -> AnyFastError | None:
         """Return why nothing of *lane* is sent any more, None if it is."""
         return self.over or (self._closed.get(lane) if self._closed else None)
+
+    def known(self, lane: Hashable) -> None:
+        """Take in that an item of *lane* was answered in an earlier run."""
+        self._answered.add(lane)
 
     def answered(self, lane: Hashable) -> None:
         """Take in that an item of *lane* has its answer."""
@@ -191,7 +198,7 @@ def not_sent(stopper: AnyFastError, why: str) -> NotSentError:
     return error
 
 
-def seconds(name: str, value: float | None) -> float | None:
+def _seconds(name: str, value: float | None) -> float | None:
     """Return *value*, an argument of a map, if it is a number of seconds above 0 or None.
 
     Raises:

@@ -8,17 +8,18 @@ all who wait there is one timer, and letting one of them in takes as long for te
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
-from anyfast_async._core.bucket import Pace, Window
+from anyfast_async._core.bucket import PERIOD, Pace, Window
 from anyfast_async._core.outage import Outage
 from anyfast_async._lane import Lane, Permit, Waiter
 from anyfast_async.errors import ClientStateError, QueueFullError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Iterable
 
     from anyfast_async._core.throttle import Refusal, Suspicion
     from anyfast_async.policies import Limits
@@ -34,6 +35,7 @@ class Gate:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._lanes: dict[Hashable, Lane] = {}
+        self._remembered: list[tuple[float, float, float]] = []
         self._arrivals = 0
         self._entries = 0
         self._ready: list[tuple[int, int, Lane]] = []
@@ -50,6 +52,8 @@ class Gate:
         """Calls that wait for the end of an outage."""
         self.counted = 0
         """Of those queued, those that ``Limits.max_queued`` bounds: not the rows of a map, whose workers can wait."""
+        self.maybe_billed = 0
+        """Requests that may have been billed though no answer came of them."""
 
     def lane(self, key: Hashable) -> Lane:
         """Return the lane for an (origin, key, model)."""
@@ -61,7 +65,25 @@ class Gate:
                 None if tokens is None else Window(tokens),
                 None if requests is None else Pace(requests),
             )
+            self._recall(lane)
         return lane
+
+    def remember(self, sent: Iterable[tuple[float, float, float]]) -> None:
+        """Take in what another process has sent within the limits: Unix times, requests and tokens, the oldest first.
+
+        It counts in every lane that is not there yet.
+        """
+        self._remembered = [*sent]
+
+    def _recall(self, lane: Lane) -> None:
+        if not self._remembered:
+            return
+        now, wall = asyncio.get_running_loop().time(), time.time()
+        for at, requests, tokens in self._remembered:
+            age = max(0.0, wall - at)
+            for window, amount in ((lane.requests, requests), (lane.tokens, tokens)):
+                if window is not None and age < PERIOD:
+                    window.remember(now, age, amount)
 
     def admit(self, lane: Lane, tokens: float, now: float) -> Permit | None:
         """Admit a call at loop time *now*; None if it has to :meth:`queue`.

@@ -269,6 +269,8 @@ class MapRun(Generic[T]):
             self._running -= 1
             self._aside.free()
             self._aside.look()
+            if self._running == 0:
+                self._ending.close()
             self._news.set()
 
     def _substitute(self) -> bool:

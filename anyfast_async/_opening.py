@@ -13,6 +13,7 @@ from anyfast_async._core import answer, codec
 from anyfast_async._core.fold import Fold
 from anyfast_async._core.template import payload_of
 from anyfast_async._reception import Reception
+from anyfast_async.completions import Trace
 from anyfast_async.errors import APIError
 
 if TYPE_CHECKING:
@@ -79,10 +80,10 @@ async def _start(exchange: Exchange, reception: Reception, clock: Clock) -> None
 
 
 def _check_empty(reception: Reception, *, accept_missing_finish: bool) -> None:
-    """Raise if a stream ended without content and without saying why; nothing was handed on, so it may be resent."""
+    """Raise if a stream ended without content and without saying why: it will not be another time, and costs money."""
     fold = Fold()
-    for payload in reception.waiting():
-        fold.add(payload)
+    for item in reception.items:
+        fold.take(item)
     error = answer.verdict(fold, accept_missing_finish=accept_missing_finish)
     if error is not None:
         error.partial = fold.completion()
@@ -127,7 +128,8 @@ class Draining:
                 error.billed = "maybe" if error.billed == "no" else error.billed
                 error.retry_class, error.retryable = "never", False
             raise error
-        return codec.filled(self._fold.completion(), request_id=self._request_id, headers=exchange.headers)
+        completion = codec.filled(self._fold.completion(), request_id=self._request_id, headers=exchange.headers)
+        return codec.filled(completion, trace=Trace(ignored=reception.ignored))
 
     async def _drain(self, reception: Reception) -> None:
         while True:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
 
+from anyfast_async._outcome import Outcome
 from anyfast_async.errors import AnyFastError, Attempt
 
 if TYPE_CHECKING:
@@ -39,6 +40,15 @@ class Result(Generic[T]):
         return self.error is None
 
     @property
+    def outcome(self) -> Outcome:
+        """What became of it: ``"ok"``, ``"refused"``, ``"filtered"``, ``"cut"``, ``"empty"`` or ``"failed"``.
+
+        An answer that does not parse is ``"failed"``, unless the answer itself says what is wrong with it.
+        """
+        found: Outcome = self.completion.outcome if self.completion is not None else "failed"
+        return "failed" if self.error is not None and found == "ok" else found
+
+    @property
     def text(self) -> str:
         """The answer's text, ``""`` after an error."""
         return self.completion.text if self.completion is not None else ""
@@ -56,7 +66,7 @@ class Result(Generic[T]):
         return self.completion
 
     def row(self) -> dict[str, Any]:
-        """Return a flat dict for a table: id, text (or the fields of ``into``), finish reason, tokens, error."""
+        """Return a flat dict for a table: id, text (or fields of ``into``), outcome, finish reason, tokens, error."""
         usage = self.completion.usage if self.completion is not None else None
         answer: dict[str, Any] = {"text": self.text if self.ok else None}
         if self.value is not None:
@@ -71,6 +81,7 @@ class Result(Generic[T]):
         return {
             "id": self.id if self.id is not None else self.index,
             **answer,
+            "outcome": self.outcome,
             "finish_reason": self.completion.finish_reason if self.completion is not None else None,
             "prompt_tokens": usage.prompt_tokens if usage is not None else None,
             "completion_tokens": usage.completion_tokens if usage is not None else None,

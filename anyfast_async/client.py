@@ -12,20 +12,19 @@ from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, overload
 
 from anyfast_async._budget import Spending
-from anyfast_async._call import Call
 from anyfast_async._caller import Caller
 from anyfast_async._core import answer
 from anyfast_async._core.backoff import RetryBudget
 from anyfast_async._core.rows import asked_for, id_of
-from anyfast_async._ending import Ending, seconds
+from anyfast_async._ending import Ending
 from anyfast_async._gate import Gate
-from anyfast_async._items import AT_ONCE, Plan, run_of
+from anyfast_async._items import Plan
 from anyfast_async._key import Key, KeySource
 from anyfast_async._map import MapRun
+from anyfast_async._mapping import AT_ONCE, run_of
 from anyfast_async._outgoing import UNARY_HEADERS, Route
 from anyfast_async._result import Progress
-from anyfast_async._schema import response_format
-from anyfast_async._settings import base_url_of, check_kind, headers_of, proxy_of, unused_proxy
+from anyfast_async._settings import base_url_of, check_keyless, check_kind, headers_of, proxy_of, unused_proxy
 from anyfast_async._shared import Shared
 from anyfast_async._stats import Stats, stats_of
 from anyfast_async._stream import ChatStream
@@ -38,6 +37,7 @@ from anyfast_async.requests import ChatOptions, ChatRequest, prompt_of
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from anyfast_async._call import Call
     from anyfast_async._clock import Clock
     from anyfast_async._lane import Lane, Permit
 
@@ -57,9 +57,11 @@ class AnyFast(Caller):
 
     Args:
         api_key: the key: a ``str``, a ``pathlib.Path`` to a file that holds it (read again when it changes), or an
-            async function (asked once per attempt, and once more after a 401). Else ``ANYFAST_API_KEY``, else the file
-            named by ``ANYFAST_API_KEY_FILE``.
-        base_url: the gateway, with or without ``/v1``; else ``ANYFAST_BASE_URL``, else https://www.anyfast.ai/v1.
+            async function (asked once per attempt, and once more after a 401), or ``NO_KEY`` for a server that wants
+            none. Else ``ANYFAST_API_KEY``, else the file named by ``ANYFAST_API_KEY_FILE``. A file is read when the
+            client is built and again, in a thread, when it has changed or the key in it was refused; while it is away
+            or empty the last key goes on.
+        base_url: the gateway, with or without ``/v1`` or the whole endpoint; else ``ANYFAST_BASE_URL``, else https://www.anyfast.ai/v1.
         model: the model of calls that name none; else ``ANYFAST_MODEL``. There is no default model.
         limits: what the client allows itself.
         retry: when a failed attempt is made again.
@@ -72,7 +74,8 @@ class AnyFast(Caller):
             always allowed.
 
     Raises:
-        ConfigurationError: no key, or an argument that cannot be; the message names it.
+        ConfigurationError: no key, or ``NO_KEY`` for the default gateway, or an argument that cannot be; the message
+            names it.
 
     """
 
@@ -102,6 +105,8 @@ class AnyFast(Caller):
         check_kind("ssl_context", ssl_context, ssl_module.SSLContext, None)
         self._allow_http = tuple(allow_http)
         self._base_url = base_url_of(base_url, self._allow_http)
+        if self._key.absent:
+            check_keyless(self._base_url)
         self._origin = self._base_url.origin()
         self._model = model if model is not None else os.environ.get("ANYFAST_MODEL") or None
         self._limits = limits
@@ -182,6 +187,8 @@ class AnyFast(Caller):
         if base_url is not _UNSET:
             other._base_url = base_url_of(base_url, self._allow_http)
             other._origin = other._base_url.origin()
+        if other._key.absent:
+            check_keyless(other._base_url)
         if model is not _UNSET:
             other._model = model
         if retry is not _UNSET:
@@ -236,6 +243,8 @@ class AnyFast(Caller):
         journal: str | os.PathLike[str] | None = None,
         progress: Callable[[Progress], None] | bool = False,
         stop_on: Iterable[str] = ...,
+        retry: Iterable[str] | str | None = None,
+        changed: bool = False,
         deadline: float | None = None,
         give_up_after: float | None = None,
         **options: Unpack[ChatOptions],
@@ -254,6 +263,8 @@ class AnyFast(Caller):
         journal: str | os.PathLike[str] | None = None,
         progress: Callable[[Progress], None] | bool = False,
         stop_on: Iterable[str] = ...,
+        retry: Iterable[str] | str | None = None,
+        changed: bool = False,
         deadline: float | None = None,
         give_up_after: float | None = None,
         **options: Unpack[ChatOptions],
@@ -271,6 +282,8 @@ class AnyFast(Caller):
         journal: str | os.PathLike[str] | None = None,
         progress: Callable[[Progress], None] | bool = False,
         stop_on: Iterable[str] = ("auth",),
+        retry: Iterable[str] | str | None = None,
+        changed: bool = False,
         deadline: float | None = None,
         give_up_after: float | None = None,
         **options: Unpack[ChatOptions],
@@ -297,8 +310,13 @@ class AnyFast(Caller):
             stop_on: kinds of errors of an item that end the run; those of this side do in any case (a spent budget, a
                 closed client, a key that cannot be had). A used-up quota or an unknown model ends the items of that
                 model alone, unless it is named here.
+            retry: which items are sent again that the *journal* has a result of, in place of those that failed and may
+                succeed: ``"all"`` (every failed one), ``"none"``, kinds of errors, outcomes of answers (``"empty"``,
+                ``"cut"``, ``"filtered"``, ``"refused"``). A new answer replaces the old one, which stays in the log.
+            changed: True to go on although options differ from those that the *journal* was written with, such as a
+                larger ``max_tokens`` for ``retry="cut"``: what is recorded for an id then counts for any request.
             deadline: seconds for the whole run. At its end, items that are not answered carry ``DeadlineExceeded``;
-                ``error.billed`` is ``"no"`` for those that were never sent.
+                ``error.billed`` of those that were not sent is ``"no"``.
             give_up_after: seconds after which the run ends if nothing was answered and nothing is in flight: the
                 gateway throttles or is away.
             **options: as for :meth:`complete`, for every item.
@@ -315,19 +333,14 @@ class AnyFast(Caller):
                 every other exception) is a list of what there is.
 
         """
-        if into is not None and options.get("response_format") is None:
-            options["response_format"] = response_format(into)
         # Options that are wrong for every item are wrong before the first one is pulled.
-        self._request("x", {**options, "model": options.get("model") or self._model or "named by the item"})
+        self._request("x", {**options, "model": options.get("model") or self._model or "named by the item"}, into)
+        self._call_timeouts(options)
+        headers_of("extra_headers", options.get("extra_headers"))
         self._warn_of_concurrency(concurrency)
-        members = self._shared.running.members
-        ending = Ending(
-            lambda own: [m for m in members if isinstance(m, Call) and m.ending is own],
-            deadline=seconds("deadline", deadline),
-            give_up_after=seconds("give_up_after", give_up_after),
-        )
+        ending = Ending(self._calls_of, deadline=deadline, give_up_after=give_up_after)
         plan: Plan[Any] = Plan(
-            request_of=lambda item: self._request(prompt_of(item, request), options),
+            request_of=lambda item: self._request(prompt_of(item, request), options, into),
             send=lambda asked, body: self._complete(asked, options, body=body, ending=ending),
             lane_of=lambda asked: self._lane_of(asked.model or ""),
             id_of=id_of if id is None else asked_for(id),
@@ -343,6 +356,8 @@ class AnyFast(Caller):
             stop_on=stop_on,
             concurrency=concurrency,
             ordered=ordered,
+            retry=retry,
+            changed=changed,
         )
 
     async def parse(self, messages: Prompt | ChatRequest, kind: type[T], **options: Unpack[ChatOptions]) -> T:
@@ -360,9 +375,8 @@ class AnyFast(Caller):
             AnyFastError: the call failed.
 
         """
-        if options.get("response_format") is None:
-            options["response_format"] = response_format(kind)
-        return (await self.complete(messages, **options)).parse(kind)
+        request = self._request(messages, options, kind)
+        return (await self._complete(request, options)).parse(kind)
 
     async def models(self) -> list[Model]:
         """Return the models that the key may use, as the gateway lists them.

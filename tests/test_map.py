@@ -19,7 +19,6 @@ from anyfast_async import (
     ClientStateError,
     ConfigurationError,
     InternalServerError,
-    Limits,
     NotSentError,
     Progress,
     RequestValidationError,
@@ -699,13 +698,6 @@ async def test_options_wrong_for_all_are_refused_at_once(sim: Simulator, client:
     assert (source.pulled, sim.requests) == (0, [])
 
 
-@pytest.mark.parametrize("source", ["one prompt", b"bytes", {"role": "user", "content": "x"}])
-async def test_one_prompt_is_no_source(client: AnyFast, source: Any) -> None:
-    """A string is not taken apart into letters."""
-    with pytest.raises(ConfigurationError, match="iterable of prompts"):
-        _: MapRun[Any] = client.map(source)
-
-
 @pytest.mark.parametrize("options", [{}, {"request": lambda row: row.text}], ids=["prompts", "rows"])
 async def test_a_data_frame_is_no_source(sim: Simulator, client: AnyFast, options: Any) -> None:
     """Its column names are not sent; the message says how to pass its rows, which are taken one by one."""
@@ -741,17 +733,6 @@ async def test_an_item_whose_id_raises_is_one_item(sim: Simulator, client: AnyFa
     assert (len(sim.requests), results[5].id, results[4].row()["id"]) == (19, "ask 5", 4)
 
 
-async def test_more_at_once_than_the_limit_is_said(connect: Connect, sim: Simulator) -> None:
-    """Once, with both numbers; the default says nothing, as nobody asked for it."""
-    client = connect(sim.base_url, limits=Limits(concurrency=2))
-    assert len(await client.map(["a"])) == 1
-    with pytest.warns(UserWarning, match=r"map\(concurrency=64\) is more than Limits\(concurrency=2\)") as caught:
-        assert len(await client.map(["a"], concurrency=64)) == 1
-    assert (len(caught), caught[0].filename) == (1, __file__)
-    for allowed in (64, 2):
-        assert len(await client.map(["a"], concurrency=allowed)) == 1
-
-
 @pytest.mark.parametrize("name", ["deadline", "give_up_after"])
 async def test_seconds_of_a_run_are_checked(client: AnyFast, name: str) -> None:
     """Before anything is sent."""
@@ -768,13 +749,6 @@ async def test_a_deadline_through_the_client(sim: Simulator, client: AnyFast) ->
             ["a", "hang", "b"], deadline=1, concurrency=3, via_stream=via_stream
         )
         assert [r.error and (r.error.kind, r.error.billed) for r in results] == [None, ("deadline", "maybe"), None]
-
-
-@pytest.mark.parametrize("concurrency", [0, -1, 1.5, True, "8"])
-async def test_concurrency_is_checked(client: AnyFast, concurrency: Any) -> None:
-    """The message names the argument and its range."""
-    with pytest.raises(ConfigurationError, match="concurrency must be a whole number from 1 up"):
-        _: MapRun[Any] = client.map(["x"], concurrency=concurrency)
 
 
 async def test_refused_key_stops_a_map(sim: Simulator, connect: Connect) -> None:

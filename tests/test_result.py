@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from anyfast_async import AnyFast, ChatCompletion, Result
+from anyfast_async import AnyFast, APIError, ChatCompletion, OutputError, Result
+from anyfast_async.completions import Choice
+from anyfast_async.messages import AssistantMessage
 
 if TYPE_CHECKING:
     from anyfast_async.simulator import Simulator
@@ -30,13 +32,15 @@ async def test_rows_are_flat(sim: Simulator, client: AnyFast) -> None:
     assert rows[0] == {
         "id": "x",
         "text": "Paris",
+        "outcome": "ok",
         "finish_reason": "stop",
         "prompt_tokens": 5,
         "completion_tokens": 1,
         "error_kind": None,
         "error": None,
     }
-    assert (rows[1]["id"], rows[1]["text"], rows[1]["error_kind"]) == (7, None, "bad_request")
+    wanted = (7, None, "failed", "bad_request")
+    assert (rows[1]["id"], rows[1]["text"], rows[1]["outcome"], rows[1]["error_kind"]) == wanted
     assert rows[2]["id"] == 2
     assert len({tuple(row) for row in rows}) == 1
 
@@ -51,3 +55,20 @@ def test_row_of_a_parsed_value_has_its_fields() -> None:
 def test_falsy_ids_are_ids() -> None:
     """0 and an empty text are what the row was given, not its place."""
     assert [Result(5, "x", name).row()["id"] for name in (0, "", 0.0, None)] == [0, "", 0.0, 5]
+
+
+def test_outcome_of_a_result() -> None:
+    """An answer's own outcome counts; one that does not parse has failed, unless it was cut, filtered or refused."""
+    whole = ChatCompletion(choices=(Choice(message=AssistantMessage("x"), finish_reason="stop"),))
+    cut = ChatCompletion(choices=(Choice(message=AssistantMessage("x"), finish_reason="length"),))
+    found: list[Result[Any]] = [
+        Result(0, "x", completion=whole),
+        Result(0, "x", completion=cut),
+        Result(0, "x", completion=whole, error=OutputError("no City")),
+        Result(0, "x", completion=cut, error=OutputError("no City")),
+        Result(0, "x", error=APIError("no")),
+    ]
+
+    assert [("ok", True), ("cut", True), ("failed", False), ("cut", False), ("failed", False)] == [
+        (result.outcome, result.ok) for result in found
+    ]

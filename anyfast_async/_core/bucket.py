@@ -74,6 +74,11 @@ class Window:
         """Return what was taken since *then*, to a slot."""
         return sum(slot.amount for slot in self._slots if slot.end > then)
 
+    def remember(self, now: float, age: float, amount: float) -> None:
+        """Count *amount* that was taken *age* seconds before *now*; the oldest first, before anything is taken."""
+        self._slots.append(Slot(now - age + SLOT, amount))
+        self.taken += amount
+
     def settle(self, now: float, slot: Slot, difference: float) -> None:
         """Correct what was taken in *slot* by *difference*, once it is known what was really used."""
         self._expire(now)

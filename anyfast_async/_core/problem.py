@@ -20,7 +20,6 @@ from anyfast_async._core.verdicts import verdict
 from anyfast_async.errors import (
     APIError,
     APIStatusError,
-    AuthenticationError,
     InsufficientQuotaError,
     ModelNotFoundError,
     ResponseShapeError,
@@ -81,6 +80,8 @@ _NAME: Final = re.compile(r"[A-Za-z][\w.\-]*")
 _REQUEST_ID_HEADERS: Final = ("x-oneapi-request-id", "x-request-id", "cf-ray")
 _REQUEST_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 _REQUEST_ID_TEXT: Final = re.compile(r"\(request id: ([0-9A-Za-z]+)\)")
+_ECHOED: Final = 16
+"""Characters of a key that is no word; see ``_key.Secret.hide``."""
 _BEARER: Final = re.compile(r"(?i)bearer\s+\S+|\bsk-[A-Za-z0-9_\-]{8,}")
 
 
@@ -105,17 +106,41 @@ class Problem(NamedTuple):
 
 
 def _hidden(value: Any, hide: Hide) -> Any:
-    """Return a decoded body without the key; only decoded text can be searched, escapes hide it in the raw one."""
-    return codec.map_strings(value, lambda text: hide(without_keys(text)))
+    """Return a decoded body without the key; only decoded text can be searched, escapes hide it in the raw one.
+
+    Names of fields are no place for a word that is the key, or ``error`` itself may be gone.
+    """
+
+    def shown(text: str) -> str:
+        return hide(without_keys(text))
+
+    return codec.map_strings(value, shown, lambda name: shown(name) if _holds_long_key(name, shown) else name)
 
 
-def request_id(headers: Mapping[str, str], message: str = "") -> str | None:
-    """Return the gateway's id of the request: from a header, else the last one in the message."""
-    for name in _REQUEST_ID_HEADERS:
-        if _REQUEST_ID.fullmatch(headers.get(name, "")):
-            return headers[name]
-    found = _REQUEST_ID_TEXT.findall(message)
-    return found[-1] if found else None
+def request_id(headers: Mapping[str, str], message: str = "", hide: Hide = as_is) -> str | None:
+    """Return the gateway's id of the request as it came: from a header, else the last one in the message.
+
+    What holds a key of sixteen characters or more, or is nothing else than a key or its end, is an echo, and no id.
+    """
+    found = [value for name in _REQUEST_ID_HEADERS if _REQUEST_ID.fullmatch(value := headers.get(name, ""))]
+    found += reversed(_REQUEST_ID_TEXT.findall(message))
+    return next((one for one in found if not _is_echo(one, hide)), None)
+
+
+def _is_echo(text: str, hide: Hide) -> bool:
+    return hide(text) == "***" or _holds_long_key(text, hide)
+
+
+def _holds_long_key(text: str, hide: Hide) -> bool:
+    return len(text) - len(hide(text).replace("***", "")) >= _ECHOED
+
+
+def shown_headers(headers: Mapping[str, str], hide: Hide) -> dict[str, str]:
+    """Return an answer's *headers* for an exception to show: without the key, ids of the request as they came."""
+    return {
+        name: value if name in _REQUEST_ID_HEADERS and not _is_echo(value, hide) else hide(value)
+        for name, value in headers.items()
+    }
 
 
 def without_keys(text: str) -> str:
@@ -204,14 +229,24 @@ def _nested(text: str) -> Problem | None:
 def is_error(payload: Any) -> bool:
     """Return whether a decoded answer with a success status is an error object all the same."""
     if isinstance(payload, list):
-        return any(isinstance(item, Mapping) and item.get("error") for item in payload)
+        return any(isinstance(item, Mapping) and _is_one(item.get("error")) for item in payload)
     if not isinstance(payload, Mapping):
         return False
-    if payload.get("error"):
+    if _is_one(payload.get("error")):
         return True
     if payload.get("choices"):
         return False
     return _says_so(payload) or _is_bare(payload)
+
+
+_NONE: Final = frozenset({"0", "200", "ok", "success", "none"})
+
+
+def _is_one(error: Any) -> bool:
+    """Return whether *error* is one: some gateways' word for none, beside an answer, is a code of 0 and no message."""
+    if isinstance(error, Mapping):
+        return any(value and str(value).strip().lower() not in _NONE for value in error.values())
+    return bool(error)
 
 
 def _is_bare(payload: Mapping[str, Any]) -> bool:
@@ -245,7 +280,7 @@ def _decoded(body: bytes) -> Any:
         return codec.loads(body)
     except codec.InvalidJSONError:
         pass
-    if body.lstrip()[:5] in (b"data:", b"event"):
+    if body.lstrip().startswith((b"data:", b"event:", b":")):
         for event in Decoder().feed(body + b"\n\n"):
             try:
                 return codec.loads(event)
@@ -260,10 +295,11 @@ def inband_error(payload: Any, headers: Mapping[str, str], *, now: float, hide: 
     stated = is_statement(payload)
     found = Speaker("gateway" if stated else "unknown", stated)
     if problem.status is None:
-        problem = _without_key(problem, hide)
-        error = APIError(_message("the gateway reported an error", problem))
+        shown = _without_key(problem, hide)
+        error = APIError(_message("the gateway reported an error", shown))
         error.spoken_by, error.billed = found.by, "no" if stated else "maybe"
-        return _fill(error, headers, problem, _hidden(payload, hide))
+        error.request_id = request_id(headers, problem.message, hide)
+        return _fill(error, shown, _hidden(payload, hide))
     return _status_error(problem.status, headers, problem, payload, found, now=now, hide=hide)
 
 
@@ -288,10 +324,11 @@ def _status_error(
         kind = APIStatusError  # it is not the gateway that refuses, and not the key that is refused
     else:
         kind = status_error(status)
-    problem = _without_key(problem, hide)
+    shown = _without_key(problem, hide)
     location = hide(without_keys(headers.get("location", "nowhere")))
-    said = _message(f"{status}", problem) + (": an empty body" if isinstance(body, str) and not body.strip() else "")
-    error = kind(said + _source(status, headers, found) + _advice(status, location, problem, kind))
+    said = _message(f"{status}", shown) + (": an empty body" if isinstance(body, str) and not body.strip() else "")
+    error = kind(said + _source(status, headers, found) + _advice(status, location, problem))
+    error.request_id = request_id(headers, problem.message, hide)
     error.status_code = status
     error.retry_after = delay
     error.spoken_by = found.by
@@ -300,7 +337,7 @@ def _status_error(
     error.retry_class = retry if kind not in (InsufficientQuotaError, ModelNotFoundError) else "never"
     error.retryable = error.retry_class != "never"
     error.billed = billed
-    return _fill(error, headers, problem._replace(message=problem.message or f"{status}"), _hidden(body, hide))
+    return _fill(error, shown._replace(message=shown.message or f"{status}"), _hidden(body, hide))
 
 
 def _without_key(problem: Problem, hide: Hide) -> Problem:
@@ -308,10 +345,9 @@ def _without_key(problem: Problem, hide: Hide) -> Problem:
     return Problem(message, kind, code, param, problem.status)
 
 
-def _fill(error: E, headers: Mapping[str, str], problem: Problem, body: Any) -> E:
+def _fill(error: E, problem: Problem, body: Any) -> E:
     error.message = problem.message or str(error)
     error.code, error.type, error.param, error.body = problem.code, problem.type, problem.param, body
-    error.request_id = request_id(headers, problem.message)
     return error
 
 
@@ -330,12 +366,10 @@ def _source(status: int, headers: Mapping[str, str], found: Speaker) -> str:
     return f" (said by {found.name or 'a proxy'} in front of the gateway, as a proxy, not by the gateway)"
 
 
-def _advice(status: int, location: str, problem: Problem, kind: type[APIStatusError]) -> str:
+def _advice(status: int, location: str, problem: Problem) -> str:
     if status in REDIRECTS:
         where = escaped(location, 120)
         return f" (a redirect to {where}; redirects are not followed, because the key must not go there: set base_url)"
-    if kind is AuthenticationError:
-        return " (check ANYFAST_API_KEY, or the key's state in the gateway's console)"
     if status == 524:  # noqa: PLR2004
         return " (a proxy gave up on an answer that was silent for 100 s: pass via_stream=True, or use client.stream)"
     if problem.code in closed.MODEL_CODES:
@@ -351,6 +385,7 @@ def shape_error(
     text = hide(without_keys(body[:_SEARCHED_BODY].decode("utf-8", "replace")))[:_SHOWN_BODY]
     error = ResponseShapeError(f"{what}: {escaped(text, 200)}" if text else what)
     error.status_code = status
+    error.spoken_by = speaker(status or 0, headers, text).by
     error.body = text
-    error.request_id = request_id(headers)
+    error.request_id = request_id(headers, hide=hide)
     return error

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+from typing import Final
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from anyfast_async._core import verdicts
+from anyfast_async._core.backoff import MODEL_CODES, QUOTA_CODES
 from anyfast_async._core.verdicts import DETERMINISTIC_CODES, OVERLOAD_CODES, STATUSES, verdict
+from anyfast_async.errors import status_error
+
+DOCS: Final = Path(__file__).parents[2] / "docs"
 
 
 def of(status: int, code: object = None, kind: object = None, *, stated: bool = True) -> tuple[str, str]:
@@ -105,3 +113,59 @@ def test_x_should_retry_wins(status: int, code: object, header: str, retry: str)
 def test_x_should_retry_says_nothing_of_money() -> None:
     """A 504 that may be sent again may still have been billed."""
     assert "maybe" == verdict(504, None, None, stated=False, should_retry="true").billed
+
+
+# -- what the documentation says -------------------------------------------------------------------------------------
+
+
+def numbers(cell: str) -> set[int]:
+    """The statuses that a cell names, ranges included."""
+    found = {int(one) for one in re.findall(r"\b[3-5]\d\d\b", cell)}
+    for first, last in re.findall(r"(\d{3}) to (\d{3})", cell):
+        found |= set(range(int(first), int(last) + 1))
+    return found
+
+
+def cells(page: str, heading: str) -> list[list[str]]:
+    """The rows of the table under the head line that begins with *heading*."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    table = text[text.index(heading) :].split("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+
+
+def test_reference_shows_the_table() -> None:
+    """Each status of docs/reference/errors.md has the class and the verdicts of the code, and none is missing."""
+    shown = set[int]()
+    for status, kind, stated, unstated in cells("reference/errors.md", "| status |"):
+        named = numbers(status.replace("others below 499", "418 451 402").replace("others from 500", "506 599"))
+        shown |= named
+        for one in named:
+            assert f"`{status_error(one).__name__}`" == kind
+            assert (stated, unstated) == (", ".join(of(one)), ", ".join(of(one, stated=False)))
+    assert set(STATUSES) <= shown
+
+
+def test_reference_names_the_codes() -> None:
+    """Every code with a meaning of its own is there."""
+    text = (DOCS / "reference" / "errors.md").read_text(encoding="utf-8")
+    assert [] == [code for code in DETERMINISTIC_CODES | OVERLOAD_CODES if f"`{code}`" not in text]
+    assert [] == [code for code in QUOTA_CODES | MODEL_CODES if of(500, code)[0] != "never"]
+
+
+def test_explanation_agrees() -> None:
+    """Each status that docs/explanation/retries.md names in its table is met as it says there."""
+    words = {
+        "no": "never",
+        "yes, up to `attempts`": "refused",
+        "one time": "ambiguous",
+        "yes, after the hold": "throttled",
+    }
+    named = set[int]()
+    for what, again, billed in cells("explanation/retries.md", "| what happened |"):
+        stated = "other words" not in what
+        kind = words.get(re.split(r"[:;]", again)[0])
+        money = re.split(r"[:;]", billed)[0]
+        for one in numbers(what) - {503} if "overloaded" in what else numbers(what):
+            assert (kind, money) == of(one, stated=stated)
+            named.add(one)
+    assert {one for one, meaning in STATUSES.items() if meaning.stated.retry != "never"} <= named
