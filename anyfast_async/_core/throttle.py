@@ -387,13 +387,9 @@ class Throttle:
     def _watch(self) -> None:
         self.watching = self.ceiling is not None or self.places is not None or self.trial is not None or self.streak > 0
 
-    # -- another loop ------------------------------------------------------------------------------------------------
-
-    def forget(self) -> None:
-        """Forget the limiter and the hold; what is in flight counts on."""
-        in_flight, number, holds = self.in_flight, self.number, self.holds
-        self.__init__()  # type: ignore[misc]  # as it was made
-        self.in_flight, self.number, self.holds = in_flight, number, holds + 1
+    def lift(self, now: float) -> None:
+        """End the hold, and forget what the limiter was taken for."""
+        self.held_until, self.learned, self.rate, self.places = now, Learned(), None, None
 
     def renewed(self) -> Throttle:
         """Return one for another loop, the clock of which may start anywhere: it keeps what the minute has granted."""
