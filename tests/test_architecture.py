@@ -333,6 +333,7 @@ ACROSS: Final = {
     "test_benchmarks.py": "the programs in benchmarks/",
     "test_boundaries.py": "what a gateway may do to a client",
     "test_cancellation.py": "cancelling anything anywhere",
+    "test_chaos.py": "many calls at once, and everything goes wrong",
     "test_examples.py": "the programs in examples/",
     "test_fork.py": "a client on both sides of a fork",
     "test_garbage.py": "what calls leave behind",
