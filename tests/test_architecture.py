@@ -74,8 +74,18 @@ EDGES: Final = {
 cannot share a misunderstanding."""
 CORE_ORDER: Final = (
     {"__init__.py"},
-    {"backoff.py", "bucket.py", "histogram.py", "http1.py", "index.py", "jsontext.py", "outage.py", "sse.py"},
-    {"lossless.py", "template.py"},
+    {
+        "backoff.py",
+        "bucket.py",
+        "histogram.py",
+        "http1.py",
+        "index.py",
+        "jsontext.py",
+        "outage.py",
+        "pages.py",
+        "sse.py",
+    },
+    {"lossless.py", "template.py", "verdicts.py"},
     {"codec.py"},
     {"pieces.py", "problem.py"},
     {"fold.py"},
@@ -191,6 +201,7 @@ PURE: Final = {
         "datetime",
         "email",
         "functools",
+        "html",
         "json",
         "math",
     ),

@@ -58,6 +58,7 @@ def raised(kind: type[AnyFastError]) -> AnyFastError:
         "retry_after": 7.5,
         "retry_class": "ambiguous",
         "retryable": True,
+        "spoken_by": "proxy",
         "status_code": 503,
         "type": "t",
     }

@@ -1,8 +1,7 @@
-"""May a failed attempt be made again, when, and was it billed? Tables and arithmetic.
+"""When may a failed attempt be made again? Spellings of a server's delay, and arithmetic.
 
-Verdicts per status and code: new-api ``types/error.go``, ``controller/relay.go`` and ``service/``, where the codes come
-from; openai-python ``_base_client.py`` for ``x-should-retry`` and ``retry-after-ms``; RFC 9110 10.2.3 for
-``Retry-After``. Random numbers and the time are arguments.
+Sources: openai-python ``_base_client.py`` for ``retry-after-ms``, RFC 9110 10.2.3 for ``Retry-After``. Random numbers
+and the time are arguments. What a failure means stands in ``verdicts.py``.
 """
 
 from __future__ import annotations
@@ -16,10 +15,9 @@ from typing import Any, Final
 
 import attrs
 
-from anyfast_async.errors import Billed, RetryClass
 from anyfast_async.policies import RetryPolicy
 
-# -- what a status and a code mean -----------------------------------------------------------------------------------
+# -- what waiting does not mend ----------------------------------------------------------------------------------------
 
 QUOTA_CODES: Final = frozenset({"insufficient_quota", "insufficient_user_quota", "pre_consume_token_quota_failed"})
 """No money left; the gateway uses 403, OpenAI 429 for it, and some add a Retry-After that means nothing."""
@@ -27,32 +25,7 @@ QUOTA_CODES: Final = frozenset({"insufficient_quota", "insufficient_user_quota",
 MODEL_CODES: Final = frozenset({"model_not_found"})
 """The gateway sends 503 for it, so that it looks transient; it is a wrong id or a group without that model."""
 
-DETERMINISTIC_CODES: Final = frozenset(
-    {
-        "invalid_request",
-        "convert_request_failed",
-        "sensitive_words_detected",
-        "invalid_api_type",
-        "json_marshal_failed",
-        "gen_relay_info_failed",
-        "count_token_failed",
-        "model_price_error",
-        "prompt_blocked",
-        "channel:model_mapped_error",
-        "channel:param_override_invalid",
-        "channel:header_override_invalid",
-    },
-)
-"""Codes that the gateway sends with status 500 although the same request would fail again."""
-
-OVERLOAD_CODES: Final = frozenset({"system_cpu_overloaded", "system_memory_overloaded", "system_disk_overloaded"})
-"""503 by which the gateway asks for fewer requests."""
-
 THROTTLED_STATUS: Final = 429
-AMBIGUOUS_STATUSES: Final = frozenset({408, 504, 524})
-"""Somebody waited too long; the work may have been done. 524 is Cloudflare's, after 100 s without a byte."""
-REFUSED_STATUSES: Final = frozenset({425, 500, 502, 503, 520, 521, 522, 523, 529})
-"""Transient, and the gateway gives the money back."""
 
 _DAILY: Final = re.compile(r"per[ _-]?day", re.IGNORECASE)
 
@@ -60,31 +33,6 @@ _DAILY: Final = re.compile(r"per[ _-]?day", re.IGNORECASE)
 def is_quota(status: int, code: object, message: str) -> bool:
     """Return whether an error says that a quota is used up which minutes of waiting do not refill."""
     return code in QUOTA_CODES or (status == THROTTLED_STATUS and bool(_DAILY.search(message)))
-
-
-def retry_class(status: int, code: object, error_type: object, should_retry: str | None) -> RetryClass:
-    """Return what sending a request again would mean that was answered with this error.
-
-    ``x-should-retry`` wins over everything; then codes, then the status.
-    """
-    if should_retry is not None and should_retry.strip().lower() in ("true", "false"):
-        if should_retry.strip().lower() == "false":
-            return "never"
-        return "throttled" if status == THROTTLED_STATUS else "refused"
-    if code in DETERMINISTIC_CODES | QUOTA_CODES | MODEL_CODES or str(code).startswith("violation_fee."):
-        return "never"
-    if status == THROTTLED_STATUS or code in OVERLOAD_CODES:
-        return "throttled"
-    if status in AMBIGUOUS_STATUSES or error_type == "new_api_panic":
-        return "ambiguous"
-    return "refused" if status in REFUSED_STATUSES else "never"
-
-
-def billed(status: int, code: object) -> Billed:
-    """Return whether an answer with this error may have cost money: the gateway refunds what it refuses."""
-    if str(code).startswith("violation_fee."):
-        return "yes"
-    return "maybe" if status in AMBIGUOUS_STATUSES else "no"
 
 
 # -- how long the server wants us to wait ----------------------------------------------------------------------------
