@@ -364,6 +364,7 @@ ACROSS: Final = {
     "test_tls.py": "certificates",
     "interop/test_aimock.py": "the client against another server",
     "interop/test_litellm.py": "the client against another server",
+    "interop/test_proxies.py": "proxies that others wrote",
     "simulator/test_openai_sdk.py": "the vendor SDK against the simulator",
 }
 """Test files that belong to no single source file, and what they are about. A file ``test_x_aspect.py`` belongs to
