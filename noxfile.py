@@ -299,7 +299,7 @@ def proxies(session: nox.Session) -> None:
         session.run("apt-get", "update", "-qq", external=True)
         quiet = {"DEBIAN_FRONTEND": "noninteractive"}
         session.run(*("apt-get", "install", "-y", "-qq", "--no-install-recommends"), *missing, env=quiet, external=True)
-    pytest(session, "-m", "interop", "tests/interop/test_proxies.py")
+    pytest(session, "-m", "interop", "tests/interop/test_proxies.py", env={"INTEROP_PROXIES": "1"})
 
 
 @nox.session
@@ -317,7 +317,7 @@ def interop(session: nox.Session) -> None:
         "INTEROP_AIMOCK": str(aimock / "node_modules" / ".bin" / "llmock"),
         "INTEROP_LITELLM": str(litellm / "bin" / "litellm"),
     }
-    pytest(session, "-m", "interop", "tests/interop", "--ignore=tests/interop/test_proxies.py", env=programs)
+    pytest(session, "-m", "interop", "tests/interop", env=programs)
 
 
 @nox.session
