@@ -369,6 +369,7 @@ ACROSS: Final = {
     "test_boundaries.py": "what a gateway may do to a client",
     "test_cancellation.py": "cancelling anything anywhere",
     "test_error_shapes.py": "tables of errors through every entrance",
+    "test_chaos.py": "many calls at once, and everything goes wrong",
     "test_examples.py": "the programs in examples/",
     "test_fork.py": "a client on both sides of a fork",
     "test_garbage.py": "what calls leave behind",
@@ -388,6 +389,7 @@ ACROSS: Final = {
     "test_tls.py": "certificates",
     "interop/test_aimock.py": "the client against another server",
     "interop/test_litellm.py": "the client against another server",
+    "interop/test_proxies.py": "proxies that others wrote",
     "simulator/test_openai_sdk.py": "the vendor SDK against the simulator",
 }
 """Test files that belong to no single source file, and what they are about. A file ``test_x_aspect.py`` belongs to
