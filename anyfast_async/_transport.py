@@ -1,4 +1,4 @@
-"""Exchanges over aiohttp's pooled connections. The only file that imports aiohttp's client.
+"""Exchanges over aiohttp's pooled connections, which ``_pool`` makes.
 
 There are two ways. The direct one takes a connection from aiohttp's connector (``BaseConnector.connect``: pool, name
 resolution, TLS, proxies) and speaks HTTP over it with :class:`Wire`: what ``ClientSession`` does beside that for each
@@ -8,14 +8,12 @@ whose connector is not the one known here.
 
 What aiohttp does by default and must not do here, and why:
 
-* ``limit=0``: its connector's queue loses wake-ups when a waiter is woken and cancelled in one tick; our gate is the
-  only queue.
 * no redirects (they would send the prompt, and some headers, elsewhere), no cookies, no ``trust_env`` (netrc would
   replace the Authorization header, and costs two thread hops a request).
 * bodies only by ``readany`` under a counter: ``read()`` lifts the limit on decompressed data, ``readline`` fails on
   long lines.
 * its total timeout of 300 s is off; the clocks are ours.
-* its exceptions hold the request headers, so none of them leaves this file, not even as ``__context__``.
+* its exceptions hold the request headers, so none of them leaves these files, not even as ``__context__``.
 """
 
 from __future__ import annotations
@@ -23,39 +21,40 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import inspect
 import io
-import socket
 import ssl
 import time
 import warnings
 from collections.abc import AsyncGenerator, Callable
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import aiohttp
 import attrs
 from aiohttp import http_exceptions
 from yarl import URL
 
-from anyfast_async._core.http1 import BombError, check_ratio
-from anyfast_async._exchange import Exchange
+from anyfast_async._core import answer
+from anyfast_async._core.http1 import MAX_HEAD
+from anyfast_async._core.packing import BombError, check_ratio
+from anyfast_async._core.trust import Trust
+from anyfast_async._exchange import ERROR_PATIENCE, Exchange
 from anyfast_async._faults import connection_error
 from anyfast_async._outgoing import Route
+from anyfast_async._pool import Target, abandon, default_context, is_known, new_session
 from anyfast_async._wire import LARGE_BODY, Wire
 from anyfast_async.errors import APIConnectionError, ClientStateError
 
 if TYPE_CHECKING:
     from anyfast_async._key import Key
+    from anyfast_async.errors import AnyFastError
 
 __all__ = ["Exchange", "Transport"]
 
-KEEPALIVE: Final = 55.0
-"""Seconds an idle connection is kept: below the 60 s after which common proxies drop it."""
+Origin: TypeAlias = tuple[str, str | None, int | None]
+
 READ_SIZE: Final = 256 * 1024
 """Most bytes that are read from a connection at once."""
-PROBE_AFTER: Final = 60
-"""Seconds of silence after which TCP asks whether the other side is still there."""
 
 
 class SentHeaders(dict[str, str]):
@@ -63,33 +62,6 @@ class SentHeaders(dict[str, str]):
 
     def __repr__(self) -> str:
         return f"<{len(self)} headers>"
-
-
-def _socket_factory(address: Any) -> socket.socket:
-    family, kind, protocol, _, _ = address
-    sock = socket.socket(family, kind, protocol)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (("TCP_KEEPIDLE", PROBE_AFTER), ("TCP_KEEPALIVE", PROBE_AFTER), ("TCP_KEEPINTVL", 15)):
-        option = getattr(socket, name, None)  # Linux has the first, macOS the second
-        if option is not None:
-            sock.setsockopt(socket.IPPROTO_TCP, option, value)
-    return sock
-
-
-class _Target(aiohttp.ClientRequest):
-    """Where a connection leads, in the form that aiohttp's connector takes; it is never sent."""
-
-    @functools.cached_property
-    def connection_key(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride] - it is worked out once
-        """What tells connections apart in the pool."""
-        return super().connection_key
-
-
-def _is_known() -> bool:
-    """Whether this aiohttp takes what the direct way gives it."""
-    connect = inspect.signature(aiohttp.BaseConnector.connect).parameters
-    target = inspect.signature(aiohttp.ClientRequest).parameters
-    return tuple(connect) == ("self", "req", "traces", "timeout") and {"method", "url", "loop", "proxy"} <= set(target)
 
 
 def _is_hooked() -> bool:
@@ -145,7 +117,9 @@ def _tracing() -> aiohttp.TraceConfig:
 class _Reading:
     """The link of an exchange that goes the session's way: a task that reads the response."""
 
-    def __init__(self, exchange: Exchange, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, exchange: Exchange, response: aiohttp.ClientResponse, *, is_last: bool) -> None:
+        if is_last and response.connection is not None and response.connection.protocol is not None:
+            response.connection.protocol.force_close()
         self._exchange = exchange
         self._response = response
         self._may_go_on = asyncio.Event()
@@ -153,6 +127,7 @@ class _Reading:
         exchange.link = self
         if not exchange.sent_at:
             exchange.sent()  # a mock tells nothing of it
+        exchange.framed = "Content-Length" in response.headers or "Transfer-Encoding" in response.headers
         exchange.began(response.status, {name.lower(): value for name, value in response.headers.items()})
         self._task = asyncio.get_running_loop().create_task(self._read())
 
@@ -189,16 +164,48 @@ class _Reading:
         self._response.close()
 
 
+# -- the direct way --------------------------------------------------------------------------------------------------
+
+
+async def _heard_out(wire: Wire, exchange: Exchange, early: bytes) -> None:
+    """Hear what came before the request: what TLS has to say, the end of the connection, a refusal, or nonsense."""
+    try:
+        wire.hear(early)
+        for _ in range(2):  # turns of the loop, in which what is there is read
+            await asyncio.sleep(0)
+        if wire.is_answering:
+            async with asyncio.timeout(ERROR_PATIENCE):
+                await exchange.opened()
+    except TimeoutError:
+        exchange.close()
+    except BaseException:
+        exchange.close()
+        raise
+
+
+async def _refusal(exchange: Exchange) -> AnyFastError:
+    """Return what a server said instead of hearing the request to its end: nothing can have come of it."""
+    body = await exchange.read_error(None)
+    error = answer.error_of(exchange.status, exchange.headers, body, now=time.time(), hide=exchange.hide)
+    error.billed = "no"
+    if error.retry_class == "ambiguous":
+        error.retry_class = "refused"
+    return error
+
+
 # -- both ------------------------------------------------------------------------------------------------------------
 
 
 class Transport:
     """The pooled connections of a client. It belongs to the loop in which it is first used."""
 
-    def __init__(self, *, ssl_context: ssl.SSLContext | None, proxy: str | None, hint: str = "") -> None:
+    def __init__(
+        self, *, ssl_context: ssl.SSLContext | None, proxy: str | None, hint: str = "", max_head: int = MAX_HEAD
+    ) -> None:
         self._hint = hint
         self._ssl = ssl_context
         self._proxy = proxy
+        self._max_head = max_head
         self._session: aiohttp.ClientSession | None = None
         self._left: list[aiohttp.ClientSession] = []
         """Sessions whose connections are not used again, until they are closed."""
@@ -206,7 +213,8 @@ class Transport:
         """What belongs to the process that this one was forked from."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._buffer = memoryview(bytearray(READ_SIZE))
-        self._targets: dict[tuple[str, str | None, int | None], _Target] = {}
+        self._targets: dict[Origin, Target] = {}
+        self._trust: dict[Origin, Trust] = {}
         self._is_direct = False
         self._closed = False
         self._ending: AsyncGenerator[None, None] | None = None
@@ -235,9 +243,12 @@ class Transport:
 
         Raises:
             APIConnectionError: there is no answer.
+            AnyFastError: the server refused the request before it was sent.
 
         """
         secret = key.fixed or await key.get()
+        if self._ssl is None and route.secure:
+            self._ssl = await asyncio.to_thread(default_context)  # it reads the system's authorities, once
         session = self._session_here()
         exchange = Exchange(route.host, on_sent, secret, self._explained)
         patience = _to_connect(connect_timeout)
@@ -247,6 +258,7 @@ class Transport:
                 wire = await self._wired(session, route, exchange, patience)
                 wire.send(route, secret, idempotency_key, body)
             else:
+                exchange.asked = True
                 fields = SentHeaders(route.fields(secret, idempotency_key))
                 response = await session.request(
                     route.method,
@@ -256,9 +268,10 @@ class Transport:
                     allow_redirects=False,
                     timeout=patience,
                     proxy=self._proxy,
+                    ssl=self._ssl or True,
                     trace_request_ctx=_Progress(exchange),
                 )
-                _Reading(exchange, response)
+                _Reading(exchange, response, is_last=route.is_last)
         except (aiohttp.ClientError, OSError, http_exceptions.HttpProcessingError) as error:
             unconnected = exchange.connect_seconds is None and not exchange.reused
             found = connection_error(
@@ -273,13 +286,24 @@ class Transport:
             raise found
         try:
             await exchange.opened()
+            if not exchange.asked:
+                raise await _refusal(exchange)  # noqa: TRY301 - it is closed as if it was cancelled
         except BaseException:
             exchange.close()
             raise
         return exchange
 
     def _explained(self, cause: BaseException | None, exchange: Exchange, *, answering: bool) -> APIConnectionError:
-        return connection_error(cause, exchange.host, self._hint, reused=exchange.reused, answering=answering)
+        return connection_error(
+            cause,
+            exchange.host,
+            self._hint,
+            reused=exchange.reused,
+            answering=answering,
+            asked=exchange.asked,
+            status=exchange.status,
+            hide=exchange.hide,
+        )
 
     async def _wired(
         self, session: aiohttp.ClientSession, route: Route, exchange: Exchange, patience: aiohttp.ClientTimeout
@@ -287,9 +311,17 @@ class Transport:
         """Return a connection that carries *exchange*."""
         connector = session.connector
         assert connector is not None  # noqa: S101 - the session was made with it
+        target = self._targets.get(route.origin) or self._new_target(route)
+        if target.trust.is_news:
+            target.trust.is_news = False
+            warnings.warn(
+                f"{route.host} sends more than the answers to its requests: for a minute each request gets a "
+                "connection of its own, so that no answer is taken for another's",
+                stacklevel=2,
+            )
         began = time.perf_counter()
         try:
-            connection = await connector.connect(self._target(route), [], patience)
+            connection = await connector.connect(target, [], patience)
         except TimeoutError as error:
             if type(error) is not TimeoutError:
                 raise
@@ -305,17 +337,19 @@ class Transport:
             connection.close()
             raise aiohttp.ServerDisconnectedError
         early: bytes = getattr(wire, "_tail", b"")  # what a server said before it was asked
-        wire = Wire(transport, wire, self._buffer)
+        wire = Wire(transport, wire, self._buffer, target.trust, self._max_head)
         transport.set_protocol(wire)
-        wire.begin(exchange, connection, early)
+        wire.begin(exchange, connection)
+        if early or not wire.is_quiet():
+            await _heard_out(wire, exchange, early)
         return wire
 
-    def _target(self, route: Route) -> _Target:
-        target = self._targets.get(route.origin)
-        if target is None:
-            proxy = URL(self._proxy) if self._proxy is not None else None
-            target = _Target("GET", route.url.origin(), loop=asyncio.get_running_loop(), proxy=proxy)
-            self._targets[route.origin] = target
+    def _new_target(self, route: Route) -> Target:
+        proxy = URL(self._proxy) if self._proxy is not None else None
+        loop = asyncio.get_running_loop()
+        target = Target("GET", route.url.origin(), loop=loop, proxy=proxy, ssl=self._ssl or True)
+        target.trust = self._trust.setdefault(route.origin, Trust())
+        self._targets[route.origin] = target
         return target
 
     def _session_here(self) -> aiohttp.ClientSession:
@@ -325,22 +359,9 @@ class Transport:
             message = "the client is closed"
             raise ClientStateError(message)
         self._loop = asyncio.get_running_loop()
-        connector = aiohttp.TCPConnector(
-            limit=0,
-            keepalive_timeout=KEEPALIVE,
-            ttl_dns_cache=300,
-            ssl=self._ssl if self._ssl is not None else True,
-            socket_factory=_socket_factory,
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None),
-            trust_env=False,
-            trace_configs=[_tracing()],
-        )
+        self._session = new_session(self._ssl, self._max_head, _tracing())
         self._targets = {}
-        self._is_direct = _is_known() and len(self._session.trace_configs) == 1  # no tracer added its own
+        self._is_direct = is_known() and len(self._session.trace_configs) == 1  # no tracer added its own
         self._ending = self._until_the_loop_ends(self._session)
         with contextlib.suppress(StopIteration):  # it runs to its yield, and is known to the loop from then on
             self._ending.asend(None).send(None)
@@ -365,11 +386,15 @@ class Transport:
         self._ending = None
 
     async def leave_loop(self) -> None:
-        """Drop the connections; those of a loop that is closed by now too."""
+        """Drop the connections, also those of a loop that was closed, or left and does not run."""
         self.renew()
-        self._loop = None
+        loop, self._loop = self._loop, None
         while self._left:
-            await self._left.pop().close()
+            session = self._left.pop()
+            if loop is None or loop.is_closed() or loop is asyncio.get_running_loop():
+                await session.close()
+            else:
+                abandon(session)
 
     async def _until_the_loop_ends(self, session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
         """Close the connections when the loop shuts its generators down: later nothing could, and asyncio warns."""
