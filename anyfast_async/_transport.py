@@ -10,8 +10,6 @@ What aiohttp does by default and must not do here, and why:
 
 * no redirects (they would send the prompt, and some headers, elsewhere), no cookies, no ``trust_env`` (netrc would
   replace the Authorization header, and costs two thread hops a request).
-* bodies only by ``readany`` under a counter: ``read()`` lifts the limit on decompressed data, ``readline`` fails on
-  long lines.
 * its total timeout of 300 s is off; the clocks are ours.
 * its exceptions hold the request headers, so none of them leaves these files, not even as ``__context__``.
 """
@@ -26,22 +24,20 @@ import ssl
 import time
 import warnings
 from collections.abc import AsyncGenerator, Callable
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import aiohttp
-import attrs
 from aiohttp import http_exceptions
 from yarl import URL
 
 from anyfast_async._core import answer
 from anyfast_async._core.http1 import MAX_HEAD
-from anyfast_async._core.packing import BombError, check_ratio
 from anyfast_async._core.trust import Trust
 from anyfast_async._exchange import ERROR_PATIENCE, Exchange
 from anyfast_async._faults import connection_error
 from anyfast_async._outgoing import Route
 from anyfast_async._pool import Target, abandon, default_context, is_known, new_session
+from anyfast_async._session import Progress, Reading, SentHeaders, is_hooked, tracing
 from anyfast_async._wire import LARGE_BODY, Wire
 from anyfast_async.errors import APIConnectionError, ClientStateError
 
@@ -53,21 +49,11 @@ __all__ = ["Exchange", "Transport"]
 
 Origin: TypeAlias = tuple[str, str | None, int | None]
 
+MOMENT: Final = 0.005
+"""Seconds that a server without TLS gets to speak before it is asked, until it was silent once: what it says then is no
+answer, and cannot be told from one later. With TLS the handshake takes longer than that."""
 READ_SIZE: Final = 256 * 1024
 """Most bytes that are read from a connection at once."""
-
-
-class SentHeaders(dict[str, str]):
-    """Request headers; the key is among them, so they never show."""
-
-    def __repr__(self) -> str:
-        return f"<{len(self)} headers>"
-
-
-def _is_hooked() -> bool:
-    """Whether a mock or a tracer stands in for the method of aiohttp that every request of a session goes through."""
-    code = getattr(aiohttp.ClientSession._request, "__code__", None)  # noqa: SLF001 - where they hook in
-    return code is None or code.co_filename != aiohttp.client.__file__
 
 
 @functools.lru_cache(maxsize=64)
@@ -75,112 +61,26 @@ def _to_connect(seconds: float | None) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, connect=seconds)
 
 
-# -- the session's way -----------------------------------------------------------------------------------------------
-
-
-@attrs.define
-class _Progress:
-    """How far a request of the session is, and since when it connects."""
-
-    exchange: Exchange
-    connecting_since: float = 0.0
-
-
-async def _on_connect_start(_: object, ctx: SimpleNamespace, __: object) -> None:
-    ctx.trace_request_ctx.connecting_since = asyncio.get_running_loop().time()
-
-
-async def _on_connect_end(_: object, ctx: SimpleNamespace, __: object) -> None:
-    progress: _Progress = ctx.trace_request_ctx
-    progress.exchange.connect_seconds = asyncio.get_running_loop().time() - progress.connecting_since
-    progress.exchange.sent()
-
-
-async def _on_reuse(_: object, ctx: SimpleNamespace, __: object) -> None:
-    ctx.trace_request_ctx.exchange.reused = True
-    ctx.trace_request_ctx.exchange.sent()
-
-
-async def _on_chunk_sent(_: object, ctx: SimpleNamespace, __: object) -> None:
-    ctx.trace_request_ctx.exchange.sent()
-
-
-def _tracing() -> aiohttp.TraceConfig:
-    trace = aiohttp.TraceConfig()
-    trace.on_connection_create_start.append(_on_connect_start)
-    trace.on_connection_create_end.append(_on_connect_end)
-    trace.on_connection_reuseconn.append(_on_reuse)
-    trace.on_request_chunk_sent.append(_on_chunk_sent)
-    return trace
-
-
-class _Reading:
-    """The link of an exchange that goes the session's way: a task that reads the response."""
-
-    def __init__(self, exchange: Exchange, response: aiohttp.ClientResponse, *, is_last: bool) -> None:
-        if is_last and response.connection is not None and response.connection.protocol is not None:
-            response.connection.protocol.force_close()
-        self._exchange = exchange
-        self._response = response
-        self._may_go_on = asyncio.Event()
-        self._may_go_on.set()
-        exchange.link = self
-        if not exchange.sent_at:
-            exchange.sent()  # a mock tells nothing of it
-        exchange.framed = "Content-Length" in response.headers or "Transfer-Encoding" in response.headers
-        exchange.began(response.status, {name.lower(): value for name, value in response.headers.items()})
-        self._task = asyncio.get_running_loop().create_task(self._read())
-
-    async def _read(self) -> None:
-        content = self._response.content
-        cause: BaseException | None = None
-        unpacked = 0
-        try:
-            while piece := await content.readany():
-                unpacked += len(piece)
-                if content.total_compressed_bytes is not None:
-                    check_ratio(content.total_compressed_bytes, unpacked)
-                self._exchange.arrived(piece)
-                await self._may_go_on.wait()
-        except (aiohttp.ClientError, OSError, BombError) as error:
-            cause = error
-        if cause is None:
-            self._exchange.ended()
-            return
-        # aiohttp raises before it hands out what had arrived; nothing received may be lost.
-        if rest := b"".join(getattr(content, "_buffer", ())):
-            self._exchange.arrived(rest)
-        self._response.close()
-        self._exchange.failed(cause, answering=True)
-
-    def pause(self) -> None:
-        self._may_go_on.clear()
-
-    def resume(self) -> None:
-        self._may_go_on.set()
-
-    def abort(self) -> None:
-        self._task.cancel()
-        self._response.close()
-
-
 # -- the direct way --------------------------------------------------------------------------------------------------
 
 
-async def _heard_out(wire: Wire, exchange: Exchange, early: bytes) -> None:
-    """Hear what came before the request: what TLS has to say, the end of the connection, a refusal, or nonsense."""
+async def _is_silent(wire: Wire, exchange: Exchange, early: bytes, moment: float) -> bool:
+    """Hear what a server says before it is asked: what TLS has to say, the end, a refusal; else it is nonsense."""
     try:
-        wire.hear(early)
-        for _ in range(2):  # turns of the loop, in which what is there is read
-            await asyncio.sleep(0)
-        if wire.is_answering:
-            async with asyncio.timeout(ERROR_PATIENCE):
-                await exchange.opened()
+        if early:
+            wire.hear(early)
+        for seconds in (0, moment):  # turns of the loop, in which what is there is read
+            await asyncio.sleep(seconds)
+        if not wire.is_answering:
+            return True
+        async with asyncio.timeout(ERROR_PATIENCE):
+            await exchange.opened()
     except TimeoutError:
         exchange.close()
     except BaseException:
         exchange.close()
         raise
+    return False
 
 
 async def _refusal(exchange: Exchange) -> AnyFastError:
@@ -254,7 +154,7 @@ class Transport:
         patience = _to_connect(connect_timeout)
         found: APIConnectionError | None = None
         try:
-            if self._is_direct and not _is_hooked() and (route.secure or self._proxy is None):
+            if self._is_direct and not is_hooked() and (route.secure or self._proxy is None):
                 wire = await self._wired(session, route, exchange, patience)
                 wire.send(route, secret, idempotency_key, body)
             else:
@@ -269,9 +169,9 @@ class Transport:
                     timeout=patience,
                     proxy=self._proxy,
                     ssl=self._ssl or True,
-                    trace_request_ctx=_Progress(exchange),
+                    trace_request_ctx=Progress(exchange),
                 )
-                _Reading(exchange, response, is_last=route.is_last)
+                Reading(exchange, response, is_last=route.is_last)
         except (aiohttp.ClientError, OSError, http_exceptions.HttpProcessingError) as error:
             unconnected = exchange.connect_seconds is None and not exchange.reused
             found = connection_error(
@@ -340,8 +240,8 @@ class Transport:
         wire = Wire(transport, wire, self._buffer, target.trust, self._max_head)
         transport.set_protocol(wire)
         wire.begin(exchange, connection)
-        if early or not wire.is_quiet():
-            await _heard_out(wire, exchange, early)
+        if early or not (route.secure or target.trust.is_silent) or not wire.is_quiet():
+            target.trust.is_silent = await _is_silent(wire, exchange, early, 0 if route.secure else MOMENT)
         return wire
 
     def _new_target(self, route: Route) -> Target:
@@ -359,7 +259,7 @@ class Transport:
             message = "the client is closed"
             raise ClientStateError(message)
         self._loop = asyncio.get_running_loop()
-        self._session = new_session(self._ssl, self._max_head, _tracing())
+        self._session = new_session(self._ssl, self._max_head, tracing())
         self._targets = {}
         self._is_direct = is_known() and len(self._session.trace_configs) == 1  # no tracer added its own
         self._ending = self._until_the_loop_ends(self._session)

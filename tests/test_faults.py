@@ -7,7 +7,7 @@ import aiohttp.http_exceptions
 import pytest
 
 from anyfast_async import APIConnectionError, ConnectTimeout
-from anyfast_async._core.http1 import MalformedError, TruncatedError
+from anyfast_async._core.bodies import MalformedError, TruncatedError
 from anyfast_async._faults import FAULTS, connection_error, fault_of
 
 

@@ -160,7 +160,7 @@ class HeadReader:
         if head.find(b"\n", self._seen) >= 0:
             self._line = self._seen = _LINES.match(head, self._line).end()  # type: ignore[union-attr]  # it may be empty
             self._named = False
-        new, white = self._seen == self._line, head[self._line : self._line + 1] in (b" ", b"\t")
+        new, white = self._seen == self._line, head.startswith((b" ", b"\t"), self._line)
         allowed = _LINE_BEGUN if new else _VALUE_BEGUN if self._named else _NAME_BEGUN
         first = new and white and head.find(b"\n") + 1 == self._line  # and so there is no line that it could continue
         if first or not allowed.fullmatch(head, self._seen):

@@ -24,6 +24,8 @@ class Trust:
     """When there is trust again; 0 as long as it was never lost."""
     is_news: bool = False
     """Whether it was lost, and nobody was told yet."""
+    is_silent: bool = False
+    """Whether it says nothing before it is asked."""
     _surplus_at: float = -math.inf
 
     def surplus(self, now: float) -> None:
@@ -32,3 +34,4 @@ class Trust:
             self.is_news = self.is_news or self.until <= now
             self.until = now + WINDOW
         self._surplus_at = now
+        self.is_silent = False
