@@ -157,13 +157,15 @@ class HeadReader:
         if not self._line:
             self._seen = len(head) - head.endswith(b"\r")
             return
+        white = head.startswith((b" ", b"\t"), self._line)
+        if white and head.find(b"\n") + 1 == self._line:  # there is no line that it could continue
+            raise MalformedError.at(NO_FIELD, head[self._line :].partition(b"\n")[0])
         if head.find(b"\n", self._seen) >= 0:
             self._line = self._seen = _LINES.match(head, self._line).end()  # type: ignore[union-attr]  # it may be empty
             self._named = False
-        new, white = self._seen == self._line, head.startswith((b" ", b"\t"), self._line)
-        allowed = _LINE_BEGUN if new else _VALUE_BEGUN if self._named else _NAME_BEGUN
-        first = new and white and head.find(b"\n") + 1 == self._line  # and so there is no line that it could continue
-        if first or not allowed.fullmatch(head, self._seen):
+            white = head.startswith((b" ", b"\t"), self._line)
+        allowed = _LINE_BEGUN if self._seen == self._line else _VALUE_BEGUN if self._named else _NAME_BEGUN
+        if not allowed.fullmatch(head, self._seen):
             raise MalformedError.at(NO_FIELD, head[self._line :].partition(b"\n")[0])
         self._named = self._named or white or head.find(b":", self._seen) >= 0
         self._seen = len(head) - head.endswith(b"\r")
@@ -201,9 +203,12 @@ def _head(text: str) -> Head:
     coding, length = says.get("transfer-encoding"), says.get("content-length")
     reusable = _stays_open(first[1], says.get("connection"))
     codings = says.get("content-encoding")
+    size = _length(length) if length is not None and coding is None else None
     body: Body
     if status < FINAL or status in NO_BODY:
         body = Sized(0)
+    elif size is not None:
+        body = Sized(size)
     elif coding is not None:
         # It wins over a length; what two readers may see differently is the last on its connection (RFC 9112 6.3).
         reusable = reusable and length is None
@@ -211,8 +216,6 @@ def _head(text: str) -> Head:
         chunked = coding.isascii() and last.strip(OWS).lower() == "chunked"
         body = Chunked() if chunked else UntilClose()
         codings = ",".join(filter(None, (codings, packed)))
-    elif length is not None:
-        body = Sized(_length(length))
     else:
         body = UntilClose()
     reusable = reusable and body.framed
