@@ -38,7 +38,7 @@ from anyfast_async._faults import connection_error
 from anyfast_async._outgoing import Route
 from anyfast_async._pool import Target, abandon, default_context, is_known, new_session
 from anyfast_async._session import Progress, Reading, SentHeaders, is_hooked, tracing
-from anyfast_async._wire import LARGE_BODY, Wire
+from anyfast_async._wire import LARGE_BODY, REFUSED, Wire
 from anyfast_async.errors import APIConnectionError, ClientStateError
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ class Transport:
             raise found
         try:
             await exchange.opened()
-            if not exchange.asked:
+            if not exchange.asked and exchange.status >= REFUSED:
                 raise await _refusal(exchange)  # noqa: TRY301 - it is closed as if it was cancelled
         except BaseException:
             exchange.close()

@@ -193,15 +193,20 @@ class Wire(asyncio.BufferedProtocol):
                     return
                 head, data = found
                 if not exchange.asked or (self._waits and self._is_sending()):
-                    exchange.asked, self._upload = False, None
-                    if head.status < REFUSED:
-                        message = f"with status {head.status}"
-                        raise UnaskedError(message)  # noqa: TRY301 - it ends like the others
+                    self._begin_early(exchange, head.status)
                 self._body, self._reusable = head.body, head.reusable and not self._is_last
                 exchange.began(head.status, head.headers)
             self._take(exchange, self._body, data)
         except (BombError, MalformedError, TruncatedError, UnaskedError) as error:
             self._fail(error)
+
+    def _begin_early(self, exchange: Exchange, status: int) -> None:
+        """Take a head that comes before its request was sent: a server need not hear what it refuses to its end."""
+        if status >= REFUSED:
+            exchange.asked, self._upload = False, None
+        elif not exchange.sent_at:
+            message = f"with status {status}"
+            raise UnaskedError(message)
 
     def _is_sending(self) -> bool:
         return self._upload is not None or self.transport.get_write_buffer_size() > 0
@@ -217,6 +222,10 @@ class Wire(asyncio.BufferedProtocol):
             piece = body.more() if body.held else b""
         if body.done:
             body.end()
+            if self._waits and exchange.status < REFUSED and self._is_sending():
+                exchange.asked = False
+                message = f"with status {exchange.status}, to its end"
+                raise UnaskedError(message)
             if body.rest and self._reusable:
                 self._surplus(body.rest)
             self._end(keep=self._reusable and not body.rest and exchange.asked and self._is_trusted())

@@ -108,5 +108,21 @@ def mutated(data: bytes, rand: random.Random) -> bytes:
     return data
 
 
-ODD = (b"\r", b"\n", b"\r\n", b"\r\n\r\n", b" ", b"\t", b":", b",", b"\0", b"\x0b", b"\xc2\xa0", b"chunked", b"0", b";", b"1")
+ODD = (
+    b"\r",
+    b"\n",
+    b"\r\n",
+    b"\r\n\r\n",
+    b" ",
+    b"\t",
+    b":",
+    b",",
+    b"\0",
+    b"\x0b",
+    b"\xc2\xa0",
+    b"chunked",
+    b"0",
+    b";",
+    b"1",
+)
 """Bytes that mean something to a reader."""

@@ -99,7 +99,11 @@ def test_folded_headers_are_joined() -> None:
 def test_what_is_said_twice_is_a_list() -> None:
     """What says how an answer is read counts in every line that says it."""
     twice = head("Connection: x", "connection: close", "Content-Length: 0")
-    assert [False, False] == [one.reusable for data in (twice, head("Connection: close", "Connection: x", "Content-Length: 0")) if (one := read([data]))]
+    assert [False, False] == [
+        one.reusable
+        for data in (twice, head("Connection: close", "Connection: x", "Content-Length: 0"))
+        if (one := read([data]))
+    ]
 
 
 @pytest.mark.parametrize("white", ["\xa0", "\x0b", "\x0c", "\x1c", "\x85", "\u2003"])
@@ -191,7 +195,16 @@ def test_what_can_become_no_head_fails_at_once(data: bytes, line: bytes) -> None
     assert line.startswith(caught.value.line)
 
 
-ENDINGS = (b"\n\n", b"\r\n\r\n", b"\n\r\n", b"\n", b": x\r\n\r\n", b"x: x\r\n\r\n", b"\r\n", *(b"HTTP/1.1 200\n\n"[i:] for i in range(13)))
+ENDINGS = (
+    b"\n\n",
+    b"\r\n\r\n",
+    b"\n\r\n",
+    b"\n",
+    b": x\r\n\r\n",
+    b"x: x\r\n\r\n",
+    b"\r\n",
+    *(b"HTTP/1.1 200\n\n"[i:] for i in range(13)),
+)
 
 
 def test_what_is_waited_for_can_still_become_a_head() -> None:
@@ -414,20 +427,21 @@ REASONS: Final[dict[str, Callable[[bytes, Any, Any], Any]]] = {
     "RFC 9112 6.3: a coding is a name, with white space and other letters in it another one": lambda data, _, __: any(
         re.search(rb"[^\x21-\x7e, ]|[ ]", value) for value in _fields(data, b"transfer-encoding")
     ),
-    "RFC 9112 5.2: a folded line is one space, in the middle of fields alone": lambda data, _, __: (
-        re.search(rb"\n[ \t]", _head_of(data))
+    "RFC 9112 5.2: a folded line is one space, in the middle of fields alone": lambda data, _, __: re.search(
+        rb"\n[ \t]", _head_of(data)
     ),
     "RFC 9112 2.2: a CR without a LF is no line end, and nothing to guess about": lambda data, ours, _: (
         ours == "refused" and re.search(rb"\r(?!\n)", data)
     ),
     "RFC 9112 5.1: no white space before the colon of a field": lambda data, ours, _: (
-        ours == "refused" and re.search(rb"(?m)^[^:\r\n]*[^!#$%&'*+\-.^_`|~0-9A-Za-z:\r\n][^:\r\n]*(:|$)", _head_of(data))
+        ours == "refused"
+        and re.search(rb"(?m)^[^:\r\n]*[^!#$%&'*+\-.^_`|~0-9A-Za-z:\r\n][^:\r\n]*(:|$)", _head_of(data))
     ),
     "RFC 9112 7.1: the lines of chunks end with CR and LF, and there is nothing but a size in them": lambda _, ours, __: (
         ours == "refused"
     ),
-    "RFC 9110 2.5: a higher minor version is read as the highest that is known": lambda data, _, __: (
-        re.match(rb"[\r\n]*HTTP/1\.[2-9] ", data)
+    "RFC 9110 2.5: a higher minor version is read as the highest that is known": lambda data, _, __: re.match(
+        rb"[\r\n]*HTTP/1\.[2-9] ", data
     ),
     "Extensions of chunks, and trailers, are skipped, whatever they are; there they are read": lambda data, _, theirs: (
         theirs == "refused" and re.search(rb"\n(0+[ \t]*\r\n|[0-9A-Fa-f]+[ \t]*;)", data)

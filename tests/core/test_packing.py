@@ -75,8 +75,6 @@ def test_a_bomb_is_refused() -> None:
         read([head("Content-Encoding: gzip") + packed(bytes(packing.MAX_UNPACKED + 1), 31)])
 
 
-
-
 # -- lists -----------------------------------------------------------------------------------------------------------
 
 
@@ -152,7 +150,11 @@ def _zstd(name: str) -> Callable[[bytes], bytes]:
 
 @pytest.mark.parametrize(
     ("coding", "name", "made"),
-    [(coding, name, _brotli if coding == "br" else _zstd) for coding, names in packing.LIBRARIES.items() for name in names],
+    [
+        (coding, name, _brotli if coding == "br" else _zstd)
+        for coding, names in packing.LIBRARIES.items()
+        for name in names
+    ],
 )
 def test_what_a_library_unpacks_is_read(
     monkeypatch: pytest.MonkeyPatch, coding: str, name: str, made: Callable[[str], Callable[[bytes], bytes]]
@@ -175,7 +177,11 @@ def test_what_a_library_unpacks_is_read(
 
 @pytest.mark.parametrize(
     ("coding", "name", "made"),
-    [(coding, name, _brotli if coding == "br" else _zstd) for coding, names in packing.LIBRARIES.items() for name in names],
+    [
+        (coding, name, _brotli if coding == "br" else _zstd)
+        for coding, names in packing.LIBRARIES.items()
+        for name in names
+    ],
 )
 def test_bombs_of_every_library_are_refused(
     monkeypatch: pytest.MonkeyPatch, coding: str, name: str, made: Callable[[str], Callable[[bytes], bytes]]
@@ -195,7 +201,10 @@ def test_bombs_of_every_library_are_refused(
     ("coding", "words"),
     [
         ("br", "packed with br, which was not asked for; with brotli or brotlicffi installed it could be read"),
-        ("zstd", "packed with zstd, which was not asked for; with backports.zstd or zstandard installed it could be read"),
+        (
+            "zstd",
+            "packed with zstd, which was not asked for; with backports.zstd or zstandard installed it could be read",
+        ),
         ("compress", "packed with compress, which was not asked for"),
     ],
 )
