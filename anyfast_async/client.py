@@ -324,8 +324,7 @@ class AnyFast(Caller):
                 larger ``max_tokens`` for ``retry="cut"``: what is recorded for an id then counts for any request.
             deadline: seconds for the whole run. At its end, items that are not answered carry ``DeadlineExceeded``;
                 ``error.billed`` of those that were not sent is ``"no"``.
-            give_up_after: seconds after which the run ends if nothing was answered and nothing is in flight: the
-                gateway throttles or is away.
+            give_up_after: seconds without an answer or anything in flight (throttled, away) that end the run.
             **options: as for :meth:`complete`, for every item.
 
         A run that ends early (``.stopped`` says why) finishes what is in flight, unless it is the deadline, and sends
