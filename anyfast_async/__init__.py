@@ -13,7 +13,8 @@ from anyfast_async._version import __version__
 
 if TYPE_CHECKING:
     from anyfast_async._key import NO_KEY
-    from anyfast_async._map import MapRun, Progress, Result
+    from anyfast_async._map import MapRun
+    from anyfast_async._result import Progress, Result
     from anyfast_async._stats import Phase, Stats
     from anyfast_async._stream import ChatStream
     from anyfast_async.client import AnyFast
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
         InternalServerError,
         ModelNotFoundError,
         NotFoundError,
+        NotSentError,
         OutputError,
         PermissionDeniedError,
         QueueFullError,
@@ -81,7 +83,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "_key": ("NO_KEY",),
     "_stats": ("Phase", "Stats"),
-    "_map": ("MapRun", "Progress", "Result"),
+    "_map": ("MapRun",),
+    "_result": ("Progress", "Result"),
     "_stream": ("ChatStream",),
     "client": ("AnyFast",),
     "completions": (
@@ -119,6 +122,7 @@ _HOMES = {
         "InternalServerError",
         "ModelNotFoundError",
         "NotFoundError",
+        "NotSentError",
         "OutputError",
         "PermissionDeniedError",
         "QueueFullError",
@@ -209,6 +213,7 @@ __all__ = [
     "Model",
     "ModelNotFoundError",
     "NotFoundError",
+    "NotSentError",
     "OutputError",
     "PermissionDeniedError",
     "Phase",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import random
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
@@ -15,6 +16,7 @@ from anyfast_async._core.codec import filled
 from anyfast_async._core.outage import ALONE
 from anyfast_async._patience import Patience
 from anyfast_async._retry import Retries, call_again
+from anyfast_async._standing import Standing
 from anyfast_async.completions import ChatCompletion, Trace, Usage
 from anyfast_async.errors import (
     AnyFastError,
@@ -30,6 +32,7 @@ from anyfast_async.errors import (
 )
 
 if TYPE_CHECKING:
+    from anyfast_async._ending import Ending
     from anyfast_async._key import Key
     from anyfast_async._lane import Lane, Permit
     from anyfast_async._shared import Shared
@@ -51,7 +54,8 @@ class Call(Generic[T]):
         timeouts: its clocks.
         prompt: its tokens, estimated.
         max_tokens: the longest answer that it may get.
-        patient: in ``map`` and batches: neither throttling nor an outage ends the call.
+        ending: in ``map`` and batches: what ends the run that the call is for. Neither throttling nor an outage ends
+            such a call, and its total stands still while it waits for those; None for a single one.
         key: the key that its attempts show.
 
     """
@@ -75,7 +79,14 @@ class Call(Generic[T]):
     """Whether any request of it was."""
     _patience: Patience | None = None
     """Of a patient call, once it needs some."""
-    _last_failure = ""
+    _standing: Standing | None = None
+    """How it stands among the others of its lane, once it was refused."""
+    _failure: AnyFastError | None = None
+    """What the last attempt ended with."""
+    _worked = 0.0
+    """Of a row: seconds from admission on that count for ``Timeouts.total``."""
+    _excused = False
+    """Of a row: whether the last attempt does not, because the gateway throttles or is away."""
     _total: Clock | None = None
     _trying: Clock | None = None
     _tried_at = 0.0
@@ -89,7 +100,7 @@ class Call(Generic[T]):
         *,
         prompt: int,
         max_tokens: int | None,
-        patient: bool,
+        ending: Ending | None,
         key: Key,
     ) -> None:
         self.shared = shared
@@ -98,15 +109,21 @@ class Call(Generic[T]):
         self.timeouts = timeouts
         self.prompt = prompt
         self.max_tokens = max_tokens
-        self.patient = patient
+        self.ending = ending
+        self.patient = ending is not None
         self.key = key
         self.ledger: list[Attempt] = []
         self.began = asyncio.get_running_loop().time()
 
     @property
     def deadline(self) -> float | None:
-        """The loop time at which ``Timeouts.total`` runs out."""
-        return None if self.timeouts.total is None else self.began + self.timeouts.total
+        """The loop time at which ``Timeouts.total`` runs out; None for a row: its clock stands still at times."""
+        return None if self.timeouts.total is None or self.patient else self.began + self.timeouts.total
+
+    @property
+    def trying_since(self) -> float | None:
+        """The loop time at which the attempt in flight was admitted; None while the call waits."""
+        return None if self._trying is None else self._tried_at
 
     async def run(self, attempt: Callable[[Permit, Clock], Awaitable[T]]) -> T:
         """Make the call; *attempt* makes one try.
@@ -121,7 +138,7 @@ class Call(Generic[T]):
         self._total = total = Clock(self.timeouts.total, self.overdue)
         try:
             with total:
-                if self.timeouts.total is not None:
+                if self.deadline is not None:
                     total.start(self.began)
                 try:
                     return await self._once(attempt)
@@ -133,15 +150,32 @@ class Call(Generic[T]):
                     raise self._told(error).with_traceback(None) from None  # frames below hold the error itself
         finally:
             shared.running.discard(self)
-            self._total = self._patience = None  # which refers back
+            self._total = self._failure = self._patience = None  # which refer back, as does the frame of who raises it
         late = total.ended()
         late.billed = "no"
         raise self._told(late)
 
     def stop(self) -> None:
         """End the call with ``ClientStateError``, without cancelling the task that it runs in."""
+        self.interrupt(ClientStateError("the client was closed"))
+
+    def interrupt(self, error: AnyFastError) -> None:
+        """End the call with *error*, without cancelling the task that it runs in."""
         if self._total is not None:
-            self._total.interrupt(ClientStateError("the client was closed"))
+            self._total.interrupt(error)
+
+    def leave(self, error: AnyFastError) -> None:
+        """End the call with *error* if it waits; an attempt in flight is finished, because it is paid."""
+        if self._trying is None:
+            self.interrupt(self._left(error))
+
+    def _left(self, error: AnyFastError) -> AnyFastError:
+        """Return *error* for this call alone, or what it has met if something of it may be billed."""
+        if self._failure is not None and _worst(a.billed for a in self.ledger) != "no":
+            return self._failure
+        own = copy.copy(error)
+        own.__cause__ = error.__cause__
+        return own
 
     def look(self, now: float) -> None:
         """Look at its clocks."""
@@ -165,7 +199,7 @@ class Call(Generic[T]):
 
     def overdue(self) -> DeadlineExceeded:
         """Return the exception for ``Timeouts.total``, with what happened before."""
-        last = f"; the last attempt ended with: {self._last_failure}" if self._last_failure else ""
+        last = f"; the last attempt ended with: {self._failure}" if self._failure is not None else ""
         if self._streaming:
             last = "; the answer had begun"
         elif not self.ledger and self._trying is None:
@@ -185,12 +219,17 @@ class Call(Generic[T]):
             self._renewed = True  # the key may just have been replaced
             self.key.distrust()
             return 0.0
+        if error.retry_class in ("throttled", "refused"):
+            self._standing = self._standing or Standing(self.lane, self.policy, self.ending)
+            verdict = self._standing.verdict(error)
+            if verdict != "goes on":
+                return None if verdict == "fails" else 0.0
         now = asyncio.get_running_loop().time()
         rand = random.random()  # noqa: S311 - jitter
         patience = self._patience
         company = ALONE if patience is None else patience.company
         delay = retries.delay(error, now=now, held_until=self._held_until, rand=rand, company=company)
-        if delay is None and patience is not None and patience.is_open(error):
+        if delay is None and patience is not None and patience.is_open(error, retries.resends):
             return 0.0
         if delay and self.ledger:
             self.ledger[-1] = attrs.evolve(self.ledger[-1], delay=delay)
@@ -206,17 +245,21 @@ class Call(Generic[T]):
     async def _once(self, attempt: Callable[[Permit, Clock], Awaitable[T]]) -> T:
         """Make an attempt when the gate lets it."""
         gate, lane = self.shared.gate, self.lane
-        if self._patience is not None and self._patience.doubt is not None:
-            await self._patience.heard(self._patience.doubt)
         asked = now = asyncio.get_running_loop().time()
+        if self.patient:
+            self._pause(now)
+        if self._failure is not None:
+            now = await self._reconsidered()
         tokens = lane.expected.tokens(self.prompt, self.max_tokens)
         if self.patient and lane.outage.since is not None:
             permit = await self.patience.admitted(tokens, None)
         else:
-            permit = gate.admit(lane, tokens, now) or await gate.queue(lane, tokens)
+            permit = await self.admitted(tokens, now)
             if self.patient and lane.outage.since is not None:
                 permit = await self.patience.admitted(tokens, permit)
         self.queued += permit.at - asked
+        if self.patient and self.timeouts.total is not None and self._total is not None:
+            self._total.start(permit.at - self._worked)
         kept = False
         try:
             self.shared.spending.admit(tokens)
@@ -229,6 +272,36 @@ class Call(Generic[T]):
         if not kept:
             self._done(permit, "ok", "yes")
         return result
+
+    async def _reconsidered(self) -> float:
+        """Wait until it is clear whether, and when, there is to be another attempt; return the loop time."""
+        if self._patience is not None:
+            await self._patience.heard()
+        if self._standing is not None:
+            await self._standing.turn()
+        return asyncio.get_running_loop().time()
+
+    async def admitted(self, tokens: float, now: float) -> Permit:
+        """Wait for admission, if there is anything to wait for."""
+        gate, lane, first = self.shared.gate, self.lane, self._standing is not None and self._standing.goes_first
+        if not first and (permit := gate.admit(lane, tokens, now)) is not None:
+            return permit
+        return await gate.queue(lane, tokens, first=first, counts=not self.patient)
+
+    def _pause(self, now: float) -> None:
+        """Stop a row's total until it is admitted again; refuse it, if its map has ended meanwhile.
+
+        Raises:
+            AnyFastError: what ended the map, or what the row has met before.
+
+        """
+        refused = self.ending.refused(self.lane) if self.ending is not None else None
+        if refused is not None:
+            raise self._left(refused)
+        if self.timeouts.total is not None and self._total is not None and self.ledger:
+            if not self._excused and self.lane.outage.since is None:
+                self._worked += now - self._tried_at
+            self._total.stop()
 
     def _done(self, permit: Permit, outcome: str, billed: Billed) -> None:
         now = asyncio.get_running_loop().time()
@@ -270,7 +343,7 @@ class Call(Generic[T]):
     def _failed(self, error: AnyFastError, permit: Permit, clock: Clock) -> None:
         if isinstance(error, AuthenticationError) and error.spoken_by != "proxy":
             error.args = (f"{error} ({self.key.advice})",)  # only here is it known where the key came from
-        self._last_failure = str(error)
+        self._failure = error
         gate, lane = self.shared.gate, self.lane
         now = asyncio.get_running_loop().time()
         if isinstance(error, APIConnectionError) and error.retryable and permit.at < self.shared.running.woke_at:
@@ -282,13 +355,17 @@ class Call(Generic[T]):
         match error.retry_class:
             case "throttled":
                 gate.answered(lane)
-                self._held_until = gate.throttled(permit, getattr(error, "retry_after", None), rand)
+                self._standing = self._standing or Standing(lane, self.policy, self.ending)
+                self._held_until = self._standing.throttled(gate, permit, getattr(error, "retry_after", None), rand)
             case "unsent" | "refused" | "ambiguous" | "cut" as kind if self.patient:
                 self.patience.failed(reached=kind != "unsent", rand=rand)
             case "unsent" | "refused" | "ambiguous" | "cut" as kind:
                 gate.failed(lane, self, reached=kind != "unsent", longest=self.policy.backoff[1], rand=rand)
             case "never" if error.spoken_by == "gateway":
                 gate.answered(lane)
+        self._excused = error.retry_class == "throttled" or (
+            lane.outage.since is not None and error.retry_class in ("unsent", "refused", "ambiguous", "cut")
+        )
         if self._patience is not None:
             self._patience.probing = False
         sent = clock.started or self.status is not None or error.billed != "no"

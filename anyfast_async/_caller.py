@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from anyfast_async._call import Call
 from anyfast_async._core import answer
 from anyfast_async._core.bucket import prompt_tokens
+from anyfast_async._mapping import AT_ONCE
 from anyfast_async._opening import Draining, receive
 from anyfast_async._outgoing import STREAM_HEADERS, UNARY_HEADERS, Route, encoded, idempotency_key
 from anyfast_async._schema import response_format, writes_out
@@ -34,13 +35,14 @@ if TYPE_CHECKING:
     from yarl import URL
 
     from anyfast_async._clock import Clock
+    from anyfast_async._ending import Ending
     from anyfast_async._exchange import Exchange
     from anyfast_async._key import Key
     from anyfast_async._lane import Lane, Permit
     from anyfast_async._reception import Reception
     from anyfast_async._shared import Shared
     from anyfast_async.completions import ChatCompletion
-    from anyfast_async.policies import RetryPolicy, Timeouts
+    from anyfast_async.policies import Limits, RetryPolicy, Timeouts
 
 _STEERING: Final = frozenset({"system", "timeout", "via_stream", "accept_missing_finish", "extra_headers"})
 
@@ -52,6 +54,7 @@ class Caller:
     _base_url: URL
     _origin: URL
     _model: str | None
+    _limits: Limits
     _retry: RetryPolicy
     _timeouts: Timeouts
     _headers: dict[str, str]
@@ -61,10 +64,16 @@ class Caller:
     """By model."""
 
     async def _complete(
-        self, request: ChatRequest, options: Mapping[str, Any], *, patient: bool, body: bytes | None = None
+        self,
+        request: ChatRequest,
+        options: Mapping[str, Any],
+        *,
+        body: bytes | None = None,
+        ending: Ending | None = None,
     ) -> ChatCompletion:
+        """Make a call; with *ending* it is one of a map, which is patient."""
         if options.get("via_stream"):
-            return await self._complete_via_stream(request, options, patient=patient, body=body)
+            return await self._complete_via_stream(request, options, body=body, ending=ending)
         timeouts = self._call_timeouts(options)
         route = self._route("chat/completions", UNARY_HEADERS, options.get("extra_headers"))
         key = idempotency_key()
@@ -79,11 +88,11 @@ class Caller:
             call.settle(permit, completion.usage)
             return completion
 
-        call: Call[ChatCompletion] = self._call(request, content, timeouts, patient=patient)
+        call: Call[ChatCompletion] = self._call(request, content, timeouts, ending)
         return call.traced(await call.run(attempt))
 
     async def _complete_via_stream(
-        self, request: ChatRequest, options: Mapping[str, Any], *, patient: bool, body: bytes | None
+        self, request: ChatRequest, options: Mapping[str, Any], *, body: bytes | None, ending: Ending | None
     ) -> ChatCompletion:
         timeouts = self._call_timeouts(options)
         route = self._route("chat/completions", STREAM_HEADERS, options.get("extra_headers"))
@@ -100,7 +109,7 @@ class Caller:
             call.settle(permit, completion.usage)
             return completion
 
-        call: Call[ChatCompletion] = self._call(request, content, timeouts, patient=patient)
+        call: Call[ChatCompletion] = self._call(request, content, timeouts, ending)
         call.waits_for = "first_token"
         try:
             return call.traced(await call.run(attempt))
@@ -112,9 +121,7 @@ class Caller:
         """Return the body that asks for a whole answer."""
         return await encoded(request, stream=False)
 
-    def _stream(
-        self, request: ChatRequest, options: Mapping[str, Any], *, patient: bool, body: bytes | None = None
-    ) -> ChatStream:
+    def _stream(self, request: ChatRequest, options: Mapping[str, Any], *, body: bytes | None = None) -> ChatStream:
         timeouts = self._call_timeouts(options)
         route = self._route("chat/completions", STREAM_HEADERS, options.get("extra_headers"))
         key = idempotency_key()
@@ -129,7 +136,7 @@ class Caller:
                 call.connect, call.status = exchange.connect_seconds, exchange.status
                 return await receive(exchange, call, permit, clock, accept_missing_finish=lenient)
 
-            call: Call[Reception] = self._call(request, content, timeouts, patient=patient)
+            call: Call[Reception] = self._call(request, content, timeouts)
             call.waits_for = "first_token"
             call.keeps_permit = True
             return call, await call.run(attempt)
@@ -204,26 +211,46 @@ class Caller:
         hint = f"; did you mean {near[0]!r}?" if near else ""
         warnings.warn(f"{escaped(model, 60)!r} is not among the documented Gemini models{hint}", stacklevel=4)
 
+    def _warn_of_concurrency(self, asked: int) -> None:
+        limit, said = self._limits.concurrency, f"concurrency {asked}"
+        if asked is AT_ONCE or not isinstance(asked, int) or asked <= limit or said in self._shared.warned:
+            return
+        self._shared.warned.add(said)
+        message = (
+            f"map(concurrency={asked}) is more than Limits(concurrency={limit}) of the client: no more than {limit} "
+            "calls are in flight at once"
+        )
+        warnings.warn(message, stacklevel=3)
+
     def _call_timeouts(self, options: Mapping[str, Any]) -> Timeouts:
         value = options.get("timeout")
         return self._timeouts if value is None else as_timeouts(value, self._timeouts)
 
-    def _call(self, request: ChatRequest | None, body: bytes, timeouts: Timeouts, *, patient: bool) -> Call[Any]:
+    def _lane_of(self, model: str) -> Lane:
+        lane = self._lanes.get(model)
+        if lane is None:
+            lane = self._lanes[model] = self._shared.gate.lane((self._origin, self._key.identity, model))
+        return lane
+
+    def _calls_of(self, ending: Ending) -> list[Call[Any]]:
+        """Return the calls on their way that are of one map."""
+        return [one for one in self._shared.running.members if isinstance(one, Call) and one.ending is ending]
+
+    def _call(
+        self, request: ChatRequest | None, body: bytes, timeouts: Timeouts, ending: Ending | None = None
+    ) -> Call[Any]:
         model, messages = "", 0  # GET /v1/models
         limit: int | None = 0
         if request is not None:
             model, messages = request.model or "", len(request.messages)
             limit = request.max_completion_tokens or request.max_tokens
-        lane = self._lanes.get(model)
-        if lane is None:
-            lane = self._lanes[model] = self._shared.gate.lane((self._origin, self._key.identity, model))
         return Call(
             self._shared,
-            lane,
+            self._lane_of(model),
             self._retry,
             timeouts,
             prompt=prompt_tokens(body, messages),
             max_tokens=limit,
-            patient=patient,
+            ending=ending,
             key=self._key,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-from anyfast_async._core.outage import ALONE, Company
+from anyfast_async._core.outage import ALONE, Company, Resends
 
 if TYPE_CHECKING:
     from anyfast_async._call import Call
@@ -23,8 +23,8 @@ class Patience:
         self._call = call
         self.company: Company = ALONE
         """How the others of the lane fared, when it last failed."""
-        self.doubt: AnyFastError | None = None
-        """What it is to fail with if it turns out that the gateway is there."""
+        self.doubt: tuple[AnyFastError, Resends] | None = None
+        """What it is to fail with if it turns out to be its own fault, and what it has met."""
         self.probing = False
         """Whether the attempt is one that tries whether the gateway is back."""
 
@@ -49,32 +49,34 @@ class Patience:
                 gate.settle(permit, 0)
                 gate.release(permit)
             self.probing = await gate.hold_off(lane, call, sent=call.sent, longest=longest, patience=patience)
-            permit = gate.admit(lane, tokens, loop.time()) or await gate.queue(lane, tokens)
+            permit = await call.admitted(tokens, loop.time())
             if self.probing:
                 return permit
 
-    def is_open(self, error: AnyFastError) -> bool:
+    def is_open(self, error: AnyFastError, met: Resends) -> bool:
         """Return whether only others can show that *error*, after which it is not sent again, is this row's own.
 
-        Then it waits for what becomes of them: so the first of an outage are not lost.
+        Then it waits for what becomes of them: so the first of an outage are not lost. *met* is what it has met so far.
         """
         may_be = self._call.policy.attempts > 1 and error.retry_class in ("ambiguous", "cut")
         if may_be and self._undecided():
-            self.doubt = error
+            self.doubt = error, met
             return True
         return False
 
-    async def heard(self, error: AnyFastError) -> None:
-        """Wait until others have shown whose fault *error* is.
+    async def heard(self) -> None:
+        """Wait until others have shown whose fault the failure was that is in doubt, if one is.
 
         Raises:
             AnyFastError: it is this row's own.
 
         """
-        self.doubt = None
+        if self.doubt is None:
+            return
+        (error, met), self.doubt = self.doubt, None
         while self._undecided():
             await self._call.shared.gate.news(self._call.lane, LOOK_AGAIN)
-        if self.company.stretch not in self.company.outages:
+        if not met.allow(self.company.outages):
             error.retry_class = "never"
             raise error
 

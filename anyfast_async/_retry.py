@@ -8,7 +8,7 @@ The first attempt runs bare, because tenacity costs as much as a whole call; onl
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import attrs
 import tenacity
@@ -19,6 +19,11 @@ from anyfast_async.errors import AnyFastError
 from anyfast_async.policies import RetryPolicy
 
 T = TypeVar("T")
+
+LONGEST_OF_CALL: Final = 120.0
+"""Seconds that a server may ask a single call to wait, unless the policy says otherwise: openai-python's, too."""
+LONGEST_OF_ROW: Final = 900.0
+"""The same for a row of a map."""
 
 
 @attrs.define
@@ -112,10 +117,15 @@ class Retries:
         return 0.0
 
     def _too_long(self, asked: float | None, now: float) -> bool:
-        if asked is None or self.patient:
-            return False
         left = float("inf") if self.deadline is None else self.deadline - now
-        return asked > min(self.policy.max_retry_after, left)
+        return asked is not None and asked > min(longest_wait(self.policy, patient=self.patient), left)
+
+
+def longest_wait(policy: RetryPolicy, *, patient: bool) -> float:
+    """Return the seconds that a server may ask to wait, at most."""
+    if policy.max_retry_after is not None:
+        return policy.max_retry_after
+    return LONGEST_OF_ROW if patient else LONGEST_OF_CALL
 
 
 async def call_again(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from anyfast_async import _call
-from anyfast_async._core.bucket import Learned
 from anyfast_async._core.outage import ALONE, Company, Outage
+from anyfast_async._core.throttle import Refusal, Suspicion
 from anyfast_async._gate import Gate
 from anyfast_async._lane import Permit
 from anyfast_async._retry import Retries, call_again
@@ -67,10 +67,9 @@ def skip_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Skip the waits between attempts, and the hold after throttled ones; wait for no outage to end."""
     hold = Gate.throttled
 
-    def lifted(gate: Gate, permit: Permit, asked: float | None, rand: float) -> float:
-        until = hold(gate, permit, asked, rand)
-        permit.lane.held_until = asyncio.get_running_loop().time()
-        permit.lane.learned = Learned()
+    def lifted(gate: Gate, permit: Permit, refusal: Refusal, row: Suspicion) -> float:
+        until = hold(gate, permit, refusal, row)
+        permit.lane.throttle.forget()
         return until
 
     def at_once(

@@ -50,7 +50,9 @@ _HINTS: Final[Mapping[str, str]] = {
 }
 
 
-def problems_of_json(path: str, value: Any, *, level: int = 1, levels: int = MAX_DEPTH) -> list[FieldError]:
+def problems_of_json(
+    path: str, value: Any, *, level: int = 1, levels: int = MAX_DEPTH, most: int = MAX_VALUES
+) -> list[FieldError]:
     """Return what JSON cannot hold in *value*, each with its path below *path*; an empty list if it can be sent.
 
     The first twenty are named. Integers of any usual size, ``datetime``, ``date``, ``time``, ``UUID``, enums and
@@ -61,9 +63,10 @@ def problems_of_json(path: str, value: Any, *, level: int = 1, levels: int = MAX
         value: anything.
         level: the level that *value* itself is on.
         levels: how many there may be.
+        most: how many values it may come to.
 
     """
-    return [] if _is_plain(value, levels - level) else _Walk(path, level, levels).problems(value)
+    return [] if _is_plain(value, levels - level) else _Walk(path, level, levels, most).problems(value)
 
 
 def opened(value: Any) -> Any:
@@ -145,10 +148,11 @@ class _Open:
 class _Walk:
     """One walk over a value; what was looked at once is not looked at again."""
 
-    def __init__(self, path: str, level: int, levels: int) -> None:
+    def __init__(self, path: str, level: int, levels: int, most: int) -> None:
         self._path = path
         self._level = level
         self._levels = levels
+        self._most = most
         self._open: list[_Open] = []
         self._places: dict[int, int] = {}
         """Where among the open ones a container is."""
@@ -208,8 +212,8 @@ class _Walk:
         return None
 
     def _check_size(self, size: _Size) -> None:
-        if size.values > MAX_VALUES:
-            self._report("", f"comes to {_about(size.values)} values when written out, and {MAX_VALUES:,} are the most")
+        if size.values > self._most:
+            self._report("", f"comes to {_about(size.values)} values when written out, and {self._most:,} are the most")
         elif size.characters > MAX_CHARACTERS:
             self._report(
                 "",

@@ -8,6 +8,7 @@
     ├── ClientStateError (RuntimeError)      closed client, wrong loop, two readers on one stream
     ├── QueueFullError                       ``Limits.max_queued`` calls are waiting already
     ├── BudgetExceeded                       a ``Budget`` has no room for the call
+    ├── NotSentError                         an item of a run that ended before its turn
     ├── APIConnectionError                   no usable answer came over the wire
     │   └── APITimeoutError (TimeoutError)
     │       ├── ConnectTimeout
@@ -175,6 +176,29 @@ class BudgetExceeded(AnyFastError):  # noqa: N818 - the public name; "exceeded" 
     """The client's :class:`~anyfast_async.Budget` has no room left for the call; nothing was sent."""
 
     kind = "budget"
+
+
+class NotSentError(AnyFastError):
+    """An item of a ``map`` or batch that ended, or whose model was given up, before the item had an answer.
+
+    Nothing of it is billed: it was not sent, or what was sent was refused (``.attempts`` has that).
+    """
+
+    kind = "not_sent"
+    retryable = True
+    why: str = ""
+    """What ended the run or closed the model, as text."""
+    retry_at: float | None = None
+    """Unix time from which it is worth another run, where that is known."""
+    retry_after: float | None = None
+    """The same as seconds from when this was raised."""
+
+    @classmethod
+    def of(cls, why: str, *, retry_at: float | None = None, retry_after: float | None = None) -> NotSentError:
+        """Make one that says *why*, and when to come back."""
+        error = cls(f"not sent: {why}")
+        error.why, error.retry_at, error.retry_after = why, retry_at, retry_after
+        return error
 
 
 class APIConnectionError(AnyFastError):

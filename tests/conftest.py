@@ -223,6 +223,7 @@ SLOW_FILES = {
     "test_load.py",
     "test_lossless.py",
     "test_openai.py",
+    "test_patience.py",
     "test_proxy.py",
     "test_quirks.py",
     "test_realservers.py",

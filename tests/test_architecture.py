@@ -60,7 +60,16 @@ FLOORS: Final = (
             "_reception.py",
         ),
         *("_records.py", "_retry.py", "_running.py", "_settings.py", "_shared.py", "_stats.py", "_stream.py"),
-        *("_transport.py", "_wire.py"),
+        *(
+            "_aside.py",
+            "_ending.py",
+            "_mapping.py",
+            "_recorded.py",
+            "_result.py",
+            "_standing.py",
+            "_transport.py",
+            "_wire.py",
+        ),
     },
     # the client
     {"_caller.py", "client.py"},
@@ -85,20 +94,24 @@ CORE_ORDER: Final = (
     {
         "backoff.py",
         "bucket.py",
+        "closed.py",
+        "delay.py",
         "histogram.py",
         "http1.py",
         "index.py",
         "jsontext.py",
+        "limiter.py",
         "outage.py",
         "pages.py",
         "sse.py",
     },
-    {"lossless.py", "template.py", "verdicts.py"},
+    {"lossless.py", "rows.py", "template.py", "throttle.py", "verdicts.py"},
     {"codec.py"},
     {"pieces.py", "problem.py"},
     {"fold.py"},
     {"answer.py"},
     {"journal.py"},
+    {"again.py"},
 )
 
 
@@ -207,18 +220,19 @@ PURE: Final = {
         "cattrs",
         "collections",
         "datetime",
+        "decimal",
         "email",
         "functools",
         "html",
         "json",
         "math",
     ),
-    *("orjson", "pathlib", "re", "types", "typing", "zlib"),
+    *("orjson", "pathlib", "re", "types", "typing", "uuid", "zlib"),
 }
 """``pathlib`` for its types, ``datetime`` and ``email`` for reading dates, never for now."""
 IMPURE_CALLS: Final = {
     *("open", "read_text", "read_bytes", "write_text", "write_bytes", "stat", "exists", "iterdir", "resolve"),
-    *("now", "utcnow", "today", "getenv", "input", "print"),
+    *("now", "utcnow", "today", "getenv", "input", "print", "uuid1", "uuid4"),
 }
 
 
@@ -356,6 +370,7 @@ ACROSS: Final = {
     "test_cancellation.py": "cancelling anything anywhere",
     "test_error_shapes.py": "tables of errors through every entrance",
     "test_entrances.py": "the same bytes through every entrance",
+    "test_chaos.py": "many calls at once, and everything goes wrong",
     "test_examples.py": "the programs in examples/",
     "test_fork.py": "a client on both sides of a fork",
     "test_garbage.py": "what calls leave behind",
@@ -375,6 +390,7 @@ ACROSS: Final = {
     "test_tls.py": "certificates",
     "interop/test_aimock.py": "the client against another server",
     "interop/test_litellm.py": "the client against another server",
+    "interop/test_proxies.py": "proxies that others wrote",
     "simulator/test_openai_sdk.py": "the vendor SDK against the simulator",
 }
 """Test files that belong to no single source file, and what they are about. A file ``test_x_aspect.py`` belongs to

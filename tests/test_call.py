@@ -29,6 +29,7 @@ from anyfast_async._budget import Spending
 from anyfast_async._call import Call
 from anyfast_async._clock import Clock
 from anyfast_async._core.backoff import RetryBudget
+from anyfast_async._ending import Ending
 from anyfast_async._gate import Gate
 from anyfast_async._key import Key
 from anyfast_async._lane import Permit
@@ -119,7 +120,7 @@ class Rig:
             Timeouts(total=total, response=None),
             prompt=100,
             max_tokens=100,
-            patient=patient,
+            ending=Ending() if patient else None,
             key=Key(asked if renewable else "sk-0123456789abcdef"),
         )
         call.attempt = attempt
@@ -478,7 +479,7 @@ async def test_cancellation_comes_out_and_gives_everything_back(where: str) -> N
         await blocking
         rig.spending.reserved -= 200  # it was not settled: it has no usage
     assert rig.idle
-    assert rig.running._members == set()
+    assert rig.running.members == set()
 
 
 @pytest.mark.parametrize("where", ["attempt", "wait"])

@@ -30,6 +30,7 @@ from anyfast_async import (
     Limits,
     ModelNotFoundError,
     NotFoundError,
+    NotSentError,
     PermissionDeniedError,
     QueueFullError,
     RateLimitError,
@@ -463,7 +464,8 @@ async def test_budget_ends_spending(sim: Simulator, connect: Connect) -> None:
 
     results: list[Result[Any]] = await client.map([f"{i}" for i in range(10)], concurrency=2)
 
-    assert [type(result.error) for result in results] == [type(None)] * 3 + [BudgetExceeded] * 7
+    errors = [result.error for result in results]
+    assert (errors[:3], type(errors[3]), type(errors[-1])) == ([None] * 3, BudgetExceeded, NotSentError)
     with pytest.raises(BudgetExceeded, match="3 requests"):
         await client.complete("Hi")
     assert len(sim.requests) == 3

@@ -56,11 +56,13 @@ def raised(kind: type[AnyFastError]) -> AnyFastError:
         "reason": "no_finish",
         "request_id": "r-1",
         "retry_after": 7.5,
+        "retry_at": 1.7e9,
         "retry_class": "ambiguous",
         "retryable": True,
         "spoken_by": "proxy",
         "status_code": 503,
         "type": "t",
+        "why": "the run was over",
     }
     own = {n for c in kind.__mro__ if issubclass(c, AnyFastError) for n in vars(c).get("__annotations__", ())}
     assert own <= set(fields), "a field that this test does not know"

@@ -413,6 +413,16 @@ async def map_row(world: World) -> AnyFastError:
     return await world.failing(world.client(server.base_url), "map")
 
 
+async def row_after_a_refused_key(world: World) -> AnyFastError:
+    """A row that is not sent, because the one before it was refused."""
+    server = await world.raw([world.raw.answer({"error": {"message": ECHO}}, 401, **ECHOING)])
+    client = world.client(server.base_url)
+    results = await client.map([PROMPT, PROMPT], concurrency=1)
+    error = results[1].error
+    assert error is not None
+    return error
+
+
 PLAIN: Final = "text/plain"
 CUT: Final = (delta("so far"), delta(f"your key is {KEY}"))
 E = errors
@@ -532,6 +542,7 @@ CASES: Final[Mapping[str, Case]] = {
     "output": Case(E.OutputError, no_json_of_a_class, answered=True),
     "all attempts": Case(E.InternalServerError, all_attempts),
     "row of a map": Case(E.BadRequestError, map_row),
+    "row that was not sent": Case(E.NotSentError, row_after_a_refused_key),
 }
 
 

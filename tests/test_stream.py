@@ -332,7 +332,7 @@ async def test_leaving_early_closes_the_connection(
 
     await asyncio.wait_for(server.requests[0].gone.wait(), 1)
     await until(lambda: (client._shared.gate.in_flight, connections_in_use(client)) == (0, 0))
-    assert client._shared.running._members == set()
+    assert client._shared.running.members == set()
 
 
 async def drop(client: AnyFast) -> None:

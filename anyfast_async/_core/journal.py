@@ -17,8 +17,9 @@ from typing import Any, Final
 import attrs
 
 from anyfast_async._core import answer, codec
+from anyfast_async._core.bucket import PERIOD
 from anyfast_async.completions import ChatCompletion
-from anyfast_async.errors import AnyFastError, APIStatusError, escaped
+from anyfast_async.errors import AnyFastError, APIStatusError, NotSentError, escaped
 
 # -- lines of answers and failures -----------------------------------------------------------------------------------
 
@@ -133,6 +134,16 @@ def _is_result(value: Any) -> bool:
     return isinstance(value, dict) and ("response" in value or "error" in value)
 
 
+def is_answer(line: bytes) -> bool:
+    """Return whether a line of answers or failures holds an answer."""
+    value = value_of(line) or {}
+    response, problem = value.get("response"), value.get("error")
+    if not isinstance(response, dict) or problem:
+        return False
+    status = response.get("status_code")
+    return status is None or status in answer.SUCCESS
+
+
 def stem_of(line: bytes) -> str | None:
     """Return the ``stem`` with which a line was written here, None for a line of another program."""
     ours = _OURS.match(line)
@@ -180,12 +191,14 @@ def _classes(kind: type[AnyFastError]) -> Iterator[type[AnyFastError]]:
 _KINDS: Final[Mapping[str, type[AnyFastError]]] = {
     kind.kind: kind for kind in reversed([*_classes(AnyFastError)]) if kind.__module__ == AnyFastError.__module__
 }
-KINDS: Final = frozenset(_KINDS)
+KINDS: Final = frozenset(_KINDS) - {NotSentError.kind}
 """The kinds of errors that a failed row can have."""
 
 
 STOPPERS: Final = frozenset({"auth", "quota", "model", "budget", "configuration", "state"})
 """Kinds of errors that are no fault of a row, as they would fail every row after it: they are not recorded."""
+UNRECORDED: Final = STOPPERS | {NotSentError.kind}
+"""Kinds of errors with which a row is as if it had not been there."""
 
 
 # -- lines of the log ------------------------------------------------------------------------------------------------
@@ -196,6 +209,7 @@ _RECORD: Final = re.compile(rb"([0-9a-f]{8}) (\{.*\})[ ]*\n?", re.DOTALL)
 _PART: Final = re.compile(rb"[0-9a-f]{0,8}|[0-9a-f]{8} (\{.*)?", re.DOTALL)
 _HOLDER: Final = b'{"pid":'
 _FAILED: Final = b'{"failed":'
+_REPLACED: Final = b'{"replaced":'
 
 
 def record(kind: str, value: Any) -> bytes:
@@ -206,6 +220,11 @@ def record(kind: str, value: Any) -> bytes:
 def failed_record(line: bytes) -> bytes:
     """Return the line of the log that keeps *line*, a line for the file of failures."""
     return _summed(_FAILED + line.rstrip(b"\n") + b"}")
+
+
+def replaced_record(line: bytes) -> bytes:
+    """Return the line of the log that keeps *line*, an answer that a later one is about to replace."""
+    return _summed(_REPLACED + line.rstrip(b"\r\n").removeprefix(BOM) + b"}")
 
 
 def _summed(data: bytes) -> bytes:
@@ -255,6 +274,14 @@ class Past:
     """Lines of answers or failures that were found damaged, and are kept in the log."""
     settled: int = 0
     """How often the failures before were put into their own file."""
+    replaced: set[str] = attrs.field(factory=set)
+    """Ids whose answer a later one was to replace: the file of answers may have both."""
+    failures: set[str] = attrs.field(factory=set)
+    """Names of files of failures that are not the usual one."""
+    sent: list[tuple[float, float, float]] = attrs.field(factory=list)
+    """What was sent in the last minute of the last run: Unix times, requests and tokens."""
+    foreign: bool = False
+    """Whether there are, or may be, results of rows that are not in the input that the header is of."""
     _open: dict[str, None] = attrs.field(factory=dict)
     _unread: list[bytes] = attrs.field(factory=list)
 
@@ -271,11 +298,14 @@ class Past:
             custom_id = recorded_id(data[len(_FAILED) : -1])
             self.open.pop(custom_id or "", None)
             return custom_id
+        if data.startswith(_REPLACED):
+            self.replaced.add(recorded_id(data[len(_REPLACED) : -1]) or "")
+            return None
         ((kind, value),) = codec.loads(data).items()
         self._add(kind, value)
         return None
 
-    def _add(self, kind: str, value: Any) -> None:
+    def _add(self, kind: str, value: Any) -> None:  # noqa: C901 - a table of kinds
         match kind:
             case "open":
                 self._unread.clear()
@@ -288,8 +318,18 @@ class Past:
                 self.quarantined += not value["torn"]
             case "settled":
                 self.settled += 1
+            case "compacted":
+                self.replaced.clear()
+            case "failures":
+                self.failures.add(value)
             case "header":
                 self.header = value
+            case "changed":
+                self.foreign |= value.get("input") != (self.header or {}).get("input")
+            case "sent":
+                self.sent = [one for one in self.sent if one[0] > value[0] - PERIOD] + [(value[0], value[1], value[2])]
+            case "foreign":
+                self.foreign = True
             case _:  # of a later version
                 pass
 

@@ -21,6 +21,8 @@ loads_strictly: Final = orjson.loads
 
 _DEPTH: Final = 1024
 """Levels of arrays and objects, orjson's bound. The interpreter's own differs from one Python to the next."""
+_VALUES: Final = 2**26
+"""Values that are written: more than an answer of the largest size holds."""
 
 
 class InvalidJSONError(ValueError):
@@ -175,7 +177,7 @@ def dumps(value: Any) -> bytes:
             message = "NaN and Infinity cannot be sent as JSON"
             raise TypeError(message)
         return data
-    for problem in problems_of_json("value", value, levels=_DEPTH):
+    for problem in problems_of_json("value", value, levels=_DEPTH, most=_VALUES):
         raise TypeError(str(problem))
     plain, slim = mended_value(value), (",", ":")
     try:

@@ -12,7 +12,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
-from anyfast_async._core import backoff, codec
+from anyfast_async._core import closed, codec
+from anyfast_async._core.delay import retry_after
 from anyfast_async._core.pages import Speaker, is_page, is_statement, speaker, words_of
 from anyfast_async._core.sse import Decoder
 from anyfast_async._core.verdicts import verdict
@@ -33,6 +34,7 @@ REDIRECTS: Final = range(300, 400)
 _ERROR_STATUSES: Final = range(400, 600)
 _SHOWN_BODY: Final = 400
 _SEARCHED_BODY: Final = 64 * 1024
+THROTTLED_STATUS: Final = 429
 
 _GOOGLE_STATUS: Final = {
     "INVALID_ARGUMENT": 400,
@@ -311,15 +313,17 @@ def _status_error(
     now: float,
     hide: Hide,
 ) -> APIStatusError:
-    if backoff.is_quota(status, problem.code, problem.message):
+    source = problem.body or body
+    delay = retry_after(headers, source, problem.message, now, throttled=status == THROTTLED_STATUS)
+    if closed.is_quota(status, (problem.code, problem.type), problem.message, source, delay):
         kind: type[APIStatusError] = InsufficientQuotaError
-    elif problem.code in backoff.MODEL_CODES:
+        delay = closed.refilled_after(source, delay, now)
+    elif closed.is_model(status, problem.code, problem.message):
         kind = ModelNotFoundError
     elif found.by == "proxy" and "proxy-authenticate" in headers:
         kind = APIStatusError  # it is not the gateway that refuses, and not the key that is refused
     else:
         kind = status_error(status)
-    delay = backoff.retry_after(headers, problem.body or body, problem.message, now)
     shown = _without_key(problem, hide)
     location = hide(without_keys(headers.get("location", "nowhere")))
     said = _message(f"{status}", shown) + (": an empty body" if isinstance(body, str) and not body.strip() else "")
@@ -330,7 +334,7 @@ def _status_error(
     error.spoken_by = found.by
     should_retry = headers.get("x-should-retry")
     retry, billed = verdict(status, problem.code, problem.type, stated=found.stated, should_retry=should_retry)
-    error.retry_class = retry if kind is not InsufficientQuotaError else "never"
+    error.retry_class = retry if kind not in (InsufficientQuotaError, ModelNotFoundError) else "never"
     error.retryable = error.retry_class != "never"
     error.billed = billed
     return _fill(error, shown._replace(message=shown.message or f"{status}"), _hidden(body, hide))
@@ -368,7 +372,7 @@ def _advice(status: int, location: str, problem: Problem) -> str:
         return f" (a redirect to {where}; redirects are not followed, because the key must not go there: set base_url)"
     if status == 524:  # noqa: PLR2004
         return " (a proxy gave up on an answer that was silent for 100 s: pass via_stream=True, or use client.stream)"
-    if problem.code in backoff.MODEL_CODES:
+    if problem.code in closed.MODEL_CODES:
         return " (no channel serves this model for this key: see `anyfast models` for what it may use)"
     return ""
 

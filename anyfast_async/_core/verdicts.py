@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from anyfast_async._core.backoff import MODEL_CODES, QUOTA_CODES
+from anyfast_async._core.closed import MODEL_CODES, QUOTA_CODES
 from anyfast_async.errors import Billed, RetryClass
 
 
