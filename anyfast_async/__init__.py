@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from anyfast_async._version import __version__
 
 if TYPE_CHECKING:
+    from anyfast_async._key import NO_KEY
     from anyfast_async._map import MapRun
     from anyfast_async._result import Progress, Result
     from anyfast_async._stats import Phase, Stats
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
     from anyfast_async.requests import CallOptions, ChatOptions, ChatRequest, RequestFields
 
 _HOMES = {
+    "_key": ("NO_KEY",),
     "_stats": ("Phase", "Stats"),
     "_map": ("MapRun",),
     "_result": ("Progress", "Result"),
@@ -168,6 +170,7 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "GEMINI_MODELS",
+    "NO_KEY",
     "APIConnectionError",
     "APIError",
     "APIStatusError",

@@ -18,6 +18,7 @@ from anyfast_async._core.bucket import prompt_tokens
 from anyfast_async._mapping import AT_ONCE
 from anyfast_async._opening import Draining, receive
 from anyfast_async._outgoing import STREAM_HEADERS, UNARY_HEADERS, Route, encoded, idempotency_key
+from anyfast_async._schema import response_format, writes_out
 from anyfast_async._settings import headers_of
 from anyfast_async._stream import ChatStream
 from anyfast_async.errors import (
@@ -77,11 +78,10 @@ class Caller:
         route = self._route("chat/completions", UNARY_HEADERS, options.get("extra_headers"))
         key = idempotency_key()
         await self._shared.enter()
-        content = body if body is not None else await encoded(request, stream=False)
+        content = body if body is not None else await self._encoded(request)
 
         async def attempt(permit: Permit, clock: Clock) -> ChatCompletion:
-            exchange, answered = await self._round_trip(route, key, content, timeouts, clock)
-            call.connect = exchange.connect_seconds
+            exchange, answered = await self._round_trip(route, key, content, timeouts, clock, call)
             completion = answer.completion_of(
                 exchange.status, exchange.headers, answered, now=time.time(), hide=exchange.hide
             )
@@ -104,7 +104,7 @@ class Caller:
         async def attempt(permit: Permit, clock: Clock) -> ChatCompletion:
             draining.begin()
             exchange = await self._send(route, key, content, timeouts, clock)
-            call.connect = exchange.connect_seconds
+            call.connect, call.status = exchange.connect_seconds, exchange.status
             completion = await draining.read(exchange, call, permit, clock)
             call.settle(permit, completion.usage)
             return completion
@@ -116,6 +116,10 @@ class Caller:
         except AnyFastError as error:
             error.partial = draining.partial(call) or error.partial
             raise
+
+    async def _encoded(self, request: ChatRequest) -> bytes:
+        """Return the body that asks for a whole answer."""
+        return await encoded(request, stream=False)
 
     def _stream(self, request: ChatRequest, options: Mapping[str, Any], *, body: bytes | None = None) -> ChatStream:
         timeouts = self._call_timeouts(options)
@@ -129,7 +133,7 @@ class Caller:
 
             async def attempt(permit: Permit, clock: Clock) -> Reception:
                 exchange = await self._send(route, key, content, timeouts, clock)
-                call.connect = exchange.connect_seconds
+                call.connect, call.status = exchange.connect_seconds, exchange.status
                 return await receive(exchange, call, permit, clock, accept_missing_finish=lenient)
 
             call: Call[Reception] = self._call(request, content, timeouts)
@@ -139,11 +143,12 @@ class Caller:
 
         return ChatStream(opened, accept_missing_finish=lenient)
 
-    async def _round_trip(
-        self, route: Route, key: str | None, body: bytes | None, timeouts: Timeouts, clock: Clock
+    async def _round_trip(  # noqa: PLR0917 - what an attempt consists of
+        self, route: Route, key: str | None, body: bytes | None, timeouts: Timeouts, clock: Clock, call: Call[Any]
     ) -> tuple[Exchange, bytes]:
-        """Make one attempt that is not streamed; return its exchange and what came."""
+        """Make one attempt of *call* that is not streamed; return its exchange and what came."""
         exchange = await self._send(route, key, body, timeouts, clock)
+        call.connect, call.status = exchange.connect_seconds, exchange.status
         try:
             if exchange.status in answer.SUCCESS:
                 return exchange, await exchange.read()
@@ -179,13 +184,16 @@ class Caller:
             self._routes[path, headers["Accept"]] = route
         return route
 
-    def _request(self, messages: Prompt | ChatRequest, options: Mapping[str, Any]) -> ChatRequest:
-        """Return the checked request with its model."""
+    def _request(self, messages: Prompt | ChatRequest, options: Mapping[str, Any], into: Any = None) -> ChatRequest:
+        """Return the checked request with its model; it asks for JSON of the class *into*, if that is given."""
         fields = dict(options)
         for name in _STEERING & fields.keys():
             del fields[name]
         if fields.get("model") is None and not (isinstance(messages, ChatRequest) and messages.model):
             fields["model"] = self._model
+        if into is not None and fields.get("response_format") is None:
+            model = fields.get("model") or getattr(messages, "model", None)
+            fields["response_format"] = response_format(into, write_out=writes_out(model))
         request = as_request(messages, fields, system=options.get("system"))
         if request.model is None:
             problem = (
@@ -244,5 +252,5 @@ class Caller:
             prompt=prompt_tokens(body, messages),
             max_tokens=limit,
             ending=ending,
-            renewable_key=self._key.renewable,
+            key=self._key,
         )

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Hashable, Iterable
 from typing import Final, Protocol
 
+from anyfast_async._aside import Aside
 from anyfast_async.errors import AnyFastError, APIError, ConfigurationError, DeadlineExceeded, NotSentError
 
 CLOSERS: Final = frozenset({"quota", "model"})
@@ -68,6 +69,8 @@ class Ending:
         """What items that are not sent carry after that."""
         self.is_late = False
         """Whether it was the deadline."""
+        self.aside = Aside()
+        """Items that are refused while others are answered."""
         self._calls = calls
         self._deadline = _seconds("deadline", deadline)
         self._patience = _seconds("give_up_after", give_up_after)
@@ -99,6 +102,10 @@ class Ending:
     def refused(self, lane: Hashable) -> AnyFastError | None:
         """Return why nothing of *lane* is sent any more, None if it is."""
         return self.over or (self._closed.get(lane) if self._closed else None)
+
+    def known(self, lane: Hashable) -> None:
+        """Take in that an item of *lane* was answered in an earlier run."""
+        self._answered.add(lane)
 
     def answered(self, lane: Hashable) -> None:
         """Take in that an item of *lane* has its answer."""

@@ -38,6 +38,9 @@ REORDER_WINDOW: Final = 4
 LISTING: Final = 1.0
 """Seconds after the deadline in which a source is still asked for what was not sent, unless it has a length."""
 
+MOST_ASIDE: Final = 1000
+"""Items that stand aside at most while others take their places."""
+
 _END: Final[Any] = object()
 
 
@@ -70,6 +73,7 @@ class MapRun(Generic[T]):
         self._total = len(source) if isinstance(source, Sized) else None
         self._around = tuple(around)
         self._ending = ending if ending is not None else Ending()
+        self._aside = self._ending.aside
         self._result_of_unsent = unsent
         self._entered = AsyncExitStack()
         self._items: AsyncIterator[Any] | Iterator[Any] = iter(())
@@ -109,6 +113,7 @@ class MapRun(Generic[T]):
             raise ClientStateError(message)
         self._begun = True
         self._ending.begin(self._stop)
+        self._aside.on_leave, self._aside.are_others_done = self._substitute, self._are_others_done
         async with AsyncExitStack() as stack:
             stack.callback(self._ending.close)
             for one in self._around:
@@ -240,7 +245,7 @@ class MapRun(Generic[T]):
     async def _work(self) -> None:
         result: Result[T] | None = None
         try:
-            while (item := await self._pull()) is not _END:
+            while not self._aside.wants_place and (item := await self._pull()) is not _END:
                 index = self._next_index
                 self._next_index += 1
                 self._in_flight += 1
@@ -250,6 +255,7 @@ class MapRun(Generic[T]):
                         await self.before_giving(result)
                 finally:
                     self._in_flight -= 1
+                    self._aside.look()
                 if self._is_full and not self._ordered:
                     await self._room()
                 told, result = result, None
@@ -261,7 +267,24 @@ class MapRun(Generic[T]):
             if result is not None:
                 self._untold.append(result)
             self._running -= 1
+            self._aside.free()
+            self._aside.look()
+            if self._running == 0:
+                self._ending.close()
             self._news.set()
+
+    def _substitute(self) -> bool:
+        """Let another worker begin in place of one the item of which stands aside, if there may be more items."""
+        if self._exhausted or self._closed or self._aside.count > MOST_ASIDE:
+            return False
+        self._running += 1
+        self._workers = [worker for worker in self._workers if not worker.done()]
+        self._workers.append(asyncio.get_running_loop().create_task(self._work()))
+        return True
+
+    def _are_others_done(self) -> bool:
+        """Return whether all that is in work stands aside, and nothing comes that need not wait for it."""
+        return self._in_flight <= self._aside.count and (self._exhausted or (self._ordered and self._is_full))
 
     async def _pull(self) -> Any:
         """Return the next item when there is a place for its result; ordered, that is when its place is reserved."""
@@ -294,6 +317,7 @@ class MapRun(Generic[T]):
     async def _room(self) -> None:
         """Wait until a result is taken, if too many wait for that."""
         while self._is_full:
+            self._aside.look()
             waiter = asyncio.get_running_loop().create_future()
             self._waiting.append(waiter)
             await waiter

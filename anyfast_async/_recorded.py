@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 import attrs
 
 from anyfast_async._core.again import Again
+from anyfast_async._core.codec import unsaid
 from anyfast_async._core.index import Seen
 from anyfast_async._core.journal import (
     STEM_DIGITS,
@@ -119,9 +120,12 @@ class RecordedItems(Items[T]):
         except AnyFastError as error:
             return Result(index, item, name, error=error.with_traceback(None))
         recorded = self._recorded(Result(index, item, name, recorded=True), key, stem)
+        lane = self._plan.lane_of(request)
+        if recorded is not None and recorded.completion is not None:
+            self._plan.ending.known(lane)
         if recorded is not None and not self._is_asked_again(recorded):
             return recorded
-        if self._plan.ending.refused(self._plan.lane_of(request)) is None:
+        if self._plan.ending.refused(lane) is None:
             self._journal.started(key)
             self._sent[index] = key, stem
         result = await super()._result(index, item, name, request, body)
@@ -133,6 +137,7 @@ class RecordedItems(Items[T]):
         """Return what tells a request from others: a hash of it as it is without streaming."""
         if self._plan.stream:
             body = await encoded(request, stream=False)
+        body = unsaid(body)
         digest = hashlib.sha256(body) if len(body) < OFF_LOOP else await asyncio.to_thread(hashlib.sha256, body)
         return digest.hexdigest()[:STEM_DIGITS]
 

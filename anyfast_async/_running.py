@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 from anyfast_async._clock import LOOK
@@ -54,6 +54,9 @@ class Running:
         self.members.discard(member)
         if not self.members and self._empty is not None and not self._empty.done():
             self._empty.set_result(None)
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter(self.members)
 
     async def ended(self, seconds: float) -> None:
         """Wait until all have ended, or *seconds* have passed."""

@@ -24,8 +24,7 @@ from anyfast_async._map import MapRun
 from anyfast_async._mapping import AT_ONCE, run_of
 from anyfast_async._outgoing import UNARY_HEADERS, Route
 from anyfast_async._result import Progress
-from anyfast_async._schema import response_format
-from anyfast_async._settings import base_url_of, check_kind, headers_of, proxy_of, unused_proxy
+from anyfast_async._settings import base_url_of, check_keyless, check_kind, headers_of, proxy_of, unused_proxy
 from anyfast_async._shared import Shared
 from anyfast_async._stats import Stats, stats_of
 from anyfast_async._stream import ChatStream
@@ -58,9 +57,11 @@ class AnyFast(Caller):
 
     Args:
         api_key: the key: a ``str``, a ``pathlib.Path`` to a file that holds it (read again when it changes), or an
-            async function (asked once per attempt, and once more after a 401). Else ``ANYFAST_API_KEY``, else the file
-            named by ``ANYFAST_API_KEY_FILE``.
-        base_url: the gateway, with or without ``/v1``; else ``ANYFAST_BASE_URL``, else https://www.anyfast.ai/v1.
+            async function (asked once per attempt, and once more after a 401), or ``NO_KEY`` for a server that wants
+            none. Else ``ANYFAST_API_KEY``, else the file named by ``ANYFAST_API_KEY_FILE``. A file is read when the
+            client is built and again, in a thread, when it has changed or the key in it was refused; while it is away
+            or empty the last key goes on.
+        base_url: the gateway, with or without ``/v1`` or the whole endpoint; else ``ANYFAST_BASE_URL``, else https://www.anyfast.ai/v1.
         model: the model of calls that name none; else ``ANYFAST_MODEL``. There is no default model.
         limits: what the client allows itself.
         retry: when a failed attempt is made again.
@@ -73,7 +74,8 @@ class AnyFast(Caller):
             always allowed.
 
     Raises:
-        ConfigurationError: no key, or an argument that cannot be; the message names it.
+        ConfigurationError: no key, or ``NO_KEY`` for the default gateway, or an argument that cannot be; the message
+            names it.
 
     """
 
@@ -103,6 +105,8 @@ class AnyFast(Caller):
         check_kind("ssl_context", ssl_context, ssl_module.SSLContext, None)
         self._allow_http = tuple(allow_http)
         self._base_url = base_url_of(base_url, self._allow_http)
+        if self._key.absent:
+            check_keyless(self._base_url)
         self._origin = self._base_url.origin()
         self._model = model if model is not None else os.environ.get("ANYFAST_MODEL") or None
         self._limits = limits
@@ -183,6 +187,8 @@ class AnyFast(Caller):
         if base_url is not _UNSET:
             other._base_url = base_url_of(base_url, self._allow_http)
             other._origin = other._base_url.origin()
+        if other._key.absent:
+            check_keyless(other._base_url)
         if model is not _UNSET:
             other._model = model
         if retry is not _UNSET:
@@ -327,14 +333,14 @@ class AnyFast(Caller):
                 every other exception) is a list of what there is.
 
         """
-        if into is not None and options.get("response_format") is None:
-            options["response_format"] = response_format(into)
         # Options that are wrong for every item are wrong before the first one is pulled.
-        self._request("x", {**options, "model": options.get("model") or self._model or "named by the item"})
+        self._request("x", {**options, "model": options.get("model") or self._model or "named by the item"}, into)
+        self._call_timeouts(options)
+        headers_of("extra_headers", options.get("extra_headers"))
         self._warn_of_concurrency(concurrency)
         ending = Ending(self._calls_of, deadline=deadline, give_up_after=give_up_after)
         plan: Plan[Any] = Plan(
-            request_of=lambda item: self._request(prompt_of(item, request), options),
+            request_of=lambda item: self._request(prompt_of(item, request), options, into),
             send=lambda asked, body: self._complete(asked, options, body=body, ending=ending),
             lane_of=lambda asked: self._lane_of(asked.model or ""),
             id_of=id_of if id is None else asked_for(id),
@@ -369,9 +375,8 @@ class AnyFast(Caller):
             AnyFastError: the call failed.
 
         """
-        if options.get("response_format") is None:
-            options["response_format"] = response_format(kind)
-        return (await self.complete(messages, **options)).parse(kind)
+        request = self._request(messages, options, kind)
+        return (await self._complete(request, options)).parse(kind)
 
     async def models(self) -> list[Model]:
         """Return the models that the key may use, as the gateway lists them.
@@ -383,7 +388,7 @@ class AnyFast(Caller):
         route = self._route("models", UNARY_HEADERS)
 
         async def attempt(_: Permit, clock: Clock) -> list[Model]:
-            exchange, body = await self._round_trip(route, None, None, self._timeouts, clock)
+            exchange, body = await self._round_trip(route, None, None, self._timeouts, clock, call)
             return answer.models_of(exchange.status, exchange.headers, body, now=time.time(), hide=exchange.hide)
 
         await self._shared.enter()

@@ -45,7 +45,10 @@ if TYPE_CHECKING:
 Billed = Literal["no", "maybe", "yes"]
 """Whether an attempt may have cost money: ``"no"``, ``"maybe"`` or ``"yes"``."""
 
-RetryClass = Literal["never", "unsent", "stale", "refused", "throttled", "ambiguous", "clock", "slept"]
+SpokenBy = Literal["gateway", "proxy", "unknown"]
+"""Who an error comes from: the gateway, something in front of it, or nobody can tell."""
+
+RetryClass = Literal["never", "unsent", "stale", "refused", "throttled", "ambiguous", "cut", "clock", "slept"]
 """What sending a request again would mean, decided where the failure is seen:
 
 ``"never"``      it would fail again, or is not ours to repeat
@@ -54,6 +57,8 @@ RetryClass = Literal["never", "unsent", "stale", "refused", "throttled", "ambigu
 ``"refused"``    the gateway answered with a transient error and bills nothing
 ``"throttled"``  the gateway wants fewer requests: the limiter holds, no try is used up
 ``"ambiguous"``  the gateway may have done the work: at most one resend
+``"cut"``        the connection broke after the head of a success: the work is done or under way. A single call is not
+                 sent again, in ``map`` and batches it is as ``"ambiguous"``
 ``"clock"``      our own clock ran out while the gateway was at work: only with ``resend_after_timeout``
 ``"slept"``      the machine slept, or the process was stopped, while it waited for the answer: one immediate resend
 """
@@ -113,6 +118,9 @@ class AnyFastError(Exception):
     """Whether the call may have cost money: ``"no"``, ``"maybe"`` or ``"yes"``."""
     retry_class: RetryClass = "never"
     """How the retry policy sees it, see :data:`RetryClass`."""
+    spoken_by: SpokenBy = "unknown"
+    """Who says so: ``"gateway"`` (its own error object), ``"proxy"`` (something in front of it, as a page of nginx or
+    Cloudflare shows, or a forward proxy that refuses its own credentials) or ``"unknown"``."""
     attempts: tuple[Attempt, ...] = ()
     """Every try that was made for the call, oldest first."""
     request_id: str | None = None

@@ -16,9 +16,11 @@ from typing import Any, Literal, TypedDict, get_args
 
 import attrs
 
+from anyfast_async._message_rules import problems_of_messages
 from anyfast_async._rules import Rule, boolean, json_object, number, shown, string, whole, word
+from anyfast_async._values import problems_of_json
 from anyfast_async.errors import AnyFastError, FieldError, RequestValidationError, escaped
-from anyfast_async.messages import JSON, Message, Prompt, SystemMessage, as_messages, problems_of_messages
+from anyfast_async.messages import JSON, Message, Prompt, SystemMessage, as_messages
 from anyfast_async.policies import Timeouts
 
 ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
@@ -188,9 +190,16 @@ class ChatRequest:
 def _problems(fields: Mapping[str, Any]) -> list[FieldError]:
     problems = problems_of_messages(fields["messages"])
     for name, value in fields.items():
-        if value is not None and name != "messages" and (problem := _RULES[name](value)):
+        if value is None or name == "messages":
+            continue
+        if problem := _RULES[name](value):
             problems.append(FieldError(name, problem))
+        elif type(value) not in _SCALARS:
+            problems += problems_of_json(name, value, level=0 if name == "extra_body" else 1)
     return problems
+
+
+_SCALARS = frozenset({str, int, float, bool})
 
 
 def _request(fields: dict[str, Any]) -> ChatRequest:

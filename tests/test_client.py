@@ -127,8 +127,8 @@ async def test_prompt_text_is_not_in_the_error(client: AnyFast) -> None:
 
 
 async def test_what_json_cannot_hold_is_refused(sim: Simulator, client: AnyFast) -> None:
-    """An object that is no JSON in ``extra_body`` is an error about the body, not a crash."""
-    with pytest.raises(RequestValidationError, match="body: holds what JSON cannot"):
+    """An object that is no JSON in ``extra_body`` is an error that names its place, not a crash."""
+    with pytest.raises(RequestValidationError, match=r"extra_body\.x: is a object, which JSON cannot hold"):
         await client.complete("Hi", extra_body={"x": object()})
 
     assert sim.requests == []
@@ -605,7 +605,7 @@ async def test_error_that_echoes_a_bearer_keeps_its_code(
 
 
 async def test_shape_of_a_request(mocked: aioresponses.aioresponses, offline: AnyFast, raw_server: RawServers) -> None:
-    """Only what was given is in the body; None is not sent; ``extra_body`` stands beside it."""
+    """Only what was given is in the body, and that it is no stream; None is not sent; ``extra_body`` stands beside."""
     mocked.post(CHAT, payload=raw_server.completion_body())
 
     await offline.complete(
@@ -621,6 +621,7 @@ async def test_shape_of_a_request(mocked: aioresponses.aioresponses, offline: An
         "temperature": 0.5,
         "stop": ["."],
         "safe": True,
+        "stream": False,
     }
 
 

@@ -43,6 +43,7 @@ from anyfast_async._core.rows import id_of
 from anyfast_async._ending import Ending
 from anyfast_async._gate import Gate
 from anyfast_async._items import Plan
+from anyfast_async._key import Key
 from anyfast_async._lane import Permit
 from anyfast_async._map import MapRun
 from anyfast_async._mapping import run_of
@@ -120,7 +121,7 @@ class Rig:
                 prompt=1,
                 max_tokens=1,
                 ending=ending,
-                renewable_key=False,
+                key=Key("sk-0123456789abcdef"),
             )
             return call.traced(await call.run(lambda permit, clock: self._attempt(str(request.user), permit, clock)))
 
@@ -407,6 +408,19 @@ async def test_a_deadline_that_is_not_met_ends_nothing() -> None:
 
 
 @virtual
+async def test_a_deadline_after_the_last_answer() -> None:
+    """Somebody who takes the results slowly was not too late: nothing ended the run early."""
+    run = Rig(lambda *_: 1.0).map(rows(8), deadline=100)
+    async with run as results:
+        await asyncio.sleep(50)
+        first = await anext(results)
+        await asyncio.sleep(1000)
+        got = [first, *[result async for result in results]]
+
+    assert (kinds(got), run.stopped) == ({"ok": 8}, None)
+
+
+@virtual
 async def test_iterated_over_a_deadline_raises_nothing() -> None:
     """Every item of the source is given, and ``stopped`` says what it was."""
     run = Rig(lambda *_: 4.0).map(rows(100), deadline=10, concurrency=8, ordered=True)
@@ -590,6 +604,16 @@ async def test_a_deadline_is_no_items_own_failure(tmp_path: Path) -> None:
     again = await second.map(rows(9), journal=path)
 
     assert ([r.recorded for r in again], kinds(again)) == ([True] * 4 + [False] * 5, {"ok": 9})
+
+
+async def test_a_model_that_an_earlier_run_answered_is_not_unknown(tmp_path: Path) -> None:
+    """Its rows fail one by one: what is said of it concerns the row, or passes."""
+    path = tmp_path / "run.jsonl"
+    await Rig(lambda *_: 0.001).map(rows(3), journal=path)
+
+    results = await Rig(lambda *_: ModelNotFoundError("no channel")).map(rows(9), journal=path, concurrency=1)
+
+    assert kinds(results) == {"ok": 3, "model": 6}
 
 
 async def test_what_is_recorded_is_given_though_the_run_ends(tmp_path: Path) -> None:

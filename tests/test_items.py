@@ -9,6 +9,7 @@ import pytest
 
 from anyfast_async import (
     ChatRequest,
+    UserMessage,
     _items,
 )
 from anyfast_async._items import Room
@@ -100,7 +101,7 @@ async def test_a_request_that_cannot_be_encoded_holds_nothing() -> None:
     room = Room(10)
 
     with pytest.raises(ValueError, match="cannot send the file"):
-        await room.encoded(ChatRequest([{"role": "user", "content": [Path("/nowhere.pdf")]}], model="x"), stream=False)
+        await room.encoded(ChatRequest(UserMessage([Path("/nowhere.pdf")]), model="x"), stream=False)
 
     room.leave(await room.encoded(request_of(1), stream=False))
     assert 0 == room.held

@@ -57,10 +57,34 @@ def error_line(custom_id: str, error: AnyFastError, *, stem: str) -> bytes:
 
     """
     if not isinstance(error, APIStatusError):
-        return _line(custom_id, stem, None, {"code": error.kind, "message": str(error)})
-    problem = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
+        kind = {"code": error.kind, "message": str(error)}
+        return _line(custom_id, stem, None, kind | _ledger(error, _KINDS.get(error.kind, AnyFastError)()))
+    problem: dict[str, Any] = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
+    problem |= _ledger(error, _status_error(error.status_code, {"error": problem}))
     response = {"status_code": error.status_code, "request_id": error.request_id, "body": {"error": problem}}
     return _line(custom_id, stem, response, None)
+
+
+_LEDGER: Final = ("billed", "spoken_by")
+
+
+def _ledger(error: AnyFastError, read: AnyFastError) -> dict[str, Any]:
+    """Return what the rest of the line would not tell: where *error* is not as what is *read* of it."""
+    return {name: getattr(error, name) for name in _LEDGER if getattr(error, name) != getattr(read, name)}
+
+
+def _told(error: AnyFastError, problem: Any) -> AnyFastError:
+    """Return an *error* that was read with what :func:`_ledger` says in addition."""
+    if isinstance(problem, dict):
+        if problem.get("billed") in ("no", "maybe", "yes"):
+            error.billed = problem["billed"]
+        if problem.get("spoken_by") in ("gateway", "proxy", "unknown"):
+            error.spoken_by = problem["spoken_by"]
+    return error
+
+
+def _status_error(status: int, body: Any) -> AnyFastError:
+    return answer.error_of(status, {}, codec.dumps(body), now=0.0)
 
 
 def _line(custom_id: str, stem: str, response: dict[str, Any] | None, error: dict[str, Any] | None) -> bytes:
@@ -148,13 +172,14 @@ def error_in(line: bytes) -> AnyFastError:
     value = value_of(line) or {}
     response, problem = value.get("response"), value.get("error")
     if isinstance(response, dict) and isinstance(status := response.get("status_code"), int):
-        error: AnyFastError = answer.error_of(status, {}, codec.dumps(response.get("body") or problem), now=0.0)
+        body = response.get("body") or problem
+        error = _status_error(status, body)
         request_id = response.get("request_id")
         error.request_id = request_id if isinstance(request_id, str) else error.request_id
-        return error
+        return _told(error, body.get("error") if isinstance(body, dict) else None)
     code = problem.get("code") if isinstance(problem, dict) else None
     message = problem.get("message") if isinstance(problem, dict) else problem
-    return _KINDS.get(str(code), AnyFastError)(str(message))
+    return _told(_KINDS.get(str(code), AnyFastError)(str(message)), problem)
 
 
 def _classes(kind: type[AnyFastError]) -> Iterator[type[AnyFastError]]:

@@ -28,7 +28,7 @@ from anyfast_async.cli.batch_job import Job, supervised
 from anyfast_async.cli.batch_options import STDIN, Options, batch_options
 from anyfast_async.cli.batch_plan import Sample, print_plan
 from anyfast_async.cli.batch_report import write_report
-from anyfast_async.cli.gateway import default_model, gateway_options
+from anyfast_async.cli.gateway import default_model, gateway_options, no_key_option
 from anyfast_async.cli.progress import progress_on
 from anyfast_async.cli.signals import terminated_as_exit
 from anyfast_async.cli.targets import check_report
@@ -41,6 +41,7 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 @click.command()
 @batch_options
 @gateway_options
+@no_key_option
 @click.pass_obj
 def batch(argv: tuple[str, ...], /, **given: Any) -> int:
     """Run a file of requests, and write one line per answer.

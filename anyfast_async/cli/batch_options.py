@@ -142,6 +142,7 @@ class Options:
     as_json: bool
     simulate: bool
     key_file: str | None
+    no_key: bool
 
     def __attrs_post_init__(self) -> None:
         if self.output is None and not self.dry_run:
@@ -197,7 +198,7 @@ class Options:
     @property
     def gateway(self) -> Gateway:
         """Where requests go."""
-        return Gateway(self.simulate, self.key_file)
+        return Gateway(self.simulate, self.key_file, self.no_key)
 
     @property
     def limits(self) -> Limits:

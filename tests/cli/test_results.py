@@ -101,7 +101,7 @@ def test_errors(anyfast: Callable[..., Any], out: Path) -> None:
     assert (
         "server: 2 rows, for example r6\n"
         "  503: busy\n"
-        "  retryable: yes, billed: no\n"
+        "  retryable: yes, billed: maybe\n"
         f"  next: anyfast batch -i IN -o {out} --retry-failed server\n" in ran.out
     )
     assert "bad_request: 1 row, for example r5\n  400: =HYPERLINK" in ran.out
