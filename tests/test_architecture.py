@@ -201,7 +201,7 @@ PURE: Final = {
     ),
     *("orjson", "pathlib", "re", "types", "typing", "zlib"),
 }
-"""``importlib`` for libraries that unpack, if there are some; ``pathlib`` for its types, ``datetime`` and ``email`` for reading dates, never for now."""
+"""``importlib`` for libraries that may be there, ``pathlib`` for its types, ``datetime`` and ``email`` to read dates."""
 IMPURE_CALLS: Final = {
     *("open", "read_text", "read_bytes", "write_text", "write_bytes", "stat", "exists", "iterdir", "resolve"),
     *("now", "utcnow", "today", "getenv", "input", "print"),

@@ -1,4 +1,4 @@
-"""The heads of an HTTP/1 server's answers from bytes: one verdict for every cut, limits, and aiohttp's parser beside ours."""
+"""The heads of an HTTP/1 server's answers from bytes: one verdict for every cut, bounds, aiohttp's parser."""
 
 from __future__ import annotations
 
@@ -292,7 +292,7 @@ def test_each_byte_is_looked_at_a_few_times() -> None:
     looked = 0
 
     class Counted(bytearray):
-        def find(self, what: Any, start: Any = 0, end: Any = None) -> int:  # type: ignore[override]
+        def find(self, what: Any, start: Any = 0, end: Any = None) -> int:
             nonlocal looked
             looked += (len(self) if end is None else end) - start
             return super().find(what, start, len(self) if end is None else end)
@@ -335,7 +335,7 @@ def test_any_bytes_have_one_verdict(data: bytes, places: list[int], limit: int) 
 
 @pytest.mark.reliability
 def test_mutated_answers_have_one_verdict() -> None:
-    """500 000 heads and bodies with changed bytes: three random cuts of each say what the whole says; nothing crashes."""
+    """500 000 heads and bodies with changed bytes: three random cuts of each say what the whole says."""
     rand = random.Random(1)
     sources = [data for data in EVERY if len(data) < 400]
     for _ in range(500_000 if LONG else 2_000):
@@ -437,7 +437,7 @@ REASONS: Final[dict[str, Callable[[bytes, Any, Any], Any]]] = {
         ours == "refused"
         and re.search(rb"(?m)^[^:\r\n]*[^!#$%&'*+\-.^_`|~0-9A-Za-z:\r\n][^:\r\n]*(:|$)", _head_of(data))
     ),
-    "RFC 9112 7.1: the lines of chunks end with CR and LF, and there is nothing but a size in them": lambda _, ours, __: (
+    "RFC 9112 7.1: lines of chunks end with CR and LF, and have nothing but a size": lambda _, ours, __: (
         ours == "refused"
     ),
     "RFC 9110 2.5: a higher minor version is read as the highest that is known": lambda data, _, __: re.match(
