@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from anyfast_async._version import __version__
 
 if TYPE_CHECKING:
-    from anyfast_async._map import MapRun, Progress, Result
+    from anyfast_async._key import NO_KEY
+    from anyfast_async._map import MapRun
+    from anyfast_async._result import Progress, Result
     from anyfast_async._stats import Phase, Stats
     from anyfast_async._stream import ChatStream
     from anyfast_async.client import AnyFast
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
         InternalServerError,
         ModelNotFoundError,
         NotFoundError,
+        NotSentError,
         OutputError,
         PermissionDeniedError,
         QueueFullError,
@@ -78,8 +81,10 @@ if TYPE_CHECKING:
     from anyfast_async.requests import CallOptions, ChatOptions, ChatRequest, RequestFields
 
 _HOMES = {
+    "_key": ("NO_KEY",),
     "_stats": ("Phase", "Stats"),
-    "_map": ("MapRun", "Progress", "Result"),
+    "_map": ("MapRun",),
+    "_result": ("Progress", "Result"),
     "_stream": ("ChatStream",),
     "client": ("AnyFast",),
     "completions": (
@@ -117,6 +122,7 @@ _HOMES = {
         "InternalServerError",
         "ModelNotFoundError",
         "NotFoundError",
+        "NotSentError",
         "OutputError",
         "PermissionDeniedError",
         "QueueFullError",
@@ -164,6 +170,7 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "GEMINI_MODELS",
+    "NO_KEY",
     "APIConnectionError",
     "APIError",
     "APIStatusError",
@@ -206,6 +213,7 @@ __all__ = [
     "Model",
     "ModelNotFoundError",
     "NotFoundError",
+    "NotSentError",
     "OutputError",
     "PermissionDeniedError",
     "Phase",

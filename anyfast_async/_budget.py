@@ -40,6 +40,11 @@ class Spending:
         self.requests += 1
         self.reserved += tokens
 
+    def unsent(self, tokens: float) -> None:
+        """Take back what was admitted: nothing of it left this machine."""
+        self.requests -= 1
+        self.reserved -= tokens
+
     def settle(self, reserved: float, used: float) -> None:
         """Put *used* in place of what was reserved."""
         self.reserved -= reserved

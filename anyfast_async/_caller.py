@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 from anyfast_async._call import Call
 from anyfast_async._core import answer
 from anyfast_async._core.bucket import prompt_tokens
+from anyfast_async._mapping import AT_ONCE
 from anyfast_async._opening import Draining, receive
 from anyfast_async._outgoing import STREAM_HEADERS, UNARY_HEADERS, Route, encoded, idempotency_key
+from anyfast_async._schema import response_format, writes_out
 from anyfast_async._settings import headers_of
 from anyfast_async._stream import ChatStream
 from anyfast_async.errors import (
@@ -33,13 +35,14 @@ if TYPE_CHECKING:
     from yarl import URL
 
     from anyfast_async._clock import Clock
+    from anyfast_async._ending import Ending
     from anyfast_async._exchange import Exchange
     from anyfast_async._key import Key
     from anyfast_async._lane import Lane, Permit
     from anyfast_async._reception import Reception
     from anyfast_async._shared import Shared
     from anyfast_async.completions import ChatCompletion
-    from anyfast_async.policies import RetryPolicy, Timeouts
+    from anyfast_async.policies import Limits, RetryPolicy, Timeouts
 
 _STEERING: Final = frozenset({"system", "timeout", "via_stream", "accept_missing_finish", "extra_headers"})
 
@@ -51,6 +54,7 @@ class Caller:
     _base_url: URL
     _origin: URL
     _model: str | None
+    _limits: Limits
     _retry: RetryPolicy
     _timeouts: Timeouts
     _headers: dict[str, str]
@@ -60,30 +64,35 @@ class Caller:
     """By model."""
 
     async def _complete(
-        self, request: ChatRequest, options: Mapping[str, Any], *, patient: bool, body: bytes | None = None
+        self,
+        request: ChatRequest,
+        options: Mapping[str, Any],
+        *,
+        body: bytes | None = None,
+        ending: Ending | None = None,
     ) -> ChatCompletion:
+        """Make a call; with *ending* it is one of a map, which is patient."""
         if options.get("via_stream"):
-            return await self._complete_via_stream(request, options, patient=patient, body=body)
+            return await self._complete_via_stream(request, options, body=body, ending=ending)
         timeouts = self._call_timeouts(options)
         route = self._route("chat/completions", UNARY_HEADERS, options.get("extra_headers"))
         key = idempotency_key()
         await self._shared.enter()
-        content = body if body is not None else await encoded(request, stream=False)
+        content = body if body is not None else await self._encoded(request)
 
         async def attempt(permit: Permit, clock: Clock) -> ChatCompletion:
-            exchange, answered = await self._round_trip(route, key, content, timeouts, clock)
-            call.connect = exchange.connect_seconds
+            exchange, answered = await self._round_trip(route, key, content, timeouts, clock, call)
             completion = answer.completion_of(
                 exchange.status, exchange.headers, answered, now=time.time(), hide=exchange.hide
             )
             call.settle(permit, completion.usage)
             return completion
 
-        call: Call[ChatCompletion] = self._call(request, content, timeouts, patient=patient)
+        call: Call[ChatCompletion] = self._call(request, content, timeouts, ending)
         return call.traced(await call.run(attempt))
 
     async def _complete_via_stream(
-        self, request: ChatRequest, options: Mapping[str, Any], *, patient: bool, body: bytes | None
+        self, request: ChatRequest, options: Mapping[str, Any], *, body: bytes | None, ending: Ending | None
     ) -> ChatCompletion:
         timeouts = self._call_timeouts(options)
         route = self._route("chat/completions", STREAM_HEADERS, options.get("extra_headers"))
@@ -95,12 +104,12 @@ class Caller:
         async def attempt(permit: Permit, clock: Clock) -> ChatCompletion:
             draining.begin()
             exchange = await self._send(route, key, content, timeouts, clock)
-            call.connect = exchange.connect_seconds
+            call.connect, call.status = exchange.connect_seconds, exchange.status
             completion = await draining.read(exchange, call, permit, clock)
             call.settle(permit, completion.usage)
             return completion
 
-        call: Call[ChatCompletion] = self._call(request, content, timeouts, patient=patient)
+        call: Call[ChatCompletion] = self._call(request, content, timeouts, ending)
         call.waits_for = "first_token"
         try:
             return call.traced(await call.run(attempt))
@@ -108,9 +117,11 @@ class Caller:
             error.partial = draining.partial(call) or error.partial
             raise
 
-    def _stream(
-        self, request: ChatRequest, options: Mapping[str, Any], *, patient: bool, body: bytes | None = None
-    ) -> ChatStream:
+    async def _encoded(self, request: ChatRequest) -> bytes:
+        """Return the body that asks for a whole answer."""
+        return await encoded(request, stream=False)
+
+    def _stream(self, request: ChatRequest, options: Mapping[str, Any], *, body: bytes | None = None) -> ChatStream:
         timeouts = self._call_timeouts(options)
         route = self._route("chat/completions", STREAM_HEADERS, options.get("extra_headers"))
         key = idempotency_key()
@@ -122,21 +133,22 @@ class Caller:
 
             async def attempt(permit: Permit, clock: Clock) -> Reception:
                 exchange = await self._send(route, key, content, timeouts, clock)
-                call.connect = exchange.connect_seconds
+                call.connect, call.status = exchange.connect_seconds, exchange.status
                 return await receive(exchange, call, permit, clock, accept_missing_finish=lenient)
 
-            call: Call[Reception] = self._call(request, content, timeouts, patient=patient)
+            call: Call[Reception] = self._call(request, content, timeouts)
             call.waits_for = "first_token"
             call.keeps_permit = True
             return call, await call.run(attempt)
 
         return ChatStream(opened, accept_missing_finish=lenient)
 
-    async def _round_trip(
-        self, route: Route, key: str | None, body: bytes | None, timeouts: Timeouts, clock: Clock
+    async def _round_trip(  # noqa: PLR0917 - what an attempt consists of
+        self, route: Route, key: str | None, body: bytes | None, timeouts: Timeouts, clock: Clock, call: Call[Any]
     ) -> tuple[Exchange, bytes]:
-        """Make one attempt that is not streamed; return its exchange and what came."""
+        """Make one attempt of *call* that is not streamed; return its exchange and what came."""
         exchange = await self._send(route, key, body, timeouts, clock)
+        call.connect, call.status = exchange.connect_seconds, exchange.status
         try:
             if exchange.status in answer.SUCCESS:
                 return exchange, await exchange.read()
@@ -172,13 +184,16 @@ class Caller:
             self._routes[path, headers["Accept"]] = route
         return route
 
-    def _request(self, messages: Prompt | ChatRequest, options: Mapping[str, Any]) -> ChatRequest:
-        """Return the checked request with its model."""
+    def _request(self, messages: Prompt | ChatRequest, options: Mapping[str, Any], into: Any = None) -> ChatRequest:
+        """Return the checked request with its model; it asks for JSON of the class *into*, if that is given."""
         fields = dict(options)
         for name in _STEERING & fields.keys():
             del fields[name]
         if fields.get("model") is None and not (isinstance(messages, ChatRequest) and messages.model):
             fields["model"] = self._model
+        if into is not None and fields.get("response_format") is None:
+            model = fields.get("model") or getattr(messages, "model", None)
+            fields["response_format"] = response_format(into, write_out=writes_out(model))
         request = as_request(messages, fields, system=options.get("system"))
         if request.model is None:
             problem = (
@@ -196,26 +211,46 @@ class Caller:
         hint = f"; did you mean {near[0]!r}?" if near else ""
         warnings.warn(f"{escaped(model, 60)!r} is not among the documented Gemini models{hint}", stacklevel=4)
 
+    def _warn_of_concurrency(self, asked: int) -> None:
+        limit, said = self._limits.concurrency, f"concurrency {asked}"
+        if asked is AT_ONCE or not isinstance(asked, int) or asked <= limit or said in self._shared.warned:
+            return
+        self._shared.warned.add(said)
+        message = (
+            f"map(concurrency={asked}) is more than Limits(concurrency={limit}) of the client: no more than {limit} "
+            "calls are in flight at once"
+        )
+        warnings.warn(message, stacklevel=3)
+
     def _call_timeouts(self, options: Mapping[str, Any]) -> Timeouts:
         value = options.get("timeout")
         return self._timeouts if value is None else as_timeouts(value, self._timeouts)
 
-    def _call(self, request: ChatRequest | None, body: bytes, timeouts: Timeouts, *, patient: bool) -> Call[Any]:
+    def _lane_of(self, model: str) -> Lane:
+        lane = self._lanes.get(model)
+        if lane is None:
+            lane = self._lanes[model] = self._shared.gate.lane((self._origin, self._key.identity, model))
+        return lane
+
+    def _calls_of(self, ending: Ending) -> list[Call[Any]]:
+        """Return the calls on their way that are of one map."""
+        return [one for one in self._shared.running.members if isinstance(one, Call) and one.ending is ending]
+
+    def _call(
+        self, request: ChatRequest | None, body: bytes, timeouts: Timeouts, ending: Ending | None = None
+    ) -> Call[Any]:
         model, messages = "", 0  # GET /v1/models
         limit: int | None = 0
         if request is not None:
             model, messages = request.model or "", len(request.messages)
             limit = request.max_completion_tokens or request.max_tokens
-        lane = self._lanes.get(model)
-        if lane is None:
-            lane = self._lanes[model] = self._shared.gate.lane((self._origin, self._key.identity, model))
         return Call(
             self._shared,
-            lane,
+            self._lane_of(model),
             self._retry,
             timeouts,
             prompt=prompt_tokens(body, messages),
             max_tokens=limit,
-            patient=patient,
-            renewable_key=self._key.renewable,
+            ending=ending,
+            key=self._key,
         )

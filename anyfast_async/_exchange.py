@@ -78,13 +78,13 @@ class Exchange:
     Args:
         host: the host's name, for messages.
         on_sent: told the loop time each time when a piece of the request is sent.
-        secret: the key, which is taken out of what the server says.
+        secret: the key, which is taken out of what is said about errors. What the server sends stays as it came.
         explain: makes our exception of what broke the exchange off.
 
     """
 
     __slots__ = (
-        *("asked", "connect_seconds", "framed", "headers", "hide", "host", "link", "mask", "on_sent", "reused"),
+        *("asked", "connect_seconds", "framed", "headers", "hide", "host", "link", "on_sent", "reused"),
         *("sent_at", "status"),
         *("_broken", "_enough", "_explain", "_limit", "_loop", "_over", "_paused", "_pieces", "_sink", "_size"),
         "_waiter",
@@ -100,9 +100,7 @@ class Exchange:
         self.host = host
         self.on_sent = on_sent
         self.hide = secret.hide
-        """Takes the key out of what the server says."""
-        self.mask = secret.mask
-        """The same for bytes."""
+        """Takes the key out of what is said about an error."""
         self.sent_at = 0.0
         """Loop time of the last piece of the request."""
         self.asked = False
@@ -139,9 +137,6 @@ class Exchange:
     def began(self, status: int, headers: Mapping[str, str]) -> None:
         """The head of the answer is there."""
         self.status, self.headers = status, headers
-        shown = "\n".join(headers.values())
-        if self.hide(shown) != shown:
-            self.headers = {name: self.hide(value) for name, value in headers.items()}
         self._wake()
 
     def arrived(self, data: bytes) -> None:
@@ -214,7 +209,7 @@ class Exchange:
             self.close()
             message = f"the answer is larger than {limit} bytes"
             raise ResponseShapeError(message)
-        data = self.mask(self._taken())
+        data = self._taken()
         if self._broken is not None and (self.framed or not _is_whole(data)):
             raise self._broken
         return data
@@ -227,7 +222,7 @@ class Exchange:
         except TimeoutError:
             pass
         self.close()  # does nothing when all has come
-        return self.mask(self._taken()[:MAX_ERROR_BODY])
+        return self._taken()[:MAX_ERROR_BODY]
 
     def push(self, sink: Sink, limit: int = MAX_STREAM) -> None:
         """Push the body into *sink* as it comes, what has come first; the sink is told how it ended.

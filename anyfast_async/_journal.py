@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from anyfast_async._core import journal
 from anyfast_async._disk import UPDATE, Appender, Syncer, lines_of, lock, replace, sync_file, sync_folder
-from anyfast_async._records import ForeignFileError, Records
+from anyfast_async._records import ForeignFileError, LockedError, Records, failures_of, log_of
 from anyfast_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -31,13 +31,6 @@ _OPEN_LISTED: Final = 1024
 """Starts after which the ids at work are listed, so that a recovery need not read further back."""
 _HOLDER_TRIES: Final = 10
 _HOLDER_PAUSE: Final = 0.02
-
-
-class LockedError(ConfigurationError):
-    """Another process writes these files; nothing was touched. ``.pid`` and ``.host`` say which, where known."""
-
-    pid: int | None = None
-    host: str | None = None
 
 
 class Journal:
@@ -123,11 +116,16 @@ class Journal:
     def answered(self, custom_id: str, line: bytes) -> None:
         """Write the *line* of an answer; when this returns it survives the end of the process.
 
+        An answer that it replaces goes into the log, and leaves the file of answers when that is closed.
+
         Raises:
             OSError: it cannot be written.
 
         """
-        self.records.answered.add(custom_id, self._write(self._answers, line))
+        before = self.records.answer(custom_id)
+        if before is not None:
+            self._write(self._log, journal.replaced_record(before))
+        self.records.add_answer(custom_id, self._write(self._answers, line))
         self._ended(custom_id)
         self._recent.append((self._syncer.written, custom_id))
         self._forget_saved()
@@ -141,6 +139,10 @@ class Journal:
         """
         self.records.add_failure(custom_id, self._write(self._log, journal.failed_record(line)))
         self._ended(custom_id)
+
+    def note(self, kind: str, value: Any) -> None:
+        """Write down something about the run; an ``OSError`` says that it cannot be written."""
+        self._write(self._log, journal.record(kind, value))
 
     async def saved(self) -> None:
         """Wait, with ``sync="each"``, until all that was written is on the disk.
@@ -198,6 +200,8 @@ class Journal:
             self._write(self._log, b"\n")
         if header and past.header is None:
             self._write(self._log, journal.record("header", header))
+        if records.failures != failures_of(records.answers) and records.failures.name not in past.failures:
+            self._write(self._log, journal.record("failures", records.failures.name))
         for span in records.damage:
             self._write(self._log, journal.damaged_record(span.read(), at=span.at, torn=span.torn))
             past.quarantined += not span.torn
@@ -244,6 +248,8 @@ class Journal:
                 self._list_open()
             if not self.records.settled:
                 self._settle()
+            if self.records.outdated:
+                self._compact()
         except OSError as error:
             self.error = self.error or error
         self.abandon()
@@ -266,18 +272,18 @@ class Journal:
             sync_folder(path.parent)
         self._write(self._log, journal.record("settled", True))
 
+    def _compact(self) -> None:
+        """Take answers that were replaced out of their file; they are in the log, which must be on the disk before."""
+        path, answered = self.records.answers, self.records.answered
+        if self._log.file is not None:
+            sync_file(self._log.file)
+        self._answers.close()
+        ids = ((at, line, journal.recorded_id(line)) for at, line in lines_of(path))
+        replace(path, (line for at, line, custom_id in ids if custom_id is None or answered.find(custom_id) == at))
+        self._write(self._log, journal.record("compacted", True))
+
 
 # -- opening it ------------------------------------------------------------------------------------------------------
-
-
-def log_of(answers: Path) -> Path:
-    """Return where the log of a journal is: ``out.jsonl`` to ``out.jsonl.run``."""
-    return answers.with_name(f"{answers.name}.run")
-
-
-def failures_of(answers: Path) -> Path:
-    """Return where failures go unless told otherwise: ``out.jsonl`` to ``out.errors.jsonl``."""
-    return answers.with_name(f"{answers.name.removesuffix('.jsonl')}.errors.jsonl")
 
 
 def open_journal(

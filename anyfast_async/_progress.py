@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol, Self, TextIO
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from anyfast_async._map import Progress
+    from anyfast_async._result import Progress
 
 EVERY_LINE: Final = 10.0
 """Seconds between two lines."""
