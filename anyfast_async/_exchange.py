@@ -166,8 +166,6 @@ class Exchange:
             self._broken = ResponseShapeError(str(cause))
         else:
             self._broken = self._explain(cause, self, answering=answering)
-            if self.status and self._broken.retry_class == "ambiguous":
-                self._broken.retry_class = "never" if isinstance(cause, MalformedError) else "cut"
         self._end()
 
     def _end(self) -> None:
