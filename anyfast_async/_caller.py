@@ -12,15 +12,15 @@ import warnings
 from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from anyfast_async._call import Call
+from anyfast_async._call import Call, Witness
 from anyfast_async._core import answer
-from anyfast_async._core.bucket import prompt_tokens
 from anyfast_async._opening import Draining, receive
 from anyfast_async._outgoing import STREAM_HEADERS, UNARY_HEADERS, Route, encoded, idempotency_key
 from anyfast_async._settings import headers_of
 from anyfast_async._stream import ChatStream
 from anyfast_async.errors import (
     AnyFastError,
+    ConfigurationError,
     FieldError,
     RequestValidationError,
     escaped,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from anyfast_async._shared import Shared
     from anyfast_async.completions import ChatCompletion
     from anyfast_async.policies import RetryPolicy, Timeouts
+    from anyfast_async.prices import Price
 
 _STEERING: Final = frozenset({"system", "timeout", "via_stream", "accept_missing_finish", "extra_headers"})
 
@@ -60,10 +61,16 @@ class Caller:
     """By model."""
 
     async def _complete(
-        self, request: ChatRequest, options: Mapping[str, Any], *, patient: bool, body: bytes | None = None
+        self,
+        request: ChatRequest,
+        options: Mapping[str, Any],
+        *,
+        patient: bool,
+        body: bytes | None = None,
+        witness: Witness | None = None,
     ) -> ChatCompletion:
         if options.get("via_stream"):
-            return await self._complete_via_stream(request, options, patient=patient, body=body)
+            return await self._complete_via_stream(request, options, patient=patient, body=body, witness=witness)
         timeouts = self._call_timeouts(options)
         route = self._route("chat/completions", UNARY_HEADERS, options.get("extra_headers"))
         key = idempotency_key()
@@ -79,11 +86,17 @@ class Caller:
             call.settle(permit, completion.usage)
             return completion
 
-        call: Call[ChatCompletion] = self._call(request, content, timeouts, patient=patient)
+        call: Call[ChatCompletion] = self._call(request, timeouts, patient=patient, witness=witness)
         return call.traced(await call.run(attempt))
 
     async def _complete_via_stream(
-        self, request: ChatRequest, options: Mapping[str, Any], *, patient: bool, body: bytes | None
+        self,
+        request: ChatRequest,
+        options: Mapping[str, Any],
+        *,
+        patient: bool,
+        body: bytes | None,
+        witness: Witness | None,
     ) -> ChatCompletion:
         timeouts = self._call_timeouts(options)
         route = self._route("chat/completions", STREAM_HEADERS, options.get("extra_headers"))
@@ -100,7 +113,7 @@ class Caller:
             call.settle(permit, completion.usage)
             return completion
 
-        call: Call[ChatCompletion] = self._call(request, content, timeouts, patient=patient)
+        call: Call[ChatCompletion] = self._call(request, timeouts, patient=patient, witness=witness)
         call.waits_for = "first_token"
         try:
             return call.traced(await call.run(attempt))
@@ -125,7 +138,7 @@ class Caller:
                 call.connect = exchange.connect_seconds
                 return await receive(exchange, call, permit, clock, accept_missing_finish=lenient)
 
-            call: Call[Reception] = self._call(request, content, timeouts, patient=patient)
+            call: Call[Reception] = self._call(request, timeouts, patient=patient)
             call.waits_for = "first_token"
             call.keeps_permit = True
             return call, await call.run(attempt)
@@ -200,22 +213,39 @@ class Caller:
         value = options.get("timeout")
         return self._timeouts if value is None else as_timeouts(value, self._timeouts)
 
-    def _call(self, request: ChatRequest | None, body: bytes, timeouts: Timeouts, *, patient: bool) -> Call[Any]:
-        model, messages = "", 0  # GET /v1/models
-        limit: int | None = 0
-        if request is not None:
-            model, messages = request.model or "", len(request.messages)
-            limit = request.max_completion_tokens or request.max_tokens
+    def _call(
+        self, request: ChatRequest | None, timeouts: Timeouts, *, patient: bool, witness: Witness | None = None
+    ) -> Call[Any]:
+        model = (request.model or "") if request is not None else ""  # none: GET /v1/models
         lane = self._lanes.get(model)
         if lane is None:
             lane = self._lanes[model] = self._shared.gate.lane((self._origin, self._key.identity, model))
+        budget = self._shared.spending.budget
         return Call(
             self._shared,
             lane,
             self._retry,
             timeouts,
-            prompt=prompt_tokens(body, messages),
-            max_tokens=limit,
+            request=request,
             patient=patient,
             renewable_key=self._key.renewable,
+            price=self._price_of(model) if budget is not None and budget.usd is not None and request else None,
+            witness=witness,
         )
+
+    def _price_of(self, model: str) -> Price:
+        """Return what a model costs.
+
+        Raises:
+            ConfigurationError: there is no price for it, so a budget in money means nothing.
+
+        """
+        prices = self._shared.spending.prices
+        price = prices.price(model) if prices is not None else None
+        if price is None:
+            message = (
+                f"Budget(usd=...) needs the price of {escaped(model, 60)!r}, which is not among those of "
+                f"{prices.source if prices is not None else 'none'}; give AnyFast(prices=Prices(...)) with it"
+            )
+            raise ConfigurationError(message)
+        return price

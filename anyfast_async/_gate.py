@@ -18,7 +18,7 @@ from anyfast_async._lane import Lane, Permit, Waiter
 from anyfast_async.errors import ClientStateError, QueueFullError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Callable, Hashable
 
     from anyfast_async.policies import Limits
 
@@ -74,8 +74,8 @@ class Gate:
             return self._admit(lane, tokens, now)
         return None
 
-    async def queue(self, lane: Lane, tokens: float = 0.0) -> Permit:
-        """Wait for admission.
+    async def queue(self, lane: Lane, tokens: float = 0.0, estimate: Callable[[], float] | None = None) -> Permit:
+        """Wait for admission; *estimate* gives the tokens anew when the turn of the call comes.
 
         Raises:
             QueueFullError: ``Limits.max_queued`` calls wait already.
@@ -89,7 +89,7 @@ class Gate:
             error.retry_after = lane.wait(loop.time(), tokens)
             raise error
         self._arrivals += 1
-        waiter = Waiter(self._arrivals, tokens, loop.create_future())
+        waiter = Waiter(self._arrivals, tokens, loop.create_future(), estimate)
         lane.waiters.append(waiter)
         self.queued += 1
         lane.queued += 1
@@ -131,7 +131,6 @@ class Gate:
     def settle(self, permit: Permit, used: float) -> None:
         """Put the tokens that a call really used in place of those reserved for it."""
         lane = permit.lane
-        lane.known(permit)
         if lane.tokens is not None and permit.slot is not None:
             lane.tokens.settle(asyncio.get_running_loop().time(), permit.slot, used - permit.tokens)
             if lane.waiters:
@@ -217,7 +216,7 @@ class Gate:
         self._ready.clear()
         self.in_flight = self.queued = self.holding_off = 0
         for lane in self._lanes.values():
-            lane.since_hold = lane.unsettled = 0
+            lane.since_hold = 0
             lane.recovery = None
             self._empty(lane)
             # The clock of another loop may start anywhere; a hold must not outlive it by more than its own length.
@@ -276,6 +275,8 @@ class Gate:
             if waiter.granted.done():  # cancelled, and its task has not run since
                 self._list(lane)
                 continue
+            if waiter.estimate is not None:
+                waiter.tokens = waiter.estimate()
             wait = lane.wait(now, waiter.tokens)
             if wait is None:
                 lane.listed = None

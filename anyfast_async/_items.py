@@ -40,9 +40,12 @@ from anyfast_async.requests import ChatRequest
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from anyfast_async._budget import Spending
+    from anyfast_async._call import Witness
+
 T = TypeVar("T")
 RequestOf: TypeAlias = Callable[[Any], ChatRequest]
-Send: TypeAlias = Callable[[ChatRequest, bytes], Awaitable[ChatCompletion]]
+Send: TypeAlias = Callable[[ChatRequest, bytes, "Witness | None"], Awaitable[ChatCompletion]]
 
 BODY_BYTES: Final = 256 * 1024 * 1024
 """Encoded requests that a map holds at once, all in all; a larger one goes alone."""
@@ -105,15 +108,21 @@ class Items(Generic[T]):
         send: sends a request, the body of which is given.
         stream: whether bodies are those of streams.
         into: what answers are parsed into.
+        spending: of the client, for its budget and prices.
 
     """
 
-    def __init__(self, request_of: RequestOf, send: Send, *, stream: bool, into: type[T] | None) -> None:
+    def __init__(
+        self, request_of: RequestOf, send: Send, *, stream: bool, into: type[T] | None, spending: Spending
+    ) -> None:
         self._request_of = request_of
         self._send = send
         self._stream = stream
         self._into = into
+        self._spending = spending
         self._room = Room()
+        self.witness_of: Callable[[Any], Witness | None] = lambda _: None
+        """Returns what is told of the requests of an item."""
 
     async def call(self, index: int, item: Any) -> Result[T]:
         """Return what becomes of an item."""
@@ -128,13 +137,20 @@ class Items(Generic[T]):
             self._room.leave(body)
 
     async def _result(self, index: int, item: Any, request: ChatRequest, body: bytes) -> Result[T]:
+        return await self._sent(index, item, request, body, self.witness_of(item))
+
+    async def _sent(
+        self, index: int, item: Any, request: ChatRequest, body: bytes, witness: Witness | None
+    ) -> Result[T]:
+        model, prices = request.model, self._spending.prices
         try:
-            completion = await self._send(request, body)
+            completion = await self._send(request, body, witness)
         except AnyFastError as error:
-            return Result(index, item, row_id(item), error=error.with_traceback(None), attempts=error.attempts)
+            error = error.with_traceback(None)
+            return Result(index, item, row_id(item), error=error, attempts=error.attempts, model=model, prices=prices)
         value, misfit = self._parsed(completion)
         attempts = completion.trace.attempts if completion.trace is not None else ()
-        return Result(index, item, row_id(item), completion, value, misfit, attempts)
+        return Result(index, item, row_id(item), completion, value, misfit, attempts, model=model, prices=prices)
 
     def _parsed(self, completion: ChatCompletion) -> tuple[T | None, OutputError | None]:
         if self._into is None:
@@ -155,6 +171,7 @@ class RecordedItems(Items[T]):
         send: the same.
         stream: the same.
         into: the same.
+        spending: the same.
         path: the journal.
         stop_on: kinds of errors that end the run. They are not recorded, nor are others that are no item's fault.
 
@@ -167,10 +184,11 @@ class RecordedItems(Items[T]):
         *,
         stream: bool,
         into: type[T] | None,
+        spending: Spending,
         path: Path,
         stop_on: frozenset[str],
     ) -> None:
-        super().__init__(request_of, send, stream=stream, into=into)
+        super().__init__(request_of, send, stream=stream, into=into, spending=spending)
         self._path = path
         self._unrecorded = STOPPERS | stop_on
         self._seen = Seen()
@@ -185,6 +203,7 @@ class RecordedItems(Items[T]):
             if opening.exception() is None:
                 await asyncio.to_thread(opening.result().close)
             raise
+        await asyncio.to_thread(self._journal.charge, self._spending)
         return self
 
     async def __aexit__(
@@ -208,11 +227,10 @@ class RecordedItems(Items[T]):
             key = self._key(row_id(item), stem)
         except AnyFastError as error:
             return Result(index, item, row_id(item), error=error.with_traceback(None))
-        recorded = self._recorded(index, item, key, stem)
+        recorded = self._recorded(index, item, key, stem, request.model)
         if recorded is not None:
             return recorded
-        self._journal.started(key)
-        result = await super()._result(index, item, request, body)
+        result = await self._sent(index, item, request, body, self._journal.witness(key))
         self._record(key, stem, result)
         await self._journal.saved()
         return result
@@ -238,7 +256,7 @@ class RecordedItems(Items[T]):
             raise RequestValidationError.of([FieldError("id", problem)])
         return name
 
-    def _recorded(self, index: int, item: Any, key: str, stem: str) -> Result[T] | None:
+    def _recorded(self, index: int, item: Any, key: str, stem: str, model: str | None) -> Result[T] | None:
         """Return what the journal has for an item, None if it is to be sent."""
         line = self._journal.records.answer(key)
         if line is None:
@@ -256,7 +274,8 @@ class RecordedItems(Items[T]):
             shape = ResponseShapeError(f"the journal's line for {escaped(key, 80)!r} holds no completion")
             return Result(index, item, row_id(item), error=shape, recorded=True)
         value, misfit = self._parsed(completion)
-        return Result(index, item, row_id(item), completion, value, misfit, recorded=True)
+        prices = self._spending.prices
+        return Result(index, item, row_id(item), completion, value, misfit, recorded=True, model=model, prices=prices)
 
     def _record(self, key: str, stem: str, result: Result[T]) -> None:
         if result.completion is not None:
@@ -284,6 +303,7 @@ def run_of(
     stop_on: Iterable[str],
     concurrency: int,
     ordered: bool,
+    spending: Spending,
 ) -> MapRun[T]:
     """Return the run of a map; its arguments are those of ``client.map``, or of :class:`Items`.
 
@@ -299,15 +319,17 @@ def run_of(
         raise ConfigurationError(message)
     stops = frozenset(stop_on)
     around: list[AbstractAsyncContextManager[object]] = []
-    items: Items[T] = Items(request_of, send, stream=stream, into=into)
+    items: Items[T] = Items(request_of, send, stream=stream, into=into, spending=spending)
     if journal is not None:
-        items = recorded = RecordedItems(request_of, send, stream=stream, into=into, path=Path(journal), stop_on=stops)
+        items = recorded = RecordedItems(
+            request_of, send, stream=stream, into=into, spending=spending, path=Path(journal), stop_on=stops
+        )
         around.append(recorded)
     if progress is True:
         shown = shown_progress()
         around.append(shown)
         progress = shown.show
-    return MapRun(
+    run: MapRun[T] = MapRun(
         source,
         items.call,
         concurrency=concurrency,
@@ -316,3 +338,5 @@ def run_of(
         progress=progress or None,
         around=around,
     )
+    run.items = items
+    return run

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 import attrs
 
 from anyfast_async._core.backoff import throttle_hold
-from anyfast_async._core.bucket import Expected, Learned, Pace, Slot, Window
+from anyfast_async._core.bucket import Learned, Pace, Slot, Window
+from anyfast_async._core.estimate import Expected
 from anyfast_async._core.outage import Outage
 
 SHARE: Final = 10
 """Requests whose share of a stated limit is waited for after a first refusal within it."""
-CUSHION: Final = 0.25
-"""Share of the tokens of a minute that is kept free at most for calls that may use more than was expected."""
 
 
 @attrs.define(eq=False)
@@ -33,8 +33,6 @@ class Lane:
     outage: Outage = attrs.field(factory=Outage)
     recovery: asyncio.Future[None] | None = None
     """What the calls that wait for the end of an outage wait for."""
-    unsettled: int = 0
-    """Calls whose tokens are estimated, not known yet."""
     held_until: float = 0.0
     streak: int = 0
     """Throttled answers in a row, each to a request that was sent after the hold before it."""
@@ -69,10 +67,7 @@ class Lane:
         return max(self.pace.wait(now), self.requests.wait(now, 1))
 
     def _for_tokens(self, now: float, tokens: float) -> float:
-        if self.tokens is None:
-            return 0.0
-        cushion = min(self.expected.cushion(self.unsettled), CUSHION * self.tokens.limit)
-        return self.tokens.wait(now, tokens + cushion)
+        return 0.0 if self.tokens is None else self.tokens.wait(now, tokens)
 
     def limited_by(self, now: float, tokens: float) -> str:
         """Return what makes the next call wait longest."""
@@ -88,7 +83,6 @@ class Lane:
     def take(self, now: float, tokens: float) -> Permit:
         """Count a call that is admitted."""
         self.since_hold += 1
-        self.unsettled += 1
         if self.requests is not None:
             self.requests.take(now, 1)
         if self.pace is not None:
@@ -137,13 +131,6 @@ class Lane:
     def left(self, permit: Permit) -> None:
         """Count a call that has ended."""
         self.since_hold -= permit.hold == self.holds
-        self.known(permit)
-
-    def known(self, permit: Permit) -> None:
-        """Count that what a call has used needs no estimate any more."""
-        if not permit.settled:
-            permit.settled = True
-            self.unsettled -= 1
 
 
 @attrs.define(eq=False)
@@ -153,6 +140,8 @@ class Waiter:
     order: int
     tokens: float
     granted: asyncio.Future[Permit]
+    estimate: Callable[[], float] | None = None
+    """Gives its tokens anew when its turn comes: more may be known by then."""
 
 
 @attrs.define(eq=False)
@@ -168,5 +157,4 @@ class Permit:
     """Where the request itself is."""
     hold: int
     """Number of the hold before it."""
-    settled: bool = False
     released: bool = False

@@ -26,7 +26,9 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import attrs
 
+from anyfast_async._core.usage import used_by
 from anyfast_async.errors import AnyFastError, Attempt, ClientStateError
+from anyfast_async.prices import Prices, Spent, usual_prices
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -59,6 +61,9 @@ class Result(Generic[T]):
     """Every try that was made, oldest first."""
     recorded: bool = False
     """Whether it was read from a journal and not sent."""
+    model: str | None = attrs.field(default=None, kw_only=True, repr=False)
+    """The model that was asked, None where the item did not get as far."""
+    _prices: Prices | None = attrs.field(default=None, kw_only=True, repr=False, eq=False)
 
     @property
     def ok(self) -> bool:
@@ -69,6 +74,17 @@ class Result(Generic[T]):
     def text(self) -> str:
         """The answer's text, ``""`` after an error."""
         return self.completion.text if self.completion is not None else ""
+
+    @property
+    def cost(self) -> float | None:
+        """What the answer cost, in the currency of the client's ``prices``, by default US dollars of the list.
+
+        None if nobody knows: without an answer, without usage or without a price.
+        """
+        used = used_by(self.completion.usage) if self.completion is not None else None
+        prices = self._prices or usual_prices()
+        price = None if used is None or prices is None or self.model is None else prices.price(self.model)
+        return None if price is None or used is None else price.cost(used)
 
     def unwrap(self) -> ChatCompletion:
         """Return the completion.
@@ -120,6 +136,15 @@ class Progress:
     """As the gateway reported them."""
     seconds: float
     """Since the first item was taken."""
+    usage_missing: int = 0
+    """Answers of which the gateway did not say what they used."""
+    _spent: Spent = attrs.field(factory=Spent, repr=False, eq=False)
+    _prices: Prices | None = attrs.field(default=None, repr=False, eq=False)
+
+    @property
+    def cost(self) -> float | None:
+        """What the answers of the run so far cost, as in :attr:`Result.cost`; None without a price."""
+        return self._spent.cost(self._prices or usual_prices())
 
     @property
     def rate(self) -> float:
@@ -168,7 +193,10 @@ class MapRun(Generic[T]):
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._began = 0.0
         self._done = self._failed = self._tokens = 0
+        self._spent = Spent()
         self._begun = self._closed = False
+        self.items: Any = None
+        """What makes the requests and sends them, for who wants to be told of each that is sent."""
         self.before_giving: Callable[[Result[T]], Awaitable[None]] | None = None
         """Awaited by the worker with each result, before that is counted and given out."""
         self.stopped: AnyFastError | None = None
@@ -349,8 +377,10 @@ class MapRun(Generic[T]):
 
     def _count(self, result: Result[T]) -> None:
         self._done += 1
-        usage = result.completion.usage if result.completion is not None else None
-        self._tokens += (usage.total_tokens or 0) if usage is not None else 0
+        if result.completion is not None and not result.recorded:
+            used = used_by(result.completion.usage)
+            self._spent.add(result.model or "", used)
+            self._tokens += 0 if used is None else used.tokens
         if result.error is not None:
             self._failed += 1
             if result.error.kind in self._stop_on:
@@ -366,6 +396,9 @@ class MapRun(Generic[T]):
                     in_flight=self._in_flight,
                     tokens=self._tokens,
                     seconds=time.monotonic() - self._began,
+                    usage_missing=self._spent.unknown,
+                    spent=self._spent,
+                    prices=result._prices,  # noqa: SLF001 - the run's
                 ),
             )
 

@@ -144,6 +144,11 @@ class Records:
         place = self.failed.find(custom_id)
         return None if place is None or self.is_answered(custom_id) else self._failure_at(place)
 
+    def answer_lines(self) -> Iterator[bytes]:
+        """Yield every line of the answers, those of an id that has several included."""
+        for _, line in lines_of(self.answers):
+            yield line
+
     def failed_lines(self) -> Iterator[bytes]:
         """Yield the line of the latest failure of each id that has no answer, with its line end."""
         for place in self.failed.places():

@@ -130,7 +130,9 @@ class ChatStream:
     def _settle(self) -> None:
         if not self._settled and self._call is not None and self._reception is not None:
             self._settled = True
-            self._call.settle(self._reception.permit, self.completion.usage)
+            completion = self.completion
+            estimated = completion.usage_source == "estimate"
+            self._call.settle(self._reception.permit, completion.usage, estimated=estimated)
 
     def __del__(self) -> None:
         reception = self._reception

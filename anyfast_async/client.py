@@ -29,6 +29,7 @@ from anyfast_async._transport import Transport
 from anyfast_async.completions import ChatCompletion, Model
 from anyfast_async.messages import Prompt
 from anyfast_async.policies import Budget, Limits, RetryPolicy, Timeouts, as_timeouts
+from anyfast_async.prices import Prices
 from anyfast_async.requests import ChatOptions, ChatRequest, prompt_of
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class AnyFast(Caller):
         ssl_context: for another certificate authority, or client certificates.
         allow_http: hosts to which plain http is allowed; also ``ANYFAST_ALLOW_HTTP``, separated by commas. Loopback is
             always allowed.
+        prices: what tokens cost, for ``Budget(usd=...)`` and every cost that is told; else the list prices of the extra
+            ``prices``, where it is installed.
 
     Raises:
         ConfigurationError: no key, or an argument that cannot be; the message names it.
@@ -87,6 +90,7 @@ class AnyFast(Caller):
         proxy: str | None = None,
         ssl_context: ssl_module.SSLContext | None = None,
         allow_http: Sequence[str] = (),
+        prices: Prices | None = None,
     ) -> None:
         try:
             self._key = Key(api_key)
@@ -96,6 +100,7 @@ class AnyFast(Caller):
         check_kind("retry", retry, RetryPolicy)
         check_kind("timeouts", timeouts, Timeouts)
         check_kind("budget", budget, Budget, None)
+        check_kind("prices", prices, Prices, None)
         check_kind("ssl_context", ssl_context, ssl_module.SSLContext, None)
         self._allow_http = tuple(allow_http)
         self._base_url = base_url_of(base_url, self._allow_http)
@@ -114,8 +119,12 @@ class AnyFast(Caller):
             ),
             Gate(limits),
             RetryBudget(retry.retry_ratio),
-            Spending(budget),
+            Spending(budget, prices),
         )
+        if budget is not None and budget.usd is not None:
+            self._shared.spending.prices = prices or Prices.listed()
+            if self._model is not None:
+                self._price_of(self._model)
 
     def __repr__(self) -> str:
         # A traceback that shows locals may show a client whose construction failed.
@@ -298,7 +307,8 @@ class AnyFast(Caller):
         return run_of(
             source,
             lambda item: self._request(prompt_of(item, request), options),
-            lambda asked, body: self._complete(asked, options, patient=True, body=body),
+            lambda asked, body, witness: self._complete(asked, options, patient=True, body=body, witness=witness),
+            spending=self._shared.spending,
             stream=bool(options.get("via_stream")),
             into=into,
             journal=journal,
@@ -341,7 +351,7 @@ class AnyFast(Caller):
             return answer.models_of(exchange.status, exchange.headers, body, now=time.time(), hide=exchange.hide)
 
         await self._shared.enter()
-        call: Call[list[Model]] = self._call(None, b"", self._timeouts, patient=False)
+        call: Call[list[Model]] = self._call(None, self._timeouts, patient=False)
         return await call.run(attempt)
 
     def stats(self) -> Stats:

@@ -15,6 +15,7 @@ from anyfast_async import (
     AuthenticationError,
     Budget,
     BudgetExceeded,
+    ChatRequest,
     ClientStateError,
     DeadlineExceeded,
     InternalServerError,
@@ -110,8 +111,7 @@ class Rig:
             self.gate.lane(lane),
             self.policy,
             Timeouts(total=total, response=None),
-            prompt=100,
-            max_tokens=100,
+            request=ChatRequest("x" * 76, max_tokens=100),
             patient=patient,
             renewable_key=renewable,
         )

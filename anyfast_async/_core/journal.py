@@ -12,7 +12,7 @@ import json
 import re
 import zlib
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import attrs
 
@@ -217,6 +217,44 @@ def failure_in(line: bytes) -> bytes | None:
     return data[len(_FAILED) : -1] + b"\n" if data is not None and data.startswith(_FAILED) else None
 
 
+class Amount(NamedTuple):
+    """What a budget reserves for a request."""
+
+    tokens: float = 0.0
+    cost: float = 0.0
+
+
+def opened(custom_id: str, amount: Amount | None) -> Any:
+    """Return how the log names an id at work: alone, with what is reserved for it, or as counted already."""
+    if amount is None:
+        return [custom_id]
+    return [custom_id, *amount] if any(amount) else custom_id
+
+
+def _opened(value: Any) -> tuple[str, Amount | None]:
+    if isinstance(value, str):
+        return value, Amount()
+    return value[0], Amount(*value[1:3]) if value[1:] else None
+
+
+def spent_record(amount: Amount, *, custom_id: str | None, answered: bool = False, uncounted: int = 0) -> bytes:
+    """Return the line of the log for requests of which nothing says what they used.
+
+    Args:
+        amount: what was reserved for them.
+        custom_id: whose they were, if it is one.
+        answered: whether it has an answer, which does not say it.
+        uncounted: how many nothing was reserved for.
+
+    """
+    value: dict[str, Any] = {} if custom_id is None else {"id": custom_id}
+    if any(amount):
+        value |= {"tokens": amount.tokens, "usd": amount.cost} | ({"answered": 1} if answered else {})
+    if uncounted:
+        value["uncounted"] = uncounted
+    return record("spent", value)
+
+
 @attrs.define
 class Past:
     """What a log says, line by line in its order."""
@@ -230,7 +268,13 @@ class Past:
     """Lines of answers or failures that were found damaged, and are kept in the log."""
     settled: int = 0
     """How often the failures before were put into their own file."""
-    _open: dict[str, None] = attrs.field(factory=dict)
+    spent: Amount = Amount()
+    """What a budget takes as spent for requests of which nothing says what they used."""
+    uncounted: int = 0
+    """Such requests of runs without a budget: nobody reserved anything for them."""
+    covered: int = 0
+    """Answers without usage that are in ``spent``."""
+    _open: dict[str, Amount | None] = attrs.field(factory=dict)
     _unread: list[bytes] = attrs.field(factory=list)
 
     def add(self, line: bytes) -> str | None:
@@ -254,11 +298,17 @@ class Past:
         match kind:
             case "open":
                 self._unread.clear()
-                self._open = dict.fromkeys(value)
+                self._open = dict(map(_opened, value))
             case "unsent":
                 self.open.pop(value, None)
             case "maybe_billed":
                 self.maybe_billed |= dict.fromkeys(value)
+            case "spent":
+                self.take_as_spent(Amount(value.get("tokens", 0.0), value.get("usd", 0.0)))
+                self.covered += value.get("answered", 0)
+                if (custom_id := value.get("id")) in self.open:
+                    self.open[custom_id] = None
+                self.uncounted += value.get("uncounted", 0)
             case "damaged":
                 self.quarantined += not value["torn"]
             case "settled":
@@ -268,14 +318,22 @@ class Past:
             case _:  # of a later version
                 pass
 
+    def take_as_spent(self, amount: Amount) -> None:
+        """Add to what was spent."""
+        self.spent = Amount(self.spent.tokens + amount.tokens, self.spent.cost + amount.cost)
+
     @property
-    def open(self) -> dict[str, None]:
-        """Ids that were started, and of which the log does not say what came of them; the answers may."""
+    def open(self) -> dict[str, Amount | None]:
+        """Ids that were started, and of which the log does not say what came of them; the answers may.
+
+        With what was reserved for each; None if that is counted as spent already.
+        """
         for line in self._unread:
             data = _read(line)
             if data is not None:
                 self.known = True
-                self._open[codec.loads(data)["started"]] = None
+                custom_id, amount = _opened(codec.loads(data)["started"])
+                self._open[custom_id] = amount
         self._unread.clear()
         return self._open
 

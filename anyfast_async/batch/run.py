@@ -125,10 +125,12 @@ class BatchRun:
             **options,
         )
         self._map.before_giving = self._record
+        self._map.items.witness_of = lambda row: files.journal.witness(row.custom_id)
+        self._spending = client._shared.spending  # noqa: SLF001 - one house
 
     @property
     def unfinished(self) -> tuple[str, ...]:
-        """After the run: rows that were taken up and have no result; the gateway may have worked on them."""
+        """After the run: rows whose request went out and has no recorded answer; it may be billed."""
         return self._journal.open
 
     @property
@@ -147,6 +149,7 @@ class BatchRun:
 
     async def run(self) -> Tally:
         """Make the run, once. What ends it early stands in ``.stopped``."""
+        await asyncio.to_thread(self._journal.charge, self._spending)
         self._began = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(None) as self._clock, self._map as results:
@@ -163,6 +166,7 @@ class BatchRun:
             if close is not None:  # a generator that has the input open
                 close()
         await self._retry()
+        self._map.items = None
         self._map.before_giving = None  # no circle is left to hold what the journal has in memory
         return self.tally
 
@@ -176,7 +180,6 @@ class BatchRun:
         for row in self._rows:
             if not self._intake:
                 return
-            self._journal.started(row.custom_id)
             yield row
 
     async def _record(self, result: Result[Any]) -> None:
@@ -212,7 +215,7 @@ class BatchRun:
         tally = self.tally
         tally.seconds = asyncio.get_running_loop().time() - self._began
         if result.completion is not None:
-            tally.count_answer(result.completion)
+            tally.count_answer(result.completion, result.model or "")
         elif result.error is not None:
             tally.count_failure(result.error.kind, result.attempts)
             if tally.failed > self._allowed:

@@ -8,8 +8,10 @@ from typing import Literal
 import attrs
 
 from anyfast_async._core.histogram import Histogram
+from anyfast_async._core.usage import used_by
 from anyfast_async.completions import ChatCompletion
 from anyfast_async.errors import Attempt
+from anyfast_async.prices import Spent
 
 
 def oddity(completion: ChatCompletion) -> Literal["empty", "length"] | None:
@@ -48,6 +50,8 @@ class Tally:
     """Part of ``completion_tokens``."""
     cached_tokens: int = 0
     """Part of ``prompt_tokens``."""
+    spent: Spent = attrs.field(factory=Spent)
+    """What the answers used by model, for their cost; ``spent.unknown`` of them do not say it."""
     seconds: float = 0.0
     """From the first row to the last result."""
     latency: Histogram = attrs.field(factory=Histogram)
@@ -77,16 +81,17 @@ class Tally:
         """Rows a second, of this run."""
         return (self.answered + self.failed) / self.seconds if self.seconds > 0 else 0.0
 
-    def count_answer(self, completion: ChatCompletion) -> None:
-        """Count an answered row."""
+    def count_answer(self, completion: ChatCompletion, model: str = "") -> None:
+        """Count an answered row; *model* is the one that was asked."""
         self.answered += 1
         odd = oddity(completion)
         self.empty += odd == "empty"
         self.length += odd == "length"
-        usage = completion.usage
-        if usage is not None:
-            self.prompt_tokens += usage.prompt_tokens or 0
-            self.completion_tokens += usage.completion_tokens or 0
+        usage, used = completion.usage, used_by(completion.usage)
+        self.spent.add(model, used)
+        if usage is not None and used is not None:
+            self.prompt_tokens += used.prompt
+            self.completion_tokens += used.completion
             thought, cached = usage.completion_tokens_details, usage.prompt_tokens_details
             self.reasoning_tokens += (thought and thought.reasoning_tokens) or 0
             self.cached_tokens += (cached and cached.cached_tokens) or 0

@@ -16,7 +16,6 @@ from anyfast_async._journal import log_of
 from anyfast_async.batch import BatchFiles, MismatchError, Survey, ids_of, open_batch, rows
 from anyfast_async.batch.header import forget
 from anyfast_async.batch.ordering import put_in_order
-from anyfast_async.batch.prices import Prices, PricesError
 from anyfast_async.batch.report import Recorder
 from anyfast_async.batch.spool import Spool
 from anyfast_async.cli import exits, figures
@@ -30,6 +29,7 @@ from anyfast_async.cli.gateway import default_model, gateway_options
 from anyfast_async.cli.progress import progress_on
 from anyfast_async.cli.signals import terminated_as_exit
 from anyfast_async.cli.terminal import say
+from anyfast_async.prices import INSTALL, Prices, PricesError, is_listed
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 """A disk that takes no more: no fault of the command, which goes on when it does again."""
@@ -57,7 +57,7 @@ def batch(argv: tuple[str, ...], /, **given: Any) -> int:
     """  # noqa: D301 - click leaves a paragraph after \b as it is
     options = Options(**given)
     check_report(options)
-    fields, prices = options.fields, _prices(options.prices)
+    fields, prices = options.fields, _prices(options)
     with terminated_as_exit(), Spool(options.answers) as spool:
         found = surveyed(options, spool)
         job = Job(
@@ -68,24 +68,37 @@ def batch(argv: tuple[str, ...], /, **given: Any) -> int:
             prices=prices,
             command=options.going_on(argv),
         )
+        needed = options.prices is not None or options.budget_usd is not None
         if prices is not None and (missing := prices.missing(job.models)):
-            message = f"{options.prices}: has no price for {', '.join(missing)}"
-            raise click.UsageError(message)
+            if needed:
+                message = f"{options.prices or prices.source}: has no price for {', '.join(missing)}"
+                raise click.UsageError(message)
+            job = attrs.evolve(job, prices=None)  # nobody asked for it
         if options.dry_run:
             print_plan(job)
             return exits.OK
         return _run(job, spool)
 
 
-def _prices(path: str | None) -> Prices | None:
+def _prices(options: Options) -> Prices | None:
+    path = options.prices
     if path is None:
-        return None
+        if is_listed():
+            return Prices.listed(options.price_factor)
+        if options.budget_usd is None:
+            return None
+        message = f"--budget-usd needs prices: {INSTALL}, or --prices PRICES.toml"
+        raise click.UsageError(message)
     try:
-        return Prices.load(Path(path))
+        found = Prices.load(Path(path), options.price_factor)
     except PricesError as error:
         message = f"{path}: {error}"
     except OSError as error:
         message = f"cannot read {path}: {error.strerror or error}"
+    else:
+        if options.budget_usd is None or found.currency in ("", "USD"):
+            return found
+        message = f"--budget-usd is in US dollars, {path} in {found.currency}"
     raise click.UsageError(message)
 
 
@@ -159,7 +172,9 @@ async def _sent(ending: Ending, files: BatchFiles) -> Ending:
     left = job.survey.count - ending.already
     sample = None if options.estimate is None else Sample(job, left, options.estimate)
     gateway = options.gateway
-    async with gateway.client(model=job.model, limits=options.limits, budget=options.budget) as client:
+    async with gateway.client(
+        model=job.model, limits=options.limits, budget=options.budget, prices=job.prices
+    ) as client:
         if sample is not None:
             run = job.run(client, files, sample.drawn(files.done), total=sample.size, already=0)
         else:

@@ -107,7 +107,7 @@ class Ending:
         stopped = run.stopped if run is not None else None
         return {
             "status": self.status,
-            **figures.as_json(self.tally),
+            **figures.as_json(self.tally, self.job.prices),
             "output": str(self.job.options.answers),
             "errors": str(self.job.options.failures) if self.tally.failed else None,
             "unfinished": list(run.unfinished) if run is not None else [],

@@ -11,6 +11,7 @@ import attrs
 from anyfast_async.batch import Histogram, RowDone, Tally
 from anyfast_async.batch.pace import Pace, limited_by
 from anyfast_async.errors import APIStatusError, escaped
+from anyfast_async.prices import Prices
 
 if TYPE_CHECKING:
     from anyfast_async import Stats
@@ -68,6 +69,20 @@ def rate_of(tally: Tally) -> str:
 def percentiles(histogram: Histogram) -> str:
     """Return p50, p95 and p99 of seconds."""
     return " / ".join(duration(histogram.percentile(p) or 0.0) for p in (50, 95, 99))
+
+
+def spent(prices: Prices, tally: Tally) -> str:
+    """Return what the answers so far cost, with where the prices are from; of rows that do not say it, how many."""
+    unknown, known = tally.spent.unknown, tally.spent.calls
+    missing = f"{rows_of(unknown)} without usage" if unknown else ""
+    cost = tally.spent.cost(prices)
+    if cost is None:
+        models = ", ".join(escaped(model, 60) for model in prices.missing(tally.spent.models))
+        return f"not known: no price for {models} ({prices.source})"
+    if unknown and not known:
+        return f"not known: {missing}"
+    beside = f" and {missing}, whose cost is not known" if unknown else ""
+    return f"{prices.shown(cost)} ({prices.source}){beside}"
 
 
 # -- while it runs ---------------------------------------------------------------------------------------------------
@@ -230,13 +245,16 @@ def summary(tally: Tally, spend: Spend | None = None) -> Iterator[tuple[str, str
     if tally.first_token.count:
         yield "first token p50 / p95 / p99", percentiles(tally.first_token)
     prompt, completion = counted(tally.prompt_tokens), counted(tally.completion_tokens)
-    yield "tokens", f"{counted(tally.tokens)} (prompt {prompt}, completion {completion})"
+    unknown = f"; {rows_of(tally.spent.unknown)} without usage are not counted" if tally.spent.unknown else ""
+    yield "tokens", f"{counted(tally.tokens)} (prompt {prompt}, completion {completion}){unknown}"
     if spend is not None:
         yield "spent", spend(tally)
 
 
-def as_json(tally: Tally) -> dict[str, Any]:
+def as_json(tally: Tally, prices: Prices | None = None) -> dict[str, Any]:
     """Return the counts for a program; times in seconds."""
+    known = tally.spent.calls > 0 or not tally.spent.unknown
+    cost = tally.spent.cost(prices) if prices is not None and known else None
     return {
         "rows": tally.total,
         "already_answered": tally.already,
@@ -249,6 +267,10 @@ def as_json(tally: Tally) -> dict[str, Any]:
         "retries": tally.retries,
         "prompt_tokens": tally.prompt_tokens,
         "completion_tokens": tally.completion_tokens,
+        "usage_missing": tally.spent.unknown,
+        "cost": None if cost is None else round(cost, 6),
+        "currency": None if prices is None else prices.currency,
+        "price_source": None if prices is None else prices.source,
         "seconds": round(tally.seconds, 3),
         "rows_per_second": round(tally.rate, 3),
         "latency": _percentiles(tally.latency),

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from anyfast_async.prices import Price, Prices
+
 from anyfast_async import AnyFast
 from anyfast_async.batch import BatchFiles, BatchRun, Tally, open_batch, open_source, rows, survey
-from anyfast_async.batch.prices import Price, Prices
 from anyfast_async.cli.batch import batch
 from anyfast_async.cli.batch_job import Job, supervised
 from anyfast_async.cli.batch_options import Options
