@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from anyfast_async._version import __version__
 
 if TYPE_CHECKING:
-    from anyfast_async._map import MapRun, Progress, Result
+    from anyfast_async._map import MapRun, Result
+    from anyfast_async._progress import Progress
     from anyfast_async._stats import Phase, Stats
     from anyfast_async._stream import ChatStream
     from anyfast_async.client import AnyFast
@@ -75,11 +76,13 @@ if TYPE_CHECKING:
         VideoPart,
     )
     from anyfast_async.policies import Budget, Limits, RetryPolicy, Timeouts
+    from anyfast_async.prices import Price, Prices, PricesError
     from anyfast_async.requests import CallOptions, ChatOptions, ChatRequest, RequestFields
 
 _HOMES = {
     "_stats": ("Phase", "Stats"),
-    "_map": ("MapRun", "Progress", "Result"),
+    "_map": ("MapRun", "Result"),
+    "_progress": ("Progress",),
     "_stream": ("ChatStream",),
     "client": ("AnyFast",),
     "completions": (
@@ -141,6 +144,7 @@ _HOMES = {
         "VideoPart",
     ),
     "policies": ("Budget", "Limits", "RetryPolicy", "Timeouts"),
+    "prices": ("Price", "Prices", "PricesError"),
     "requests": ("CallOptions", "ChatOptions", "ChatRequest", "RequestFields"),
 }
 """Modules, and the public names that they define."""
@@ -209,6 +213,9 @@ __all__ = [
     "OutputError",
     "PermissionDeniedError",
     "Phase",
+    "Price",
+    "Prices",
+    "PricesError",
     "Progress",
     "PromptTokensDetails",
     "QueueFullError",

@@ -12,7 +12,8 @@ import warnings
 from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from anyfast_async._call import Call, Witness
+from anyfast_async._account import Account
+from anyfast_async._call import Call
 from anyfast_async._core import answer
 from anyfast_async._opening import Draining, receive
 from anyfast_async._outgoing import STREAM_HEADERS, UNARY_HEADERS, Route, encoded, idempotency_key
@@ -32,6 +33,7 @@ from anyfast_async.requests import ChatRequest, as_request
 if TYPE_CHECKING:
     from yarl import URL
 
+    from anyfast_async._account import Witness
     from anyfast_async._clock import Clock
     from anyfast_async._exchange import Exchange
     from anyfast_async._key import Key
@@ -221,16 +223,15 @@ class Caller:
         if lane is None:
             lane = self._lanes[model] = self._shared.gate.lane((self._origin, self._key.identity, model))
         budget = self._shared.spending.budget
+        price = self._price_of(model) if budget is not None and budget.usd is not None and request else None
         return Call(
             self._shared,
             lane,
             self._retry,
             timeouts,
-            request=request,
+            account=Account(self._shared.spending, lane, request, price, witness),
             patient=patient,
             renewable_key=self._key.renewable,
-            price=self._price_of(model) if budget is not None and budget.usd is not None and request else None,
-            witness=witness,
         )
 
     def _price_of(self, model: str) -> Price:

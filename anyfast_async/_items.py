@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeAlias, TypeVar
 
+from anyfast_async._bill import RowWitness, charge
 from anyfast_async._core.index import Seen
 from anyfast_async._core.journal import (
     STEM_DIGITS,
@@ -22,9 +23,9 @@ from anyfast_async._core.journal import (
     stem_of,
 )
 from anyfast_async._journal import Journal, open_journal
-from anyfast_async._map import MapRun, Progress, Result, row_id
+from anyfast_async._map import MapRun, Result, row_id
 from anyfast_async._outgoing import OFF_LOOP, encoded
-from anyfast_async._progress import shown_progress
+from anyfast_async._progress import Progress, shown_progress
 from anyfast_async.completions import ChatCompletion
 from anyfast_async.errors import (
     AnyFastError,
@@ -40,8 +41,8 @@ from anyfast_async.requests import ChatRequest
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from anyfast_async._account import Witness
     from anyfast_async._budget import Spending
-    from anyfast_async._call import Witness
 
 T = TypeVar("T")
 RequestOf: TypeAlias = Callable[[Any], ChatRequest]
@@ -203,7 +204,7 @@ class RecordedItems(Items[T]):
             if opening.exception() is None:
                 await asyncio.to_thread(opening.result().close)
             raise
-        await asyncio.to_thread(self._journal.charge, self._spending)
+        await asyncio.to_thread(charge, self._journal, self._spending)
         return self
 
     async def __aexit__(
@@ -230,7 +231,7 @@ class RecordedItems(Items[T]):
         recorded = self._recorded(index, item, key, stem, request.model)
         if recorded is not None:
             return recorded
-        result = await self._sent(index, item, request, body, self._journal.witness(key))
+        result = await self._sent(index, item, request, body, RowWitness(self._journal, key))
         self._record(key, stem, result)
         await self._journal.saved()
         return result

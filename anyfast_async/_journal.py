@@ -17,18 +17,14 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
-from anyfast_async._budget import Earlier, Need
+from anyfast_async._budget import Need
 from anyfast_async._core import journal
-from anyfast_async._core.usage import used_by
 from anyfast_async._disk import UPDATE, Appender, Syncer, lines_of, lock, replace, sync_file, sync_folder
 from anyfast_async._records import ForeignFileError, Records
 from anyfast_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from types import TracebackType
-
-    from anyfast_async._budget import Spending
-    from anyfast_async.prices import Prices
 
 Sync = Literal["each", "batch"]
 
@@ -43,26 +39,6 @@ class LockedError(ConfigurationError):
 
     pid: int | None = None
     host: str | None = None
-
-
-class RowWitness:
-    """Writes down in a journal what becomes of the requests of one row."""
-
-    def __init__(self, journal: Journal, custom_id: str) -> None:
-        self._journal = journal
-        self._custom_id = custom_id
-
-    def goes_out(self, need: Need) -> None:
-        """Take in that a request is about to be sent."""
-        self._journal.started(self._custom_id, need)
-
-    def refused(self) -> None:
-        """Take in that nothing that was sent is billed."""
-        self._journal.unsent(self._custom_id)
-
-    def unknown(self, need: Need, *, answered: bool) -> None:
-        """Take in that nothing says what a request used."""
-        self._journal.spent(self._custom_id, need, answered=answered)
 
 
 class Journal:
@@ -115,11 +91,6 @@ class Journal:
         """After an error: results that are in their file and perhaps not on the disk."""
         return self._syncer.written - self._syncer.synced if self._syncer.error is not None else 0
 
-    @property
-    def path(self) -> Path:
-        """The file of answers."""
-        return self.records.answers
-
     def answer(self, custom_id: str) -> bytes | None:
         """Return the line of the answer for *custom_id*, None if there is none."""
         return self.records.answer(custom_id)
@@ -134,7 +105,7 @@ class Journal:
 
         """
         self._check()
-        if custom_id in self._open:
+        if self._open.get(custom_id) is not None:
             return
         if self._starts >= _OPEN_LISTED:
             self._list_open()
@@ -150,49 +121,11 @@ class Journal:
 
     def spent(self, custom_id: str, need: Need, *, answered: bool) -> None:
         """Write down what a budget takes as spent for a request of which nothing says what it used."""
-        if answered and not any(need):
-            return  # which its answer shows
         if custom_id in self._open:
             self._open[custom_id] = None
-        uncounted = 0 if any(need) else 1
-        with suppress(OSError):  # it is an estimate; that the disk is full shows with the next line that matters
-            self._write(
-                self._log, journal.spent_record(need, custom_id=custom_id, answered=answered, uncounted=uncounted)
-            )
-
-    def witness(self, custom_id: str) -> RowWitness:
-        """Return what writes down what becomes of the requests of a row."""
-        return RowWitness(self, custom_id)
-
-    def charge(self, spending: Spending) -> None:
-        """Count in *spending*, which may have a budget, what earlier runs have spent on these files."""
-        spending.charge(self.path, lambda: self._earlier(spending.prices))
-
-    def _earlier(self, prices: Prices | None) -> Earlier:
-        """Return what the answers say that they used, and what was reserved for requests that have none.
-
-        An answer that does not say it, and a request of a run without a budget, are taken for an average one.
-        """
-        past, found, known = self.records.past, Earlier(), 0
-        unknown = past.uncounted - past.covered
-        for line in self.records.answer_lines():
-            completion = journal.completion_in(line)
-            used = used_by(completion.usage) if completion is not None else None
-            if completion is None or used is None:
-                unknown += 1
-                continue
-            known += 1
-            found.tokens += used.tokens
-            price = prices.price(completion.model or "") if prices is not None else None
-            found.cost += price.cost(used) if price is not None else 0.0
-        unknown = max(0, unknown)
-        found.requests = known + unknown
-        if known:
-            found.tokens *= (known + unknown) / known
-            found.cost *= (known + unknown) / known
-        found.tokens += past.spent.tokens
-        found.cost += past.spent.cost
-        return found
+        if any(need) or not answered:  # else its answer shows it
+            with suppress(OSError):  # that the disk is full shows with the next line that matters
+                self._write(self._log, journal.spent_record(custom_id, need, answered=answered))
 
     def answered(self, custom_id: str, line: bytes) -> None:
         """Write the *line* of an answer; when this returns it survives the end of the process.
@@ -282,13 +215,7 @@ class Journal:
         if lost:
             self._write(self._log, journal.record("maybe_billed", [*lost]))
             past.maybe_billed |= dict.fromkeys(lost)
-            reserved = [need for need in lost.values() if need is not None]
-            amount = Need(sum(need.tokens for need in reserved), sum(need.cost for need in reserved))
-            uncounted = sum(not any(need) for need in reserved)
-            if reserved:
-                self._write(self._log, journal.spent_record(amount, custom_id=None, uncounted=uncounted))
-                past.take_as_spent(amount)
-                past.uncounted += uncounted
+            self._write(self._log, past.lost(lost.values()))
         self._list_open()
 
     def _mend_answers(self) -> None:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 import attrs
 
 from anyfast_async._core.usage import used_by
+from anyfast_async._progress import Progress
 from anyfast_async.errors import AnyFastError, Attempt, ClientStateError
 from anyfast_async.prices import Prices, Spent, usual_prices
 
@@ -120,36 +121,6 @@ class Result(Generic[T]):
             "error_kind": self.error.kind if self.error is not None else None,
             "error": str(self.error) if self.error is not None else None,
         }
-
-
-@attrs.frozen(kw_only=True)
-class Progress:
-    """How far a ``map`` is; given to the ``progress`` callable after each result."""
-
-    done: int
-    """Results so far, failed ones included."""
-    failed: int
-    total: int | None
-    """Items in all, where the source has a length."""
-    in_flight: int
-    tokens: int
-    """As the gateway reported them."""
-    seconds: float
-    """Since the first item was taken."""
-    usage_missing: int = 0
-    """Answers of which the gateway did not say what they used."""
-    _spent: Spent = attrs.field(factory=Spent, repr=False, eq=False)
-    _prices: Prices | None = attrs.field(default=None, repr=False, eq=False)
-
-    @property
-    def cost(self) -> float | None:
-        """What the answers of the run so far cost, as in :attr:`Result.cost`; None without a price."""
-        return self._spent.cost(self._prices or usual_prices())
-
-    @property
-    def rate(self) -> float:
-        """Results a second."""
-        return self.done / self.seconds if self.seconds > 0 else 0.0
 
 
 class MapRun(Generic[T]):

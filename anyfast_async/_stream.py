@@ -110,7 +110,7 @@ class ChatStream:
         if completion.usage is None and self._closed and not self._finished:
             # Left early. What the gateway reported may have arrived and not been read; else it is estimated.
             told = [p["usage"] for p in self._reception.waiting() if isinstance(p.get("usage"), dict)]
-            usage = codec.structure(told[-1], Usage) if told else self._call.estimated(completion)
+            usage = codec.structure(told[-1], Usage) if told else self._call.account.estimated(completion)
             completion = codec.filled(completion, usage=usage, usage_source="gateway" if told else "estimate")
         headers = self._reception.headers
         return codec.filled(self._call.traced(completion), request_id=answer.request_id(headers), headers=headers)
@@ -139,6 +139,9 @@ class ChatStream:
         if reception is None or reception.ended or self._closed:
             return
         reception.close_soon()  # before the warning, which may be an error
+        if self._call is not None and not self._settled:
+            self._settled = True
+            self._call.settle(reception.permit, None)
         warnings.warn("a stream was dropped before its end; use `async with client.stream(...)`", ResourceWarning, 2)
 
     def _check_reader(self) -> None:

@@ -18,8 +18,9 @@ from anyfast_async._core.backoff import RetryBudget
 from anyfast_async._gate import Gate
 from anyfast_async._items import run_of
 from anyfast_async._key import Key, KeySource
-from anyfast_async._map import MapRun, Progress
+from anyfast_async._map import MapRun
 from anyfast_async._outgoing import UNARY_HEADERS, Route
+from anyfast_async._progress import Progress
 from anyfast_async._schema import response_format
 from anyfast_async._settings import base_url_of, check_kind, headers_of, proxy_of, unused_proxy
 from anyfast_async._shared import Shared

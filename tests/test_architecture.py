@@ -40,7 +40,18 @@ FLOORS: Final = (
     {"_core/"},
     # one library or primitive each
     {
-        *("_budget.py", "_call.py", "_clock.py", "_disk.py", "_exchange.py", "_faults.py", "_gate.py", "_items.py"),
+        *(
+            "_account.py",
+            "_bill.py",
+            "_budget.py",
+            "_call.py",
+            "_clock.py",
+            "_disk.py",
+            "_exchange.py",
+            "_faults.py",
+            "_gate.py",
+            "_items.py",
+        ),
         *(
             "_journal.py",
             "_key.py",
@@ -52,7 +63,7 @@ FLOORS: Final = (
             "_reception.py",
         ),
         *("_records.py", "_retry.py", "_running.py", "_settings.py", "_shared.py", "_stats.py", "_stream.py"),
-        *("_transport.py", "_wire.py"),
+        *("_transport.py", "_wire.py", "prices.py"),
     },
     # the client
     {"_caller.py", "client.py"},
@@ -74,10 +85,20 @@ EDGES: Final = {
 cannot share a misunderstanding."""
 CORE_ORDER: Final = (
     {"__init__.py"},
-    {"backoff.py", "bucket.py", "histogram.py", "http1.py", "index.py", "jsontext.py", "outage.py", "sse.py"},
-    {"lossless.py", "template.py"},
+    {
+        "backoff.py",
+        "bucket.py",
+        "histogram.py",
+        "http1.py",
+        "index.py",
+        "jsontext.py",
+        "outage.py",
+        "sse.py",
+        "usage.py",
+    },
+    {"lossless.py", "template.py", "usage.py"},
     {"codec.py"},
-    {"pieces.py", "problem.py"},
+    {"estimate.py", "pieces.py", "problem.py"},
     {"fold.py"},
     {"answer.py"},
     {"journal.py"},
@@ -186,6 +207,7 @@ PURE: Final = {
         "array",
         "attrs",
         "base64",
+        "bisect",
         "cattrs",
         "collections",
         "datetime",
@@ -225,6 +247,7 @@ LIBRARIES: Final[Mapping[str, set[str]]] = {
     "attrs": set(SOURCES),
     "cattrs": {"_core/lossless.py", "_output.py"},
     "click": CLI,
+    "genai_prices": {"prices.py"},
     "orjson": {"_core/jsontext.py", "simulator/encoding.py"},
     "pyarrow": {"batch/parquet.py", "batch/results_files.py"},
     "pytest": {"pytest_plugin.py"},

@@ -26,6 +26,7 @@ from anyfast_async import (
     Timeouts,
     Usage,
 )
+from anyfast_async._account import Account
 from anyfast_async._budget import Spending
 from anyfast_async._call import Call
 from anyfast_async._clock import Clock
@@ -111,7 +112,7 @@ class Rig:
             self.gate.lane(lane),
             self.policy,
             Timeouts(total=total, response=None),
-            request=ChatRequest("x" * 76, max_tokens=100),
+            account=Account(self.spending, self.gate.lane(lane), ChatRequest("x" * 84, max_tokens=100)),
             patient=patient,
             renewable_key=renewable,
         )
@@ -469,7 +470,7 @@ async def test_cancellation_comes_out_and_gives_everything_back(where: str) -> N
     assert len(rig.sent) == sent
     if blocking is not None:
         await blocking
-        rig.spending.reserved -= 200  # it was not settled: it has no usage
+        rig.spending.reserved -= 200  # it was not settled: its attempt does not say what it used
     assert rig.idle
     assert rig.running._members == set()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from anyfast_async.prices import Price, Prices, PricesError
 
 GOOD = """

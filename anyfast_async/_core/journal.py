@@ -11,7 +11,7 @@ import base64
 import json
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import attrs
@@ -237,22 +237,19 @@ def _opened(value: Any) -> tuple[str, Amount | None]:
     return value[0], Amount(*value[1:3]) if value[1:] else None
 
 
-def spent_record(amount: Amount, *, custom_id: str | None, answered: bool = False, uncounted: int = 0) -> bytes:
-    """Return the line of the log for requests of which nothing says what they used.
+def spent_record(custom_id: str, amount: Amount, *, answered: bool) -> bytes:
+    """Return the line of the log for a request of which nothing says what it used.
 
     Args:
-        amount: what was reserved for them.
-        custom_id: whose they were, if it is one.
+        custom_id: whose it was.
+        amount: what was reserved for it; nothing without a budget.
         answered: whether it has an answer, which does not say it.
-        uncounted: how many nothing was reserved for.
 
     """
-    value: dict[str, Any] = {} if custom_id is None else {"id": custom_id}
-    if any(amount):
-        value |= {"tokens": amount.tokens, "usd": amount.cost} | ({"answered": 1} if answered else {})
-    if uncounted:
-        value["uncounted"] = uncounted
-    return record("spent", value)
+    if not any(amount):
+        return record("spent", {"id": custom_id, "uncounted": 1})
+    value = {"id": custom_id, "tokens": amount.tokens, "usd": amount.cost}
+    return record("spent", value | ({"answered": 1} if answered else {}))
 
 
 @attrs.define
@@ -317,6 +314,15 @@ class Past:
                 self.header = value
             case _:  # of a later version
                 pass
+
+    def lost(self, amounts: Iterable[Amount | None]) -> bytes:
+        """Take in what was reserved for requests that nothing will be known of; return the line of the log for it."""
+        reserved = [amount for amount in amounts if amount is not None]  # the others are counted already
+        amount = Amount(sum(one.tokens for one in reserved), sum(one.cost for one in reserved))
+        uncounted = sum(not any(one) for one in reserved)
+        self.take_as_spent(amount)
+        self.uncounted += uncounted
+        return record("spent", {"tokens": amount.tokens, "usd": amount.cost, "uncounted": uncounted})
 
     def take_as_spent(self, amount: Amount) -> None:
         """Add to what was spent."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import attrs
 
+from anyfast_async._bill import RowWitness, charge
 from anyfast_async._core.journal import STEM_DIGITS, STOPPERS, answer_line, error_line
 from anyfast_async.batch.lines import BatchLine
 from anyfast_async.batch.output import BatchFiles
@@ -125,7 +126,7 @@ class BatchRun:
             **options,
         )
         self._map.before_giving = self._record
-        self._map.items.witness_of = lambda row: files.journal.witness(row.custom_id)
+        self._map.items.witness_of = lambda row: RowWitness(files.journal, row.custom_id)
         self._spending = client._shared.spending  # noqa: SLF001 - one house
 
     @property
@@ -149,7 +150,7 @@ class BatchRun:
 
     async def run(self) -> Tally:
         """Make the run, once. What ends it early stands in ``.stopped``."""
-        await asyncio.to_thread(self._journal.charge, self._spending)
+        await asyncio.to_thread(charge, self._journal, self._spending)
         self._began = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(None) as self._clock, self._map as results:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import attrs
 
-from anyfast_async._call import limits_of
+from anyfast_async._account import limits_of
 from anyfast_async._core import codec
 from anyfast_async._core.estimate import ASSUMED, asked
 from anyfast_async._core.usage import Used, used_by
