@@ -219,11 +219,12 @@ class Spent:
         """Return what is known to be used costs, None if a model has no price."""
         total = 0.0
         for (model, _), (calls, *sums) in self._sums.items():
+            if not calls:
+                continue
             price = prices.price(model) if prices is not None else None
             if price is None:
                 return None
-            if calls:
-                total += calls * price.cost(Used(*(value / calls for value in sums)))  # type: ignore[arg-type]  # means
+            total += calls * price.cost(Used(*(value / calls for value in sums)))  # type: ignore[arg-type]  # means
         return total
 
 
