@@ -77,8 +77,8 @@ async def test_a_call_reserves_and_learns() -> None:
     """Reserved before it goes out: a token a byte and max_tokens; after it the lane knows what such calls use."""
     gate, spending = Gate(Limits(tokens_per_minute=10_000)), Spending(Budget(tokens=10_000))
     lane = gate.lane("a")
+    account = Account(spending, lane, ChatRequest("x" * 84, model="m", max_tokens=900))
     for _ in range(8):
-        account = Account(spending, lane, ChatRequest("x" * 84, model="m", max_tokens=900))
         account.goes_out(gate, await gate.acquire(lane, 0))
         assert spending.reserved == 1000
         account.answered(1.0, Used(50, 20))

@@ -16,10 +16,12 @@ import attrs
 
 from anyfast_async._core import answer, codec, journal
 from anyfast_async._core.index import Index
+from anyfast_async._core.usage import used_by
 from anyfast_async._disk import Reader, lines_of
 from anyfast_async.batch.tally import oddity
 from anyfast_async.completions import ChatCompletion
 from anyfast_async.errors import AnyFastError, ResponseShapeError, escaped
+from anyfast_async.prices import Spent
 
 Outcome: TypeAlias = Literal["ok", "empty", "length", "failed", "missing"]
 """``"ok"``, ``"empty"`` and ``"length"`` are answers; ``"missing"`` rows of the input have no line anywhere."""
@@ -181,6 +183,8 @@ class Results:
         self.outcomes: Counter[Outcome] = Counter()
         self.prompt_tokens: int = 0
         self.completion_tokens: int = 0
+        self.spent: Spent = Spent()
+        """By the model that each answer names."""
         self.broken: list[Broken] = []
         """The first few lines that are no results."""
         self.broken_count: int = 0
@@ -244,10 +248,13 @@ class Results:
 
     def _count(self, row: Row, times: int) -> None:
         self.outcomes[row.outcome] += times
-        usage = row.completion.usage if row.completion is not None else None
-        if usage is not None:
-            self.prompt_tokens += times * (usage.prompt_tokens or 0)
-            self.completion_tokens += times * (usage.completion_tokens or 0)
+        if row.completion is None:
+            return
+        used = used_by(row.completion.usage)
+        self.spent.add(row.completion.model or "", used, times)
+        if used is not None:
+            self.prompt_tokens += times * used.prompt
+            self.completion_tokens += times * used.completion
 
 
 def _same(line: bytes) -> bytes:

@@ -6,7 +6,6 @@ import asyncio
 import datetime as dt
 import errno
 import sys
-from pathlib import Path
 from typing import Any, Final
 
 import attrs
@@ -26,10 +25,11 @@ from anyfast_async.cli.batch_options import STDIN, Options, batch_options
 from anyfast_async.cli.batch_plan import Sample, print_plan
 from anyfast_async.cli.batch_report import check_report, write_report
 from anyfast_async.cli.gateway import default_model, gateway_options
+from anyfast_async.cli.money import price_options, prices_of
 from anyfast_async.cli.progress import progress_on
 from anyfast_async.cli.signals import terminated_as_exit
 from anyfast_async.cli.terminal import say
-from anyfast_async.prices import INSTALL, Prices, PricesError, is_listed
+from anyfast_async.prices import INSTALL, Prices
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 """A disk that takes no more: no fault of the command, which goes on when it does again."""
@@ -37,6 +37,7 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 @click.command()
 @batch_options
+@price_options
 @gateway_options
 @click.pass_obj
 def batch(argv: tuple[str, ...], /, **given: Any) -> int:
@@ -81,24 +82,13 @@ def batch(argv: tuple[str, ...], /, **given: Any) -> int:
 
 
 def _prices(options: Options) -> Prices | None:
-    path = options.prices
-    if path is None:
-        if is_listed():
-            return Prices.listed(options.price_factor)
-        if options.budget_usd is None:
-            return None
-        message = f"--budget-usd needs prices: {INSTALL}, or --prices PRICES.toml"
-        raise click.UsageError(message)
-    try:
-        found = Prices.load(Path(path), options.price_factor)
-    except PricesError as error:
-        message = f"{path}: {error}"
-    except OSError as error:
-        message = f"cannot read {path}: {error.strerror or error}"
+    found = prices_of(options.prices, options.price_factor)
+    if options.budget_usd is None or (found is not None and found.currency in ("", "USD")):
+        return found
+    if found is not None:
+        message = f"--budget-usd is in US dollars, {options.prices} in {found.currency}"
     else:
-        if options.budget_usd is None or found.currency in ("", "USD"):
-            return found
-        message = f"--budget-usd is in US dollars, {path} in {found.currency}"
+        message = f"--budget-usd needs prices: {INSTALL}, or --prices PRICES.toml"
     raise click.UsageError(message)
 
 

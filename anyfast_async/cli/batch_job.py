@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -13,9 +12,9 @@ import attrs
 from anyfast_async._core.usage import Used
 from anyfast_async.batch import BatchFiles, BatchLine, BatchRun, RowDone, Survey
 from anyfast_async.batch.header import header_for
-from anyfast_async.cli import figures
 from anyfast_async.cli.batch_options import Options
 from anyfast_async.cli.figures import Spend
+from anyfast_async.cli.money import spent_in_words
 from anyfast_async.cli.progress import Progress, progress_on
 from anyfast_async.cli.signals import on_ending
 from anyfast_async.prices import Prices
@@ -83,7 +82,8 @@ class Job:
     @property
     def spend(self) -> Spend | None:
         """What tells the money spent; None without prices."""
-        return None if self.prices is None else partial(figures.spent, self.prices)
+        prices = self.prices
+        return None if prices is None else lambda tally: spent_in_words(prices, tally.spent)
 
 
 async def supervised(

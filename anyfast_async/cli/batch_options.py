@@ -71,14 +71,6 @@ _RUNNING: Final = (
 _SAYING: Final = (
     click.option("--dry-run", is_flag=True, help="Say what it will take, and send nothing. Needs no key and no -o."),
     click.option("--estimate", type=click.IntRange(1), metavar="N", help="Send N random rows; say what all will take."),
-    click.option("--prices", metavar="PRICES.toml", help="What tokens cost. Default: list prices, if installed."),
-    click.option(
-        "--price-factor",
-        type=click.FloatRange(0, min_open=True),
-        default=1.0,
-        metavar="X",
-        help="What a reseller takes: prices times X.",
-    ),
     click.option("--report", metavar="RUN.html", help="Write a page about the run: one file, for any browser."),
     click.option("--json", "as_json", is_flag=True, help="Print JSON events, one a line; the last is the summary."),
 )

@@ -11,7 +11,6 @@ import attrs
 from anyfast_async.batch import Histogram, RowDone, Tally
 from anyfast_async.batch.pace import Pace, limited_by
 from anyfast_async.errors import APIStatusError, escaped
-from anyfast_async.prices import Prices
 
 if TYPE_CHECKING:
     from anyfast_async import Stats
@@ -69,20 +68,6 @@ def rate_of(tally: Tally) -> str:
 def percentiles(histogram: Histogram) -> str:
     """Return p50, p95 and p99 of seconds."""
     return " / ".join(duration(histogram.percentile(p) or 0.0) for p in (50, 95, 99))
-
-
-def spent(prices: Prices, tally: Tally) -> str:
-    """Return what the answers so far cost, with where the prices are from; of rows that do not say it, how many."""
-    unknown, known = tally.spent.unknown, tally.spent.calls
-    missing = f"{rows_of(unknown)} without usage" if unknown else ""
-    cost = tally.spent.cost(prices)
-    if cost is None:
-        models = ", ".join(escaped(model, 60) for model in prices.missing(tally.spent.models))
-        return f"not known: no price for {models} ({prices.source})"
-    if unknown and not known:
-        return f"not known: {missing}"
-    beside = f" and {missing}, whose cost is not known" if unknown else ""
-    return f"{prices.shown(cost)} ({prices.source}){beside}"
 
 
 # -- while it runs ---------------------------------------------------------------------------------------------------
@@ -251,10 +236,8 @@ def summary(tally: Tally, spend: Spend | None = None) -> Iterator[tuple[str, str
         yield "spent", spend(tally)
 
 
-def as_json(tally: Tally, prices: Prices | None = None) -> dict[str, Any]:
+def as_json(tally: Tally) -> dict[str, Any]:
     """Return the counts for a program; times in seconds."""
-    known = tally.spent.calls > 0 or not tally.spent.unknown
-    cost = tally.spent.cost(prices) if prices is not None and known else None
     return {
         "rows": tally.total,
         "already_answered": tally.already,
@@ -267,10 +250,6 @@ def as_json(tally: Tally, prices: Prices | None = None) -> dict[str, Any]:
         "retries": tally.retries,
         "prompt_tokens": tally.prompt_tokens,
         "completion_tokens": tally.completion_tokens,
-        "usage_missing": tally.spent.unknown,
-        "cost": None if cost is None else round(cost, 6),
-        "currency": None if prices is None else prices.currency,
-        "price_source": None if prices is None else prices.source,
         "seconds": round(tally.seconds, 3),
         "rows_per_second": round(tally.rate, 3),
         "latency": _percentiles(tally.latency),

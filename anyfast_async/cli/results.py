@@ -23,9 +23,11 @@ from anyfast_async.batch.results_table import Columns
 from anyfast_async.batch.source import Source, SourceError, open_source
 from anyfast_async.cli import exits
 from anyfast_async.cli.figures import counted, rows_of
+from anyfast_async.cli.money import cost_json, price_options, prices_of, spent_in_words
 from anyfast_async.cli.progress import print_summary
 from anyfast_async.cli.terminal import is_live, say, write
 from anyfast_async.errors import escaped
+from anyfast_async.prices import Prices
 
 _SHOWN: Final = 10
 """Rows that are shown where no file is written."""
@@ -51,8 +53,17 @@ class Group:
 @click.option("--error-file", metavar="PATH", help="Where failed rows are. Default: OUT.errors.jsonl")
 @click.option("--input", "source", metavar="IN", help="The batch's input: its order, its prompts, and missing rows.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@price_options
 def results(
-    *, output: str, table: str | None, only_errors: bool, error_file: str | None, source: str | None, as_json: bool
+    *,
+    output: str,
+    table: str | None,
+    only_errors: bool,
+    error_file: str | None,
+    source: str | None,
+    as_json: bool,
+    prices: str | None,
+    price_factor: float,
 ) -> int:
     """Read what a batch left behind.
 
@@ -85,7 +96,7 @@ def results(
             elif only_errors:
                 _show_errors(job, found, as_json=as_json)
             else:
-                _show(job, found, columns, as_json=as_json)
+                _show(job, found, columns, prices_of(prices, price_factor), as_json=as_json)
     except OSError as error:
         message = f"{error.filename or output}: {error.strerror or error}"
         raise click.UsageError(message) from None
@@ -218,7 +229,7 @@ def _write(target: Path, columns: Columns, job: _Job, found: Results) -> None:
     say(f"{target}: {rows_of(count)}, {counted(len(columns.kinds))} columns")
 
 
-def _show(job: _Job, found: Results, columns: Columns, *, as_json: bool) -> None:
+def _show(job: _Job, found: Results, columns: Columns, prices: Prices | None, *, as_json: bool) -> None:
     outcomes = dict(found.outcomes)
     if job.source is not None:
         outcomes = dict(Counter(row.outcome for row, _ in job.rows(found)))
@@ -233,11 +244,16 @@ def _show(job: _Job, found: Results, columns: Columns, *, as_json: bool) -> None
         "broken_lines": found.broken_count,
     }
     if as_json:
-        write(f"{json_text(values)}\n")
+        write(f"{json_text(values | cost_json(prices, found.spent))}\n")
         return
     kept = [(name.replace("_", " "), counted(value)) for name, value in values.items()]
     always = ("rows", "answered", "failed")
-    print_summary([(name, value) for name, value in kept if value != "0" or name in always])
+    lines = [(name, value) for name, value in kept if value != "0" or name in always]
+    if found.spent.unknown:
+        lines.append(("no usage", rows_of(found.spent.unknown)))
+    if prices is not None and found.spent.calls:
+        lines.append(("spent", spent_in_words(prices, found.spent)))
+    print_summary(lines)
     if is_live(sys.stdout):
         from anyfast_async.cli.pretty import table  # noqa: PLC0415 - rich, on a terminal only
 

@@ -13,9 +13,12 @@ import re
 import sys
 import time
 from collections import Counter
+from typing import Any
 
 USAGE = {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6}
-ANSWER = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "x"}, "finish_reason": "stop"}]}
+ANSWER: dict[str, Any] = {
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "x"}, "finish_reason": "stop"}]
+}
 
 
 async def main(log: str) -> None:
@@ -41,10 +44,8 @@ async def main(log: str) -> None:
                     status, said = 400, {"error": {"message": "bad", "type": "new_api_error"}}
                     os.write(file, f"{time.time()} refused {prompt}\n".encode())
                 raw = json.dumps(said).encode()
-                head_out = (
-                    f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {len(raw)}\r\n\r\n"
-                )
-                writer.write(head_out.encode() + raw)
+                fields = f"Content-Type: application/json\r\nContent-Length: {len(raw)}"
+                writer.write(f"HTTP/1.1 {status} X\r\n{fields}\r\n\r\n".encode() + raw)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
