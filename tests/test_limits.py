@@ -466,3 +466,93 @@ async def test_ten_minutes_of_outage_lose_no_row(kind: str, concurrency: int) ->
     assert failed <= (1 if (kind, concurrency) == ("500", 1) else 0)
     assert wasted <= 2 * concurrency + 40
     assert now() < 605 + 60 + rows / concurrency
+
+
+# -- what is reserved, seen from the gateway -------------------------------------------------------------------------
+
+
+def seer(_: float, body: bytes) -> Answer:
+    """Bills a picture as 270 tokens, text as a token for four characters."""
+    content = json.loads(body)["messages"][-1]["content"]
+    return Answer(200, completion(270 if isinstance(content, list) else len(content) // 4, 5))
+
+
+def picture(number: int) -> list[dict[str, Any]]:
+    url = "data:image/png;base64," + "A" * 1_000_000
+    text = {"type": "text", "text": f"what? {number}"}
+    return [{"role": "user", "content": [text, {"type": "image_url", "image_url": {"url": url}}]}]
+
+
+def tokens_within(gateway: Gateway, seconds: float, each: int) -> int:
+    return each * sum(at <= seconds for at in gateway.sent)
+
+
+async def test_a_budget_counts_every_choice() -> None:
+    """All answers are paid: 20 000 tokens are ten requests for four answers of 500."""
+    gateway = Gateway(lambda _, __: Answer(200, completion(10, 2000)))
+    async with client_on(gateway, budget=Budget(tokens=20_000)) as client:
+        await client.map([f"ask {n}" for n in range(200)], n=4, max_tokens=500)
+
+    assert 15_000 <= 2010 * len(gateway.sent) <= 20_000
+
+
+async def test_a_budget_gets_back_what_was_not_used() -> None:
+    """A ceiling on length is none on the run: 200 answers of 110 tokens with max_tokens=8000 fit into 60 000."""
+    gateway = Gateway(lambda _, __: Answer(200, completion(10, 100)))
+    async with client_on(gateway, budget=Budget(tokens=60_000)) as client:
+        results = await client.map([f"ask {n}" for n in range(200)], max_tokens=8000)
+
+    assert all(result.ok for result in results)
+
+
+@pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])
+async def test_a_minute_holds_from_the_first_second(field: str) -> None:
+    """30 000 tokens a minute and answers of 8 000: three are sent, and the others when these have left the window."""
+    gateway = Gateway(lambda _, __: Answer(200, completion(10, 8000)))
+    options: dict[str, Any] = {field: 8000}
+    async with client_on(gateway, limits=Limits(tokens_per_minute=30_000)) as client:
+        await client.map([f"ask {n}" for n in range(9)], **options)
+
+    assert most_in_a_minute([(at, 8010.0) for at in gateway.sent]) <= 30_000
+    assert len([at for at in gateway.sent if at < 4]) == 3
+
+
+async def test_a_minute_starts_slowly_without_max_tokens() -> None:
+    """Nobody says how long answers are: at most four go before the first is known, then ever more."""
+    gateway = Gateway(lambda _, __: Answer(200, completion(10, 100)))
+    async with client_on(gateway, limits=Limits(tokens_per_minute=1_000_000)) as client:
+        await client.map([f"ask {n}" for n in range(500)])
+
+    assert len([at for at in gateway.sent if at < 0.9]) <= 4
+    assert now() < 20
+
+
+async def test_nothing_starts_slowly_without_a_limit() -> None:
+    """Without tokens a minute and without a budget all that may be in flight is, from the first moment."""
+    gateway = Gateway(lambda _, __: Answer(200, completion(10, 100)))
+    async with client_on(gateway) as client:
+        await client.map([f"ask {n}" for n in range(64)])
+
+    assert gateway.sent == [0.0] * 64
+
+
+async def test_pictures_are_not_text() -> None:
+    """Of eight pictures of a megabyte each, all fit into 100 000 tokens, as a budget and within a minute."""
+    for settings in ({"budget": Budget(tokens=100_000)}, {"limits": Limits(tokens_per_minute=100_000)}):
+        gateway, began = Gateway(seer), now()
+        async with client_on(gateway, **settings) as client:
+            results = await client.map([picture(n) for n in range(8)])
+
+        assert all(result.ok for result in results)
+        assert now() - began <= 8
+
+
+async def test_a_picture_teaches_nothing_about_text() -> None:
+    """After a picture thirty texts of 20 000 tokens still take 100 000 a minute, and no more."""
+    gateway = Gateway(seer)
+    async with client_on(gateway, limits=Limits(tokens_per_minute=100_000)) as client:
+        await client.complete(picture(0))
+        await client.map(["word " * 16_000 + str(n) for n in range(30)], max_tokens=50)
+
+    assert tokens_within(gateway, 6, 20_000) - 20_000 <= 100_000
+    assert most_in_a_minute([(at, 20_005.0) for at in gateway.sent[1:]]) <= 100_000

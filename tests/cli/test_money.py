@@ -87,3 +87,38 @@ def test_everybody_tells_the_same_sum(
     assert "0.55 USD (list price of" in ran.out
     assert "0.55 USD (list price of" in read.out
     assert '"cost":0.55,"currency":"USD","price_source":"list price of' in told.out.replace(": ", ":")
+
+
+def test_what_is_not_known_is_said(
+    gateway: Simulator, anyfast: Callable[..., Any], write_batch: Any, tmp_path: Path
+) -> None:
+    """Seventeen answers whose usage says nothing: the summary counts them, and tells no cost."""
+    gateway.reply("x", usage={"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0})
+    source = write_batch(*(f"row {n}" for n in range(17)))
+
+    ran = anyfast("batch", "-i", source, "-o", tmp_path / "out.jsonl")
+
+    assert "17 rows without usage" in ran.out
+    assert "spent" in ran.out
+    assert "0.00 USD" not in ran.out
+
+
+def test_thinking_beside_the_completion_is_paid(
+    gateway: Simulator, anyfast: Callable[..., Any], write_batch: Any, tmp_path: Path
+) -> None:
+    """What the total has beyond prompt and completion costs as completion; two models have one sum."""
+    usage = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 51_100}
+    gateway.reply("x", usage=usage)
+    prices = tmp_path / "prices.toml"
+    models = ('[models."gemini-2.5-flash"]\nprompt = 1\ncompletion = 10', '[models."m-2"]\nprompt = 2\ncompletion = 20')
+    prices.write_text('currency = "USD"\n' + "\n".join(models))
+    one = write_batch(*(f"row {n}" for n in range(20)))
+    mixed = tmp_path / "two.jsonl"
+    lines = one.read_text().splitlines(keepends=True)
+    mixed.write_text("".join(lines[:10]) + "".join(lines[10:]).replace("gemini-2.5-flash", "m-2"))
+
+    first = anyfast("batch", "-i", one, "-o", tmp_path / "a.jsonl", "--prices", prices)
+    second = anyfast("batch", "-i", mixed, "-o", tmp_path / "b.jsonl", "--prices", prices)
+
+    assert "10.04 USD (your file prices.toml)" in first.out
+    assert "15.06 USD (your file prices.toml)" in second.out
