@@ -110,12 +110,15 @@ def test_thinking_beside_the_completion_is_paid(
     usage = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 51_100}
     gateway.reply("x", usage=usage)
     prices = tmp_path / "prices.toml"
-    models = ('[models."gemini-2.5-flash"]\nprompt = 1\ncompletion = 10', '[models."m-2"]\nprompt = 2\ncompletion = 20')
+    models = (
+        '[models."gemini-2.5-flash"]\nprompt = 1\ncompletion = 10',
+        '[models."gemini-2.5-pro"]\nprompt = 2\ncompletion = 20',
+    )
     prices.write_text('currency = "USD"\n' + "\n".join(models))
     one = write_batch(*(f"row {n}" for n in range(20)))
     mixed = tmp_path / "two.jsonl"
     lines = one.read_text().splitlines(keepends=True)
-    mixed.write_text("".join(lines[:10]) + "".join(lines[10:]).replace("gemini-2.5-flash", "m-2"))
+    mixed.write_text("".join(lines[:10]) + "".join(lines[10:]).replace("gemini-2.5-flash", "gemini-2.5-pro"))
 
     first = anyfast("batch", "-i", one, "-o", tmp_path / "a.jsonl", "--prices", prices)
     second = anyfast("batch", "-i", mixed, "-o", tmp_path / "b.jsonl", "--prices", prices)
