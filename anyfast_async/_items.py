@@ -204,7 +204,11 @@ class RecordedItems(Items[T]):
             if opening.exception() is None:
                 await asyncio.to_thread(opening.result().close)
             raise
-        await asyncio.to_thread(charge, self._journal, self._spending)
+        try:
+            await asyncio.to_thread(charge, self._journal, self._spending)
+        except BaseException:
+            await asyncio.to_thread(self._journal.close)
+            raise
         return self
 
     async def __aexit__(
