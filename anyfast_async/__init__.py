@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from anyfast_async._version import __version__
 
 if TYPE_CHECKING:
-    from anyfast_async._map import MapRun, Result
-    from anyfast_async._progress import Progress
+    from anyfast_async._key import NO_KEY
+    from anyfast_async._map import MapRun
+    from anyfast_async._result import Progress, Result
     from anyfast_async._stats import Phase, Stats
     from anyfast_async._stream import ChatStream
     from anyfast_async.client import AnyFast
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
         InternalServerError,
         ModelNotFoundError,
         NotFoundError,
+        NotSentError,
         OutputError,
         PermissionDeniedError,
         QueueFullError,
@@ -80,9 +82,10 @@ if TYPE_CHECKING:
     from anyfast_async.requests import CallOptions, ChatOptions, ChatRequest, RequestFields
 
 _HOMES = {
+    "_key": ("NO_KEY",),
     "_stats": ("Phase", "Stats"),
-    "_map": ("MapRun", "Result"),
-    "_progress": ("Progress",),
+    "_map": ("MapRun",),
+    "_result": ("Progress", "Result"),
     "_stream": ("ChatStream",),
     "client": ("AnyFast",),
     "completions": (
@@ -120,6 +123,7 @@ _HOMES = {
         "InternalServerError",
         "ModelNotFoundError",
         "NotFoundError",
+        "NotSentError",
         "OutputError",
         "PermissionDeniedError",
         "QueueFullError",
@@ -168,6 +172,7 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "GEMINI_MODELS",
+    "NO_KEY",
     "APIConnectionError",
     "APIError",
     "APIStatusError",
@@ -210,6 +215,7 @@ __all__ = [
     "Model",
     "ModelNotFoundError",
     "NotFoundError",
+    "NotSentError",
     "OutputError",
     "PermissionDeniedError",
     "Phase",

@@ -128,20 +128,27 @@ class Account:
         try:
             if reserved is None or not reserved.kept:
                 self._reserved = spending.admit(self._possible() if spending.is_reserving else Need())
+        except BaseException:
+            gate.settle(permit, 0)
+            raise
+        try:
             if self._witness is not None:
                 self._witness.goes_out(Need() if self._reserved is None else self._reserved.need)
         except BaseException:
             gate.settle(permit, 0)
-            self.cancel()
+            spending.unsent(self._reserved)
             raise
         if self._request is not None and (self._lane.tokens is not None or spending.is_reserving):
             self._pending = self._lane.expected.begin(limits_of(self._request)[0], permit.at)
 
     # -- after it ----------------------------------------------------------------------------------------------------
 
-    def refused(self, now: float, *, unbilled: bool) -> None:
-        """Take in that a request is not billed; *unbilled*: nor were those before it."""
-        self._spending.refused(self._reserved)
+    def refused(self, now: float, *, sent: bool, unbilled: bool) -> None:
+        """Take in that a request is not billed; *sent*: whether it went out; *unbilled*: nor were those before it."""
+        if sent:
+            self._spending.refused(self._reserved)
+        else:
+            self._spending.unsent(self._reserved)
         self._ended(now, None)
         if self._witness is not None and unbilled:
             self._witness.refused()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from anyfast_async._budget import Earlier, Need
 from anyfast_async._core.journal import completion_in
+from anyfast_async._core.reserved import unknown
 from anyfast_async._core.usage import used_by
 
 if TYPE_CHECKING:
@@ -32,7 +34,10 @@ class RowWitness:
 
     def unknown(self, need: Need, *, answered: bool) -> None:
         """Take in that nothing says what a request used."""
-        self._journal.spent(self._custom_id, need, answered=answered)
+        self._journal.counted(self._custom_id)
+        if any(need) or not answered:  # else its answer shows it
+            with suppress(OSError):  # that the disk is full shows with the next line that matters
+                self._journal.note("spent", unknown(self._custom_id, need, answered=answered))
 
 
 def charge(journal: Journal, spending: Spending) -> None:
@@ -49,7 +54,7 @@ def _earlier(records: Records, prices: Prices | None) -> Earlier:
     An answer that does not say it, and a request of a run without a budget, are taken for an average one.
     """
     past, found, known, unknown = records.past, Earlier(), 0, 0
-    for line in records.answer_lines():
+    for line in records.paid_lines():
         completion = completion_in(line)
         used = used_by(completion.usage) if completion is not None else None
         if completion is None or used is None:
@@ -59,11 +64,11 @@ def _earlier(records: Records, prices: Prices | None) -> Earlier:
         found.tokens += used.tokens
         price = prices.price(completion.model or "") if prices is not None else None
         found.cost += price.cost(used) if price is not None else 0.0
-    unknown = max(0, unknown - past.covered) + past.uncounted
+    unknown = max(0, unknown - past.bill.covered) + past.bill.uncounted
     if known:
         found.tokens *= (known + unknown) / known
         found.cost *= (known + unknown) / known
-    found.tokens += past.spent.tokens
-    found.cost += past.spent.cost
+    found.tokens += past.bill.tokens
+    found.cost += past.bill.cost
     found.requests = known + unknown
     return found

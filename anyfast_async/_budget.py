@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import attrs
 
-from anyfast_async._core.journal import Amount
+from anyfast_async._core.reserved import Amount
 from anyfast_async._core.usage import Used
-from anyfast_async.errors import BudgetExceeded
-from anyfast_async.prices import Spent
+from anyfast_async.errors import BudgetExceeded, ClientStateError
+from anyfast_async.prices import Prices, Spent
 
 if TYPE_CHECKING:
     from anyfast_async.policies import Budget
-    from anyfast_async.prices import Price, Prices
+    from anyfast_async.prices import Price
 
 Need: TypeAlias = Amount
 """What a call may take at most."""
@@ -59,13 +59,14 @@ class Spending:
 
     Args:
         budget: what it may spend; None: anything.
-        prices: what tokens cost; needed where the budget is in money.
+        prices: what tokens cost; where the budget is in money and there are none, those of the list.
 
     """
 
     def __init__(self, budget: Budget | None, prices: Prices | None = None) -> None:
         self.budget = budget
-        self.prices = prices
+        is_money = budget is not None and budget.usd is not None
+        self.prices = prices or (Prices.listed() if is_money else None)
         self.requests = 0
         self.tokens = 0.0
         """Reported by the gateway."""
@@ -148,6 +149,13 @@ class Spending:
                 self._waiting.remove(row)
                 self._serve()
 
+    def close(self) -> None:
+        """End every row that waits, with ``ClientStateError``."""
+        waiting, self._waiting = self._waiting, deque()
+        for row in waiting:
+            if not row.granted.done():
+                row.granted.set_exception(ClientStateError("the client is closed"))
+
     def _now(self, need: Need) -> Reserved | None:
         """Reserve *need* if there is room, None if there may be later."""
         if self._problem(need, settled=False) is None:
@@ -215,6 +223,11 @@ class Spending:
         if reserved is not None and reserved.kept:
             self.requests -= 1
             self._free(reserved)
+
+    def unsent(self, reserved: Reserved | None) -> None:
+        """Take in that nothing of a request left this machine."""
+        self.requests -= 1
+        self._free(reserved)
 
     def refused(self, reserved: Reserved | None) -> None:
         """Take in that a request was not billed."""

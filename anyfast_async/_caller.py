@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 from anyfast_async._account import Account
 from anyfast_async._call import Call
 from anyfast_async._core import answer
+from anyfast_async._mapping import AT_ONCE
 from anyfast_async._opening import Draining, receive
 from anyfast_async._outgoing import STREAM_HEADERS, UNARY_HEADERS, Route, encoded, idempotency_key
+from anyfast_async._schema import response_format, writes_out
 from anyfast_async._settings import headers_of
 from anyfast_async._stream import ChatStream
 from anyfast_async.errors import (
@@ -35,13 +37,14 @@ if TYPE_CHECKING:
 
     from anyfast_async._account import Witness
     from anyfast_async._clock import Clock
+    from anyfast_async._ending import Ending
     from anyfast_async._exchange import Exchange
     from anyfast_async._key import Key
     from anyfast_async._lane import Lane, Permit
     from anyfast_async._reception import Reception
     from anyfast_async._shared import Shared
     from anyfast_async.completions import ChatCompletion
-    from anyfast_async.policies import RetryPolicy, Timeouts
+    from anyfast_async.policies import Limits, RetryPolicy, Timeouts
     from anyfast_async.prices import Price
 
 _STEERING: Final = frozenset({"system", "timeout", "via_stream", "accept_missing_finish", "extra_headers"})
@@ -54,6 +57,7 @@ class Caller:
     _base_url: URL
     _origin: URL
     _model: str | None
+    _limits: Limits
     _retry: RetryPolicy
     _timeouts: Timeouts
     _headers: dict[str, str]
@@ -67,28 +71,28 @@ class Caller:
         request: ChatRequest,
         options: Mapping[str, Any],
         *,
-        patient: bool,
         body: bytes | None = None,
+        ending: Ending | None = None,
         witness: Witness | None = None,
     ) -> ChatCompletion:
+        """Make a call; with *ending* it is one of a map, which is patient. *witness* is told of what is sent."""
         if options.get("via_stream"):
-            return await self._complete_via_stream(request, options, patient=patient, body=body, witness=witness)
+            return await self._complete_via_stream(request, options, body=body, ending=ending, witness=witness)
         timeouts = self._call_timeouts(options)
         route = self._route("chat/completions", UNARY_HEADERS, options.get("extra_headers"))
         key = idempotency_key()
         await self._shared.enter()
-        content = body if body is not None else await encoded(request, stream=False)
+        content = body if body is not None else await self._encoded(request)
 
         async def attempt(permit: Permit, clock: Clock) -> ChatCompletion:
-            exchange, answered = await self._round_trip(route, key, content, timeouts, clock)
-            call.connect = exchange.connect_seconds
+            exchange, answered = await self._round_trip(route, key, content, timeouts, clock, call)
             completion = answer.completion_of(
                 exchange.status, exchange.headers, answered, now=time.time(), hide=exchange.hide
             )
             call.settle(permit, completion.usage)
             return completion
 
-        call: Call[ChatCompletion] = self._call(request, timeouts, patient=patient, witness=witness)
+        call: Call[ChatCompletion] = self._call(request, timeouts, ending, witness)
         return call.traced(await call.run(attempt))
 
     async def _complete_via_stream(
@@ -96,8 +100,8 @@ class Caller:
         request: ChatRequest,
         options: Mapping[str, Any],
         *,
-        patient: bool,
         body: bytes | None,
+        ending: Ending | None,
         witness: Witness | None,
     ) -> ChatCompletion:
         timeouts = self._call_timeouts(options)
@@ -110,12 +114,12 @@ class Caller:
         async def attempt(permit: Permit, clock: Clock) -> ChatCompletion:
             draining.begin()
             exchange = await self._send(route, key, content, timeouts, clock)
-            call.connect = exchange.connect_seconds
+            call.connect, call.status = exchange.connect_seconds, exchange.status
             completion = await draining.read(exchange, call, permit, clock)
             call.settle(permit, completion.usage)
             return completion
 
-        call: Call[ChatCompletion] = self._call(request, timeouts, patient=patient, witness=witness)
+        call: Call[ChatCompletion] = self._call(request, timeouts, ending, witness)
         call.waits_for = "first_token"
         try:
             return call.traced(await call.run(attempt))
@@ -123,9 +127,11 @@ class Caller:
             error.partial = draining.partial(call) or error.partial
             raise
 
-    def _stream(
-        self, request: ChatRequest, options: Mapping[str, Any], *, patient: bool, body: bytes | None = None
-    ) -> ChatStream:
+    async def _encoded(self, request: ChatRequest) -> bytes:
+        """Return the body that asks for a whole answer."""
+        return await encoded(request, stream=False)
+
+    def _stream(self, request: ChatRequest, options: Mapping[str, Any], *, body: bytes | None = None) -> ChatStream:
         timeouts = self._call_timeouts(options)
         route = self._route("chat/completions", STREAM_HEADERS, options.get("extra_headers"))
         key = idempotency_key()
@@ -137,21 +143,22 @@ class Caller:
 
             async def attempt(permit: Permit, clock: Clock) -> Reception:
                 exchange = await self._send(route, key, content, timeouts, clock)
-                call.connect = exchange.connect_seconds
+                call.connect, call.status = exchange.connect_seconds, exchange.status
                 return await receive(exchange, call, permit, clock, accept_missing_finish=lenient)
 
-            call: Call[Reception] = self._call(request, timeouts, patient=patient)
+            call: Call[Reception] = self._call(request, timeouts)
             call.waits_for = "first_token"
             call.keeps_permit = True
             return call, await call.run(attempt)
 
         return ChatStream(opened, accept_missing_finish=lenient)
 
-    async def _round_trip(
-        self, route: Route, key: str | None, body: bytes | None, timeouts: Timeouts, clock: Clock
+    async def _round_trip(  # noqa: PLR0917 - what an attempt consists of
+        self, route: Route, key: str | None, body: bytes | None, timeouts: Timeouts, clock: Clock, call: Call[Any]
     ) -> tuple[Exchange, bytes]:
-        """Make one attempt that is not streamed; return its exchange and what came."""
+        """Make one attempt of *call* that is not streamed; return its exchange and what came."""
         exchange = await self._send(route, key, body, timeouts, clock)
+        call.connect, call.status = exchange.connect_seconds, exchange.status
         try:
             if exchange.status in answer.SUCCESS:
                 return exchange, await exchange.read()
@@ -187,13 +194,16 @@ class Caller:
             self._routes[path, headers["Accept"]] = route
         return route
 
-    def _request(self, messages: Prompt | ChatRequest, options: Mapping[str, Any]) -> ChatRequest:
-        """Return the checked request with its model."""
+    def _request(self, messages: Prompt | ChatRequest, options: Mapping[str, Any], into: Any = None) -> ChatRequest:
+        """Return the checked request with its model; it asks for JSON of the class *into*, if that is given."""
         fields = dict(options)
         for name in _STEERING & fields.keys():
             del fields[name]
         if fields.get("model") is None and not (isinstance(messages, ChatRequest) and messages.model):
             fields["model"] = self._model
+        if into is not None and fields.get("response_format") is None:
+            model = fields.get("model") or getattr(messages, "model", None)
+            fields["response_format"] = response_format(into, write_out=writes_out(model))
         request = as_request(messages, fields, system=options.get("system"))
         if request.model is None:
             problem = (
@@ -211,18 +221,40 @@ class Caller:
         hint = f"; did you mean {near[0]!r}?" if near else ""
         warnings.warn(f"{escaped(model, 60)!r} is not among the documented Gemini models{hint}", stacklevel=4)
 
+    def _warn_of_concurrency(self, asked: int) -> None:
+        limit, said = self._limits.concurrency, f"concurrency {asked}"
+        if asked is AT_ONCE or not isinstance(asked, int) or asked <= limit or said in self._shared.warned:
+            return
+        self._shared.warned.add(said)
+        message = (
+            f"map(concurrency={asked}) is more than Limits(concurrency={limit}) of the client: no more than {limit} "
+            "calls are in flight at once"
+        )
+        warnings.warn(message, stacklevel=3)
+
     def _call_timeouts(self, options: Mapping[str, Any]) -> Timeouts:
         value = options.get("timeout")
         return self._timeouts if value is None else as_timeouts(value, self._timeouts)
 
-    def _call(
-        self, request: ChatRequest | None, timeouts: Timeouts, *, patient: bool, witness: Witness | None = None
-    ) -> Call[Any]:
-        model = (request.model or "") if request is not None else ""  # none: GET /v1/models
+    def _lane_of(self, model: str) -> Lane:
         lane = self._lanes.get(model)
         if lane is None:
             lane = self._lanes[model] = self._shared.gate.lane((self._origin, self._key.identity, model))
-        budget = self._shared.spending.budget
+        return lane
+
+    def _calls_of(self, ending: Ending) -> list[Call[Any]]:
+        """Return the calls on their way that are of one map."""
+        return [one for one in self._shared.running.members if isinstance(one, Call) and one.ending is ending]
+
+    def _call(
+        self,
+        request: ChatRequest | None,
+        timeouts: Timeouts,
+        ending: Ending | None = None,
+        witness: Witness | None = None,
+    ) -> Call[Any]:
+        model = (request.model or "") if request is not None else ""  # none: GET /v1/models
+        lane, budget = self._lane_of(model), self._shared.spending.budget
         price = self._price_of(model) if budget is not None and budget.usd is not None and request else None
         return Call(
             self._shared,
@@ -230,8 +262,8 @@ class Caller:
             self._retry,
             timeouts,
             account=Account(self._shared.spending, lane, request, price, witness),
-            patient=patient,
-            renewable_key=self._key.renewable,
+            ending=ending,
+            key=self._key,
         )
 
     def _price_of(self, model: str) -> Price:

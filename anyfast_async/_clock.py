@@ -35,7 +35,18 @@ class Clock:
 
     """
 
-    __slots__ = ("_cancelling", "_due", "_given", "_limit", "_overdue", "_rings_at", "_task", "_timer", "error")
+    __slots__ = (
+        "_cancelling",
+        "_due",
+        "_given",
+        "_limit",
+        "_overdue",
+        "_rings_at",
+        "_task",
+        "_timer",
+        "error",
+        "started",
+    )
 
     def __init__(self, limit: float | None, overdue: Callable[[], AnyFastError]) -> None:
         self._limit = limit
@@ -48,6 +59,8 @@ class Clock:
         self._rings_at = 0.0
         self.error: AnyFastError | None = None
         """What it ended with, None if it did not end anything."""
+        self.started = False
+        """Whether it ever was: the clock of an attempt starts when a piece of the request is sent."""
 
     def __enter__(self) -> Self:
         self._task = asyncio.current_task()
@@ -57,6 +70,7 @@ class Clock:
 
     def start(self, at: float) -> None:
         """Start, or start again, at loop time *at*."""
+        self.started = True
         if self._limit is not None and self._task is not None and self.error is None:
             self._due = due = at + self._limit
             if self._limit <= 2 * LOOK and (self._timer is None or self._rings_at > due):

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
-from anyfast_async._core.http1 import BombError, TruncatedError
+from anyfast_async._core.http1 import BombError, MalformedError, TruncatedError
 from anyfast_async.errors import APIConnectionError, ResponseShapeError
 
 if TYPE_CHECKING:
@@ -76,13 +76,13 @@ class Exchange:
     Args:
         host: the host's name, for messages.
         on_sent: told the loop time each time when a piece of the request is sent.
-        secret: the key, which is taken out of what the server says.
+        secret: the key, which is taken out of what is said about errors. What the server sends stays as it came.
         explain: makes our exception of what broke the exchange off.
 
     """
 
     __slots__ = (
-        *("connect_seconds", "headers", "hide", "host", "link", "mask", "on_sent", "reused", "sent_at", "status"),
+        *("connect_seconds", "headers", "hide", "host", "link", "on_sent", "reused", "sent_at", "status"),
         *("_broken", "_enough", "_explain", "_limit", "_loop", "_over", "_paused", "_pieces", "_sink", "_size"),
         "_waiter",
     )
@@ -97,9 +97,7 @@ class Exchange:
         self.host = host
         self.on_sent = on_sent
         self.hide = secret.hide
-        """Takes the key out of what the server says."""
-        self.mask = secret.mask
-        """The same for bytes."""
+        """Takes the key out of what is said about an error."""
         self.sent_at = 0.0
         """Loop time of the last piece of the request."""
         self.reused = False
@@ -132,9 +130,6 @@ class Exchange:
     def began(self, status: int, headers: Mapping[str, str]) -> None:
         """The head of the answer is there."""
         self.status, self.headers = status, headers
-        shown = "\n".join(headers.values())
-        if self.hide(shown) != shown:
-            self.headers = {name: self.hide(value) for name, value in headers.items()}
         self._wake()
 
     def arrived(self, data: bytes) -> None:
@@ -164,6 +159,8 @@ class Exchange:
             self._broken = ResponseShapeError(str(cause))
         else:
             self._broken = self._explain(cause, self, answering=answering)
+            if self.status and self._broken.retry_class == "ambiguous":
+                self._broken.retry_class = "never" if isinstance(cause, MalformedError) else "cut"
         self._end()
 
     def _end(self) -> None:
@@ -209,7 +206,7 @@ class Exchange:
             raise ResponseShapeError(message)
         if self._broken is not None:
             raise self._broken
-        return self.mask(self._taken())
+        return self._taken()
 
     async def read_error(self, patience: float | None) -> bytes:
         """Read the body of an error: the first of it, and for at most *patience* seconds; the status says enough."""
@@ -219,7 +216,7 @@ class Exchange:
         except TimeoutError:
             pass
         self.close()  # does nothing when all has come
-        return self.mask(self._taken()[:MAX_ERROR_BODY])
+        return self._taken()[:MAX_ERROR_BODY]
 
     def push(self, sink: Sink, limit: int = MAX_STREAM) -> None:
         """Push the body into *sink* as it comes, what has come first; the sink is told how it ended.

@@ -87,6 +87,8 @@ def connection_error(
     elif reused:
         found.phase, found.retry_class = "stale", "stale"
     found.retryable = fault.retryable
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        found.spoken_by = "proxy"
     return found
 
 

@@ -8,18 +8,20 @@ all who wait there is one timer, and letting one of them in takes as long for te
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
-from anyfast_async._core.bucket import Pace, Window
+from anyfast_async._core.bucket import PERIOD, Pace, Window
 from anyfast_async._core.outage import Outage
 from anyfast_async._lane import Lane, Permit, Waiter
 from anyfast_async.errors import ClientStateError, QueueFullError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Iterable
 
+    from anyfast_async._core.throttle import Refusal, Suspicion
     from anyfast_async.policies import Limits
 
 
@@ -33,6 +35,7 @@ class Gate:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._lanes: dict[Hashable, Lane] = {}
+        self._remembered: list[tuple[float, float, float]] = []
         self._arrivals = 0
         self._entries = 0
         self._ready: list[tuple[int, int, Lane]] = []
@@ -47,6 +50,10 @@ class Gate:
         self.queued = 0
         self.holding_off = 0
         """Calls that wait for the end of an outage."""
+        self.counted = 0
+        """Of those queued, those that ``Limits.max_queued`` bounds: not the rows of a map, whose workers can wait."""
+        self.maybe_billed = 0
+        """Requests that may have been billed though no answer came of them."""
 
     def lane(self, key: Hashable) -> Lane:
         """Return the lane for an (origin, key, model)."""
@@ -58,7 +65,25 @@ class Gate:
                 None if tokens is None else Window(tokens),
                 None if requests is None else Pace(requests),
             )
+            self._recall(lane)
         return lane
+
+    def remember(self, sent: Iterable[tuple[float, float, float]]) -> None:
+        """Take in what another process has sent within the limits: Unix times, requests and tokens, the oldest first.
+
+        It counts in every lane that is not there yet.
+        """
+        self._remembered = [*sent]
+
+    def _recall(self, lane: Lane) -> None:
+        if not self._remembered:
+            return
+        now, wall = asyncio.get_running_loop().time(), time.time()
+        for at, requests, tokens in self._remembered:
+            age = max(0.0, wall - at)
+            for window, amount in ((lane.requests, requests), (lane.tokens, tokens)):
+                if window is not None and age < PERIOD:
+                    window.remember(now, age, amount)
 
     def admit(self, lane: Lane, tokens: float, now: float) -> Permit | None:
         """Admit a call at loop time *now*; None if it has to :meth:`queue`.
@@ -74,8 +99,18 @@ class Gate:
             return self._admit(lane, tokens, now)
         return None
 
-    async def queue(self, lane: Lane, tokens: float = 0.0, estimate: Callable[[], float] | None = None) -> Permit:
-        """Wait for admission; *estimate* gives the tokens anew when the turn of the call comes.
+    async def queue(
+        self,
+        lane: Lane,
+        tokens: float = 0.0,
+        estimate: Callable[[], float] | None = None,
+        *,
+        first: bool = False,
+        counts: bool = True,
+    ) -> Permit:
+        """Wait for admission; *first*: before all others of the lane. Whoever does not *count* waits however many do.
+
+        *estimate* gives the tokens anew when the turn of the call comes.
 
         Raises:
             QueueFullError: ``Limits.max_queued`` calls wait already.
@@ -84,16 +119,20 @@ class Gate:
         """
         loop = asyncio.get_running_loop()
         limit = self._limits.max_queued
-        if limit is not None and self.queued >= limit:
-            error = QueueFullError(f"{self.queued} calls are waiting already (Limits.max_queued={limit})")
+        if counts and limit is not None and self.counted >= limit:
+            error = QueueFullError(f"{self.counted} calls are waiting already (Limits.max_queued={limit})")
             error.retry_after = lane.wait(loop.time(), tokens)
             raise error
         self._arrivals += 1
-        waiter = Waiter(self._arrivals, tokens, loop.create_future(), estimate)
-        lane.waiters.append(waiter)
+        waiter = Waiter(0 if first else self._arrivals, tokens, loop.create_future(), counts, estimate)
+        if first:
+            lane.waiters.appendleft(waiter)
+        else:
+            lane.waiters.append(waiter)
         self.queued += 1
+        self.counted += counts
         lane.queued += 1
-        if lane.listed is None:
+        if first or lane.listed is None:
             self._list(lane)
             self._serve()
         try:
@@ -131,6 +170,7 @@ class Gate:
     def settle(self, permit: Permit, used: float) -> None:
         """Put the tokens that a call really used in place of those reserved for it."""
         lane = permit.lane
+        lane.known(permit)
         if lane.tokens is not None and permit.slot is not None:
             lane.tokens.settle(asyncio.get_running_loop().time(), permit.slot, used - permit.tokens)
             if lane.waiters:
@@ -139,42 +179,91 @@ class Gate:
 
     # -- what the gateway's answers say ------------------------------------------------------------------------------
 
-    def throttled(self, permit: Permit, asked: float | None, rand: float) -> float:
-        """Hold the lane after a throttled answer; return the loop time until which."""
-        permit.lane.throttled(permit, asyncio.get_running_loop().time(), asked, rand)
+    def throttled(self, permit: Permit, refusal: Refusal, row: Suspicion) -> float:
+        """Take in a throttled answer to a request of *row*; return the loop time until which the lane is held."""
+        permit.lane.throttled(permit, asyncio.get_running_loop().time(), row, refusal)
         return permit.lane.held_until
 
     def succeeded(self, permit: Permit) -> None:
         """Say that the gateway took a request: after a hold this lets more in."""
         lane = permit.lane
-        if lane.outage.succeeded():
-            lane.hold()  # a gateway that comes back gets one request, then two ...
-            self._end_of_outage(lane)
-        elif lane.ceiling is not None:
-            lane.ramp(permit, self._limits.concurrency)
+        if lane.outage.succeeded(permit.at):
+            if lane.outage.since is None:
+                lane.throttle.hold()  # a gateway that comes back gets one request, then two ...
+            self._look_again(lane)
+        elif lane.throttle.watching:
+            lane.throttle.succeeded(permit, asyncio.get_running_loop().time(), self._limits.concurrency)
             if lane.waiters and lane.listed is None:
                 self._list(lane)
                 self._serve()
 
-    async def hold_off(self, lane: Lane, longest: float, rand: float) -> None:
-        """Wait while the gateway is away, *longest* seconds or less for each probe; one call at a time returns."""
-        loop = asyncio.get_running_loop()
-        while not self._closed and (wait := lane.outage.wait(loop.time(), longest, rand)) > 0:
-            if lane.recovery is None:
-                lane.recovery = loop.create_future()
-            self.holding_off += 1
-            try:
-                await asyncio.wait({lane.recovery}, timeout=wait)
-            finally:
-                self.holding_off -= 1
+    def failed(self, lane: Lane, row: object, *, reached: bool, longest: float, rand: float) -> None:
+        """Say that a request of *row* failed as it does when the gateway is away."""
+        now = asyncio.get_running_loop().time()
+        if lane.outage.failed(now, row, reached=reached, longest=longest, rand=rand):
+            self._look_again(lane)
 
-    def _end_of_outage(self, lane: Lane) -> None:
+    def answered(self, lane: Lane) -> None:
+        """Say that the gateway is there, though it refused a request: an outage is over."""
+        if lane.outage.since is not None:
+            lane.outage.answered()
+            lane.throttle.hold()
+            self._look_again(lane)
+
+    async def hold_off(self, lane: Lane, row: object, *, sent: bool, longest: float, patience: float) -> bool:
+        """Wait while the gateway is away, for *patience* seconds at most.
+
+        Args:
+            lane: where.
+            row: who waits; one at a time is let through, to try whether it is back.
+            sent: whether a request of it was sent before.
+            longest: seconds between two tries, at most.
+            patience: seconds.
+
+        Returns:
+            Whether it was let through to try.
+
+        """
+        loop = asyncio.get_running_loop()
+        outage = lane.outage
+        outage.enter(row, sent=sent)
+        try:
+            while not self._closed and outage.since is not None:
+                now = loop.time()
+                left = outage.since + patience - now
+                if left <= 0:
+                    return False
+                wait = outage.wait(now, row, longest)
+                if wait == 0:
+                    return True
+                self.holding_off += 1
+                try:
+                    await self.news(lane, min(wait, left))
+                finally:
+                    self.holding_off -= 1
+        finally:
+            if outage.leave(row):
+                self._look_again(lane)
+        return False
+
+    async def news(self, lane: Lane, seconds: float) -> None:
+        """Wait for what others of *lane* find out of an outage, for *seconds* at most."""
+        if lane.recovery is None:
+            lane.recovery = asyncio.get_running_loop().create_future()
+        await asyncio.wait({lane.recovery}, timeout=seconds)
+
+    def _look_again(self, lane: Lane) -> None:
+        """Have those look again who wait for the end of an outage."""
         if lane.recovery is not None:
             if not lane.recovery.done():
                 lane.recovery.set_result(None)
             lane.recovery = None
 
     # -- what is going on --------------------------------------------------------------------------------------------
+
+    def reserved(self) -> float:
+        """Return the tokens that are counted for calls in flight within ``Limits.tokens_per_minute``."""
+        return sum(lane.reserved for lane in self._lanes.values() if lane.tokens is not None)
 
     def held_for(self) -> float:
         """Return the seconds for which throttling still holds calls back; of the lane that is held longest."""
@@ -206,21 +295,21 @@ class Gate:
                 if not waiter.granted.done():
                     waiter.granted.set_exception(_closed_error())
             self._empty(lane)
-            self._end_of_outage(lane)
-        self.queued = 0
+            self._look_again(lane)
+        self.queued = self.counted = 0
 
     def reset(self) -> None:
         """Forget everybody who waited or ran on a loop that is closed by now; keep what the limits have counted."""
         self._timer = None
         self._later.clear()
         self._ready.clear()
-        self.in_flight = self.queued = self.holding_off = 0
+        self.in_flight = self.queued = self.counted = self.holding_off = 0
         for lane in self._lanes.values():
-            lane.since_hold = 0
+            lane.reserved = 0.0
             lane.recovery = None
             self._empty(lane)
             # The clock of another loop may start anywhere; a hold must not outlive it by more than its own length.
-            lane.held_until, lane.ceiling, lane.outage = 0.0, None, Outage()
+            lane.throttle, lane.outage = lane.throttle.renewed(), Outage()
 
     def _empty(self, lane: Lane) -> None:
         lane.waiters.clear()
@@ -234,6 +323,7 @@ class Gate:
         if self._closed:
             return
         self.queued -= 1
+        self.counted -= waiter.counts
         lane.queued -= 1
         if lane.waiters and lane.waiters[0].granted.done():
             self._list(lane)
@@ -285,6 +375,7 @@ class Gate:
             else:
                 lane.waiters.popleft()
                 self.queued -= 1
+                self.counted -= waiter.counts
                 lane.queued -= 1
                 waiter.granted.set_result(self._admit(lane, waiter.tokens, now))
                 self._list(lane)

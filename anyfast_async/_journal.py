@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from anyfast_async._budget import Need
 from anyfast_async._core import journal
+from anyfast_async._core.reserved import lost as spent_on
+from anyfast_async._core.reserved import opened
 from anyfast_async._disk import UPDATE, Appender, Syncer, lines_of, lock, replace, sync_file, sync_folder
-from anyfast_async._records import ForeignFileError, Records
+from anyfast_async._records import ForeignFileError, LockedError, Records, failures_of, log_of
 from anyfast_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -32,13 +34,6 @@ _OPEN_LISTED: Final = 1024
 """Starts after which the ids at work are listed, so that a recovery need not read further back."""
 _HOLDER_TRIES: Final = 10
 _HOLDER_PAUSE: Final = 0.02
-
-
-class LockedError(ConfigurationError):
-    """Another process writes these files; nothing was touched. ``.pid`` and ``.host`` say which, where known."""
-
-    pid: int | None = None
-    host: str | None = None
 
 
 class Journal:
@@ -109,7 +104,7 @@ class Journal:
             return
         if self._starts >= _OPEN_LISTED:
             self._list_open()
-        self._write(self._log, journal.record("started", journal.opened(custom_id, need)))
+        self._write(self._log, journal.record("started", opened(custom_id, need)))
         self._starts += 1
         self._open[custom_id] = need
 
@@ -119,22 +114,24 @@ class Journal:
             del self._open[custom_id]
             self._write(self._log, journal.record("unsent", custom_id))
 
-    def spent(self, custom_id: str, need: Need, *, answered: bool) -> None:
-        """Write down what a budget takes as spent for a request of which nothing says what it used."""
+    def counted(self, custom_id: str) -> None:
+        """Say that what was reserved for *custom_id* is counted as spent."""
         if custom_id in self._open:
             self._open[custom_id] = None
-        if any(need) or not answered:  # else its answer shows it
-            with suppress(OSError):  # that the disk is full shows with the next line that matters
-                self._write(self._log, journal.spent_record(custom_id, need, answered=answered))
 
     def answered(self, custom_id: str, line: bytes) -> None:
         """Write the *line* of an answer; when this returns it survives the end of the process.
+
+        An answer that it replaces goes into the log, and leaves the file of answers when that is closed.
 
         Raises:
             OSError: it cannot be written.
 
         """
-        self.records.answered.add(custom_id, self._write(self._answers, line))
+        before = self.records.answer(custom_id)
+        if before is not None:
+            self._write(self._log, journal.replaced_record(before))
+        self.records.add_answer(custom_id, self._write(self._answers, line))
         self._ended(custom_id)
         self._recent.append((self._syncer.written, custom_id))
         self._forget_saved()
@@ -148,6 +145,10 @@ class Journal:
         """
         self.records.add_failure(custom_id, self._write(self._log, journal.failed_record(line)))
         self._ended(custom_id)
+
+    def note(self, kind: str, value: Any) -> None:
+        """Write down something about the run; an ``OSError`` says that it cannot be written."""
+        self._write(self._log, journal.record(kind, value))
 
     async def saved(self) -> None:
         """Wait, with ``sync="each"``, until all that was written is on the disk.
@@ -173,7 +174,7 @@ class Journal:
         # After a loss of power a line that was not on the disk may be gone: its id counts as open until it is.
         self._forget_saved()
         listed = {custom_id: Need() for _, custom_id in self._recent} | self._open
-        self._write(self._log, journal.record("open", [journal.opened(one, need) for one, need in listed.items()]))
+        self._write(self._log, journal.record("open", [opened(one, need) for one, need in listed.items()]))
         self._starts = 0
 
     def _check(self) -> None:
@@ -205,6 +206,8 @@ class Journal:
             self._write(self._log, b"\n")
         if header and past.header is None:
             self._write(self._log, journal.record("header", header))
+        if records.failures != failures_of(records.answers) and records.failures.name not in past.failures:
+            self._write(self._log, journal.record("failures", records.failures.name))
         for span in records.damage:
             self._write(self._log, journal.damaged_record(span.read(), at=span.at, torn=span.torn))
             past.quarantined += not span.torn
@@ -215,7 +218,8 @@ class Journal:
         if lost:
             self._write(self._log, journal.record("maybe_billed", [*lost]))
             past.maybe_billed |= dict.fromkeys(lost)
-            self._write(self._log, past.lost(lost.values()))
+            self.note("spent", spent := spent_on(lost.values()))
+            past.bill.add(spent)
         self._list_open()
 
     def _mend_answers(self) -> None:
@@ -252,6 +256,8 @@ class Journal:
                 self._list_open()
             if not self.records.settled:
                 self._settle()
+            if self.records.outdated:
+                self._compact()
         except OSError as error:
             self.error = self.error or error
         self.abandon()
@@ -274,18 +280,18 @@ class Journal:
             sync_folder(path.parent)
         self._write(self._log, journal.record("settled", True))
 
+    def _compact(self) -> None:
+        """Take answers that were replaced out of their file; they are in the log, which must be on the disk before."""
+        path, answered = self.records.answers, self.records.answered
+        if self._log.file is not None:
+            sync_file(self._log.file)
+        self._answers.close()
+        ids = ((at, line, journal.recorded_id(line)) for at, line in lines_of(path))
+        replace(path, (line for at, line, custom_id in ids if custom_id is None or answered.find(custom_id) == at))
+        self._write(self._log, journal.record("compacted", True))
+
 
 # -- opening it ------------------------------------------------------------------------------------------------------
-
-
-def log_of(answers: Path) -> Path:
-    """Return where the log of a journal is: ``out.jsonl`` to ``out.jsonl.run``."""
-    return answers.with_name(f"{answers.name}.run")
-
-
-def failures_of(answers: Path) -> Path:
-    """Return where failures go unless told otherwise: ``out.jsonl`` to ``out.errors.jsonl``."""
-    return answers.with_name(f"{answers.name.removesuffix('.jsonl')}.errors.jsonl")
 
 
 def open_journal(

@@ -6,19 +6,16 @@ Arithmetic on a given ``now``; the waiting is the gate's.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable
-from typing import Final
 
 import attrs
 
-from anyfast_async._core.backoff import throttle_hold
-from anyfast_async._core.bucket import Learned, Pace, Slot, Window
+from anyfast_async._core.bucket import Pace, Slot, Window
 from anyfast_async._core.estimate import Expected
 from anyfast_async._core.outage import Outage
-
-SHARE: Final = 10
-"""Requests whose share of a stated limit is waited for after a first refusal within it."""
+from anyfast_async._core.throttle import Refusal, Suspicion, Throttle
 
 
 @attrs.define(eq=False)
@@ -29,19 +26,18 @@ class Lane:
     tokens: Window | None
     pace: Pace | None
     expected: Expected = attrs.field(factory=Expected)
-    learned: Learned = attrs.field(factory=Learned)
+    throttle: Throttle = attrs.field(factory=Throttle)
     outage: Outage = attrs.field(factory=Outage)
     recovery: asyncio.Future[None] | None = None
-    """What the calls that wait for the end of an outage wait for."""
-    held_until: float = 0.0
-    streak: int = 0
-    """Throttled answers in a row, each to a request that was sent after the hold before it."""
-    holds: int = 0
-    """Holds so far."""
-    ceiling: int | None = None
-    """After a hold: calls admitted since then that may be in flight, growing with every success."""
-    since_hold: int = 0
-    """Calls in flight that were admitted after the last hold began; a long stream from before does not count."""
+    """What those who wait for the end of an outage wait for: it is done when they should look again."""
+    overlong: int | None = None
+    """The successes when a request was last refused for longer than anybody waits."""
+    quickest: float = math.inf
+    """Seconds of the quickest answer so far."""
+    _bounced: tuple[float, int] = (-math.inf, 0)
+    """When an answer was last found to have come too soon, and the lane's successes by then."""
+    reserved: float = 0.0
+    """Tokens that are estimated for calls in flight."""
     waiters: deque[Waiter] = attrs.field(factory=deque)
     queued: int = 0
     """Waiters among them whose call was not cancelled."""
@@ -50,16 +46,19 @@ class Lane:
 
     def wait(self, now: float, tokens: float) -> float | None:
         """Return the seconds until the next call may go; None if only the end of another one can tell."""
-        if self.ceiling is not None and self.since_hold >= self.ceiling:
+        wait = self.throttle.wait(now)
+        if wait is None:
             return None
-        wait = self.held_until - now
         if self.requests is not None and (other := self._for_requests(now)) > wait:
             wait = other
         if self.tokens is not None and (other := self._for_tokens(now, tokens)) > wait:
             wait = other
-        if (other := self.learned.wait(now)) > wait:
-            wait = other
-        return wait if wait > 0 else 0.0
+        return wait
+
+    @property
+    def held_until(self) -> float:
+        """The loop time until which throttling holds it."""
+        return self.throttle.held_until
 
     def _for_requests(self, now: float) -> float:
         if self.requests is None or self.pace is None:
@@ -71,66 +70,62 @@ class Lane:
 
     def limited_by(self, now: float, tokens: float) -> str:
         """Return what makes the next call wait longest."""
-        if self.ceiling is not None and self.since_hold >= self.ceiling:
+        throttled = self.throttle.wait(now)
+        if throttled is None:
             return "throttling"
         waits = {
             "requests_per_minute": self._for_requests(now),
             "tokens_per_minute": self._for_tokens(now, tokens),
-            "throttling": max(self.held_until - now, self.learned.wait(now), 0.0),  # if all are over, not this one
+            "throttling": throttled,  # if all are over, not this one
         }
         return max(waits, key=lambda name: waits[name])
 
     def take(self, now: float, tokens: float) -> Permit:
         """Count a call that is admitted."""
-        self.since_hold += 1
+        self.reserved += tokens
         if self.requests is not None:
             self.requests.take(now, 1)
         if self.pace is not None:
             self.pace.take(now)
         slot = self.tokens.take(now, tokens) if self.tokens is not None else None
-        return Permit(self, now, tokens, slot, self.learned.granted.take(now, 1), self.holds)
+        throttle, first = self.throttle, self.throttle.fresh
+        granted = throttle.take(now)
+        return Permit(self, now, tokens, slot, granted, throttle.holds, throttle.number, first)
 
-    def hold(self) -> None:
-        """Begin anew with one call at a time."""
-        self.holds += 1
-        self.ceiling, self.since_hold = 1, 0
+    def throttled(self, permit: Permit, now: float, row: Suspicion, refusal: Refusal) -> None:
+        """Take in a throttled answer to a request of *row*."""
+        if self.pace is not None:
+            refusal = attrs.evolve(refusal, stated=self.pace.interval)
+        held = self.throttle.refused(permit, now, row, refusal)
+        if held and self.pace is not None and refusal.asked is None:
+            self.pace.tighten()
 
-    def throttled(self, permit: Permit, now: float, asked: float | None, rand: float) -> None:
-        """Hold after a throttled answer.
+    def bounced(self, permit: Permit, now: float) -> bool:
+        """Return whether a refusal came too soon to be about the request, while others are answered.
 
-        Answers to requests that were sent before the hold began belong to the same cascade: they count once.
+        So limiters in front of a gateway speak (nginx' ``limit_req``, uvicorn's ``--limit-concurrency``): at once, in a
+        page. An outage can look the same, so unless another was answered since, it is believed only for the time that
+        an answer takes, and of what was on its way.
         """
-        first = permit.hold == self.holds
-        if first:
-            self.streak += 1
-            self.hold()
-            if self.pace is not None and asked is None:
-                self.pace.tighten()
-        if asked is None:
-            self.learned.refused(now, permit.granted, self.streak if first else 0)
-        if first or asked is not None:
-            self.held_until = max(self.held_until, now + self._hold_for(asked, rand))
-
-    def _hold_for(self, asked: float | None, rand: float) -> float:
-        if self.pace is None or asked is not None:
-            return throttle_hold(self.streak - 1, asked, rand)
-        if self.streak > 1:
-            return throttle_hold(self.streak - 2, None, rand)
-        # What is refused within a stated limit is refused by a limiter of seconds, which grants more at once; only a
-        # second refusal shows that the limit is not what was stated.
-        return min(throttle_hold(0, None, rand), SHARE * self.pace.interval * (1 + 0.2 * rand))
-
-    def ramp(self, permit: Permit, concurrency: int) -> None:
-        """Let more in after a hold, because *permit*'s call succeeded: twice as many per round trip."""
-        if self.ceiling is not None and permit.hold == self.holds:
-            self.streak = 0
-            self.ceiling += 1
-            if self.ceiling >= concurrency:
-                self.ceiling = None
+        if now - permit.at >= self.quickest:
+            return False
+        at, successes = self._bounced
+        if permit.at > at and now - at >= self.quickest:
+            if self.outage.successes == successes:
+                return False
+            self._bounced = now, self.outage.successes
+        return True
 
     def left(self, permit: Permit) -> None:
         """Count a call that has ended."""
-        self.since_hold -= permit.hold == self.holds
+        self.throttle.left(permit)
+        self.known(permit)
+
+    def known(self, permit: Permit) -> None:
+        """Count that what a call has used needs no estimate any more."""
+        if not permit.settled:
+            permit.settled = True
+            self.reserved -= permit.tokens
 
 
 @attrs.define(eq=False)
@@ -140,6 +135,8 @@ class Waiter:
     order: int
     tokens: float
     granted: asyncio.Future[Permit]
+    counts: bool = True
+    """Whether it is one of ``Limits.max_queued``."""
     estimate: Callable[[], float] | None = None
     """Gives its tokens anew when its turn comes: more may be known by then."""
 
@@ -157,4 +154,9 @@ class Permit:
     """Where the request itself is."""
     hold: int
     """Number of the hold before it."""
+    number: int
+    """Its place among those of the lane."""
+    first: bool
+    """Whether it was the first after a hold."""
+    settled: bool = False
     released: bool = False

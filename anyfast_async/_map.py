@@ -18,115 +18,39 @@ from collections.abc import (
     Generator,
     Iterable,
     Iterator,
-    Mapping,
     Sized,
 )
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-import attrs
-
 from anyfast_async._core.usage import used_by
-from anyfast_async._progress import Progress
-from anyfast_async.errors import AnyFastError, Attempt, ClientStateError
-from anyfast_async.prices import Prices, Spent, usual_prices
+from anyfast_async._ending import Ending
+from anyfast_async._result import Progress, Result
+from anyfast_async.errors import AnyFastError, ClientStateError
+from anyfast_async.prices import Spent
 
 if TYPE_CHECKING:
     from types import TracebackType
-
-    from anyfast_async.completions import ChatCompletion
 
 T = TypeVar("T")
 
 REORDER_WINDOW: Final = 4
 """Ordered: results that may wait for a slower one before them, as a multiple of the concurrency."""
 
+LISTING: Final = 1.0
+"""Seconds after the deadline in which a source is still asked for what was not sent, unless it has a length."""
+
+MOST_ASIDE: Final = 1000
+"""Items that stand aside at most while others take their places."""
+
 _END: Final[Any] = object()
-
-
-@attrs.frozen
-class Result(Generic[T]):
-    """What became of one item of a ``map``: a completion, or an error as a value."""
-
-    index: int
-    """The item's place in the source, from 0."""
-    item: Any
-    """The item, as it came from the source."""
-    id: str | None = None
-    """The row's ``custom_id`` or ``id``, where it has one."""
-    completion: ChatCompletion | None = attrs.field(default=None, repr=False)
-    value: T | None = None
-    """With ``into=``: the parsed answer."""
-    error: AnyFastError | None = None
-    attempts: tuple[Attempt, ...] = attrs.field(default=(), repr=False)
-    """Every try that was made, oldest first."""
-    recorded: bool = False
-    """Whether it was read from a journal and not sent."""
-    model: str | None = attrs.field(default=None, kw_only=True, repr=False)
-    """The model that was asked, None where the item did not get as far."""
-    _prices: Prices | None = attrs.field(default=None, kw_only=True, repr=False, eq=False)
-
-    @property
-    def ok(self) -> bool:
-        """Whether there is an answer."""
-        return self.error is None
-
-    @property
-    def text(self) -> str:
-        """The answer's text, ``""`` after an error."""
-        return self.completion.text if self.completion is not None else ""
-
-    @property
-    def cost(self) -> float | None:
-        """What the answer cost, in the currency of the client's ``prices``, by default US dollars of the list.
-
-        None if nobody knows: without an answer, without usage or without a price.
-        """
-        used = used_by(self.completion.usage) if self.completion is not None else None
-        prices = self._prices or usual_prices()
-        price = None if used is None or prices is None or self.model is None else prices.price(self.model)
-        return None if price is None or used is None else price.cost(used)
-
-    def unwrap(self) -> ChatCompletion:
-        """Return the completion.
-
-        Raises:
-            AnyFastError: the item's error.
-
-        """
-        if self.error is not None:
-            raise self.error
-        assert self.completion is not None  # noqa: S101 - one of the two is set
-        return self.completion
-
-    def row(self) -> dict[str, Any]:
-        """Return a flat dict for a table: id, text (or the fields of ``into``), finish reason, tokens, error."""
-        usage = self.completion.usage if self.completion is not None else None
-        answer: dict[str, Any] = {"text": self.text if self.ok else None}
-        if self.value is not None:
-            kind = type(self.value)
-            has_fields = attrs.has(kind) or hasattr(kind, "__dataclass_fields__")
-            names = (
-                [a.name for a in attrs.fields(kind)]
-                if attrs.has(kind)
-                else list(getattr(kind, "__dataclass_fields__", ()))
-            )
-            answer = {n: getattr(self.value, n) for n in names} if has_fields else {"value": self.value}
-        return {
-            "id": self.id if self.id is not None else self.index,
-            **answer,
-            "finish_reason": self.completion.finish_reason if self.completion is not None else None,
-            "prompt_tokens": usage.prompt_tokens if usage is not None else None,
-            "completion_tokens": usage.completion_tokens if usage is not None else None,
-            "error_kind": self.error.kind if self.error is not None else None,
-            "error": str(self.error) if self.error is not None else None,
-        }
 
 
 class MapRun(Generic[T]):
     """A run of ``map``: await it for a list, or enter it and iterate over results as they come.
 
-    ``break``, an exception or a cancellation stops the workers, and leaving the context waits for them.
+    ``break``, an exception or a cancellation stops the workers, and leaving the context waits for them. An exception
+    out of an awaited run carries what there is as ``.results``, a list as the run would have given.
     """
 
     def __init__(
@@ -139,6 +63,8 @@ class MapRun(Generic[T]):
         stop_on: Iterable[str] = (),
         progress: Callable[[Progress], None] | None = None,
         around: Iterable[AbstractAsyncContextManager[object]] = (),
+        ending: Ending | None = None,
+        unsent: Callable[[int, Any, AnyFastError, bool], Awaitable[Result[T]]] | None = None,
     ) -> None:
         self._source = source
         self._call = call
@@ -148,6 +74,9 @@ class MapRun(Generic[T]):
         self._progress = progress
         self._total = len(source) if isinstance(source, Sized) else None
         self._around = tuple(around)
+        self._ending = ending if ending is not None else Ending()
+        self._aside = self._ending.aside
+        self._result_of_unsent = unsent
         self._entered = AsyncExitStack()
         self._items: AsyncIterator[Any] | Iterator[Any] = iter(())
         self._turn = asyncio.Lock()
@@ -165,13 +94,20 @@ class MapRun(Generic[T]):
         self._began = 0.0
         self._done = self._failed = self._tokens = 0
         self._spent = Spent()
-        self._begun = self._closed = False
         self.items: Any = None
         """What makes the requests and sends them, for who wants to be told of each that is sent."""
+        self._begun = self._closed = self._awaited = self._stop_was_told = False
+        self._pulling: asyncio.Task[Any] | None = None
+        self._leaving: asyncio.TimerHandle | None = None
+        self._until: float | None = None
+        self._untold: list[Result[T]] = []
         self.before_giving: Callable[[Result[T]], Awaitable[None]] | None = None
         """Awaited by the worker with each result, before that is counted and given out."""
-        self.stopped: AnyFastError | None = None
-        """The error that ended the run early (its kind is in ``stop_on``), None if there was none."""
+
+    @property
+    def stopped(self) -> AnyFastError | None:
+        """What ended the run early: an error named in ``stop_on``, the deadline, or waiting in vain; else None."""
+        return self._ending.stopped
 
     def __await__(self) -> Generator[Any, None, list[Result[T]]]:
         return self._collect().__await__()
@@ -181,7 +117,10 @@ class MapRun(Generic[T]):
             message = "a map runs once; call client.map again"
             raise ClientStateError(message)
         self._begun = True
+        self._ending.begin(self._stop)
+        self._aside.on_leave, self._aside.are_others_done = self._substitute, self._are_others_done
         async with AsyncExitStack() as stack:
+            stack.callback(self._ending.close)
             for one in self._around:
                 await stack.enter_async_context(one)
             source = self._source
@@ -210,7 +149,7 @@ class MapRun(Generic[T]):
                 message = "the map was closed before its end"
                 raise ClientStateError(message)
             if self._running == 0:
-                self._end_of_results()
+                await self._end_of_results()
             else:
                 self._news.clear()
                 await self._news.wait()
@@ -223,18 +162,59 @@ class MapRun(Generic[T]):
                 break
         return result
 
-    def _end_of_results(self) -> None:
+    async def _end_of_results(self) -> None:
+        """Make ready what is left, else raise what the run ended with."""
+        stopped = self._ending.stopped
         if self._parked:  # the one that they waited for will not come
             self._ready.extend(self._parked.pop(index) for index in sorted(self._parked))
         elif self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
+        elif stopped is not None and (self._awaited or self._ending.is_late):
+            self._ready.append(await self._unsent())
+        elif stopped is not None and not self._stop_was_told:
+            self._stop_was_told = True
+            raise stopped
         else:
             raise StopAsyncIteration
+
+    async def _unsent(self) -> Result[T]:
+        """Return what the next item of the source carries, which was not sent.
+
+        Raises:
+            StopAsyncIteration: there is none, or the source does not come to an end.
+
+        """
+        item = await self._another()
+        error, index = self._ending.over, self._next_index
+        if item is _END or error is None:
+            raise StopAsyncIteration
+        self._next_index += 1
+        if self._result_of_unsent is None:
+            return Result(index, item, error=error)
+        in_time = self._until is None or asyncio.get_running_loop().time() < self._until
+        return await self._result_of_unsent(index, item, error, in_time)
+
+    async def _another(self) -> Any:
+        items, until = self._items, self._until if self._total is None else None
+        if isinstance(items, AsyncIterator):
+            patience = asyncio.timeout_at(until)
+            try:
+                async with patience:
+                    return await anext(items, _END)
+            except TimeoutError:
+                if not patience.expired():
+                    raise
+                return _END
+        if until is not None and asyncio.get_running_loop().time() >= until:
+            return _END
+        return next(items, _END)
 
     async def aclose(self) -> None:
         """Stop the workers and wait for them. Calling it again does nothing."""
         self._closed = True
+        if self._leaving is not None:
+            self._leaving.cancel()
         for worker in self._workers:
             worker.cancel()
         if self._workers:
@@ -251,32 +231,26 @@ class MapRun(Generic[T]):
 
     async def _collect(self) -> list[Result[T]]:
         results: list[Result[T]] = []
-        async with self:
-            try:
+        try:
+            async with self:
+                self._awaited = True
                 async for result in self:
-                    results.append(result)  # noqa: PERF401 - what came before the error must be kept
-            except AnyFastError as error:
-                if error is not self.stopped:
-                    raise
-                unsent = [item async for item in self._rest()]
-                first = self._next_index
-                results += [Result(first + i, item, row_id(item), error=error) for i, item in enumerate(unsent)]
+                    results.append(result)  # noqa: PERF401 - what came before an error must be kept
+        except BaseException as error:
+            results += [*self._ready, *self._parked.values(), *self._untold]
+            results.sort(key=lambda result: result.index)
+            with suppress(AttributeError, TypeError):  # a class may have another idea of the name
+                object.__setattr__(error, "results", results)
+            raise
         results.sort(key=lambda result: result.index)
         return results
-
-    async def _rest(self) -> AsyncIterator[Any]:
-        if isinstance(self._items, AsyncIterator):
-            async for item in self._items:
-                yield item
-        else:
-            for item in self._items:
-                yield item
 
     # -- workers -----------------------------------------------------------------------------------------------------
 
     async def _work(self) -> None:
+        result: Result[T] | None = None
         try:
-            while (item := await self._pull()) is not _END:
+            while not self._aside.wants_place and (item := await self._pull()) is not _END:
                 index = self._next_index
                 self._next_index += 1
                 self._in_flight += 1
@@ -286,15 +260,36 @@ class MapRun(Generic[T]):
                         await self.before_giving(result)
                 finally:
                     self._in_flight -= 1
+                    self._aside.look()
                 if self._is_full and not self._ordered:
                     await self._room()
-                self._put(result)
-        except Exception as error:  # noqa: BLE001 - whatever the source or the caller's request= raises ends the run
+                told, result = result, None
+                self._put(told)
+        except Exception as error:  # noqa: BLE001 - whatever the source or the caller's progress= raises ends the run
             self._failure = self._failure or error
             self._end()
         finally:
+            if result is not None:
+                self._untold.append(result)
             self._running -= 1
+            self._aside.free()
+            self._aside.look()
+            if self._running == 0:
+                self._ending.close()
             self._news.set()
+
+    def _substitute(self) -> bool:
+        """Let another worker begin in place of one the item of which stands aside, if there may be more items."""
+        if self._exhausted or self._closed or self._aside.count > MOST_ASIDE:
+            return False
+        self._running += 1
+        self._workers = [worker for worker in self._workers if not worker.done()]
+        self._workers.append(asyncio.get_running_loop().create_task(self._work()))
+        return True
+
+    def _are_others_done(self) -> bool:
+        """Return whether all that is in work stands aside, and nothing comes that need not wait for it."""
+        return self._in_flight <= self._aside.count and (self._exhausted or (self._ordered and self._is_full))
 
     async def _pull(self) -> Any:
         """Return the next item when there is a place for its result; ordered, that is when its place is reserved."""
@@ -303,7 +298,13 @@ class MapRun(Generic[T]):
             async with self._turn:
                 if self._ordered:
                     await self._room()
-                item = _END if self._exhausted else await anext(items, _END)
+                if self._exhausted:
+                    return _END
+                self._pulling = asyncio.current_task()
+                try:
+                    item = await anext(items, _END)
+                finally:
+                    self._pulling = None
         else:
             if self._ordered and self._is_full:
                 await self._room()
@@ -321,9 +322,23 @@ class MapRun(Generic[T]):
     async def _room(self) -> None:
         """Wait until a result is taken, if too many wait for that."""
         while self._is_full:
+            self._aside.look()
             waiter = asyncio.get_running_loop().create_future()
             self._waiting.append(waiter)
             await waiter
+
+    def _stop(self) -> None:
+        """Pull no more, because the run ends early; a source that is being waited for is left after a while."""
+        self._end()
+        loop = asyncio.get_running_loop()
+        if self._ending.is_late:
+            self._until = loop.time() + LISTING
+        if self._ending.is_late or not self._awaited:
+            self._leaving = loop.call_later(LISTING, self._leave_source)
+
+    def _leave_source(self) -> None:
+        if self._pulling is not None:
+            self._pulling.cancel()
 
     def _end(self) -> None:
         """Pull no more."""
@@ -355,11 +370,10 @@ class MapRun(Generic[T]):
         if result.error is not None:
             self._failed += 1
             if result.error.kind in self._stop_on:
-                self._end()
-                self.stopped = self.stopped or result.error
-                self._failure = self._failure or result.error
+                self._ending.stop(result.error)
         if self._progress is not None:
-            self._progress(
+            show, self._progress = self._progress, None  # one that raises is not asked again
+            show(
                 Progress(
                     done=self._done,
                     failed=self._failed,
@@ -372,14 +386,4 @@ class MapRun(Generic[T]):
                     prices=result._prices,  # noqa: SLF001 - the run's
                 ),
             )
-
-
-def row_id(item: Any) -> str | None:
-    """Return a row's own id: its ``custom_id`` or ``id``, as a key or an attribute."""
-    if isinstance(item, str):
-        return None
-    for name in ("custom_id", "id"):
-        value = item.get(name) if isinstance(item, Mapping) else getattr(item, name, None)
-        if isinstance(value, (str, int)) and not isinstance(value, bool):
-            return str(value)
-    return None
+            self._progress = show

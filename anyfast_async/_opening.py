@@ -13,7 +13,8 @@ from anyfast_async._core import answer, codec
 from anyfast_async._core.fold import Fold
 from anyfast_async._core.template import payload_of
 from anyfast_async._reception import Reception
-from anyfast_async.errors import IncompleteStreamError
+from anyfast_async.completions import Trace
+from anyfast_async.errors import APIError
 
 if TYPE_CHECKING:
     from anyfast_async._call import Call
@@ -79,22 +80,14 @@ async def _start(exchange: Exchange, reception: Reception, clock: Clock) -> None
 
 
 def _check_empty(reception: Reception, *, accept_missing_finish: bool) -> None:
-    """Raise if a stream ended without content and without saying why; nothing was handed on, so it may be resent."""
+    """Raise if a stream ended without content and without saying why: it will not be another time, and costs money."""
     fold = Fold()
-    for payload in reception.waiting():
-        fold.add(payload)
-    error = _verdict(fold, reception, accept_missing_finish=accept_missing_finish)
+    for item in reception.items:
+        fold.take(item)
+    error = answer.verdict(fold, accept_missing_finish=accept_missing_finish)
     if error is not None:
         error.partial = fold.completion()
         raise error
-
-
-def _verdict(fold: Fold, reception: Reception, *, accept_missing_finish: bool) -> IncompleteStreamError | None:
-    error = answer.verdict(fold, accept_missing_finish=accept_missing_finish)
-    if error is not None and not reception.done:
-        error.retry_class = "ambiguous"
-        error.retryable = True
-    return error
 
 
 class Draining:
@@ -126,17 +119,17 @@ class Draining:
             await _start(exchange, reception, clock)
             await self._drain(reception)
             call.first_token = reception.first_content
-            error = reception.error or _verdict(
-                self._fold, reception, accept_missing_finish=self._accept_missing_finish
-            )
+            error = reception.error or answer.verdict(self._fold, accept_missing_finish=self._accept_missing_finish)
             await reception.aclose()
         finally:
             reception.close()
         if error is not None:
-            if self._fold.begun and error.billed == "no":
-                error.billed = "maybe"
+            if self._fold.begun and isinstance(error, APIError):  # what has come is paid for
+                error.billed = "maybe" if error.billed == "no" else error.billed
+                error.retry_class, error.retryable = "never", False
             raise error
-        return codec.filled(self._fold.completion(), request_id=self._request_id, headers=exchange.headers)
+        completion = codec.filled(self._fold.completion(), request_id=self._request_id, headers=exchange.headers)
+        return codec.filled(completion, trace=Trace(ignored=reception.ignored))
 
     async def _drain(self, reception: Reception) -> None:
         while True:

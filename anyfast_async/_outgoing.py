@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from anyfast_async._core import codec
+from anyfast_async._files import content_of
 from anyfast_async._version import __version__
-from anyfast_async.errors import FieldError, RequestValidationError
+from anyfast_async.errors import FieldError, RequestValidationError, escaped
 from anyfast_async.messages import MAX_FILE, plain_text
 from anyfast_async.requests import ChatRequest
 
@@ -73,7 +74,7 @@ class Route:
     def fields(self, secret: Secret, key: str | None) -> dict[str, str]:
         """Return the headers of one request, without those that HTTP needs."""
         given = {} if key is None or self._own_key else {IDEMPOTENCY_KEY: key}
-        return {**self.headers, **given, "Authorization": secret.header()}
+        return {**self.headers, **given, **secret.headers()}
 
 
 def idempotency_key() -> str:
@@ -95,7 +96,7 @@ async def encoded(request: ChatRequest, *, stream: bool) -> bytes:
         if text is not None:
             size += len(text)
             continue
-        for value in _values(message):
+        for value in _texts_and_paths(message):
             if isinstance(value, Path):
                 paths.append(value)
             else:
@@ -110,10 +111,10 @@ def _encode(request: ChatRequest, paths: Iterable[Path], stream: bool) -> bytes:
     problems = []
     for path in paths:
         try:
-            files[path] = _read(path)
+            files[path] = content_of(path, MAX_FILE)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
-            problems.append(FieldError("messages", f"cannot send the file {path}: {reason}"))
+            problems.append(FieldError("messages", f"cannot send the file {escaped(str(path), 200)}: {reason}"))
     if problems:
         raise RequestValidationError.of(problems)
     try:
@@ -122,28 +123,22 @@ def _encode(request: ChatRequest, paths: Iterable[Path], stream: bool) -> bytes:
         raise RequestValidationError.of([FieldError("body", f"holds what JSON cannot: {error}")]) from None
 
 
-def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
-        data = file.read(MAX_FILE + 1)
-    if len(data) > MAX_FILE:
-        message = f"it is larger than {MAX_FILE} bytes"
-        raise ValueError(message)
-    return data
-
-
-def _values(value: Any) -> Iterator[str | Path]:
-    """Yield every text and path in messages and their parts."""
-    if isinstance(value, (str, Path)):
-        yield value
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _values(inner)
-    elif isinstance(value, (tuple, list)):
-        for inner in value:
-            yield from _values(inner)
-    elif value is not None:
-        for name in _names_of(type(value)):  # type: ignore[arg-type]  # mypy doubts that a type has a hash
-            yield from _values(getattr(value, name))
+def _texts_and_paths(message: Any) -> Iterator[str | Path]:
+    """Yield every text and path in a message and its parts; what stands there twice only once."""
+    seen: set[int] = set()
+    left = [message]
+    while left:
+        value = left.pop()
+        if isinstance(value, (str, Path)):
+            yield value
+        elif value is not None and id(value) not in seen:
+            seen.add(id(value))
+            if isinstance(value, Mapping):
+                left += reversed([*value.values()])
+            elif isinstance(value, (tuple, list)):
+                left += reversed(value)
+            else:
+                left += [getattr(value, name) for name in reversed(_names_of(type(value)))]  # type: ignore[arg-type]  # has a hash
 
 
 @functools.lru_cache

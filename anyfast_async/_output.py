@@ -1,7 +1,7 @@
 """Structured output: an answer's text to an instance of a class.
 
 Reading is strict (no ``"5"`` for an ``int``), unknown keys are ignored, and every mismatch is reported with its path.
-What a class is made of is read in ``_schema.py``, which makes the schema that was asked for from it too.
+What a class is made of is read in ``_kinds.py``, from which the schema that was asked for is made too.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import attrs
 import cattrs
 
 from anyfast_async._constraints import problem_of
-from anyfast_async._schema import (
+from anyfast_async._kinds import (
     LISTS,
     OBJECTS,
     SETS,
@@ -37,9 +37,9 @@ from anyfast_async._schema import (
     members_of_union,
     name_of,
     origin_of,
-    schema_of,
     unwrapped,
 )
+from anyfast_async._schema import schema_of
 from anyfast_async.errors import FieldError, escaped
 
 T = TypeVar("T")
@@ -64,10 +64,7 @@ def parse(text: str, kind: type[T]) -> T:
         ConfigurationError: *kind* holds a type that JSON has no shape for.
 
     """
-    try:
-        _check(typing.cast("collections.abc.Hashable", kind))
-    except TypeError:  # no hash: checked anew each time, or refused
-        schema_of(kind)
+    schema_of(kind)  # refuses a class that cannot be read, whatever the answer is
     fenced = _FENCE.match(text)
     try:
         value = json.loads(fenced[1] if fenced else text)
@@ -83,12 +80,6 @@ def parse(text: str, kind: type[T]) -> T:
     except RecursionError:
         raise MismatchError((FieldError("$", "is nested too deep"),)) from None
     return found
-
-
-@functools.lru_cache(maxsize=256)
-def _check(kind: collections.abc.Hashable) -> None:
-    """Refuse a class that cannot be read, whatever the answer is."""
-    schema_of(kind)
 
 
 def _read(value: Any, kind: Any) -> Any:

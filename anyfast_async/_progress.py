@@ -10,47 +10,15 @@ from contextlib import suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, Protocol, Self, TextIO
 
-import attrs
-
-from anyfast_async.prices import Prices, Spent, usual_prices
-
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from anyfast_async._result import Progress
 
 EVERY_LINE: Final = 10.0
 """Seconds between two lines."""
 EVERY_DRAWING: Final = 0.1
 """Seconds between two drawings of the bar."""
-
-
-@attrs.frozen(kw_only=True)
-class Progress:
-    """How far a ``map`` is; given to the ``progress`` callable after each result."""
-
-    done: int
-    """Results so far, failed ones included."""
-    failed: int
-    total: int | None
-    """Items in all, where the source has a length."""
-    in_flight: int
-    tokens: int
-    """As the gateway reported them."""
-    seconds: float
-    """Since the first item was taken."""
-    usage_missing: int = 0
-    """Answers of which the gateway did not say what they used."""
-    _spent: Spent = attrs.field(factory=Spent, repr=False, eq=False)
-    _prices: Prices | None = attrs.field(default=None, repr=False, eq=False)
-
-    @property
-    def cost(self) -> float | None:
-        """What the answers of the run so far cost, as in :attr:`Result.cost`; None without a price."""
-        return self._spent.cost(self._prices or usual_prices())
-
-    @property
-    def rate(self) -> float:
-        """Results a second."""
-        return self.done / self.seconds if self.seconds > 0 else 0.0
 
 
 class _Display(Protocol):

@@ -9,24 +9,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from itertools import repeat
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from anyfast_async._clock import STOOD_STILL
-from anyfast_async._core import answer
-from anyfast_async._core.fold import has_content
-from anyfast_async._core.sse import Decoder, Event, type_of
-from anyfast_async._core.template import Item, Template, payload_of
+from anyfast_async._core.reader import Reader
+from anyfast_async._core.template import payload_of
 from anyfast_async.errors import (
     AnyFastError,
     APIConnectionError,
-    APIError,
     ClientStateError,
     FirstTokenTimeout,
     IdleTimeout,
     IncompleteStreamError,
-    ResponseShapeError,
 )
 
 if TYPE_CHECKING:
@@ -38,8 +33,6 @@ MAX_BUFFER: Final = 8 * 1024 * 1024
 """Bytes of events that wait for a slow reader; beyond them the connection is not read, which slows the server down."""
 EVENT_OVERHEAD: Final = 1000
 """Bytes that a decoded event takes beside its text."""
-TRIALS: Final = 4
-"""Templates that are made of a stream's chunks before it counts as one whose chunks have nothing in common."""
 DRAIN: Final = 0.1
 """Seconds that a finished stream waits for the end of the body, so that the connection can be used again."""
 
@@ -48,9 +41,20 @@ class Reception:
     """The arriving side of one attempt."""
 
     __slots__ = (
-        *("_arrived", "_began", "_buffered", "_clock", "_decoder", "_exchange", "_given", "_held", "_last_content"),
-        *("_loop", "_loose", "_over", "_reader", "_template", "_total", "_trials", "_useful", "done", "ended", "error"),
-        *("first_content", "items", "left", "on_end", "overdue", "paused", "permit", "timeouts"),
+        *(
+            "_arrived",
+            "_began",
+            "_buffered",
+            "_clock",
+            "_exchange",
+            "_given",
+            "_held",
+            "_last_content",
+            "_loop",
+            "_loose",
+        ),
+        *("_over", "_reader", "_total", "_waiter", "ended", "error", "first_content", "items", "left", "on_end"),
+        *("overdue", "paused", "permit", "timeouts"),
     )
 
     def __init__(self, exchange: Exchange, permit: Permit, timeouts: Timeouts, deadline: float | None) -> None:
@@ -58,8 +62,8 @@ class Reception:
         self.permit = permit
         self._exchange = exchange
         self.timeouts = timeouts
-        self._decoder = Decoder()
-        self.items: deque[Item] = deque()
+        self._reader = Reader(exchange.headers, clock=time.time, hide=exchange.hide)
+        self.items = self._reader.items
         """What has arrived. The reader takes from its left; while :attr:`paused`, it calls :meth:`relieve` then."""
         self.paused = False
         """Whether the connection is not read, because the buffer is full."""
@@ -68,10 +72,7 @@ class Reception:
         self._buffered = 0  # bytes that items came in, from the first that was not taken on
         # For items that came at once: how many have come by then, their bytes. Only where the reader lags behind.
         self._held: deque[tuple[int, int]] | None = None
-        self._template: Template | None = None
-        self._trials = TRIALS  # templates that may still be made
-        self._useful = False  # whether the last one was used
-        self._reader: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[None] | None = None
         self._began = self._last_content = exchange.sent_at
         self._clock: asyncio.TimerHandle | None = None
         self._given = False  # whether a clock that rang late has its time once more
@@ -79,8 +80,6 @@ class Reception:
         self._over = False  # whether the body has ended
         self.first_content: float | None = None
         """Seconds from sending to the first event with content."""
-        self.done = False
-        """Whether ``[DONE]`` has come."""
         self.ended = False
         self.left = False
         """Whether the reader closed it before its end."""
@@ -90,6 +89,16 @@ class Reception:
         self._arm()
         if deadline is not None:
             self._total = self._loop.call_at(deadline, self._out_of_time)
+
+    @property
+    def done(self) -> bool:
+        """Whether ``[DONE]`` has come."""
+        return self._reader.done
+
+    @property
+    def ignored(self) -> int:
+        """Events that said nothing."""
+        return self._reader.ignored
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -106,67 +115,21 @@ class Reception:
         """Take the next bytes of the body."""
         if self.ended:
             return
+        reader = self._reader
         if not self.items:
             self._held = None
             self._buffered = 0
-        before, begun = len(self.items), self._decoder.begun
-        try:
-            events = self._decoder.feed(data)
-            # What the server says must not hold the key. It is looked for in all bytes at once, and event by event only
-            # where it may be: in bytes that hold it, or where an event began in earlier bytes.
-            mask = self._exchange.mask
-            if begun or mask(data) != data:
-                events = [masked(event, mask) for event in events]
-            self._take_in(events)
-        except (APIError, ResponseShapeError) as error:
-            self._end(error)
+        before = len(self.items)
+        if reader.feed(data):
+            self._said()
+        if reader.done or reader.error is not None:
+            self._end(reader.error)
         self._loose += len(data)
         if new := len(self.items) - before:
             self._hold(new)
         if self._buffered > MAX_BUFFER and self._full(MAX_BUFFER) and not self.ended:
             self.paused = True
             self._exchange.pause()
-
-    def _take_in(self, events: Sequence[bytes]) -> None:
-        """Decode *events* into :attr:`items`."""
-        said, at = False, 0
-        try:
-            while True:
-                template = self._template
-                if template is not None and (texts := template.texts(events, at)):
-                    self.items.extend(zip(repeat(template), texts))
-                    at += len(texts)
-                    self._useful = True
-                    said = said or any(texts)
-                if at == len(events):
-                    break
-                event = events[at]
-                at += 1
-                if event.strip() == answer.DONE:
-                    self.done = True
-                    self._end(None)
-                    break
-                exchange = self._exchange
-                payload = answer.event_payload(
-                    event, type_of(event), exchange.headers, now=time.time(), hide=exchange.hide
-                )
-                if payload is not None:
-                    self.items.append(payload)
-                    if has_content(payload):
-                        said = True
-                        self._learn(event, payload)
-        finally:
-            if said:
-                self._said()
-
-    def _learn(self, event: bytes, payload: dict[str, Any]) -> None:
-        """Make a template of *event* for what comes, unless the last few were of no use."""
-        if self._useful:
-            self._trials = TRIALS
-        if self._trials:
-            self._trials -= 1
-            self._useful = False
-            self._template = Template.of(event, payload) or self._template
 
     def _said(self) -> None:
         """Take in that there was content."""
@@ -203,17 +166,9 @@ class Reception:
         if self.ended:
             self._wake()
             return
-        rest = self._decoder.close()
-        self.done = rest.data.strip() == answer.DONE
-        error: AnyFastError | None = None
-        if rest.bare and not self.done:
-            try:
-                self._take_in([self._exchange.mask(rest.bare)])
-            except APIError as found:
-                error = found
-            except ResponseShapeError:
-                error = None  # no JSON after all: the missing finish_reason tells
-        self._end(error)
+        if self._reader.close():
+            self._said()
+        self._end(self._reader.error)
 
     def fail(self, error: AnyFastError) -> None:
         """The body broke off."""
@@ -221,17 +176,15 @@ class Reception:
         if isinstance(error, APIConnectionError):
             cut = IncompleteStreamError(f"the stream broke off: {error}")
             cut.reason = "cut"
-            cut.retry_class = "ambiguous"
+            cut.retry_class = "cut"
             cut.retryable = True
             error = cut
         self._end(error)
 
     def give(self, payload: dict[str, Any]) -> None:
         """Take a whole answer, from an upstream that did not stream, as one event and the end."""
-        self.items.append(payload)
-        if has_content(payload):
+        if self._reader.give(payload):
             self._said()
-        self.done = True
         self._end(None)
 
     # -- the reader's side -------------------------------------------------------------------------------------------
@@ -249,10 +202,10 @@ class Reception:
 
     def news(self) -> asyncio.Future[None]:
         """Return a future that is done when there is another event, or the end; to be awaited at once, by one task."""
-        self._reader = self._loop.create_future()
+        self._waiter = self._loop.create_future()
         if self.items or self.ended:
             self._wake()
-        return self._reader
+        return self._waiter
 
     async def opened(self) -> None:
         """Wait for the first event with content, or the end.
@@ -262,14 +215,14 @@ class Reception:
 
         """
         while self.first_content is None and not self.ended:
-            self._reader = self._loop.create_future()
-            await self._reader
+            self._waiter = self._loop.create_future()
+            await self._waiter
         if self.first_content is None and self.error is not None:
             raise self.error
 
     def _wake(self) -> None:
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     # -- clocks and the end ------------------------------------------------------------------------------------------
 
@@ -354,12 +307,7 @@ class Reception:
         try:
             if self.done and not self._over:
                 self._exchange.resume()
-                self._reader = self._loop.create_future()
-                await asyncio.wait({self._reader}, timeout=DRAIN)
+                self._waiter = self._loop.create_future()
+                await asyncio.wait({self._waiter}, timeout=DRAIN)
         finally:
             self.close()
-
-
-def masked(event: bytes, mask: Callable[[bytes], bytes]) -> bytes:
-    """Return *event* without the key."""
-    return Event(mask(event), event.type, event.id) if isinstance(event, Event) else mask(event)

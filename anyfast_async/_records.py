@@ -20,8 +20,25 @@ class MismatchError(ConfigurationError):
     differences: tuple[str, ...] = ()
 
 
+class LockedError(ConfigurationError):
+    """Another process writes these files; nothing was touched. ``.pid`` and ``.host`` say which, where known."""
+
+    pid: int | None = None
+    host: str | None = None
+
+
 class ForeignFileError(ConfigurationError):
     """A file that no batch and no map wrote; it was not touched."""
+
+
+def log_of(answers: Path) -> Path:
+    """Return where the log of a journal is: ``out.jsonl`` to ``out.jsonl.run``."""
+    return answers.with_name(f"{answers.name}.run")
+
+
+def failures_of(answers: Path) -> Path:
+    """Return where failures go unless told otherwise: ``out.jsonl`` to ``out.errors.jsonl``."""
+    return answers.with_name(f"{answers.name.removesuffix('.jsonl')}.errors.jsonl")
 
 
 class Span(NamedTuple):
@@ -59,6 +76,8 @@ class Records:
         self.damage: list[Span] = []
         self.are_ended: dict[Path, bool] = {answers: True, failures: True, log: True}
         """Whether the last line of a file has its line end."""
+        self.outdated: int = 0
+        """Answers in their file that a later one has replaced."""
         self.settled: bool = True
         """Whether the file of failures holds just what has failed and has no answer."""
 
@@ -97,16 +116,26 @@ class Records:
 
     def read_answers(self) -> None:
         """Index the answers."""
-        self.answered = Index(self._is_answer)
+        self.answered, self.outdated = Index(self._is_answer), 0
         for at, line in self._lines(self.answers):
             custom_id = journal.recorded_id(line)
-            if (custom_id is None or not self.answered.add(custom_id, at)) and line.strip():
+            if custom_id is not None and self.answered.add(custom_id, at):
+                if len(self.answered) == 1 and not journal.is_answer(line):
+                    message = f"{self.answers} holds failed rows, not answers, and was not touched: name another output"
+                    raise ForeignFileError(message)
+            elif custom_id in self.past.replaced:
+                self.add_answer(custom_id, at)
+            elif line.strip():
                 self._note(self.answers, at, line)
 
     def _read_failures(self) -> None:
+        noted, is_first = len(self.damage), True
         for at, line in self._lines(self.failures):
             custom_id = journal.recorded_id(line)
             if custom_id is not None:
+                if is_first:
+                    self._check_failures(is_answer=journal.is_answer(line))
+                is_first = False
                 place = self.failed.find(custom_id)
                 self.settled &= place is None and not self.is_answered(custom_id)
                 if place is None or not place & 1:  # what the log has is later
@@ -114,6 +143,16 @@ class Records:
             elif line.strip():
                 self._note(self.failures, at, line)
                 self.settled = False
+        if is_first and len(self.damage) > noted:
+            self._check_failures(is_answer=False)
+
+    def _check_failures(self, *, is_answer: bool) -> None:
+        """Refuse a file for failures that is none, or another run's: it would be replaced as a whole."""
+        is_own = self.failures == failures_of(self.answers) or self.failures.name in self.past.failures
+        is_own |= not self.past.known and len(self.answered) > 0  # the log of these answers was removed on purpose
+        if is_answer or not is_own:
+            message = f"{self.failures} was not written by this batch or map, and was not touched: name another file"
+            raise ForeignFileError(message)
 
     def _lines(self, path: Path) -> Iterator[tuple[int, bytes]]:
         line = b"\n"
@@ -139,15 +178,22 @@ class Records:
         at = self.answered.find(custom_id)
         return None if at is None else self._readers[self.answers].line(at)
 
+    def answer_lines(self) -> Iterator[bytes]:
+        """Yield the line of each answer."""
+        yield from map(self._readers[self.answers].line, self.answered.places())
+
     def failure(self, custom_id: str) -> bytes | None:
         """Return the line of the latest failure of *custom_id*, None if it has none or was answered."""
         place = self.failed.find(custom_id)
         return None if place is None or self.is_answered(custom_id) else self._failure_at(place)
 
-    def answer_lines(self) -> Iterator[bytes]:
-        """Yield every line of the answers, those of an id that has several included."""
+    def paid_lines(self) -> Iterator[bytes]:
+        """Yield every answer there is and was, those that later ones have replaced included."""
+        replaced = {line for _, kept in lines_of(self.log) if (line := journal.replaced_in(kept)) is not None}
         for _, line in lines_of(self.answers):
+            replaced.discard(line.rstrip(b"\r\n").removeprefix(journal.BOM))  # not taken out yet
             yield line
+        yield from replaced
 
     def failed_lines(self) -> Iterator[bytes]:
         """Yield the line of the latest failure of each id that has no answer, with its line end."""
@@ -157,6 +203,14 @@ class Records:
             if custom_id is not None and not self.is_answered(custom_id):
                 yield line if line.endswith(b"\n") else line + b"\n"
         self._readers[self.failures].close()  # Windows replaces no open file
+
+    def add_answer(self, custom_id: str, at: int) -> bool:
+        """Say that the answer for *custom_id* begins at byte *at*; return whether there was one before it."""
+        if self.answered.add(custom_id, at):
+            return False
+        self.answered.replace(custom_id, at)
+        self.outdated += 1
+        return True
 
     def add_failure(self, custom_id: str, at: int) -> None:
         """Say that the latest failure of *custom_id* is in the log, at byte *at*."""

@@ -8,16 +8,22 @@ The first attempt runs bare, because tenacity costs as much as a whole call; onl
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import attrs
 import tenacity
 
 from anyfast_async._core.backoff import RetryBudget, backoff
+from anyfast_async._core.outage import ALONE, Company, Resends
 from anyfast_async.errors import AnyFastError
 from anyfast_async.policies import RetryPolicy
 
 T = TypeVar("T")
+
+LONGEST_OF_CALL: Final = 120.0
+"""Seconds that a server may ask a single call to wait, unless the policy says otherwise: openai-python's, too."""
+LONGEST_OF_ROW: Final = 900.0
+"""The same for a row of a map."""
 
 
 @attrs.define
@@ -29,9 +35,9 @@ class Retries:
     patient: bool
     """Whether throttling, an outage and an empty budget may hold the call, as in ``map``."""
     deadline: float | None = None
-    failures: int = 0
-    """Failures that used up a try."""
-    ambiguous: int = 0
+    spent: list[int] = attrs.field(factory=list)
+    """The failures that used up a try, as the stretches of the lane that they fell into."""
+    resends: Resends = attrs.field(factory=Resends)
     free: set[str] = attrs.field(factory=lambda: {"stale", "slept"})
     """Classes of failures that are met with an immediate resend, once each."""
     throttled_since: float | None = None
@@ -43,7 +49,7 @@ class Retries:
         now: float,
         held_until: float,
         rand: float,
-        away_since: float | None = None,
+        company: Company = ALONE,
     ) -> float | None:
         """Return the seconds after which to try again, None for not at all.
 
@@ -52,39 +58,51 @@ class Retries:
             now: loop time.
             held_until: loop time until which the limiter holds the lane.
             rand: 0 to 1.
-            away_since: loop time since when the gateway is away, if that is why the attempt failed.
+            company: how the others of the lane fared.
 
         """
         asked: float | None = getattr(error, "retry_after", None)
+        away = self.patient and company.away_since is not None
+        if away and now - (company.away_since or 0.0) >= self.policy.outage_patience:
+            away, company = False, ALONE  # it was waited for long enough: failures count again
         match error.retry_class:
             case "throttled":
                 return self._throttled(asked, now, held_until)
             case "stale" | "slept" as kind if kind in self.free and self.policy.attempts > 1:
                 self.free.remove(kind)
                 return 0.0
-            case "clock" if not self.policy.resend_after_timeout:
-                return None
             case "never":
                 return None
-            case "unsent" | "refused" if self.patient and away_since is not None:
-                if now - away_since < self.policy.outage_patience:
-                    return 0.0  # the row is not at fault: it waits until the gateway is back
-        return self._counted(error, asked, now, rand)
-
-    def _counted(self, error: AnyFastError, asked: float | None, now: float, rand: float) -> float | None:
-        self.failures += 1
-        if error.retry_class in ("ambiguous", "clock", "stale", "slept"):
-            self.ambiguous += 1
-            if self.ambiguous > 1:
+            case "clock" if not self.policy.resend_after_timeout:
                 return None
-        if self.failures >= self.policy.attempts or self._too_long(asked, now):
+            case "cut" if not self.patient:
+                return None
+            case "ambiguous" | "cut" | "clock" | "stale" | "slept" if not self._may_resend(company, away=away):
+                return None
+        return 0.0 if away else self._counted(error, asked, now, rand, company)
+
+    def _may_resend(self, company: Company, *, away: bool) -> bool:
+        """Return whether what may have been billed is sent again."""
+        if self.policy.attempts == 1:
+            return False
+        if away and company.probe:
+            return True  # it was sent for all of them
+        self.resends.failed(company.stretch)
+        return self.resends.allow(company.outages)
+
+    def _counted(
+        self, error: AnyFastError, asked: float | None, now: float, rand: float, company: Company
+    ) -> float | None:
+        self.spent.append(company.stretch)
+        failures = sum(stretch not in company.outages for stretch in self.spent)
+        if failures >= self.policy.attempts or self._too_long(asked, now):
             return None
-        wait = backoff(self.policy, self.failures, asked, rand)
+        wait = backoff(self.policy, failures, asked, rand)
         if error.retry_class == "unsent" or self.budget.withdraw(now):
             return wait
         if not self.patient:
             return None
-        self.failures -= 1  # the row is not at fault: it waits for the budget and probes
+        self.spent.pop()  # the row is not at fault: it waits for the budget and probes
         return max(wait, self.policy.backoff[1] * (0.5 + 0.5 * rand))
 
     def _throttled(self, asked: float | None, now: float, held_until: float) -> float | None:
@@ -99,10 +117,15 @@ class Retries:
         return 0.0
 
     def _too_long(self, asked: float | None, now: float) -> bool:
-        if asked is None or self.patient:
-            return False
         left = float("inf") if self.deadline is None else self.deadline - now
-        return asked > min(self.policy.max_retry_after, left)
+        return asked is not None and asked > min(longest_wait(self.policy, patient=self.patient), left)
+
+
+def longest_wait(policy: RetryPolicy, *, patient: bool) -> float:
+    """Return the seconds that a server may ask to wait, at most."""
+    if policy.max_retry_after is not None:
+        return policy.max_retry_after
+    return LONGEST_OF_ROW if patient else LONGEST_OF_CALL
 
 
 async def call_again(

@@ -40,12 +40,16 @@ def number(low: float, high: float) -> Rule:
     return rule
 
 
+_INT64 = 2**63 - 1
+"""The gateway is written in Go, whose ``int`` it is."""
+
+
 def whole(low: int, high: float = math.inf) -> Rule:
     """Allow an integer from *low* to *high*."""
     allowed = f"an integer from {low} to {high:g}" if high < math.inf else f"an integer of at least {low}"
 
     def rule(value: Any) -> str | None:
-        good = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+        good = isinstance(value, int) and not isinstance(value, bool) and low <= value <= min(high, _INT64)
         return None if good else f"must be {allowed}, not {shown(value)}"
 
     return rule

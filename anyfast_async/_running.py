@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 from anyfast_async._clock import LOOK
@@ -33,7 +33,8 @@ class Running:
     """The calls and streams of a client that are on their way."""
 
     def __init__(self) -> None:
-        self._members: set[Member] = set()
+        self.members: set[Member] = set()
+        """Calls and streams that are on their way."""
         self._empty: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._seen = (0.0, 0.0, 0.0)
@@ -44,31 +45,34 @@ class Running:
 
     def add(self, member: Member) -> None:
         """Take *member* in."""
-        self._members.add(member)
+        self.members.add(member)
         if self._timer is None:
             self._look_later()
 
     def discard(self, member: Member) -> None:
         """Let *member* go."""
-        self._members.discard(member)
-        if not self._members and self._empty is not None and not self._empty.done():
+        self.members.discard(member)
+        if not self.members and self._empty is not None and not self._empty.done():
             self._empty.set_result(None)
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter(self.members)
 
     async def ended(self, seconds: float) -> None:
         """Wait until all have ended, or *seconds* have passed."""
-        if self._members:
+        if self.members:
             self._empty = asyncio.get_running_loop().create_future()
             await asyncio.wait({self._empty}, timeout=seconds)
 
     def stop(self) -> None:
         """End all of them with ``ClientStateError``."""
-        for member in list(self._members):
+        for member in list(self.members):
             member.stop()
         self._stop_looking()
 
     def clear(self) -> None:
         """Forget all of them; their loop is closed."""
-        self._members.clear()
+        self.members.clear()
         self._stop_looking()
 
     # -- sleep -------------------------------------------------------------------------------------------------------
@@ -85,7 +89,7 @@ class Running:
 
     def _look(self) -> None:
         self._timer = None
-        if not self._members:
+        if not self.members:
             return
         loop = asyncio.get_running_loop()
         then, wall, worked = self._seen
@@ -94,12 +98,12 @@ class Running:
             self.on_wake()
             loop.call_later(AWAKE, self._tell, self.woke_at)
         now = loop.time()
-        for member in self._members:
+        for member in self.members:
             member.look(now)
         self._look_later()
 
     def _tell(self, woke_at: float) -> None:
-        for member in list(self._members):
+        for member in list(self.members):
             member.woke(woke_at)
 
 

@@ -1,13 +1,8 @@
-"""A class to a JSON schema, and the one reading of classes that schema and answers share.
-
-attrs classes, dataclasses, TypedDicts and named tuples, and what they are made of.
-"""
+"""A class to a JSON schema, and to the ``response_format`` that asks a model for it."""
 
 from __future__ import annotations
 
-import collections.abc
 import copy
-import dataclasses
 import datetime as dt
 import decimal
 import enum
@@ -16,20 +11,28 @@ import re
 import types
 import typing
 import uuid
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, TypeVar, Union, get_args, get_origin
-
-import attrs
+import weakref
+from collections import Counter, deque
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, Final, Union, get_args, get_origin
 
 from anyfast_async._constraints import constrain, json_values
+from anyfast_async._kinds import (
+    LISTS,
+    NO_DEFAULT,
+    OBJECTS,
+    SETS,
+    is_alias,
+    is_class,
+    is_object,
+    members_of,
+    name_of,
+    origin_of,
+    peeled,
+)
+from anyfast_async._references import arranged
 from anyfast_async.errors import ConfigurationError
 
-LISTS: Final = (
-    *(list, collections.abc.Sequence, collections.abc.MutableSequence, collections.abc.Collection),
-    collections.abc.Iterable,
-)
-SETS: Final = (set, frozenset, collections.abc.Set, collections.abc.MutableSet)
-OBJECTS: Final = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 _PLAIN: Final[dict[Any, dict[str, Any]]] = {
     Any: {},
     object: {},
@@ -48,253 +51,99 @@ _PLAIN: Final[dict[Any, dict[str, Any]]] = {
 }
 
 
-# -- what a type is --------------------------------------------------------------------------------------------------
+def writes_out(model: str | None) -> bool:
+    """Return whether a schema for *model* has every class written out.
 
-
-def name_of(kind: Any) -> str:
-    """Return what people call a type."""
-    name = getattr(kind, "__name__", None)
-    return name if isinstance(name, str) and not get_args(kind) else re.sub(r"\w+\.", "", str(kind))
-
-
-def peeled(kind: Any) -> tuple[Any, str | None] | None:
-    """Take one layer off that changes nothing in JSON, with the description in it; None if there is none."""
-    origin = get_origin(kind)
-    if origin is typing.Annotated:
-        return kind.__origin__, next((note for note in kind.__metadata__ if isinstance(note, str)), None)
-    if hasattr(kind, "__supertype__"):
-        return kind.__supertype__, None
-    if is_alias(kind):
-        return _value_of_alias(kind), None
-    if isinstance(kind, dataclasses.InitVar):
-        return kind.type, None
-    read_only = origin is not None and origin is getattr(typing, "ReadOnly", None)
-    if read_only or origin in (typing.Required, typing.NotRequired, typing.Final):
-        return get_args(kind)[0], None
-    return None
-
-
-def unwrapped(kind: Any) -> Any:
-    """Take Annotated, NewType and type aliases off."""
-    while (layer := peeled(kind)) is not None:
-        kind, _ = layer
-    return kind
-
-
-def is_alias(kind: Any) -> bool:
-    """Tell a ``type X = ...`` of Python 3.12, with arguments or without."""
-    return type(get_origin(kind) or kind).__name__ == "TypeAliasType"
-
-
-def _value_of_alias(kind: Any) -> Any:
-    origin = get_origin(kind) or kind
-    given = dict(zip(getattr(origin, "__type_params__", ()), get_args(kind), strict=False))
-    return _substituted(origin.__value__, given)
-
-
-def origin_of(kind: Any) -> Any:
-    """Return the class or the form that a type is an application of: ``list`` for ``list[int]``."""
-    kind = unwrapped(kind)
-    return get_origin(kind) or kind
-
-
-def is_class(origin: Any) -> bool:
-    """Tell the classes with fields."""
-    if not isinstance(origin, type):
-        return False
-    named_tuple = issubclass(origin, tuple) and hasattr(origin, "_fields")
-    return attrs.has(origin) or dataclasses.is_dataclass(origin) or typing.is_typeddict(origin) or named_tuple
-
-
-def is_object(kind: Any) -> bool:
-    """Tell the types whose JSON is an object, or may be anything."""
-    origin = origin_of(kind)
-    return is_class(origin) or origin in OBJECTS or origin in (Any, object)
-
-
-def members_of_union(kind: Any) -> tuple[Any, ...]:
-    """Return the members of a union, those of unions in it included."""
-    kind = unwrapped(kind)
-    if get_origin(kind) not in (Union, types.UnionType):
-        return (kind,)
-    return tuple(inner for member in get_args(kind) for inner in members_of_union(member))
-
-
-# -- the fields of a class -------------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass
-class Member:
-    """A field of a class."""
-
-    name: str
-    """As in JSON, and as the class takes it."""
-    kind: Any
-    required: bool
-    default: Any
-    """As in JSON, :data:`NO_DEFAULT` if there is none, or none that JSON can show."""
-    description: str | None
-    attribute: attrs.Attribute[Any] | None = None
-
-    @property
-    def validator(self) -> Any:
-        """What attrs checks values with, None for nothing."""
-        return self.attribute.validator if self.attribute is not None else None
-
-
-NO_DEFAULT: Final = object()
-
-
-def members_of(kind: Any) -> list[Member]:
-    """Return the fields that a class takes, with the types that they have in *kind*.
-
-    Raises:
-        ConfigurationError: an annotation names what cannot be found.
-
+    The gateway's Gemini translation knows no references (new-api ``relay/channel/gemini``); a model that is not known
+    yet may be one of them.
     """
-    origin = get_origin(kind) or kind
-    given = _arguments(kind)
-    hints = {name: _substituted(hint, given) for name, hint in _hints(origin).items()}
-    if attrs.has(origin):
-        return [_attrs_member(a, hints.get(a.name, a.type)) for a in attrs.fields(origin) if a.init]
-    if dataclasses.is_dataclass(origin):
-        fields = origin.__dataclass_fields__.values()  # with InitVar
-        return [_dataclass_member(f, hints[f.name]) for f in fields if f.init and not _is_class_var(hints[f.name])]
-    if typing.is_typeddict(origin):
-        return [Member(n, hint, _is_required(origin, n, hint), NO_DEFAULT, None) for n, hint in hints.items()]
-    defaults = origin._field_defaults
-    return [
-        Member(n, hints.get(n, Any), n not in defaults, _json_default(defaults.get(n, NO_DEFAULT)), None)
-        for n in origin._fields
-    ]
+    return model is None or "gemini" in model.lower()
 
 
-def _hints(origin: Any) -> dict[str, Any]:
+_known: Final[weakref.WeakKeyDictionary[Any, dict[Hashable, dict[str, Any]]]] = weakref.WeakKeyDictionary()
+
+
+def kept(kind: Any, what: tuple[Any, ...], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what *make* made for *kind* when it was first asked for, as long as there is that type."""
+    # What ``A | B`` makes has no weak references.
+    holder = Union[get_args(kind)] if isinstance(kind, types.UnionType) else kind  # noqa: UP007
     try:
-        try:
-            return typing.get_type_hints(origin, include_extras=True)
-        except NameError:
-            # A class in a function that contains itself, and before Python 3.13 the parameters of ``class A[T]``.
-            known = {p.__name__: p for base in origin.__mro__ for p in getattr(base, "__type_params__", ())}
-            return typing.get_type_hints(origin, None, known | {origin.__name__: origin}, include_extras=True)
-    except (NameError, AttributeError, TypeError, SyntaxError) as error:
-        message = f"{name_of(origin)}: {error}; classes for parse must be defined where their names can be found"
-        raise ConfigurationError(message) from None
+        known = _known.setdefault(holder, {})
+    except TypeError:  # it has no hash, or no weak references
+        return make()
+    exactly = what if isinstance(kind, type) else (*what, repr(kind))  # ``A | B`` is equal to ``B | A``
+    if exactly not in known:
+        known[exactly] = make()
+    return known[exactly]
 
 
-def _arguments(kind: Any) -> dict[Any, Any]:
-    """Return what the type parameters of a generic class and of the classes that it inherits from stand for."""
-    origin = get_origin(kind) or kind
-    given = dict(zip(getattr(origin, "__parameters__", ()), get_args(kind), strict=False))
-    for base in getattr(origin, "__orig_bases__", ()):
-        if get_args(base) and get_origin(base) not in (typing.Generic, typing.Protocol):
-            given |= _arguments(_substituted(base, given, keep=True))
-    return given
+def schema_of(kind: Any, *, write_out: bool = True) -> dict[str, Any]:
+    """Return the JSON schema of a class; it is kept, so nobody may change it.
 
-
-def _substituted(hint: Any, given: Mapping[Any, Any], *, keep: bool = False) -> Any:
-    """Put types into the place of type parameters; those that are not given are bounds or Any, or stay."""
-
-    def value(parameter: Any) -> Any:
-        return given.get(parameter, parameter if keep else getattr(parameter, "__bound__", None) or Any)
-
-    if isinstance(hint, TypeVar):
-        return value(hint)
-    if isinstance(hint, dataclasses.InitVar):
-        return _substituted(hint.type, given, keep=keep)
-    parameters = getattr(hint, "__parameters__", ())
-    if not parameters or isinstance(hint, type):
-        return hint
-    return hint[tuple(value(p) for p in parameters)]
-
-
-def _is_required(origin: Any, name: str, hint: Any) -> bool:
-    """Say it by the annotation too: a TypedDict does not see what stands in a string."""
-    marks = set()
-    while get_args(hint):
-        marks.add(get_origin(hint))
-        hint = get_args(hint)[0]
-    if typing.Required in marks or typing.NotRequired in marks:
-        return typing.Required in marks
-    return name in origin.__required_keys__
-
-
-def _is_class_var(hint: Any) -> bool:
-    return hint is typing.ClassVar or get_origin(hint) is typing.ClassVar
-
-
-def _json_default(value: Any) -> Any:
-    values = json_values([value])
-    return values[0] if values else NO_DEFAULT
-
-
-def _attrs_member(a: attrs.Attribute[Any], hint: Any) -> Member:
-    required = a.default is attrs.NOTHING
-    default = NO_DEFAULT if required else _json_default(a.default)
-    kind = Any if hint is None and a.type is None else hint
-    return Member(a.alias or a.name, kind, required, default, a.metadata.get("description"), a)
-
-
-def _dataclass_member(f: dataclasses.Field[Any], hint: Any) -> Member:
-    required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    default = NO_DEFAULT if f.default is dataclasses.MISSING else _json_default(f.default)
-    return Member(f.name, hint, required, default, f.metadata.get("description"))
-
-
-# -- class -> schema -------------------------------------------------------------------------------------------------
-
-
-def schema_of(kind: Any) -> dict[str, Any]:
-    """Return the JSON schema of a class.
-
-    A class that contains itself becomes a ``$ref``; everything else is inlined, because the gateway's Gemini
-    translation does not follow references.
+    A class that contains itself becomes a ``$ref``; with *write_out* everything else stands where it is used, up to
+    :data:`~anyfast_async._references.MOST` parts, without it a class that repeats is a ``$ref``, too.
 
     Raises:
         ConfigurationError: it holds a type that JSON has no shape for; the message names where.
 
     """
-    walk = _Walk()
-    schema = walk.schema(kind, name_of(kind))
-    return schema | ({"$defs": walk.definitions} if walk.definitions else {})
+    return kept(kind, ("schema", write_out), lambda: arranged(_Walk().whole(kind), write_out=write_out))
 
 
-def response_format(kind: Any) -> dict[str, Any]:
-    """Return the ``response_format`` that asks for a *kind*; what is no object is wrapped into ``{"value": ...}``."""
-    schema = schema_of(kind)
+def response_format(kind: Any, *, write_out: bool = True) -> dict[str, Any]:
+    """Return the ``response_format`` that asks for a *kind*; what is no object is wrapped into ``{"value": ...}``.
+
+    It is kept, so nobody may change it.
+
+    Raises:
+        ConfigurationError: as :func:`schema_of`.
+
+    """
+    return kept(kind, ("format", write_out), lambda: _response_format(kind, write_out=write_out))
+
+
+def _response_format(kind: Any, *, write_out: bool) -> dict[str, Any]:
+    schema = schema_of(kind, write_out=write_out)
     if origin_of(kind) in (Any, object):
         return {"type": "json_object"}
     if not is_object(kind):
-        definitions = schema.pop("$defs", None)
-        schema = {"type": "object", "properties": {"value": schema}, "required": ["value"]}
-        schema |= {"$defs": definitions} if definitions else {}
+        inner = {keyword: value for keyword, value in schema.items() if keyword != "$defs"}
+        definitions = {keyword: value for keyword, value in schema.items() if keyword == "$defs"}
+        schema = {"type": "object", "properties": {"value": inner}, "required": ["value"]} | definitions
     name = re.sub(r"[^a-zA-Z0-9_-]", "_", name_of(kind))[:64] or "answer"
     return {"type": "json_schema", "json_schema": {"name": name, "schema": schema}}
 
 
 class _Walk:
-    """One walk over the types that a class is made of."""
+    """One walk over the types that a class is made of; every class becomes a definition, looked at once."""
 
     def __init__(self) -> None:
-        self.definitions: dict[str, Any] = {}
-        self._open: list[Any] = []
-        self._names: list[tuple[Any, str]] = []
-        """What contains itself, and its name among the definitions."""
+        self._definitions: dict[str, Any] = {}
+        self._names: dict[Any, str] = {}
+        self._taken: Counter[str] = Counter()
+        self._left: deque[tuple[Any, str, str]] = deque()
+        """Classes that were met and not looked at yet, with their names and where they were met."""
+        self._aliases: dict[Any, dict[str, Any] | None] = {}
+        """None while the walk is inside of it."""
+
+    def whole(self, kind: Any) -> dict[str, Any]:
+        """Return the schema of *kind* with its definitions."""
+        schema = self.schema(kind, name_of(kind))
+        while self._left:
+            inner, name, where = self._left.popleft()
+            self._definitions[name] = self._class(inner, where)
+        return schema | ({"$defs": self._definitions} if self._definitions else {})
 
     def schema(self, kind: Any, where: str) -> dict[str, Any]:
         layer = peeled(kind)
         if layer is None:
             return self._schema(kind, where)
         inner, notes = layer
-        found = self._named(kind, lambda: self.schema(inner, where)) if is_alias(kind) else self.schema(inner, where)
+        found = self._alias(kind, inner, where) if is_alias(kind) else self.schema(inner, where)
         return found | {"description": notes} if notes else found
 
     def _schema(self, kind: Any, where: str) -> dict[str, Any]:
-        try:
-            hash(kind)
-        except TypeError as error:  # what reads a type is remembered by it
-            message = f"{where}: {kind!r}: {error}; what stands in Annotated inside of other types must be hashable"
-            raise ConfigurationError(message) from None
+        _check_hash(kind, where)
         origin, arguments = get_origin(kind) or kind, get_args(kind)
         if origin is typing.Literal:
             return _enumeration(arguments, kind, where)
@@ -303,7 +152,7 @@ class _Walk:
         if isinstance(origin, type) and issubclass(origin, enum.Enum):
             return _enumeration(list(origin), kind, where)
         if is_class(origin):
-            return self._named(kind, lambda: self._class(kind, where))
+            return self._named(kind, where)
         if origin in OBJECTS:
             return self._object(arguments, where)
         if origin is tuple or origin in LISTS or origin in SETS:
@@ -316,7 +165,8 @@ class _Walk:
         if not arguments:
             return {"type": "object", "additionalProperties": True}
         keys, values = arguments
-        if self.schema(keys, f"{where}{{}}").get("type", "string") != "string":
+        named = self.schema(keys, f"{where}{{}}")
+        if named.get("type", "string") != "string" or "$ref" in named:
             message = f"{where}: {name_of(keys)!r} is no key of a JSON object, those are strings"
             raise ConfigurationError(message)
         return {"type": "object", "additionalProperties": self.schema(values, f"{where}{{}}") or True}
@@ -329,33 +179,39 @@ class _Walk:
         items = self.schema(arguments[0], f"{where}[]") if arguments else {}
         return {"type": "array", "items": items} | ({"uniqueItems": True} if origin in SETS else {})
 
-    def _named(self, kind: Any, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Return the schema that *make* makes, by reference where *kind* is inside of itself."""
-        if kind in self._open:
-            return {"$ref": f"#/$defs/{self._name(kind)}"}
-        self._open.append(kind)
-        schema: dict[str, Any] = make()
-        self._open.pop()
-        if not any(kind == known for known, _ in self._names):
-            return schema
-        self.definitions[self._name(kind)] = schema
-        return {"$ref": f"#/$defs/{self._name(kind)}"} if self._open else dict(schema)
+    def _named(self, kind: Any, where: str) -> dict[str, Any]:
+        """Return a reference to a class."""
+        if kind not in self._names:
+            self._left.append((kind, self._name(kind), where))
+        return {"$ref": f"#/$defs/{self._names[kind]}"}
+
+    def _alias(self, kind: Any, value: Any, where: str) -> dict[str, Any]:
+        """Return the schema of a ``type X = ...``, by reference where it is inside of itself."""
+        _check_hash(kind, where)
+        if kind not in self._aliases:
+            self._aliases[kind] = None
+            self._aliases[kind] = self.schema(value, where)
+            if kind in self._names:
+                self._definitions[self._names[kind]] = self._aliases[kind]
+        elif self._aliases[kind] is None and kind not in self._names:
+            self._name(kind)
+        found = self._aliases[kind]
+        return {"$ref": f"#/$defs/{self._names[kind]}"} if found is None or kind in self._names else dict(found)
 
     def _name(self, kind: Any) -> str:
-        for known, name in self._names:
-            if known == kind:
-                return name
         plain = re.sub(r"\W+", "_", name_of(kind)).strip("_")
-        taken = sum(name.partition(".")[0] == plain for _, name in self._names)
-        self._names.append((kind, f"{plain}.{taken + 1}" if taken else plain))
-        return self._names[-1][1]
+        self._taken[plain] += 1
+        self._names[kind] = name = f"{plain}.{self._taken[plain]}" if self._taken[plain] > 1 else plain
+        return name
 
     def _class(self, kind: Any, where: str) -> dict[str, Any]:
         properties: dict[str, Any] = {}
         members = members_of(kind)
         for member in members:
             found = self.schema(member.kind, f"{where}.{member.name}")
-            constrain(found, member.validator)
+            if member.validator is not None:
+                found = copy.deepcopy(found)  # what an alias stands for is shared
+                constrain(found, member.validator)
             if member.description:
                 found["description"] = member.description
             if member.default is not NO_DEFAULT:
@@ -368,6 +224,14 @@ class _Walk:
         if text and not text.startswith(f"{name_of(origin)}("):
             schema["description"] = " ".join(text.split())
         return schema
+
+
+def _check_hash(kind: Any, where: str) -> None:
+    try:
+        hash(kind)
+    except TypeError as error:  # what reads a type is remembered by it
+        message = f"{where}: {kind!r}: {error}; what stands in Annotated inside of other types must be hashable"
+        raise ConfigurationError(message) from None
 
 
 def _no_shape(kind: Any, where: str) -> ConfigurationError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from types import NoneType
 from typing import Final
 
 from yarl import URL
@@ -40,11 +41,7 @@ def base_url_of(given: str | None, allow_http: Sequence[str]) -> URL:
     """
     source = "base_url" if given is not None else "ANYFAST_BASE_URL"
     text = given if given is not None else os.environ.get("ANYFAST_BASE_URL") or DEFAULT_BASE_URL
-    try:
-        url = URL(text.strip())
-    except (ValueError, TypeError, AttributeError):
-        message = f"{source} is no URL"
-        raise ConfigurationError(message) from None
+    url = _url(source, text)
     if url.scheme not in ("http", "https") or not url.host:
         message = f"{source} must start with https:// and name a host, such as {DEFAULT_BASE_URL}"
         raise ConfigurationError(message)
@@ -57,8 +54,60 @@ def base_url_of(given: str | None, allow_http: Sequence[str]) -> URL:
             f"if the network between is yours, allow_http=[{url.host!r}] (ANYFAST_ALLOW_HTTP)"
         )
         raise ConfigurationError(message)
-    path = url.path.rstrip("/")
-    return url.with_path(path if path.endswith("/v1") else f"{path}/v1")
+    return url.with_path(_base_path(source, url.path.rstrip("/")))
+
+
+def _url(source: str, text: object) -> URL:
+    """Return the URL in *text*, whose parts can all be had."""
+    problem = "is no URL"
+    if isinstance(text, str):
+        text = text.strip()
+        if any(c.isspace() or not c.isprintable() for c in text):  # yarl drops some of them
+            problem = "holds a space, a line break or a control character"
+        else:
+            try:
+                url = URL(text)
+                host = url.host or ""
+                host.encode("idna")  # as the look-up does: no label is empty or longer than 63
+            except ValueError:
+                pass
+            else:
+                if "%" not in host or ":" in host:  # which an IPv6 address may have
+                    return url
+    message = f"{source} {problem}"
+    raise ConfigurationError(message) from None
+
+
+_ENDPOINT: Final = re.compile(
+    r"(?P<base>.*/v1)/+(?P<name>chat/+completions|chat|completions|models|responses|messages|embeddings|rerank)(/.*)?",
+    re.IGNORECASE,
+)
+
+
+def _base_path(source: str, path: str) -> str:
+    """Return the path that those of endpoints follow; of the whole chat endpoint it is what comes before."""
+    path = re.sub("/{2,}", "/", path)
+    found = _ENDPOINT.fullmatch(path)
+    if found is not None and found["name"].lower() == "chat/completions" and found[3] is None:
+        return found["base"]
+    if found is not None or path.lower().endswith("/chat/completions"):
+        message = f"{source} must end where the endpoints begin, in /v1, not in {escaped(path[-40:], 40)!r}"
+        raise ConfigurationError(message)
+    return path if path.lower().endswith("/v1") else f"{path}/v1"
+
+
+def check_keyless(url: URL) -> None:
+    """Check that *url* may be a server that wants no key.
+
+    Raises:
+        ConfigurationError: it is the default gateway.
+
+    """
+    if (url.host or "").rstrip(".") == URL(DEFAULT_BASE_URL).host:
+        message = (
+            f"NO_KEY: {url.origin()} wants a key. For a server that wants none, name it: base_url, ANYFAST_BASE_URL"
+        )
+        raise ConfigurationError(message)
 
 
 def _is_loopback(host: str) -> bool:
@@ -77,6 +126,9 @@ def headers_of(source: str, given: Mapping[str, str] | None) -> dict[str, str]:
         ConfigurationError: a name or value that HTTP forbids, or a header that the client sets itself.
 
     """
+    if not isinstance(given, (Mapping, NoneType)):
+        message = f"{source} must be a mapping of names to values, not {type(given).__name__}"
+        raise ConfigurationError(message)
     for name, value in (given or {}).items():
         if not isinstance(name, str) or not name or not set(name) <= _TOKEN:
             message = f"{source}: {escaped(str(name), 60)!r} is no header name"
@@ -109,8 +161,8 @@ def proxy_of(given: str | None, base_url: URL) -> str | None:
 
 def _is_http_url(text: str) -> bool:
     try:
-        url = URL(text)
-    except (ValueError, TypeError):
+        url = _url("proxy", text)
+    except ConfigurationError:
         return False
     return url.scheme in ("http", "https") and bool(url.host)
 

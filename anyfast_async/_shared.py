@@ -27,7 +27,7 @@ class Shared:
     running: Running = attrs.field(factory=Running)
     phases: Phases = attrs.field(factory=Phases)
     warned: set[str] = attrs.field(factory=set)
-    """Model ids that were warned of."""
+    """What was warned of: model ids, and a concurrency above the limit."""
     loop: asyncio.AbstractEventLoop | None = None
     """The loop that it serves, None before its first use."""
     process: int = 0

@@ -38,12 +38,15 @@ class Stats:
     held_for: float
     """Seconds for which throttling still holds calls back; of the model that is held longest."""
     requests: int
-    """Requests sent, retries included."""
+    """Requests that went out, retries included."""
+    maybe_billed: int = 0
+    """How many of them may have been billed although no answer came: lost, cut or ended early. In an outage the probes
+    are among them."""
     tokens_used: int
     """Prompt and completion tokens, as the gateway reported them; of attempts that may have been billed without a
     report, what was estimated."""
     tokens_reserved: int
-    """Of a ``Budget``, for the calls in flight; 0 without one."""
+    """Of a ``Budget`` or of the tokens of a minute, for the calls in flight; 0 where neither is limited."""
     usage_missing: int = 0
     """Requests that may have been billed, and of which the gateway did not say what they used."""
     queue: Phase = Phase()
@@ -69,7 +72,8 @@ class Stats:
     def __str__(self) -> str:
         waiting = f", {self.queued} waiting for {_WORDS[self.limited_by]}" if self.limited_by is not None else ""
         held = f" ({self.held_for:.0f} s to go)" if self.held_for > 0 else ""
-        sent = f"{self.requests} requests sent, {self.tokens_used} tokens used"
+        lost = f" ({self.maybe_billed} perhaps billed without an answer)" if self.maybe_billed else ""
+        sent = f"{self.requests} requests sent{lost}, {self.tokens_used} tokens used"
         took = ""
         if self.total.p50 is not None and self.total.p95 is not None:
             took = f"; a call takes {_seconds(self.total.p50)} (median), {_seconds(self.total.p95)} (95 %)"
@@ -120,11 +124,12 @@ def stats_of(gate: Gate, spending: Spending, phases: Phases) -> Stats:
         limited_by=gate.limited_by(),
         held_for=gate.held_for(),
         requests=spending.requests,
+        maybe_billed=gate.maybe_billed,
         tokens_used=round(spending.tokens + spending.assumed),
+        tokens_reserved=round(max(spending.reserved, gate.reserved())),
         usage_missing=spending.spent.unknown,
         spent=copy.deepcopy(spending.spent),
         prices=spending.prices,
-        tokens_reserved=round(spending.reserved),
         queue=_phase(phases.queue),
         connect=_phase(phases.connect),
         first_token=_phase(phases.first_token),

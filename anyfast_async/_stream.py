@@ -13,10 +13,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 from anyfast_async._core import answer, codec
-from anyfast_async._core.fold import Fold
+from anyfast_async._core.fold import Fold, text_of
 from anyfast_async._core.template import Item, Template, payload_of
 from anyfast_async._reception import Reception
-from anyfast_async.completions import ChatCompletion, ChatCompletionChunk, Usage
+from anyfast_async.completions import ChatCompletion, ChatCompletionChunk, Trace, Usage
 from anyfast_async.errors import AnyFastError, ClientStateError, IncompleteStreamError
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ class ChatStream:
         self._fold = Fold()
         self._items: deque[Item] = _NONE
         """What can be taken at once: the reception's items while it is open and nobody waits for more."""
+        self._rest: Item | None = None
+        """What the fold had held back for what never came; it is in there already."""
         self._reading = False
         self._handed_on = False
         self._closed = False
@@ -71,7 +73,8 @@ class ChatStream:
     async def __anext__(self) -> str:
         while True:
             while self._items:
-                if text := self._take(self._items.popleft()):
+                item = self._take(self._items.popleft())
+                if text := item[1] if isinstance(item, tuple) else text_of(item):
                     self._handed_on = True
                     return text
             if not await self._more():
@@ -113,7 +116,12 @@ class ChatStream:
             usage = codec.structure(told[-1], Usage) if told else self._call.account.estimated(completion)
             completion = codec.filled(completion, usage=usage, usage_source="gateway" if told else "estimate")
         headers = self._reception.headers
+        codec.filled(completion, trace=Trace(ignored=self._reception.ignored))
         return codec.filled(self._call.traced(completion), request_id=answer.request_id(headers), headers=headers)
+
+    def _arguments(self, choice: int, place: int) -> str | None:
+        """Return the arguments, so far, of the tool call at *place*; None if there is none."""
+        return self._fold.arguments(choice, place)
 
     def _partial(self) -> ChatCompletion:
         """Return the completion so far for an exception, which holds no header."""
@@ -166,23 +174,26 @@ class ChatStream:
                 raise ClientStateError(message)
         return self._reception
 
-    def _take(self, item: Item) -> str:
-        """Take in what came; return the text that it adds to choice 0."""
+    def _take(self, item: Item) -> Item:
+        """Take in what came; return it as OpenAI would have sent it."""
         assert self._reception is not None  # noqa: S101 - the item is from there
         if self._reception.paused:
             self._reception.relieve()
         if type(item) is tuple and item[0] is self._fold.template:
-            return self._fold.add_text(item[1])
+            self._fold.add_text(item[1])
+            return item
         return self._look_into(item)
 
-    def _look_into(self, item: Item) -> str:
+    def _look_into(self, item: Item) -> Item:
+        if item is self._rest:
+            return item
         if self._fold.restarts(payload_of(item)):
             # The gateway began a second answer inside the stream, after its upstream broke off.
             if self._handed_on:
                 self._failure = IncompleteStreamError("the upstream broke off and the gateway began another answer")
                 self._failure.partial = self._partial()
                 self._items = _NONE
-                return ""
+                return {}
             self._fold = Fold()
         return self._fold.take(item)
 
@@ -204,6 +215,9 @@ class ChatStream:
                 self._items = reception.items
                 return True
             if reception.ended:
+                if reception.error is None and (rest := self._fold.end()) is not None:
+                    self._rest, self._items = rest, deque([rest])
+                    return True
                 self._finished = True
                 await self._finish(reception)
                 return False
@@ -220,8 +234,7 @@ class ChatStream:
     def _taken(self) -> Item | None:
         """Return the next event as it is handed on, None if there is none now."""
         if self._items:
-            item = self._items.popleft()
-            self._take(item)
+            item = self._take(self._items.popleft())
             if self._failure is None:
                 self._handed_on = True
                 return item
@@ -233,11 +246,9 @@ class ChatStream:
         await reception.aclose()
         self._settle()
         if error is not None:
-            error.partial = self._partial()
             if self._call is not None:
-                error.attempts = tuple(self._call.ledger)
-            if self._fold.begun and error.billed == "no":
-                error.billed = "maybe"
+                self._call.found_wanting(error)
+            error.partial = self._partial()
             self._failure = error
             raise error
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from anyfast_async import _call
-from anyfast_async._core.bucket import Learned
-from anyfast_async._core.outage import Outage
+from anyfast_async._core.outage import ALONE, Company, Outage
+from anyfast_async._core.throttle import Refusal, Suspicion
 from anyfast_async._gate import Gate
 from anyfast_async._lane import Permit
 from anyfast_async._retry import Retries, call_again
@@ -42,7 +42,7 @@ class SkippingRetries(Retries):
         now: float,
         held_until: float,
         rand: float,
-        away_since: float | None = None,
+        company: Company = ALONE,
     ) -> float | None:
         """Return what there would be to wait after *error*, None to give up.
 
@@ -51,7 +51,7 @@ class SkippingRetries(Retries):
 
         """
         then = now + self.skipped
-        wait = super().delay(error, now=then, held_until=held_until + self.skipped, rand=rand, away_since=away_since)
+        wait = super().delay(error, now=then, held_until=held_until + self.skipped, rand=rand, company=company)
         if wait is None:
             return None
         self.skipped += max(wait, held_until - now) if error.retry_class == "throttled" else wait
@@ -67,10 +67,9 @@ def skip_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Skip the waits between attempts, and the hold after throttled ones; wait for no outage to end."""
     hold = Gate.throttled
 
-    def lifted(gate: Gate, permit: Permit, asked: float | None, rand: float) -> float:
-        until = hold(gate, permit, asked, rand)
-        permit.lane.held_until = asyncio.get_running_loop().time()
-        permit.lane.learned = Learned()
+    def lifted(gate: Gate, permit: Permit, refusal: Refusal, row: Suspicion) -> float:
+        until = hold(gate, permit, refusal, row)
+        permit.lane.throttle.forget()
         return until
 
     def at_once(
@@ -82,7 +81,7 @@ def skip_waits(monkeypatch: pytest.MonkeyPatch) -> None:
         return call_again(first, attempt, delay, lambda _: asyncio.sleep(0))
 
     monkeypatch.setattr(Gate, "throttled", lifted)
-    monkeypatch.setattr(Outage, "failed", lambda *_: False)
+    monkeypatch.setattr(Outage, "failed", lambda *_, **__: False)
     monkeypatch.setattr(_call, "Retries", SkippingRetries)
     monkeypatch.setattr(_call, "call_again", at_once)
 

@@ -15,14 +15,16 @@ from anyfast_async._budget import Spending
 from anyfast_async._caller import Caller
 from anyfast_async._core import answer
 from anyfast_async._core.backoff import RetryBudget
+from anyfast_async._core.rows import asked_for, id_of
+from anyfast_async._ending import Ending
 from anyfast_async._gate import Gate
-from anyfast_async._items import run_of
+from anyfast_async._items import Plan
 from anyfast_async._key import Key, KeySource
 from anyfast_async._map import MapRun
+from anyfast_async._mapping import AT_ONCE, run_of
 from anyfast_async._outgoing import UNARY_HEADERS, Route
-from anyfast_async._progress import Progress
-from anyfast_async._schema import response_format
-from anyfast_async._settings import base_url_of, check_kind, headers_of, proxy_of, unused_proxy
+from anyfast_async._result import Progress
+from anyfast_async._settings import base_url_of, check_keyless, check_kind, headers_of, proxy_of, unused_proxy
 from anyfast_async._shared import Shared
 from anyfast_async._stats import Stats, stats_of
 from anyfast_async._stream import ChatStream
@@ -56,9 +58,11 @@ class AnyFast(Caller):
 
     Args:
         api_key: the key: a ``str``, a ``pathlib.Path`` to a file that holds it (read again when it changes), or an
-            async function (asked once per attempt, and once more after a 401). Else ``ANYFAST_API_KEY``, else the file
-            named by ``ANYFAST_API_KEY_FILE``.
-        base_url: the gateway, with or without ``/v1``; else ``ANYFAST_BASE_URL``, else https://www.anyfast.ai/v1.
+            async function (asked once per attempt, and once more after a 401), or ``NO_KEY`` for a server that wants
+            none. Else ``ANYFAST_API_KEY``, else the file named by ``ANYFAST_API_KEY_FILE``. A file is read when the
+            client is built and again, in a thread, when it has changed or the key in it was refused; while it is away
+            or empty the last key goes on.
+        base_url: the gateway, with or without ``/v1`` or the whole endpoint; else ``ANYFAST_BASE_URL``, else https://www.anyfast.ai/v1.
         model: the model of calls that name none; else ``ANYFAST_MODEL``. There is no default model.
         limits: what the client allows itself.
         retry: when a failed attempt is made again.
@@ -73,7 +77,8 @@ class AnyFast(Caller):
             ``prices``, where it is installed.
 
     Raises:
-        ConfigurationError: no key, or an argument that cannot be; the message names it.
+        ConfigurationError: no key, or ``NO_KEY`` for the default gateway, or an argument that cannot be; the message
+            names it.
 
     """
 
@@ -105,6 +110,8 @@ class AnyFast(Caller):
         check_kind("ssl_context", ssl_context, ssl_module.SSLContext, None)
         self._allow_http = tuple(allow_http)
         self._base_url = base_url_of(base_url, self._allow_http)
+        if self._key.absent:
+            check_keyless(self._base_url)
         self._origin = self._base_url.origin()
         self._model = model if model is not None else os.environ.get("ANYFAST_MODEL") or None
         self._limits = limits
@@ -122,10 +129,8 @@ class AnyFast(Caller):
             RetryBudget(retry.retry_ratio),
             Spending(budget, prices),
         )
-        if budget is not None and budget.usd is not None:
-            self._shared.spending.prices = prices or Prices.listed()
-            if self._model is not None:
-                self._price_of(self._model)
+        if budget is not None and budget.usd is not None and self._model is not None:
+            self._price_of(self._model)
 
     def __repr__(self) -> str:
         # A traceback that shows locals may show a client whose construction failed.
@@ -153,6 +158,7 @@ class AnyFast(Caller):
             return
         shared.closed = True
         shared.gate.close()
+        shared.spending.close()
         if grace > 0:
             await shared.running.ended(grace)
         shared.running.stop()
@@ -189,6 +195,8 @@ class AnyFast(Caller):
         if base_url is not _UNSET:
             other._base_url = base_url_of(base_url, self._allow_http)
             other._origin = other._base_url.origin()
+        if other._key.absent:
+            check_keyless(other._base_url)
         if model is not _UNSET:
             other._model = model
         if retry is not _UNSET:
@@ -215,7 +223,7 @@ class AnyFast(Caller):
                 money.
 
         """
-        return await self._complete(self._request(messages, options), options, patient=False)
+        return await self._complete(self._request(messages, options), options)
 
     def stream(self, messages: Prompt | ChatRequest, **options: Unpack[ChatOptions]) -> ChatStream:
         """Return the stream that answers *messages*; nothing is sent before it is entered, awaited or iterated over.
@@ -228,7 +236,7 @@ class AnyFast(Caller):
             RequestValidationError: naming every bad field; nothing is sent.
 
         """
-        return self._stream(self._request(messages, options), options, patient=False)
+        return self._stream(self._request(messages, options), options)
 
     @overload
     def map(
@@ -236,12 +244,17 @@ class AnyFast(Caller):
         source: Iterable[Any] | AsyncIterable[Any],
         *,
         request: Callable[[Any], Prompt | ChatRequest] | None = None,
+        id: Callable[[Any], Any] | str | None = None,
         into: None = None,
-        concurrency: int = 64,
+        concurrency: int = AT_ONCE,
         ordered: bool = False,
         journal: str | os.PathLike[str] | None = None,
         progress: Callable[[Progress], None] | bool = False,
         stop_on: Iterable[str] = ...,
+        retry: Iterable[str] | str | None = None,
+        changed: bool = False,
+        deadline: float | None = None,
+        give_up_after: float | None = None,
         **options: Unpack[ChatOptions],
     ) -> MapRun[None]: ...
 
@@ -251,12 +264,17 @@ class AnyFast(Caller):
         source: Iterable[Any] | AsyncIterable[Any],
         *,
         request: Callable[[Any], Prompt | ChatRequest] | None = None,
+        id: Callable[[Any], Any] | str | None = None,
         into: type[T],
-        concurrency: int = 64,
+        concurrency: int = AT_ONCE,
         ordered: bool = False,
         journal: str | os.PathLike[str] | None = None,
         progress: Callable[[Progress], None] | bool = False,
         stop_on: Iterable[str] = ...,
+        retry: Iterable[str] | str | None = None,
+        changed: bool = False,
+        deadline: float | None = None,
+        give_up_after: float | None = None,
         **options: Unpack[ChatOptions],
     ) -> MapRun[T]: ...
 
@@ -265,22 +283,30 @@ class AnyFast(Caller):
         source: Iterable[Any] | AsyncIterable[Any],
         *,
         request: Callable[[Any], Prompt | ChatRequest] | None = None,
+        id: Callable[[Any], Any] | str | None = None,  # noqa: A002 - what it is called everywhere
         into: type[T] | None = None,
-        concurrency: int = 64,
+        concurrency: int = AT_ONCE,
         ordered: bool = False,
         journal: str | os.PathLike[str] | None = None,
         progress: Callable[[Progress], None] | bool = False,
-        stop_on: Iterable[str] = ("auth", "quota", "model", "budget", "configuration", "state"),
+        stop_on: Iterable[str] = ("auth",),
+        retry: Iterable[str] | str | None = None,
+        changed: bool = False,
+        deadline: float | None = None,
+        give_up_after: float | None = None,
         **options: Unpack[ChatOptions],
     ) -> MapRun[Any]:
         """Send every item of *source* and return the run: await it for a list in input order, or enter it and iterate.
 
-        A bad item is a value (``result.error``), not a raise. Throttling never fails an item.
+        A bad item is a value (``result.error``), not a raise. Throttling never fails an item. An item's ``timeout``
+        runs from its admission, and stands still while the gateway throttles or is away.
 
         Args:
             source: any iterable or async iterable of prompts, messages, ``ChatRequest`` objects, or, with *request*,
-                of anything. It may be endless.
+                of anything. It may be endless. Of a table (pandas, polars, Arrow, DuckDB) give its rows.
             request: makes the prompt or ``ChatRequest`` of an item.
+            id: the id of an item, as ``result.id`` and in ``result.row()``: the name of a field, or a function of the
+                item. Else its ``custom_id`` or ``id``. It keeps its type.
             into: a class to parse every answer into, as ``result.value``; an answer that does not fit is an error.
             concurrency: items in work at once, from 1; ``Limits.concurrency`` bounds them too.
             ordered: give results in the order of the source, not as they come.
@@ -289,34 +315,58 @@ class AnyFast(Caller):
                 (``error.retryable``). An item is known by its id, or by its request and how often that came before.
             progress: True for a bar in a terminal or a notebook, if rich is installed, else a line every 10 s to the
                 standard error; or a function, called with a ``Progress`` after each result.
-            stop_on: kinds of errors that would fail every item after them and so end the run: what is in flight is
-                finished and given out, then the error is raised. Awaited, the items that were not sent get it as
-                theirs.
+            stop_on: kinds of errors of an item that end the run; those of this side do in any case (a spent budget, a
+                closed client, a key that cannot be had). A used-up quota or an unknown model ends the items of that
+                model alone, unless it is named here.
+            retry: which items are sent again that the *journal* has a result of, in place of those that failed and may
+                succeed: ``"all"`` (every failed one), ``"none"``, kinds of errors, outcomes of answers (``"empty"``,
+                ``"cut"``, ``"filtered"``, ``"refused"``). A new answer replaces the old one, which stays in the log.
+            changed: True to go on although options differ from those that the *journal* was written with, such as a
+                larger ``max_tokens`` for ``retry="cut"``: what is recorded for an id then counts for any request.
+            deadline: seconds for the whole run. At its end, items that are not answered carry ``DeadlineExceeded``;
+                ``error.billed`` of those that were not sent is ``"no"``.
+            give_up_after: seconds after which the run ends if nothing was answered and nothing is in flight: the
+                gateway throttles or is away.
             **options: as for :meth:`complete`, for every item.
+
+        A run that ends early (``.stopped`` says why) finishes what is in flight, unless it is the deadline, and sends
+        nothing more. Awaited, the items that were not sent carry ``NotSentError``; iterated over, the run raises what
+        ended it after the last result, but for the deadline, which raises nothing.
 
         Raises:
             ConfigurationError: an argument is wrong; on entering: another process has the *journal*, or it is none.
             RequestValidationError: an option is wrong; nothing is sent.
             OSError: while it runs: the *journal* cannot be written; what it has stays.
+            Exception: what *source* or *progress* raises, after what is in flight. Awaited, ``.results`` of it (and of
+                every other exception) is a list of what there is.
 
         """
-        if into is not None and options.get("response_format") is None:
-            options["response_format"] = response_format(into)
         # Options that are wrong for every item are wrong before the first one is pulled.
-        self._request("x", {**options, "model": options.get("model") or self._model or "named by the item"})
-
-        return run_of(
-            source,
-            lambda item: self._request(prompt_of(item, request), options),
-            lambda asked, body, witness: self._complete(asked, options, patient=True, body=body, witness=witness),
+        self._request("x", {**options, "model": options.get("model") or self._model or "named by the item"}, into)
+        self._call_timeouts(options)
+        headers_of("extra_headers", options.get("extra_headers"))
+        self._warn_of_concurrency(concurrency)
+        ending = Ending(self._calls_of, deadline=deadline, give_up_after=give_up_after)
+        plan: Plan[Any] = Plan(
+            request_of=lambda item: self._request(prompt_of(item, request), options, into),
+            send=lambda asked, body, witness: self._complete(asked, options, body=body, ending=ending, witness=witness),
             spending=self._shared.spending,
+            lane_of=lambda asked: self._lane_of(asked.model or ""),
+            id_of=id_of if id is None else asked_for(id),
+            ending=ending,
             stream=bool(options.get("via_stream")),
             into=into,
+        )
+        return run_of(
+            source,
+            plan,
             journal=journal,
             progress=progress,
             stop_on=stop_on,
             concurrency=concurrency,
             ordered=ordered,
+            retry=retry,
+            changed=changed,
         )
 
     async def parse(self, messages: Prompt | ChatRequest, kind: type[T], **options: Unpack[ChatOptions]) -> T:
@@ -334,9 +384,8 @@ class AnyFast(Caller):
             AnyFastError: the call failed.
 
         """
-        if options.get("response_format") is None:
-            options["response_format"] = response_format(kind)
-        return (await self.complete(messages, **options)).parse(kind)
+        request = self._request(messages, options, kind)
+        return (await self._complete(request, options)).parse(kind)
 
     async def models(self) -> list[Model]:
         """Return the models that the key may use, as the gateway lists them.
@@ -348,11 +397,11 @@ class AnyFast(Caller):
         route = self._route("models", UNARY_HEADERS)
 
         async def attempt(_: Permit, clock: Clock) -> list[Model]:
-            exchange, body = await self._round_trip(route, None, None, self._timeouts, clock)
+            exchange, body = await self._round_trip(route, None, None, self._timeouts, clock, call)
             return answer.models_of(exchange.status, exchange.headers, body, now=time.time(), hide=exchange.hide)
 
         await self._shared.enter()
-        call: Call[list[Model]] = self._call(None, self._timeouts, patient=False)
+        call: Call[list[Model]] = self._call(None, self._timeouts)
         return await call.run(attempt)
 
     def stats(self) -> Stats:

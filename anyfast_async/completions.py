@@ -15,7 +15,9 @@ from typing import Any, Literal, TypeVar
 
 import attrs
 
+from anyfast_async._outcome import Outcome, diagnosis_of, outcome_of
 from anyfast_async._output import MismatchError, parse
+from anyfast_async._thoughts import thoughts_of
 from anyfast_async.errors import Attempt, OutputError
 from anyfast_async.messages import JSON, AssistantMessage, ToolCall
 
@@ -56,7 +58,11 @@ class CompletionTokensDetails:
 
 @attrs.frozen(kw_only=True)
 class Usage:
-    """What the call used, as the gateway reports it. Reasoning is part of ``completion_tokens``."""
+    """What the call used, as the gateway reports it. Reasoning is part of ``completion_tokens``.
+
+    A number that came as ``9.0`` or ``"9"`` is read as 9, and stands in ``extra`` as it came; what was not told is
+    None.
+    """
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -66,6 +72,11 @@ class Usage:
     completion_tokens_details: CompletionTokensDetails | None = None
     extra: JSON = _extra()
     blank: JSON = _blank()
+
+    @property
+    def known(self) -> bool:
+        """Whether the gateway counted at all: no request has a prompt of no tokens, so zeros alone say nothing."""
+        return bool(self.prompt_tokens or self.completion_tokens or self.total_tokens)
 
 
 @attrs.frozen(kw_only=True)
@@ -95,6 +106,8 @@ class Trace:
     """The whole call."""
     attempts: tuple[Attempt, ...] = ()
     """Every try, oldest first."""
+    ignored: int = 0
+    """Events of the last attempt that said nothing: heartbeats, events of unknown types, what came after the end."""
 
 
 @attrs.frozen
@@ -198,9 +211,8 @@ class ChatCompletion:
 
     @property
     def reasoning(self) -> str:
-        """The first choice's thoughts, whichever name the upstream gave them; ``""`` if there are none."""
-        other = self.message.extra.get("reasoning")
-        return self.message.reasoning_content or (other if isinstance(other, str) else "")
+        """The first choice's thoughts, wherever the upstream put them; ``""`` if there are none."""
+        return thoughts_of(self.message)
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
@@ -214,24 +226,19 @@ class ChatCompletion:
 
     @property
     def diagnosis(self) -> str | None:
-        """What is wrong with the first choice, in words, and what helps; None if nothing is."""
-        details = self.usage.completion_tokens_details if self.usage is not None else None
-        thought = details.reasoning_tokens if details is not None else None
-        empty = not (self.text or self.tool_calls or self.images)
-        match self.finish_reason:
-            case "length" if empty and (thought or self.reasoning):
-                spent = f" ({thought} tokens of thinking)" if thought else ""
-                return f"the answer is empty: thinking used up max_tokens{spent}; raise it, or lower reasoning_effort"
-            case "length" if empty:
-                return "the answer is empty: max_tokens left no room for it, thinking counts too; raise max_tokens"
-            case "length":
-                return "the answer is cut off: max_tokens was reached; raise max_tokens"
-            case "content_filter":
-                return (
-                    "the answer was stopped (content_filter); on Gemini the gateway also says so for reasons that it "
-                    "does not know, such as a malformed function call"
-                )
-        return "the answer is empty" if empty else None
+        """What is wrong with the answer, in words, and what helps; None if nothing is.
+
+        With ``n`` above 1 it is that of the first choice that is not ok.
+        """
+        return diagnosis_of(self)
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the answer amounts to: ``"ok"``, ``"refused"`` (by the model), ``"filtered"``, ``"cut"`` or ``"empty"``.
+
+        With ``n`` above 1 it is that of the first choice that is not ok.
+        """
+        return outcome_of(self)
 
     @property
     def images(self) -> tuple[Image, ...]:

@@ -8,6 +8,7 @@
     ├── ClientStateError (RuntimeError)      closed client, wrong loop, two readers on one stream
     ├── QueueFullError                       ``Limits.max_queued`` calls are waiting already
     ├── BudgetExceeded                       a ``Budget`` has no room for the call
+    ├── NotSentError                         an item of a run that ended before its turn
     ├── APIConnectionError                   no usable answer came over the wire
     │   └── APITimeoutError (TimeoutError)
     │       ├── ConnectTimeout
@@ -44,7 +45,10 @@ if TYPE_CHECKING:
 Billed = Literal["no", "maybe", "yes"]
 """Whether an attempt may have cost money: ``"no"``, ``"maybe"`` or ``"yes"``."""
 
-RetryClass = Literal["never", "unsent", "stale", "refused", "throttled", "ambiguous", "clock", "slept"]
+SpokenBy = Literal["gateway", "proxy", "unknown"]
+"""Who an error comes from: the gateway, something in front of it, or nobody can tell."""
+
+RetryClass = Literal["never", "unsent", "stale", "refused", "throttled", "ambiguous", "cut", "clock", "slept"]
 """What sending a request again would mean, decided where the failure is seen:
 
 ``"never"``      it would fail again, or is not ours to repeat
@@ -53,6 +57,8 @@ RetryClass = Literal["never", "unsent", "stale", "refused", "throttled", "ambigu
 ``"refused"``    the gateway answered with a transient error and bills nothing
 ``"throttled"``  the gateway wants fewer requests: the limiter holds, no try is used up
 ``"ambiguous"``  the gateway may have done the work: at most one resend
+``"cut"``        the connection broke after the head of a success: the work is done or under way. A single call is not
+                 sent again, in ``map`` and batches it is as ``"ambiguous"``
 ``"clock"``      our own clock ran out while the gateway was at work: only with ``resend_after_timeout``
 ``"slept"``      the machine slept, or the process was stopped, while it waited for the answer: one immediate resend
 """
@@ -112,6 +118,9 @@ class AnyFastError(Exception):
     """Whether the call may have cost money: ``"no"``, ``"maybe"`` or ``"yes"``."""
     retry_class: RetryClass = "never"
     """How the retry policy sees it, see :data:`RetryClass`."""
+    spoken_by: SpokenBy = "unknown"
+    """Who says so: ``"gateway"`` (its own error object), ``"proxy"`` (something in front of it, as a page of nginx or
+    Cloudflare shows, or a forward proxy that refuses its own credentials) or ``"unknown"``."""
     attempts: tuple[Attempt, ...] = ()
     """Every try that was made for the call, oldest first."""
     request_id: str | None = None
@@ -167,6 +176,29 @@ class BudgetExceeded(AnyFastError):  # noqa: N818 - the public name; "exceeded" 
     """The client's :class:`~anyfast_async.Budget` has no room left for the call; nothing was sent."""
 
     kind = "budget"
+
+
+class NotSentError(AnyFastError):
+    """An item of a ``map`` or batch that ended, or whose model was given up, before the item had an answer.
+
+    Nothing of it is billed: it was not sent, or what was sent was refused (``.attempts`` has that).
+    """
+
+    kind = "not_sent"
+    retryable = True
+    why: str = ""
+    """What ended the run or closed the model, as text."""
+    retry_at: float | None = None
+    """Unix time from which it is worth another run, where that is known."""
+    retry_after: float | None = None
+    """The same as seconds from when this was raised."""
+
+    @classmethod
+    def of(cls, why: str, *, retry_at: float | None = None, retry_after: float | None = None) -> NotSentError:
+        """Make one that says *why*, and when to come back."""
+        error = cls(f"not sent: {why}")
+        error.why, error.retry_at, error.retry_after = why, retry_at, retry_after
+        return error
 
 
 class APIConnectionError(AnyFastError):

@@ -48,7 +48,8 @@ class Limits:
     reports. Without ``max_tokens`` a few calls go first. A request larger than the limit waits for a full window, then
     goes."""
     max_queued: int | None = attrs.field(default=None, validator=_number(0, optional=True, whole=True))
-    """Calls that may wait for admission; one more is refused with ``QueueFullError``. None: any number."""
+    """Calls that may wait for admission; one more is refused with ``QueueFullError``. None: any number. Items of a
+    ``map`` or a batch do not count: their workers wait."""
 
 
 @attrs.frozen(kw_only=True)
@@ -65,7 +66,8 @@ class Timeouts:
     response: float | None = attrs.field(default=600.0, validator=_number(0.001, optional=True))
     """Not streamed: from the request to the last byte of the answer. 600: what the vendor SDKs allow."""
     total: float | None = attrs.field(default=None, validator=_number(0.001, optional=True))
-    """The whole call: queueing, every attempt, the waits between them, and for a stream reading it to its end."""
+    """The whole call: queueing, every attempt, the waits between them, and for a stream reading it to its end. For an
+    item of a ``map`` or a batch it runs from admission, and stands still while the gateway throttles or is away."""
 
 
 def _pair(value: Any) -> Any:
@@ -100,12 +102,18 @@ class RetryPolicy:
     """Retries allowed per first attempt, over the whole client, plus one per second: an outage is not multiplied.
     The shape is Finagle's RetryBudget."""
     throttle_patience: float = attrs.field(default=120.0, validator=_number(0))
-    """Seconds that a single call lets itself be throttled. In ``map`` and batches throttling never fails a row."""
-    max_retry_after: float = attrs.field(default=120.0, validator=_number(0))
-    """A server that asks for a longer wait than this many seconds fails a single call at once."""
+    """Seconds that a single call lets itself be throttled. In ``map`` and batches throttling never fails a row, unless
+    others are answered while that row is refused again and again."""
+    max_retry_after: float | None = attrs.field(default=None, validator=_number(0, optional=True))
+    """A server that asks for a longer wait than this many seconds is not waited for: a single call fails at once, a row
+    of ``map`` or a batch fails if others are answered, else the run ends and can be gone on with. None: 120 for a call,
+    900 for a row."""
+    first_hold: float | None = attrs.field(default=None, validator=_number(0.001, optional=True))
+    """Seconds for which calls are held after a 429 that does not say for how long; twice as long while refusals go on.
+    None: about a second, or what the gateway has shown before. For who knows its limiter."""
     outage_patience: float = attrs.field(default=1800.0, validator=_number(0))
-    """Seconds for which ``map`` and batches wait for a gateway that is away: it had answered before, and now requests
-    fail one after another. Meanwhile one request at a time tries it, and no row uses up its attempts."""
+    """Seconds for which ``map`` and batches wait for a gateway that is away: requests of several rows fail one after
+    another, and none succeeds. Meanwhile one row at a time tries it, and none uses up its attempts."""
     resend_after_timeout: bool = attrs.field(default=False, validator=_true_or_false)
     """Whether a call is sent again after a first-token, idle or response timeout. The gateway goes on working on the
     first one and bills it, so False."""

@@ -16,9 +16,11 @@ from typing import Any, Literal, TypedDict, get_args
 
 import attrs
 
+from anyfast_async._message_rules import problems_of_messages
 from anyfast_async._rules import Rule, boolean, json_object, number, shown, string, whole, word
+from anyfast_async._values import problems_of_json
 from anyfast_async.errors import AnyFastError, FieldError, RequestValidationError, escaped
-from anyfast_async.messages import JSON, Message, Prompt, SystemMessage, as_messages, problems_of_messages
+from anyfast_async.messages import JSON, Message, Prompt, SystemMessage, as_messages
 from anyfast_async.policies import Timeouts
 
 ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
@@ -188,9 +190,16 @@ class ChatRequest:
 def _problems(fields: Mapping[str, Any]) -> list[FieldError]:
     problems = problems_of_messages(fields["messages"])
     for name, value in fields.items():
-        if value is not None and name != "messages" and (problem := _RULES[name](value)):
+        if value is None or name == "messages":
+            continue
+        if problem := _RULES[name](value):
             problems.append(FieldError(name, problem))
+        elif type(value) not in _SCALARS:
+            problems += problems_of_json(name, value, level=0 if name == "extra_body" else 1)
     return problems
+
+
+_SCALARS = frozenset({str, int, float, bool})
 
 
 def _request(fields: dict[str, Any]) -> ChatRequest:
@@ -209,6 +218,16 @@ _RULES: dict[str, Rule] = {a.name: a.metadata["rule"] for a in attrs.fields(Chat
 
 WIRE_FIELDS: tuple[str, ...] = tuple(name for name in _RULES if name != "extra_body")
 """The names of the documented body fields beside ``messages``, in the order in which they are sent."""
+
+PASSED_ON: frozenset[str] = frozenset(
+    {
+        *("audio", "function_call", "functions", "logit_bias", "metadata", "modalities", "prediction"),
+        *("prompt_cache_key", "prompt_cache_retention", "safety_identifier", "service_tier", "store", "verbosity"),
+        "web_search_options",
+    }
+)
+"""Fields of OpenAI's API that a JSON body may have and that are sent as they stand: they have no rule here."""
+_LITERAL = frozenset({"google"})
 
 # -- the one way in --------------------------------------------------------------------------------------------------
 
@@ -285,9 +304,22 @@ def request_from_body(body: Any) -> ChatRequest:
     if not isinstance(body, Mapping):
         raise RequestValidationError.of([FieldError("body", f"must be an object, not {shown(body)}")])
     fields = {name: value for name, value in body.items() if name != "messages" and (name != "stream" or value)}
-    if "extra_body" in fields:  # the gateway reads a literal ``extra_body`` key; it must not be unpacked here
-        fields["extra_body"] = {"extra_body": fields["extra_body"]}
+    if isinstance(given := fields.get("extra_body"), Mapping):
+        fields["extra_body"] = _applied(given)
+    passed = {name: fields.pop(name) for name in PASSED_ON & fields.keys()}
+    if passed and isinstance(given := fields.get("extra_body", {}), Mapping):
+        fields["extra_body"] = {**passed, **given}
     return as_request(body.get("messages", ()), fields)
+
+
+def _applied(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what an ``extra_body`` in a JSON body puts beside the other fields.
+
+    The gateway reads Google's own settings under a literal ``extra_body.google``: these stay where they are.
+    """
+    literal = {name: given[name] for name in _LITERAL & given.keys()}
+    rest = {name: value for name, value in given.items() if name not in literal}
+    return rest | {"extra_body": literal} if literal else rest
 
 
 def prompt_of(item: Any, request: Callable[[Any], Prompt | ChatRequest] | None) -> Prompt | ChatRequest:

@@ -95,17 +95,17 @@ async def test_the_witness_is_told() -> None:
     account = Account(spending, lane, ChatRequest("x" * 84, max_tokens=900), None, told)
     await account.room()
     account.goes_out(gate, await gate.acquire(lane))
-    account.refused(1.0, unbilled=True)
+    account.refused(1.0, sent=True, unbilled=True)
     account.goes_out(gate, await gate.acquire(lane))
     account.unknown(2.0)
     account.goes_out(gate, await gate.acquire(lane))
-    account.refused(3.0, unbilled=False)
+    account.refused(3.0, sent=False, unbilled=False)
     account.goes_out(gate, await gate.acquire(lane))
     account.answered(4.0, None)
 
     out = ("out", 1000)
     assert told.events == [out, ("refused",), out, ("unknown", 1000, False), out, out, ("unknown", 1000, True)]
-    assert (spending.requests, spending.assumed, spending.reserved) == (4, 2000, 0)
+    assert (spending.requests, spending.assumed, spending.reserved) == (3, 2000, 0)
 
 
 async def test_what_cannot_be_written_down_is_not_sent() -> None:

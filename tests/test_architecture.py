@@ -26,9 +26,15 @@ FLOORS: Final = (
     # values
     {
         "_constraints.py",
+        "_outcome.py",
+        "_kinds.py",
+        "_message_rules.py",
         "_output.py",
         "_schema.py",
+        "_values.py",
+        "_references.py",
         "_rules.py",
+        "_thoughts.py",
         "_version.py",
         "completions.py",
         "errors.py",
@@ -40,18 +46,9 @@ FLOORS: Final = (
     {"_core/"},
     # one library or primitive each
     {
-        *(
-            "_account.py",
-            "_bill.py",
-            "_budget.py",
-            "_call.py",
-            "_clock.py",
-            "_disk.py",
-            "_exchange.py",
-            "_faults.py",
-            "_gate.py",
-            "_items.py",
-        ),
+        *("_account.py", "_bill.py"),
+        *("_budget.py", "_call.py", "_clock.py", "_disk.py", "_exchange.py", "_faults.py", "_files.py", "_gate.py"),
+        *("_items.py",),
         *(
             "_journal.py",
             "_key.py",
@@ -59,11 +56,22 @@ FLOORS: Final = (
             "_map.py",
             "_opening.py",
             "_outgoing.py",
+            "_patience.py",
             "_progress.py",
             "_reception.py",
         ),
         *("_records.py", "_retry.py", "_running.py", "_settings.py", "_shared.py", "_stats.py", "_stream.py"),
-        *("_transport.py", "_wire.py", "prices.py"),
+        *(
+            "_aside.py",
+            "_ending.py",
+            "_mapping.py",
+            "_recorded.py",
+            "_result.py",
+            "_standing.py",
+            "_transport.py",
+            "_wire.py",
+            "prices.py",
+        ),
     },
     # the client
     {"_caller.py", "client.py"},
@@ -88,20 +96,25 @@ CORE_ORDER: Final = (
     {
         "backoff.py",
         "bucket.py",
+        "closed.py",
+        "delay.py",
         "histogram.py",
         "http1.py",
         "index.py",
         "jsontext.py",
+        "limiter.py",
         "outage.py",
+        "pages.py",
+        "reserved.py",
         "sse.py",
-        "usage.py",
     },
-    {"lossless.py", "template.py", "usage.py"},
+    {"lossless.py", "rows.py", "template.py", "throttle.py", "usage.py", "verdicts.py"},
     {"codec.py"},
     {"estimate.py", "pieces.py", "problem.py"},
     {"fold.py"},
     {"answer.py"},
     {"journal.py"},
+    {"again.py"},
 )
 
 
@@ -211,17 +224,19 @@ PURE: Final = {
         "cattrs",
         "collections",
         "datetime",
+        "decimal",
         "email",
         "functools",
+        "html",
         "json",
         "math",
     ),
-    *("orjson", "pathlib", "re", "types", "typing", "zlib"),
+    *("orjson", "pathlib", "re", "types", "typing", "uuid", "zlib"),
 }
 """``pathlib`` for its types, ``datetime`` and ``email`` for reading dates, never for now."""
 IMPURE_CALLS: Final = {
     *("open", "read_text", "read_bytes", "write_text", "write_bytes", "stat", "exists", "iterdir", "resolve"),
-    *("now", "utcnow", "today", "getenv", "input", "print"),
+    *("now", "utcnow", "today", "getenv", "input", "print", "uuid1", "uuid4"),
 }
 
 
@@ -319,6 +334,7 @@ TESTED_THROUGH: Final[Mapping[str, str]] = {
     "_version.py": "test_exports.py",  # one constant
     "_caller.py": "test_client.py",  # the other half of the client
     "_shared.py": "test_client.py",  # what the client binds to a loop
+    "_kinds.py": "test_schema.py",  # the reading of classes, which the schema shows
     "cli/signals.py": "cli/test_simulate.py",  # needs a process that gets signals
     # the door is tested as programs see it
     "openai/_answers.py": "test_openai.py",
@@ -354,8 +370,11 @@ OWED: Final = {
 ACROSS: Final = {
     "test_architecture.py": "the house rules",
     "test_benchmarks.py": "the programs in benchmarks/",
+    "test_answers_untouched.py": "keys that are words: what the model says, and what a refusal says",
     "test_boundaries.py": "what a gateway may do to a client",
     "test_cancellation.py": "cancelling anything anywhere",
+    "test_error_shapes.py": "tables of errors through every entrance",
+    "test_chaos.py": "many calls at once, and everything goes wrong",
     "test_examples.py": "the programs in examples/",
     "test_fork.py": "a client on both sides of a fork",
     "test_garbage.py": "what calls leave behind",
@@ -375,6 +394,7 @@ ACROSS: Final = {
     "test_tls.py": "certificates",
     "interop/test_aimock.py": "the client against another server",
     "interop/test_litellm.py": "the client against another server",
+    "interop/test_proxies.py": "proxies that others wrote",
     "simulator/test_openai_sdk.py": "the vendor SDK against the simulator",
 }
 """Test files that belong to no single source file, and what they are about. A file ``test_x_aspect.py`` belongs to

@@ -31,7 +31,9 @@ from anyfast_async._budget import Spending
 from anyfast_async._call import Call
 from anyfast_async._clock import Clock
 from anyfast_async._core.backoff import RetryBudget
+from anyfast_async._ending import Ending
 from anyfast_async._gate import Gate
+from anyfast_async._key import Key
 from anyfast_async._lane import Permit
 from anyfast_async._shared import Shared
 from anyfast_async._transport import Transport
@@ -67,6 +69,11 @@ class Scripted(Call[Any]):
         return await super().run(attempt or self.attempt)
 
 
+async def asked() -> str:
+    """A key that may be another one every time."""
+    return "sk-0123456789abcdef"
+
+
 class Rig:
     """Makes calls that share a gate, a budget and what is running."""
 
@@ -95,6 +102,7 @@ class Rig:
 
         async def attempt(permit: Permit, clock: Clock) -> Any:
             self.sent.append(now())
+            clock.start(now())
             while left:
                 match left.pop(0):
                     case AnyFastError() as error:
@@ -113,8 +121,8 @@ class Rig:
             self.policy,
             Timeouts(total=total, response=None),
             account=Account(self.spending, self.gate.lane(lane), ChatRequest("x" * 84, max_tokens=100)),
-            patient=patient,
-            renewable_key=renewable,
+            ending=Ending() if patient else None,
+            key=Key(asked if renewable else "sk-0123456789abcdef"),
         )
         call.attempt = attempt
         return call
@@ -470,9 +478,9 @@ async def test_cancellation_comes_out_and_gives_everything_back(where: str) -> N
     assert len(rig.sent) == sent
     if blocking is not None:
         await blocking
-        rig.spending.reserved -= 200  # it was not settled: its attempt does not say what it used
+        rig.spending.reserved -= 200  # it was not settled: it has no usage
     assert rig.idle
-    assert rig.running._members == set()
+    assert rig.running.members == set()
 
 
 @pytest.mark.parametrize("where", ["attempt", "wait"])
@@ -538,7 +546,7 @@ async def test_running_waits_for_the_last_one() -> None:
 
 
 def refused_key() -> AuthenticationError:
-    error = AuthenticationError("401")
+    error = AuthenticationError("401: no")
     error.status_code = 401
     return error
 
@@ -561,6 +569,7 @@ async def test_fixed_key_is_not_tried_again() -> None:
         await Rig().call(refused_key(), "yes").run()
 
     assert len(caught.value.attempts) == 1
+    assert str(caught.value) == "401: no (check the key that was passed, or the key's state in the gateway's console)"
 
 
 async def test_budget_of_requests_counts_every_attempt() -> None:

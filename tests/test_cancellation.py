@@ -75,7 +75,7 @@ async def settled(client: AnyFast) -> tuple[int, int, int, int]:
             len(connector._acquired) if connector is not None else 0,
             gate.in_flight,
             gate.queued,
-            len(client._shared.running._members),
+            len(client._shared.running.members),
         )
         if left == (0, 0, 0, 0):
             break

@@ -30,6 +30,7 @@ from anyfast_async import (
     Limits,
     ModelNotFoundError,
     NotFoundError,
+    NotSentError,
     PermissionDeniedError,
     QueueFullError,
     RateLimitError,
@@ -126,8 +127,8 @@ async def test_prompt_text_is_not_in_the_error(client: AnyFast) -> None:
 
 
 async def test_what_json_cannot_hold_is_refused(sim: Simulator, client: AnyFast) -> None:
-    """An object that is no JSON in ``extra_body`` is an error about the body, not a crash."""
-    with pytest.raises(RequestValidationError, match="body: holds what JSON cannot"):
+    """An object that is no JSON in ``extra_body`` is an error that names its place, not a crash."""
+    with pytest.raises(RequestValidationError, match=r"extra_body\.x: is a object, which JSON cannot hold"):
         await client.complete("Hi", extra_body={"x": object()})
 
     assert sim.requests == []
@@ -463,7 +464,8 @@ async def test_budget_ends_spending(sim: Simulator, connect: Connect) -> None:
 
     results: list[Result[Any]] = await client.map([f"{i}" for i in range(10)], concurrency=2)
 
-    assert [type(result.error) for result in results] == [type(None)] * 3 + [BudgetExceeded] * 7
+    errors = [result.error for result in results]
+    assert (errors[:3], type(errors[3]), type(errors[-1])) == ([None] * 3, BudgetExceeded, NotSentError)
     with pytest.raises(BudgetExceeded, match="3 requests"):
         await client.complete("Hi")
     assert len(sim.requests) == 3
@@ -603,7 +605,7 @@ async def test_error_that_echoes_a_bearer_keeps_its_code(
 
 
 async def test_shape_of_a_request(mocked: aioresponses.aioresponses, offline: AnyFast, raw_server: RawServers) -> None:
-    """Only what was given is in the body; None is not sent; ``extra_body`` stands beside it."""
+    """Only what was given is in the body, and that it is no stream; None is not sent; ``extra_body`` stands beside."""
     mocked.post(CHAT, payload=raw_server.completion_body())
 
     await offline.complete(
@@ -619,6 +621,7 @@ async def test_shape_of_a_request(mocked: aioresponses.aioresponses, offline: An
         "temperature": 0.5,
         "stop": ["."],
         "safe": True,
+        "stream": False,
     }
 
 

@@ -92,6 +92,7 @@ def test_kinds_are_stable_words() -> None:
         "ClientStateError": "state",
         "QueueFullError": "queue_full",
         "BudgetExceeded": "budget",
+        "NotSentError": "not_sent",
         "APIConnectionError": "connection",
         "APITimeoutError": "timeout",
         "ConnectTimeout": "connect_timeout",
@@ -120,7 +121,7 @@ def test_kinds_are_stable_words() -> None:
 def test_defaults_say_what_may_be_billed() -> None:
     """What never left costs nothing, what may have arrived may cost, an answer that does not parse did."""
     wanted = {
-        "no": "ConnectTimeout QueueFullError BudgetExceeded RequestValidationError APIStatusError",
+        "no": "ConnectTimeout QueueFullError BudgetExceeded NotSentError RequestValidationError APIStatusError",
         "maybe": "APIConnectionError FirstTokenTimeout IdleTimeout ResponseTimeout ResponseShapeError "
         "IncompleteStreamError",
         "yes": "OutputError",

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import aioresponses
 import pytest
 
-from anyfast_async import AnyFastError, APIStatusError, RateLimitError, RetryPolicy, errors
+from anyfast_async import AnyFastError, APIStatusError, ChatRequest, RateLimitError, RetryPolicy, errors
 from anyfast_async.completions import ChatCompletion, Choice, Usage
 from anyfast_async.errors import Attempt, FieldError
 from anyfast_async.messages import AssistantMessage
@@ -56,10 +56,13 @@ def raised(kind: type[AnyFastError]) -> AnyFastError:
         "reason": "no_finish",
         "request_id": "r-1",
         "retry_after": 7.5,
+        "retry_at": 1.7e9,
         "retry_class": "ambiguous",
         "retryable": True,
+        "spoken_by": "proxy",
         "status_code": 503,
         "type": "t",
+        "why": "the run was over",
     }
     own = {n for c in kind.__mro__ if issubclass(c, AnyFastError) for n in vars(c).get("__annotations__", ())}
     assert own <= set(fields), "a field that this test does not know"
@@ -243,7 +246,8 @@ async def test_a_thousand_failures_at_once_are_told_apart(
     """1 000 calls fail side by side: each error has the id, message and attempts of its own call, and none is None."""
     gateway = Gateway(mocked)
     client = connect(NOWHERE, retry=RetryPolicy(retry_ratio=1))
-    # In a map throttling never fails a row, so there is none there. A 429 holds its model, so each has one of its own.
+    # In a map throttling never fails a row, so there is none there. A 429 holds its model, so each has one of its own;
+    # in a map each row has, because rows of one model that all fail are taken for an outage.
     numbers = [number for number in range(MANY) if verb != "map" or number % 7 != 5]
 
     async def one(number: int) -> BaseException | None:
@@ -258,7 +262,8 @@ async def test_a_thousand_failures_at_once_are_told_apart(
         return None
 
     if verb == "map":
-        results = await client.map(map(str, numbers), concurrency=200, stop_on=())
+        requests = (ChatRequest([{"role": "user", "content": str(n)}], model=f"model-{n}") for n in numbers)
+        results = await client.map(requests, concurrency=200, stop_on=())
         found: list[Any] = [result.error for result in results]
     else:
         found = await asyncio.gather(*map(one, numbers))

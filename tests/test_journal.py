@@ -26,8 +26,8 @@ from anyfast_async import (
     _journal,
 )
 from anyfast_async._core import journal
-from anyfast_async._journal import Journal, LockedError, failures_of, log_of, open_journal
-from anyfast_async._records import ForeignFileError, MismatchError
+from anyfast_async._journal import Journal, open_journal
+from anyfast_async._records import ForeignFileError, LockedError, MismatchError, failures_of, log_of
 
 LONG = os.environ.get("ANYFAST_LONG") == "1"
 STEM = "0" * 24
@@ -304,10 +304,12 @@ def test_a_child_does_not_unlock(out: Path) -> None:
 def test_a_link_stays_a_link(tmp_path: Path, out: Path) -> None:
     """Files behind symbolic links are replaced where they are."""
     real, link = tmp_path / "real.jsonl", tmp_path / "err.jsonl"
-    real.write_bytes(failure("a", "1") + failure("a", "2"))
     link.symlink_to(real)
 
-    open_journal(out, link).close()
+    for message in "12":
+        with open_journal(out, link) as opened:
+            opened.started("a")
+            opened.failed("a", failure("a", message))
 
     assert (True, failure("a", "2")) == (link.is_symlink(), real.read_bytes())
 
@@ -569,3 +571,31 @@ def test_errors_of_a_run_may_be_anything() -> None:
     line = journal.error_line("a", AnyFastError("\x1b[31m"), stem=STEM)
 
     assert "a" == journal.recorded_id(line)
+
+
+# -- answers that are replaced ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_a_kill_while_an_answer_is_replaced(out: Path, steps: int) -> None:
+    """Whenever the process dies, one answer stands: the old one until the new one is whole, and both are kept."""
+    old, new = answer("a"), answer("a").replace(b"batch_req_", b"batch_req_")
+    with open_journal(out) as opened:
+        opened.started("a")
+        opened.answered("a", old)
+    opened = open_journal(out)
+    if steps >= 1:
+        opened.started("a")
+    if steps >= 2:
+        opened.answered("a", new)
+    killed(opened)
+    if steps == 2:
+        out.write_bytes(out.read_bytes()[:-7])  # the new line is torn
+
+    with open_journal(out) as again:
+        assert again.records.is_answered("a")
+        assert steps < 3 or ((new, 1) == (again.answer("a"), again.records.outdated))
+        assert not again.quarantined
+
+    assert [new if steps == 3 else old] == out.read_bytes().splitlines(keepends=True)
+    assert (steps >= 2) == (b'{"replaced":' in log_of(out).read_bytes())

@@ -9,18 +9,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-import attrs
 import pytest
 
 from anyfast_async import (
     AnyFast,
     AnyFastError,
     AuthenticationError,
-    ChatCompletion,
     ChatRequest,
     ClientStateError,
     ConfigurationError,
     InternalServerError,
+    NotSentError,
     Progress,
     RequestValidationError,
     Result,
@@ -309,6 +308,103 @@ async def test_progress_that_raises_ends_the_run() -> None:
         await run(range(10), progress=progress)
 
 
+class FrozenError(Exception):
+    """An exception as attrs' frozen classes make them."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(name)
+
+
+class NamedError(Exception):
+    """One that has another idea of the name."""
+
+    @property
+    def results(self) -> str:
+        return "mine"
+
+
+def breaking(after: int, error: Exception) -> Iterator[int]:
+    yield from range(after)
+    raise error
+
+
+async def apages(source: Iterator[int]) -> AsyncIterator[int]:
+    for item in source:
+        await asyncio.sleep(0)
+        yield item
+
+
+@virtual
+@pytest.mark.parametrize("ordered", [False, True])
+@pytest.mark.parametrize("kind", ["source", "async source", "progress", "hook"])
+async def test_what_was_paid_is_kept(kind: str, *, ordered: bool) -> None:
+    """Whatever of the caller's breaks an awaited run: its exception comes out with every result that there is."""
+    paid: list[int] = []
+    error = ValueError("mine")
+
+    async def call(index: int, item: Any) -> Result[Any]:
+        await asyncio.sleep(1 + index % 3)
+        paid.append(index)
+        return Result(index, item)
+
+    def progress(now: Progress) -> None:
+        if kind == "progress" and now.done == 40:
+            raise error
+
+    async def hook(result: Result[Any]) -> None:
+        if kind == "hook" and result.index >= 40:
+            raise error
+
+    source: Any = breaking(60, error) if "source" in kind else range(60)
+    started = run(apages(source) if "async" in kind else source, call, ordered=ordered, progress=progress)
+    started.before_giving = hook
+    with pytest.raises(ValueError, match="mine") as caught:
+        await started
+
+    assert caught.value is error
+    kept: list[Result[Any]] = vars(error)["results"]
+    assert [r.index for r in kept] == sorted(paid)
+    assert len(kept) >= 40
+
+
+@virtual
+@pytest.mark.parametrize(("error", "count"), [(FrozenError(), 3), (NamedError(), None), (KeyError("x"), 3)], ids=repr)
+async def test_exceptions_that_refuse_attributes(error: Exception, count: int | None) -> None:
+    """One that is frozen carries the results too; one that has that attribute comes out as it is."""
+    with pytest.raises(type(error)) as caught:
+        await run(breaking(3, error), taking(lambda _: 1))
+
+    assert caught.value is error
+    assert len(vars(error).get("results", ())) == (count or 0)
+
+
+@virtual
+async def test_a_cancelled_run_keeps_what_was_paid() -> None:
+    """A time that is up: the results are on the ``CancelledError``, which the ``TimeoutError`` has as its cause."""
+    started = run(range(100), taking(lambda i: 1 if i < 10 else 100), concurrency=10)
+    with pytest.raises(TimeoutError) as caught:
+        async with asyncio.timeout(50):
+            await started
+
+    assert [r.index for r in vars(caught.value.__cause__)["results"]] == list(range(10))
+
+
+@virtual
+async def test_progress_that_raises_is_not_asked_again() -> None:
+    """What is in flight is finished, without it."""
+    told: list[int] = []
+
+    def progress(now: Progress) -> None:
+        told.append(now.done)
+        if now.done == 2:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        await run(range(10), taking(lambda _: 1), progress=progress)
+
+    assert (told, len(vars(caught.value)["results"])) == ([1, 2], 5)
+
+
 @virtual
 async def test_ordered_results_are_given_out_though_one_is_missing() -> None:
     """Ordered: where an item's call itself breaks, those after it are given out all the same, then it is raised."""
@@ -449,7 +545,7 @@ async def test_error_that_concerns_all_ends_the_run() -> None:
 
 @virtual
 async def test_error_that_concerns_all_fills_the_list() -> None:
-    """Awaited: the list is as long as the source; what was not sent has that error."""
+    """Awaited: the list is as long as the source; what was not sent says why."""
     error = AuthenticationError("401")
     sent = 0
     inner = failing(2, error=error)
@@ -463,8 +559,10 @@ async def test_error_that_concerns_all_fills_the_list() -> None:
 
     assert len(results) == 100
     assert [result.index for result in results] == list(range(100))
-    assert {result.error for result in results[4:]} == {error}
-    assert [result.ok for result in results[:4]] == [True, True, False, True]
+    (not_sent,) = {result.error for result in results[4:]}
+    assert isinstance(not_sent, NotSentError)
+    assert (str(not_sent), not_sent.why, not_sent.billed, not_sent.__cause__) == ("not sent: 401", "401", "no", error)
+    assert [result.error for result in results[:4]] == [None, None, error, None]
     assert sent == 4
 
 
@@ -539,45 +637,6 @@ async def test_map_runs_once() -> None:
     await results.aclose()
 
 
-# -- results ---------------------------------------------------------------------------------------------------------
-
-
-@attrs.frozen
-class City:
-    name: str
-    people: int
-
-
-async def test_rows_are_flat(sim: Simulator, client: AnyFast) -> None:
-    """``row()`` has the same keys for an answer and for an error, and the row's own id."""
-    sim.reply("Paris", when="capital", usage={"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6})
-    sim.fail(400, message="no", when="broken")
-    source = [{"custom_id": "x", "q": "capital?"}, {"id": 7, "q": "broken"}, {"q": "capital!"}]
-
-    results: list[Result[Any]] = await client.map(source, request=lambda row: row["q"], concurrency=1)
-    rows = [result.row() for result in results]
-
-    assert rows[0] == {
-        "id": "x",
-        "text": "Paris",
-        "finish_reason": "stop",
-        "prompt_tokens": 5,
-        "completion_tokens": 1,
-        "error_kind": None,
-        "error": None,
-    }
-    assert (rows[1]["id"], rows[1]["text"], rows[1]["error_kind"]) == ("7", None, "bad_request")
-    assert rows[2]["id"] == 2
-    assert len({tuple(row) for row in rows}) == 1
-
-
-def test_row_of_a_parsed_value_has_its_fields() -> None:
-    """With a value of a class, the row has that class's fields in place of the text."""
-    row = Result(0, "x", value=City("Rome", 3), completion=ChatCompletion()).row()
-
-    assert (row["name"], row["people"], "text" in row) == ("Rome", 3, False)
-
-
 # -- through the client ----------------------------------------------------------------------------------------------
 
 
@@ -639,30 +698,70 @@ async def test_options_wrong_for_all_are_refused_at_once(sim: Simulator, client:
     assert (source.pulled, sim.requests) == (0, [])
 
 
-@pytest.mark.parametrize("source", ["one prompt", b"bytes", {"role": "user", "content": "x"}])
-async def test_one_prompt_is_no_source(client: AnyFast, source: Any) -> None:
-    """A string is not taken apart into letters."""
-    with pytest.raises(ConfigurationError, match="iterable of prompts"):
-        _: MapRun[Any] = client.map(source)
+@pytest.mark.parametrize("options", [{}, {"request": lambda row: row.text}], ids=["prompts", "rows"])
+async def test_a_data_frame_is_no_source(sim: Simulator, client: AnyFast, options: Any) -> None:
+    """Its column names are not sent; the message says how to pass its rows, which are taken one by one."""
+    frame = pytest.importorskip("pandas").DataFrame({"id": [7, 8], "text": ["good kettle", "bad lamp"]})
+    with pytest.raises(ConfigurationError, match=r"to_dict\('records'\) or frame.itertuples\(\)"):
+        _: MapRun[Any] = client.map(frame, **options)
+    assert sim.requests == []
+
+    results: list[Result[Any]] = await client.map(frame.itertuples(), request=lambda row: row.text, id="id")
+
+    assert [(r.id, type(r.id), r.item.text) for r in results] == [(7, int, "good kettle"), (8, int, "bad lamp")]
 
 
-@pytest.mark.parametrize("concurrency", [0, -1, 1.5, True, "8"])
-async def test_concurrency_is_checked(client: AnyFast, concurrency: Any) -> None:
-    """The message names the argument and its range."""
-    with pytest.raises(ConfigurationError, match="concurrency must be a whole number from 1 up"):
-        _: MapRun[Any] = client.map(["x"], concurrency=concurrency)
+class Row:
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    @property
+    def id(self) -> str:
+        if self.text == "ask 4":
+            message = "no id here"
+            raise RuntimeError(message)
+        return self.text
+
+
+async def test_an_item_whose_id_raises_is_one_item(sim: Simulator, client: AnyFast) -> None:
+    """It fails as a value and is not sent; the others are answered."""
+    items = [Row(f"ask {i}") for i in range(20)]
+    results: list[Result[Any]] = await client.map(items, request=lambda row: row.text)
+
+    assert [r.index for r in results if not r.ok] == [4]
+    assert "id: the item's own id raised RuntimeError for this item: no id here" in str(results[4].error)
+    assert (len(sim.requests), results[5].id, results[4].row()["id"]) == (19, "ask 5", 4)
+
+
+@pytest.mark.parametrize("name", ["deadline", "give_up_after"])
+async def test_seconds_of_a_run_are_checked(client: AnyFast, name: str) -> None:
+    """Before anything is sent."""
+    options: Any = {name: 0}
+    with pytest.raises(ConfigurationError, match=f"{name} must be a number of seconds above 0, or None, not 0"):
+        _: MapRun[Any] = client.map(["x"], **options)
+
+
+async def test_a_deadline_through_the_client(sim: Simulator, client: AnyFast) -> None:
+    """What hangs ends with it, whichever way it is asked; the rest is answered."""
+    sim.reply("slow", when="hang", ttft=30)
+    for via_stream in (False, True):
+        results: list[Result[Any]] = await client.map(
+            ["a", "hang", "b"], deadline=1, concurrency=3, via_stream=via_stream
+        )
+        assert [r.error and (r.error.kind, r.error.billed) for r in results] == [None, ("deadline", "maybe"), None]
 
 
 async def test_refused_key_stops_a_map(sim: Simulator, connect: Connect) -> None:
-    """A 401 ends a map of 1 000 after what was in flight; the error stands in every item that was not sent."""
+    """A 401 ends a map of 1 000 after what was in flight; every item that was not sent says so."""
     sim.fail(401, times=None)
     client = connect(sim.base_url)
 
     results: list[Result[Any]] = await client.map((f"{i}" for i in range(1000)), concurrency=4)
 
     assert len(results) == 1000
-    assert {result.error.kind for result in results if result.error} == {"auth"}
+    kinds = [result.error.kind for result in results if result.error]
     assert len(sim.requests) <= 8
+    assert kinds == ["auth"] * len(sim.requests) + ["not_sent"] * (1000 - len(sim.requests))
 
 
 async def test_transient_failures_do_not_fail_items(sim: Simulator, connect: Connect) -> None:

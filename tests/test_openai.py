@@ -571,7 +571,8 @@ async def test_parse_pydantic(sim: Simulator, client: door.AsyncOpenAI) -> None:
         False,
         ["country", "population"],
     )
-    assert schema["properties"]["mayor"]["properties"]["deputy"]["anyOf"][0] == {"$ref": "#/$defs/Mayor"}
+    assert schema["properties"]["mayor"] == {"$ref": "#/$defs/Mayor"}
+    assert schema["$defs"]["Mayor"]["properties"]["deputy"]["anyOf"][0] == {"$ref": "#/$defs/Mayor"}
     assert schema["$defs"]["Mayor"]["additionalProperties"] is False
     sim.reply(json={"name": 1})
     with pytest.raises(pydantic.ValidationError):

@@ -27,54 +27,79 @@ def broken(raw_server: RawServers, *texts: str) -> list[Any]:
     return [raw_server.stream_head() + b"".join(raw_server.chunk(raw_server.event(t)) for t in texts), "fin"]
 
 
-async def test_stream_that_broke_off_is_asked_for_again(raw_server: RawServers, connect: Connect) -> None:
-    """Nothing was handed on, so a break after content is one failed attempt, and the next one gives the answer."""
+async def test_stream_that_broke_off_is_not_asked_for_again(raw_server: RawServers, connect: Connect) -> None:
+    """The head of a success was there, so the money is spent: the error carries what came."""
     server = await raw_server(broken(raw_server, "ha"), [raw_server.stream("whole", " answer")])
 
-    completion = await connect(server.base_url, retry=SOON).complete("Hi", via_stream=True)
+    with pytest.raises(IncompleteStreamError, match="broke off") as caught:
+        await connect(server.base_url, retry=SOON).complete("Hi", via_stream=True)
 
-    assert ("whole answer", 2) == (completion.text, len(server.requests))
-    assert completion.trace is not None
-    assert ["incomplete", "ok"] == [attempt.outcome for attempt in completion.trace.attempts]
-    assert ["maybe", "yes"] == [attempt.billed for attempt in completion.trace.attempts]
-    assert completion.trace.first_token is not None
+    assert ("cut", 1, "maybe") == (caught.value.reason, len(server.requests), caught.value.billed)
+    assert [("incomplete", 200, "maybe")] == [(a.outcome, a.status_code, a.billed) for a in caught.value.attempts]
+    assert caught.value.partial is not None
+    assert "ha" == caught.value.partial.text
+
+
+async def test_row_whose_stream_broke_off_is_asked_for_again(raw_server: RawServers, connect: Connect) -> None:
+    """In a map, which nobody watches, once: one failed attempt, and the next one gives the answer."""
+    server = await raw_server(broken(raw_server, "ha"), [raw_server.stream("whole", " answer")])
+
+    (result,) = await connect(server.base_url, retry=SOON).map(["Hi"], via_stream=True)
+
+    assert ("whole answer", 2) == (result.text, len(server.requests))
+    assert result.completion is not None
+    assert result.completion.trace is not None
+    assert ["incomplete", "ok"] == [attempt.outcome for attempt in result.attempts]
+    assert ["maybe", "yes"] == [attempt.billed for attempt in result.attempts]
+    assert result.completion.trace.first_token is not None
     first, second = (request.headers["idempotency-key"] for request in server.requests)
     assert first == second
 
 
 async def test_only_one_resend(raw_server: RawServers, connect: Connect) -> None:
-    """A break is ambiguous: one resend, then the error, with what came in the last attempt and the whole ledger."""
+    """The second break is the row's error, with what came in the last attempt and the whole ledger."""
     server = await raw_server(broken(raw_server, "one"), broken(raw_server, "two"), [raw_server.stream("never")])
 
-    with pytest.raises(IncompleteStreamError, match="broke off") as caught:
-        await connect(server.base_url, retry=SOON).complete("Hi", via_stream=True)
+    (result,) = await connect(server.base_url, retry=SOON).map(["Hi"], via_stream=True)
 
-    assert ("cut", 2, "maybe") == (caught.value.reason, len(server.requests), caught.value.billed)
-    assert ["incomplete"] * 2 == [attempt.outcome for attempt in caught.value.attempts]
-    assert caught.value.partial is not None
-    assert "two" == caught.value.partial.text
+    assert isinstance(result.error, IncompleteStreamError)
+    assert ("cut", 2, "maybe") == (result.error.reason, len(server.requests), result.error.billed)
+    assert ["incomplete"] * 2 == [attempt.outcome for attempt in result.attempts]
+    assert result.error.partial is not None
+    assert "two" == result.error.partial.text
 
 
 async def test_partial_is_that_of_the_last_attempt(raw_server: RawServers, connect: Connect) -> None:
-    """An attempt that is refused leaves nothing of the one before it."""
+    """An attempt that is refused leaves nothing of the one before it, but that it may have been billed."""
     refused = raw_server.answer({"error": {"message": "no", "code": "x"}}, status=400)
     server = await raw_server(broken(raw_server, "one"), [refused])
 
-    with pytest.raises(APIError) as caught:
-        await connect(server.base_url, retry=SOON).complete("Hi", via_stream=True)
+    (result,) = await connect(server.base_url, retry=SOON).map(["Hi"], via_stream=True)
 
-    assert (None, 2) == (caught.value.partial, len(caught.value.attempts))
+    assert isinstance(result.error, APIError)
+    assert (None, 2, "maybe") == (result.error.partial, len(result.attempts), result.error.billed)
 
 
-async def test_error_inside_a_stream_is_retried_by_its_kind(raw_server: RawServers, connect: Connect) -> None:
-    """An overload that is told after content is retried like one that is told at once."""
+@pytest.mark.parametrize(("before", "requests"), [((), 2), (("ha",), 1)])
+async def test_error_inside_a_stream_follows_its_code_before_any_content(
+    raw_server: RawServers, connect: Connect, before: tuple[str, ...], requests: int
+) -> None:
+    """An overload that the gateway states at first is retried; once it has answered a part, that is paid for."""
     overload = raw_server.chunk(b'data: {"error": {"message": "busy", "code": 503}}\n\n')
-    begun = raw_server.stream_head() + raw_server.chunk(raw_server.event("ha")) + overload + raw_server.LAST
-    server = await raw_server([begun], [raw_server.stream("whole")])
+    begun = raw_server.stream_head() + b"".join(raw_server.chunk(raw_server.event(text)) for text in before)
+    server = await raw_server([begun + overload + raw_server.LAST], [raw_server.stream("whole")])
+    client = connect(server.base_url, retry=SOON)
 
-    completion = await connect(server.base_url, retry=SOON).complete("Hi", via_stream=True)
+    if before:
+        with pytest.raises(APIError, match="busy") as caught:
+            await client.complete("Hi", via_stream=True)
+        assert ("maybe", "maybe") == (caught.value.billed, caught.value.attempts[0].billed)
+    else:
+        completion = await client.complete("Hi", via_stream=True)
+        assert completion.trace is not None
+        assert ("whole", "no") == (completion.text, completion.trace.attempts[0].billed)
 
-    assert "whole" == completion.text
+    assert requests == len(server.requests)
 
 
 async def test_error_inside_a_stream_that_is_final(raw_server: RawServers, connect: Connect) -> None:
@@ -121,13 +146,15 @@ async def test_idle_clock(raw_server: RawServers, connect: Connect, again: bool,
 async def test_total_counts_over_all_attempts(raw_server: RawServers, connect: Connect) -> None:
     """The call's total ends the reading too; the part that had come, and every attempt, are there."""
     begun = raw_server.stream_head() + raw_server.chunk(raw_server.event("ha"))
-    server = await raw_server(broken(raw_server, "one"), [begun, "hang"])
+    server = await raw_server([raw_server.answer({"error": {"message": "no"}}, status=500)], [begun, "hang"])
 
     with pytest.raises(DeadlineExceeded) as caught:
         await connect(server.base_url, retry=SOON).complete("Hi", via_stream=True, timeout=0.15)
 
     assert ("ha", "maybe") == (caught.value.partial and caught.value.partial.text, caught.value.billed)
-    assert ["incomplete", "cancelled"] == [attempt.outcome for attempt in caught.value.attempts]
+    assert [("server", 500, "no"), ("cancelled", 200, "maybe")] == [
+        (attempt.outcome, attempt.status_code, attempt.billed) for attempt in caught.value.attempts
+    ]
 
 
 async def test_second_answer_inside_a_stream_replaces_the_first(raw_server: RawServers, connect: Connect) -> None:

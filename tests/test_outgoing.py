@@ -25,6 +25,7 @@ from anyfast_async import (
     _outgoing,
 )
 from anyfast_async._core import codec
+from anyfast_async._files import content_of
 from anyfast_async._key import Secret
 from anyfast_async._outgoing import OFF_LOOP, STREAM_HEADERS, UNARY_HEADERS, Route, encoded, idempotency_key
 
@@ -74,13 +75,12 @@ async def test_files_are_read_when_the_request_is_sent_and_in_a_thread(
     made = request(file)
     file.write_bytes(PNG)
     threads = []
-    read = _outgoing._read
 
-    def watched(path: Path) -> bytes:
+    def watched(path: Path, limit: int) -> bytes:
         threads.append(threading.current_thread())
-        return read(path)
+        return content_of(path, limit)
 
-    monkeypatch.setattr(_outgoing, "_read", watched)
+    monkeypatch.setattr(_outgoing, "content_of", watched)
     await encoded(made, stream=False)
     assert threads
     assert threading.main_thread() not in threads
@@ -114,9 +114,12 @@ async def test_large_requests_are_encoded_in_a_thread(monkeypatch: pytest.Monkey
 
 
 async def test_what_is_no_json_is_a_bad_field() -> None:
-    """A tool that holds a set cannot be sent; the error says what of it."""
-    with pytest.raises(RequestValidationError, match="body: holds what JSON cannot: set"):
-        await encoded(ChatRequest("x", model="m", tools=[{"type": {1}}]), stream=False)
+    """A request that was changed after its check, into one that never ends, is refused when it is encoded."""
+    tool: dict[str, Any] = {"type": "function"}
+    made = ChatRequest([{"role": "user", "content": [tool]}], model="m", tools=[tool])
+    tool["again"] = [tool]
+    with pytest.raises(RequestValidationError, match=r"body: holds what JSON cannot: .*\.again\[0\]: contains itself"):
+        await encoded(made, stream=False)
 
 
 def test_headers_ask_for_what_is_read() -> None:
@@ -161,7 +164,7 @@ def test_idempotency_key_of_the_user_wins(name: str) -> None:
     route = Route("POST", URL("http://127.0.0.1/"), {name: "mine"})
 
     assert route.head(SECRET, "ours", b"").lower().count(b"idempotency-key") == 1
-    assert {name: "mine", "Authorization": SECRET.header()} == route.fields(SECRET, "ours")
+    assert {name: "mine", **SECRET.headers()} == route.fields(SECRET, "ours")
 
 
 def test_idempotency_keys_differ() -> None:

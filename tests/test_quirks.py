@@ -105,8 +105,8 @@ def throttled(**more: Any) -> Fails:
     return Fails(kind=RateLimitError, retry="throttled", status=429, **more)
 
 
-def failing(status: int, **more: Any) -> Fails:
-    return Fails(kind=InternalServerError, retry="refused", status=status, **more)
+def failing(status: int, retry: str = "refused", **more: Any) -> Fails:
+    return Fails(kind=InternalServerError, retry=retry, status=status, **more)
 
 
 def cut_short(reason: str, partial: str) -> Fails:
@@ -211,7 +211,10 @@ TABLE: dict[str, tuple[Expected, Expected]] = {
     "list-error-event": (throttled(code=429, after=1.5, partial=FIRST_THOUGHT), USUAL),
     "openrouter-error-chunk": (failing(502, code=502, words="Provider disconnected", partial=FIRST_THOUGHT), USUAL),
     "vllm-error-event": (failing(500, code=500, words="EngineCore died", partial=FIRST_THOUGHT), USUAL),
-    "vllm-bare-error": (failing(500, code=500, words="EngineCore died", partial=FIRST_THOUGHT), USUAL),
+    "vllm-bare-error": (
+        failing(500, retry="ambiguous", code=500, words="EngineCore died", partial=FIRST_THOUGHT),
+        USUAL,
+    ),
     "error-after-ping": (failing(500, code="do_request_failed"), USUAL),
     "bare-error-after-content": (failing(500, code="do_request_failed", partial=FIRST_THOUGHT), USUAL),
     # errors inside a 200
@@ -238,20 +241,36 @@ TABLE: dict[str, tuple[Expected, Expected]] = {
         throttled(code=429, after=1.5, words="Resource has been exhausted"),
         throttled(code=429, after=1.5, words="Resource has been exhausted"),
     ),
-    "string-error": (failing(500, words="upstream connect error"), failing(500, words="upstream connect error")),
+    "string-error": (
+        failing(500, retry="ambiguous", words="upstream connect error"),
+        failing(500, retry="ambiguous", words="upstream connect error"),
+    ),
     "detail-error": (
         Fails(kind=UnprocessableEntityError, retry="never", status=422, words="Field required"),
         Fails(kind=UnprocessableEntityError, retry="never", status=422, words="Field required"),
     ),
     "problem-json": (
         Fails(
-            kind=InternalServerError, retry="ambiguous", status=524, after=60, words="did not return a response in time"
+            kind=InternalServerError,
+            retry="ambiguous",
+            status=524,
+            code=524,
+            after=60,
+            words="did not return a response in time",
         ),
         Fails(
-            kind=InternalServerError, retry="ambiguous", status=524, after=60, words="did not return a response in time"
+            kind=InternalServerError,
+            retry="ambiguous",
+            status=524,
+            code=524,
+            after=60,
+            words="did not return a response in time",
         ),
     ),
-    "html-error": (failing(502, words="502 Bad Gateway"), failing(502, words="502 Bad Gateway")),
+    "html-error": (
+        failing(502, retry="ambiguous", words="502: Bad Gateway"),
+        failing(502, retry="ambiguous", words="502: Bad Gateway"),
+    ),
     "empty-error": (throttled(), throttled()),
     "delta-images": (
         Says(check=lambda c: c.images[0].data[:4] == b"\x89PNG"),

@@ -25,7 +25,7 @@ def failure(custom_id: str, message: str) -> bytes:
 @pytest.fixture
 def files(tmp_path: Path) -> tuple[Path, Path, Path]:
     """Answers, failures and log; none is there yet."""
-    return tmp_path / "out", tmp_path / "err", tmp_path / "log"
+    return tmp_path / "out", tmp_path / "out.errors.jsonl", tmp_path / "log"
 
 
 def test_no_files(files: tuple[Path, Path, Path]) -> None:

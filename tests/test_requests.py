@@ -307,7 +307,8 @@ def test_a_literal_extra_body_stays_one() -> None:
         ({"messages": None}, "messages"),
         ({"messages": "hi", "stream": True}, "stream"),
         ({"messages": "hi", "temperature": 3}, "temperature"),
-        ({"messages": "hi", "logit_bias": {}}, "logit_bias"),
+        ({"messages": "hi", "logit_byas": {}}, "logit_byas"),
+        ({"messages": "hi", "extra_body": [1]}, "extra_body"),
         ({"messages": "hi", "timeout": 5}, "timeout"),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 
 from anyfast_async import AnyFastError, APIConnectionError, RateLimitError, RetryPolicy
 from anyfast_async._core.backoff import RetryBudget
+from anyfast_async._core.outage import Company
 from anyfast_async._retry import Retries, call_again
 from anyfast_async.errors import RetryClass
 
@@ -82,7 +83,7 @@ def test_stale_connection_is_free_once() -> None:
     of = retries(budget=0.5)
 
     assert delays(of, failure("stale")) == [0.0]
-    assert (of.failures, of.ambiguous, of.budget._saved) == (0, 0, 0.5)
+    assert (of.spent, of.budget._saved) == ([], 0.5)
     assert delays(retries(attempts=9), *[failure("stale")] * 3) == [0.0, 1.0, None]
 
 
@@ -145,6 +146,49 @@ def test_empty_budget_makes_a_patient_call_wait() -> None:
     of = retries(budget=0.0, patient=True)
 
     assert delays(of, *[failure("refused")] * 20) == [30.0] * 20
+
+
+# -- in company ------------------------------------------------------------------------------------------------------
+
+
+def in_company(of: Retries, kind: RetryClass, company: Company, at: float = 0.0) -> float | None:
+    return of.delay(failure(kind), now=at, held_until=0.0, rand=1.0, company=company)
+
+
+def test_rows_do_not_spend_their_tries_on_an_outage() -> None:
+    """While the gateway is away a row waits, whatever it failed with, and however often it tries for all of them."""
+    of, away = retries(patient=True), Company(3, {3}, 0.0, probe=False)
+
+    kinds: list[RetryClass] = ["unsent", "refused", "ambiguous", "cut"]
+    assert [0.0] * 4 == [in_company(of, kind, away) for kind in kinds]
+    assert [0.0] * 50 == [in_company(of, "ambiguous", away._replace(probe=True)) for _ in range(50)]
+    assert [1.0, None] == [in_company(of, "ambiguous", Company(stretch, {3})) for stretch in (4, 5)]
+
+
+def test_rows_are_sent_again_once_for_each_outage() -> None:
+    """Three times at most."""
+    of, outages = retries(patient=True), {1, 2, 3, 4}
+
+    assert [0.0, 0.0, 0.0, None] == [in_company(of, "ambiguous", Company(n, outages, 0.0)) for n in (1, 2, 3, 4)]
+
+
+def test_patience_with_an_outage_ends() -> None:
+    """Then failures count, and what may have been billed is the row's own."""
+    of, away = retries(patient=True, outage_patience=100), Company(1, {1}, 0.0)
+
+    assert 0.0 == in_company(of, "refused", away, 99.0)
+    assert [1.0, 2.0, 4.0, None] == [in_company(of, "refused", away, 100.0) for _ in range(4)]
+
+
+def test_cut_answer_is_asked_for_again_by_rows_only() -> None:
+    """After the head of a success: a single call is not sent again, a row once."""
+    assert [None] == delays(retries(), failure("cut"))
+    assert [1.0, None] == delays(retries(patient=True), *[failure("cut")] * 2)
+
+
+def test_what_may_be_billed_is_never_sent_again_without_retries() -> None:
+    """``attempts=1`` holds in an outage too."""
+    assert None is in_company(retries(patient=True, attempts=1), "ambiguous", Company(1, {1}, 0.0))
 
 
 # -- the loop --------------------------------------------------------------------------------------------------------

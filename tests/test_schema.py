@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+import gc
+import json
+import weakref
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, NewType, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NewType, Optional
 
 import attrs
 import jsonschema
 import pytest
 
-from anyfast_async import ConfigurationError
-from anyfast_async._schema import response_format, schema_of
+from anyfast_async import AnyFastError, ChatRequest, ConfigurationError, _references
+from anyfast_async._schema import response_format, schema_of, writes_out
+
+if TYPE_CHECKING:
+    from anyfast_async import AnyFast
+    from anyfast_async.simulator import Simulator
 
 
 @attrs.frozen
@@ -151,3 +158,72 @@ def test_no_shape(kind: Any, words: str) -> None:
     """A type that JSON has no shape for is refused with the place where it stands."""
     with pytest.raises(ConfigurationError, match=words):
         schema_of(kind)
+
+
+def chain(levels: int, refs: int) -> Any:
+    """A class with so many classes inside of each other, each with so many fields of the next one."""
+    kind: Any = attrs.make_class("N0", {"x": attrs.field(type=int)})
+    for n in range(1, levels):
+        fields = {f"child{k}": attrs.field(type=kind) for k in range(refs)}
+        kind = attrs.make_class(f"N{n}", {"x": attrs.field(type=int), **fields})
+    return kind
+
+
+@pytest.mark.parametrize(("levels", "refs"), [(19, 1), (400, 1), (10, 2), (60, 2), (300, 3)])
+@pytest.mark.parametrize("write_out", [False, True])
+def test_the_size_grows_with_the_classes(levels: int, refs: int, write_out: bool) -> None:
+    """Classes within classes make a schema of their own size, however often and however deep they stand in each other.
+
+    Written out there is a bound, beyond which what repeats is a reference again.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_references, "MOST", 0)
+        made = response_format(chain(levels, refs), write_out=write_out)
+    assert len(json.dumps(made)) < 200 * levels * refs
+    ChatRequest("q", response_format=made)
+
+
+def test_what_repeats_is_a_reference_except_where_it_is_written_out() -> None:
+    """A class that is used once stands in its place; one that repeats is under $defs, unless all is written out."""
+    kind = chain(3, 2)
+    whole, short = schema_of(kind), schema_of(kind, write_out=False)
+    assert "$ref" not in str(whole)
+    assert {"N0", "N1"} == short["$defs"].keys()
+    assert short["properties"]["child0"] == short["properties"]["child1"] == {"$ref": "#/$defs/N1"}
+    assert "$ref" not in str(schema_of(chain(5, 1), write_out=False))
+    for model, wanted in (("gemini-2.5-pro", True), ("google/Gemini-3-pro", True), (None, True), ("gpt-5", False)):
+        assert wanted == writes_out(model)
+
+
+def test_nothing_stands_beside_a_reference() -> None:
+    """A description or default of a field whose class is a reference stands around it, where all models read it."""
+    city = attrs.make_class("City", {"name": attrs.field(type=str)})
+    described = attrs.field(type=city, metadata={"description": "where from"})
+    kind = attrs.make_class("Trip", {"a": described, "b": attrs.field(type=city)})
+    fields = schema_of(kind, write_out=False)["properties"]
+    assert {"anyOf": [{"$ref": "#/$defs/City"}], "description": "where from"} == fields["a"]
+    assert "where from" == schema_of(kind)["properties"]["a"]["description"]
+
+
+def test_a_schema_is_kept_as_long_as_its_class() -> None:
+    """The same class has its schema made once, and nothing keeps the class from being freed."""
+    kind = chain(3, 2)
+    assert schema_of(kind) is schema_of(kind)
+    assert response_format(kind, write_out=False) is response_format(kind, write_out=False)
+    assert schema_of(City | Level) is schema_of(City | Level)
+    assert schema_of(City | Level) != schema_of(Level | City)
+    gone = weakref.ref(kind)
+    del kind
+    gc.collect()
+    assert gone() is None
+
+
+async def test_a_model_gets_the_form_that_it_reads(sim: Simulator, client: AnyFast) -> None:
+    """parse, and each row of a map, asks in the form for its own model."""
+    kind = chain(3, 2)
+    sim.reply(json={})
+    for model in ("gemini-2.5-pro", "gpt-5"):
+        with pytest.raises(AnyFastError):
+            await client.parse("q", kind, model=model)
+    await client.map(["gemini-2.5-pro", "gpt-5"], request=lambda m: ChatRequest("q", model=m), into=kind, concurrency=1)
+    assert [False, True] * 2 == ["$ref" in str(request.body["response_format"]) for request in sim.requests]

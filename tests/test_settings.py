@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from yarl import URL
 
 from anyfast_async import ConfigurationError
@@ -12,10 +16,14 @@ HTTPS = URL("https://gateway.example/v1")
 
 
 @pytest.mark.parametrize(
-    "given", ["https://g.example", "https://g.example/", "https://g.example/v1", " https://g.example/v1/ "]
+    "given",
+    [
+        *("https://g.example", "https://g.example/", "https://g.example/v1", " https://g.example/v1/\n"),
+        *("https://g.example/v1/chat/completions", "https://g.example//v1/chat//completions/"),
+    ],
 )
 def test_base_url_ends_in_v1(given: str) -> None:
-    """With or without /v1, slash and white space, it is the same gateway."""
+    """With or without /v1, slash, white space, or as the whole endpoint, it is the same gateway."""
     assert URL("https://g.example/v1") == base_url_of(given, ())
 
 
@@ -36,6 +44,24 @@ def test_base_url_keeps_a_path() -> None:
         ("http://127.0.0.1.example", "plain http"),
         ("https://g.example:port", "is no URL"),
         (5, "is no URL"),
+        (b"https://g.example", "is no URL"),
+        ("https://xn--/v1", "is no URL"),
+        ("https://a..b/v1", "is no URL"),
+        (f"https://{'a' * 64}.example", "is no URL"),
+        ("https://g%00.example", "is no URL"),
+        ("https://[::1/v1", "is no URL"),
+        ("https://g.example/v1\r\nX: y", "holds a space, a line break"),
+        ("https://g.exam\tple/v1", "a control character"),
+        ("https://g.example/a b/v1", "holds a space"),
+        ("https://g.example/v1\u200b/x", "a control character"),
+        ("https://g.example/v1/chat/completions?api-version=1", "no user, password, query"),
+        (
+            "https://g.example/chat/completions",
+            "must end where .*, in /v1, not in '/chat/completions'",
+        ),
+        ("https://g.example/v1/chat/completions/chat/completions", "must end where the endpoints begin"),
+        ("https://g.example/V1/Models", "must end where the endpoints begin"),
+        *((f"https://g.example/v1/{name}", "must end") for name in ("chat", "completions", "responses", "embeddings")),
     ],
 )
 def test_other_base_urls_are_refused(given: str, words: str) -> None:
@@ -111,3 +137,27 @@ def test_kinds_are_checked_by_name() -> None:
     check_kind("budget", None, int, None)
     with pytest.raises(ConfigurationError, match="budget must be int or None, not str"):
         check_kind("budget", "x", int, None)
+
+
+@pytest.mark.parametrize("given", [[("A", "b")], "A: b", 5])
+def test_headers_of_another_type(given: Any) -> None:
+    """Headers that are no mapping are refused by their type."""
+    with pytest.raises(ConfigurationError, match=f"headers must be a mapping .*, not {type(given).__name__}"):
+        headers_of("headers", given)
+
+
+@given(
+    st.text()
+    | st.text(":/[]@?#%.v1\\x\t ").map("https://{}".format)
+    | st.text("/v1chatompleinsd").map("https://g/{}".format)
+)
+def test_any_base_url_is_taken_or_refused(text: str) -> None:
+    """Whatever the text, it is a ConfigurationError, or a URL that ends in /v1 once and has a host."""
+    try:
+        url = base_url_of(text, ())
+    except ConfigurationError:
+        return
+    assert url.host
+    assert url.path.lower().endswith("/v1")
+    assert "/chat/completions/" not in url.path
+    assert url == base_url_of(str(url), ())

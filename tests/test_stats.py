@@ -77,8 +77,8 @@ async def test_hold_and_outage_are_named() -> None:
 
     gate.succeeded(permit)
     for _ in range(3):
-        lane.outage.failed(asyncio.get_running_loop().time(), object(), 503, 30)
-    waiting_row = asyncio.create_task(gate.hold_off(lane, 30, 0.0))
+        gate.failed(lane, object(), reached=True, longest=30, rand=0)
+    waiting_row = asyncio.create_task(gate.hold_off(lane, object(), sent=True, longest=30, patience=1800))
     await asyncio.sleep(0)
     stats = stats_of(gate, Spending(None), Phases())
     assert (stats.limited_by, stats.queued) == ("outage", 1)

@@ -53,7 +53,6 @@ def reception(script: Script, timeouts: Timeouts = Timeouts()) -> Reception:  # 
         headers={},
         sent_at=loop.time(),
         hide=str,
-        mask=bytes,
         push=lambda sink: playing.append(loop.create_task(play(sink))),
         pause=may_go_on.clear,
         resume=may_go_on.set,

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from typing import Final
 
 from anyfast_async._core import codec
-from anyfast_async._core.fold import Fold
+from anyfast_async._core.fold import Fold, choices_of
 from anyfast_async._core.problem import Hide, as_is, error_of, inband_error, is_error, request_id, shape_error
-from anyfast_async._core.sse import Decoder, type_of
-from anyfast_async.completions import ChatCompletion, Model
+from anyfast_async._core.reader import Reader
+from anyfast_async._core.template import Item, payload_of
+from anyfast_async.completions import ChatCompletion, Model, Trace
 from anyfast_async.errors import AnyFastError, APIError, IncompleteStreamError, escaped
 
 __all__ = [
-    "DONE",
     "SUCCESS",
     "completion_of",
     "content_type",
     "error_event",
     "error_of",
-    "event_payload",
     "inband_error",
     "is_error",
     "is_html",
@@ -29,10 +29,7 @@ __all__ = [
     "verdict",
 ]
 
-DONE: Final = b"[DONE]"
 SUCCESS: Final = range(200, 300)
-_BROKEN: Final[Any] = object()
-"""Stands for what is no JSON. What is raised while that error is handled carries it along, and it holds the text."""
 
 
 def content_type(headers: Mapping[str, str]) -> str:
@@ -54,7 +51,7 @@ def _no_page(headers: Mapping[str, str], body: bytes, status: int, hide: Hide) -
 def completion_of(
     status: int, headers: Mapping[str, str], body: bytes, *, now: float, hide: Hide = as_is
 ) -> ChatCompletion:
-    """Return the completion that answers a request which was not streamed.
+    """Return the completion that answers a request which was not streamed, whatever it is labelled and packed as.
 
     Raises:
         APIError: an error status, or an error inside a success.
@@ -64,87 +61,47 @@ def completion_of(
     """
     if status not in SUCCESS:
         raise error_of(status, headers, body, now=now, hide=hide)
-    kind = content_type(headers)
-    if not (kind.startswith("application/json") and body.startswith(b"{")):
-        if "event-stream" in kind or body.lstrip()[:5] == b"data:":
-            return _folded(headers, body, now=now, hide=hide)
-        _no_page(headers, body, status, hide)
-    try:
-        completion = codec.decode_completion(body)
-    except codec.InvalidJSONError:
-        completion = None
-    if completion is None or not completion.choices or completion.extra.get("error"):
-        _raise_inband(headers, body, now=now, hide=hide)
-        raise shape_error(headers, body, "the answer is no completion", status=status, hide=hide)
-    return _with_head(completion, headers)
-
-
-def _raise_inband(headers: Mapping[str, str], body: bytes, *, now: float, hide: Hide) -> None:
-    try:
-        payload = codec.loads(body)
-    except codec.InvalidJSONError:
-        return
-    if is_error(payload):
-        raise inband_error(payload, headers, now=now, hide=hide)
-
-
-def _folded(headers: Mapping[str, str], body: bytes, *, now: float, hide: Hide) -> ChatCompletion:
-    """Fold an event stream that answered a call which did not ask for one (new-api relays what its upstream sends)."""
-    decoder = Decoder()
-    fold = Fold()
-    for event in decoder.feed(body):
-        if event.strip() == DONE:
-            break
-        payload = event_payload(event, type_of(event), headers, now=now, hide=hide)
-        if payload is not None:
-            fold.add(payload)
-    rest = decoder.close()
-    if rest.bare:
-        _raise_inband(headers, rest.bare, now=now, hide=hide)
-    if not fold.finished:
-        error = IncompleteStreamError("the answer ended before it was complete")
-        error.reason = "empty" if fold.empty else "no_finish"
-        error.partial = fold.completion()
-        raise error
-    return _with_head(fold.completion(), headers)
-
-
-def _with_head(completion: ChatCompletion, headers: Mapping[str, str]) -> ChatCompletion:
+    completion = None
+    if body.startswith(b"{"):
+        with suppress(codec.InvalidJSONError):
+            completion = codec.decode_completion(body)
+    if completion is None or not completion.choices or completion.extra.get("error") or _has_failed(completion):
+        completion = _read(headers, body, now=now, hide=hide)
     return codec.filled(completion, request_id=request_id(headers), headers=headers)
 
 
-def event_payload(
-    data: bytes, event_type: str, headers: Mapping[str, str], *, now: float, hide: Hide = as_is
-) -> dict[str, Any] | None:
-    """Return the chunk in an event's *data*, None if the event says nothing.
+def _has_failed(completion: ChatCompletion) -> bool:
+    """Return whether a choice may name an error (OpenRouter)."""
+    return any(choice.finish_reason == "error" or choice.extra.get("error") for choice in completion.choices)
 
-    Raises:
-        APIError: it is an error.
-        ResponseShapeError: it is no JSON object.
 
-    """
-    if event_type == "ping":  # Anthropic's, with a payload of its own
-        return None
-    try:
-        payload = codec.loads(data, mend=False)
-    except codec.InvalidJSONError:
-        payload = _BROKEN
-    if payload is _BROKEN:
-        if event_type == "error":
-            payload = data.decode("utf-8", "replace")
-        elif not data.strip():
-            return None
-        else:
-            raise shape_error(headers, data, "an event of the stream is no JSON", status=200, hide=hide)
-    if type(payload) is dict and payload.get("choices") and "error" not in payload and event_type != "error":
-        return payload  # nearly every one
-    if event_type == "error" and not is_error(payload):
-        payload = {"error": payload or "the stream was ended by an error event"}
-    if is_error(payload):
-        raise inband_error(payload, headers, now=now, hide=hide)
-    if not isinstance(payload, dict):
-        raise shape_error(headers, data, "an event of the stream is no JSON object", status=200, hide=hide)
-    return payload
+def _read(headers: Mapping[str, str], body: bytes, *, now: float, hide: Hide) -> ChatCompletion:
+    """Read an answer that is not simply a JSON completion: new-api relays what its upstream sends."""
+    reader = Reader(headers, clock=lambda: now, hide=hide)
+    reader.feed(body)
+    if reader.error is None:
+        reader.close()
+    fold = Fold()
+    for item in reader.items:
+        fold.take(item)
+    error = reader.error
+    streamed = body.lstrip()[:1] not in (b"{", b"[", b"<") and (reader.done or bool(reader.items))
+    if error is None and not fold.begun and not streamed:
+        page = "the answer is a web page; does base_url end in /v1?" if is_html(headers, body) else None
+        error = shape_error(headers, body, page or "the answer is no completion", status=200, hide=hide)
+    error = error or (None if _is_whole(reader.items) else verdict(fold, accept_missing_finish=False))
+    if error is not None:
+        error.partial = fold.completion() if streamed or fold.begun else None
+        raise error
+    whole = payload_of(reader.items[0])
+    completion = codec.structure(whole, ChatCompletion) if _is_whole(reader.items) else fold.completion()
+    return codec.filled(completion, trace=Trace(ignored=reader.ignored)) if reader.ignored else completion
+
+
+def _is_whole(items: Collection[Item]) -> bool:
+    """Return whether what came is one answer, not the chunks of one."""
+    messages = [[choice.get("message") for _, choice in choices_of(payload_of(item))] for item in items]
+    return len(messages) == 1 and bool(messages[0]) and all(isinstance(message, dict) for message in messages[0])
 
 
 def verdict(fold: Fold, *, accept_missing_finish: bool) -> IncompleteStreamError | None:
@@ -156,9 +113,11 @@ def verdict(fold: Fold, *, accept_missing_finish: bool) -> IncompleteStreamError
     if fold.finished or (accept_missing_finish and not fold.empty):
         return None
     if not fold.empty:
+        lacking, several = fold.unfinished, fold.count > 1
+        which = f" for choice {', '.join(map(str, lacking))}" if several else ""
         error = IncompleteStreamError(
-            "the stream ended without a finish_reason: the answer is probably cut short. If this model never sends "
-            "one, pass accept_missing_finish=True",
+            f"the stream ended without a finish_reason{which}: the answer is probably cut short. If this model never "
+            "sends one, pass accept_missing_finish=True",
         )
         error.reason = "no_finish"
         return error
@@ -167,6 +126,15 @@ def verdict(fold: Fold, *, accept_missing_finish: bool) -> IncompleteStreamError
     )
     error.reason = "empty"
     return error
+
+
+def _raise_inband(headers: Mapping[str, str], body: bytes, *, now: float, hide: Hide) -> None:
+    try:
+        payload = codec.loads(body)
+    except codec.InvalidJSONError:
+        return
+    if is_error(payload):
+        raise inband_error(payload, headers, now=now, hide=hide)
 
 
 def error_event(error: AnyFastError) -> bytes:
@@ -186,12 +154,12 @@ def models_of(status: int, headers: Mapping[str, str], body: bytes, *, now: floa
     """
     if status not in SUCCESS:
         raise error_of(status, headers, body, now=now, hide=hide)
-    _no_page(headers, body, status, hide)
-    _raise_inband(headers, body, now=now, hide=hide)
     try:
         models = codec.decode_models(body)
     except codec.InvalidJSONError:
         models = None
     if models is None:
+        _raise_inband(headers, body, now=now, hide=hide)
+        _no_page(headers, body, status, hide)
         raise shape_error(headers, body, "the answer is no list of models", status=status, hide=hide)
     return models

@@ -67,6 +67,15 @@ class Window:
         self.taken += amount
         return slot
 
+    def since(self, then: float) -> float:
+        """Return what was taken since *then*, to a slot."""
+        return sum(slot.amount for slot in self._slots if slot.end > then)
+
+    def remember(self, now: float, age: float, amount: float) -> None:
+        """Count *amount* that was taken *age* seconds before *now*; the oldest first, before anything is taken."""
+        self._slots.append(Slot(now - age + SLOT, amount))
+        self.taken += amount
+
     def settle(self, now: float, slot: Slot, difference: float) -> None:
         """Correct what was taken in *slot* by *difference*, once it is known what was really used."""
         self._expire(now)
@@ -127,20 +136,17 @@ class Learned:
     _doubt: float = attrs.field(default=0.0, init=False)
     _since: float = attrs.field(default=0.0, init=False)
 
-    PROOF: ClassVar[int] = 3
-    """Refusals in a row, each to a request that was sent after the hold before it, that prove a limiter of minutes."""
     EVIDENCE: ClassVar[int] = 10
     """Requests that must have been granted: fewer may just have found what others left of the limit."""
     FIRST_DOUBT: ClassVar[float] = 0.02
     """Share of itself by which the limit grows after a minute in which it was used up and nothing was refused."""
 
-    def refused(self, now: float, slot: Slot, streak: int) -> None:
-        """Take in that a request was refused, the *streak*-th in a row (from 1)."""
-        self.granted.settle(now, slot, -1)
+    def refused(self, now: float, *, proven: bool) -> None:
+        """Take in a refusal; *proven*: the gateway has refused for so long that it counts over minutes."""
         known = self.granted.limit < math.inf
-        if self.granted.taken >= self.EVIDENCE and (known or streak >= self.PROOF):
+        if self.granted.taken >= self.EVIDENCE and (known or proven):
             self.granted.limit = min(self.granted.limit, self.granted.taken)
-            self._doubt, self._since = self.FIRST_DOUBT, now
+            self._doubt, self._since = self.FIRST_DOUBT, now + PERIOD
 
     def wait(self, now: float) -> float:
         """Return the seconds until the next request may go, 0 if it may now."""

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from anyfast_async._core.jsontext import (
     InvalidJSONError,
     copied,
+    documents,
     dumps,
     loads,
     loads_exactly,
@@ -32,7 +33,6 @@ from anyfast_async.messages import (
     ImagePart,
     SystemMessage,
     TextPart,
-    ToolCall,
     ToolMessage,
     UserMessage,
     VideoPart,
@@ -45,21 +45,26 @@ T = TypeVar("T")
 __all__ = [
     "Files",
     "InvalidJSONError",
+    "answer_to_wire",
     "as_dict",
     "body_of",
     "copied",
     "decode_chunk",
     "decode_completion",
     "decode_models",
+    "documents",
     "dumps",
     "encode",
     "filled",
     "loads",
+    "loads_exactly",
     "map_strings",
     "mended",
+    "mended_value",
     "message_to_wire",
     "structure",
     "texter",
+    "unsaid",
 ]
 
 # -- answers ---------------------------------------------------------------------------------------------------------
@@ -162,14 +167,62 @@ def _content_to_wire(content: Any, files: Files) -> Any:
     return content if content is None or isinstance(content, str) else [_part_to_wire(p, files) for p in content]
 
 
-def _tool_call_to_wire(call: ToolCall) -> dict[str, Any]:
-    """Return a call of an answer as it goes back: typed, and with its arguments as text, as the gateway demands."""
-    wire = {name: value for name, value in as_dict(call).items() if name != "index"}
-    wire["type"] = wire.get("type") or "function"
-    function = wire.get("function")
-    if isinstance(function, dict) and isinstance(function.get("arguments"), (dict, list)):
-        function["arguments"] = dumps(function["arguments"]).decode()
+def _arguments_to_wire(arguments: Any) -> str:
+    """Return arguments as upstreams take them: the text of a JSON object.
+
+    What a model wrote that is none stays to be seen by it.
+    """
+    if isinstance(arguments, str):
+        try:
+            value = loads(arguments.encode("utf-8", "replace")) if arguments.strip() else {}
+        except InvalidJSONError:
+            value = None
+        if isinstance(value, dict):
+            return arguments if arguments.strip() else "{}"
+    if not isinstance(arguments, dict):
+        arguments = {} if arguments is None else {"arguments": arguments}
+    return dumps(arguments).decode()
+
+
+def _function_to_wire(function: Any) -> dict[str, Any] | None:
+    """Return a function call of an answer as it goes back, None if it names no function."""
+    name = function.get("name") if isinstance(function, Mapping) else None
+    if not isinstance(name, str) or not name:
+        return None
+    return {**function, "arguments": _arguments_to_wire(function.get("arguments"))}
+
+
+def _tool_call_to_wire(call: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return a call of an answer as it goes back, None for one that names no function: upstreams refuse those."""
+    wire = {name: value for name, value in call.items() if name != "index"}
+    kind = wire["type"] = wire.get("type") or "function"
+    if type(wire.get("id")) is int:
+        wire["id"] = str(wire["id"])  # as the result that is given for it
+    if kind != "function" and wire.get(kind):
+        return wire
+    function = _function_to_wire(wire.get("function"))
+    return None if function is None else {**wire, "function": function}
+
+
+def answer_to_wire(message: JSON) -> dict[str, Any]:
+    """Return the message of an answer as it goes back into the history: all that it holds, as upstreams take it."""
+    wire = {**message, "role": message.get("role") or "assistant"}
+    calls = wire.get("tool_calls")
+    given = (call for call in calls if isinstance(call, Mapping)) if isinstance(calls, list) else ()
+    wire["tool_calls"] = [call for call in map(_tool_call_to_wire, given) if call is not None]
+    wire["function_call"] = _function_to_wire(wire.get("function_call"))
+    for name in ("tool_calls", "function_call"):
+        if not wire[name]:
+            del wire[name]  # an empty list or null, which OpenAI refuses
+    if not any(wire.get(name) for name in ("content", *_INSTEAD)):
+        wire["content"] = ""
+    elif wire.get("content") == []:
+        wire["content"] = None
     return wire
+
+
+_INSTEAD: Final = ("tool_calls", "function_call", "refusal", "audio")
+"""Fields of an assistant's message without which it must have a content."""
 
 
 def message_to_wire(message: Any, files: Files = MappingProxyType({})) -> JSON:
@@ -178,14 +231,8 @@ def message_to_wire(message: Any, files: Files = MappingProxyType({})) -> JSON:
         return {"role": "user", "content": message.content}  # nearly every one
     match message:
         case AssistantMessage():
-            wire = as_dict(message) | {"role": message.role or "assistant"}
-            if not message.tool_calls:
-                wire.pop("tool_calls", None)  # an empty list or null, which OpenAI refuses
-            if message.content is not None:
-                wire["content"] = _content_to_wire(message.content, files)
-            if message.tool_calls:
-                wire["tool_calls"] = [_tool_call_to_wire(c) for c in message.tool_calls]
-            return wire
+            wire = answer_to_wire(as_dict(message))
+            return wire | ({"content": _content_to_wire(message.content, files)} if message.content else {})
         case ToolMessage():
             wire = {"role": "tool", "tool_call_id": message.tool_call_id}
         case SystemMessage() | UserMessage():
@@ -216,6 +263,10 @@ def body_of(request: ChatRequest, *, stream: bool, files: Files = MappingProxyTy
     return body
 
 
+_WHOLE: Final = b',"stream":false}'
+"""How a body ends that asks for a whole answer: some gateways stream when nothing is said."""
+
+
 def encode(request: ChatRequest, *, stream: bool, files: Files = MappingProxyType({})) -> bytes:
     """Return the bytes of *request*'s body; *files* holds what stands in its local files.
 
@@ -223,4 +274,11 @@ def encode(request: ChatRequest, *, stream: bool, files: Files = MappingProxyTyp
         TypeError: a tool, ``extra_body`` or raw part holds something that JSON cannot.
 
     """
-    return dumps(body_of(request, stream=stream, files=files))
+    body = body_of(request, stream=stream, files=files)
+    data = dumps(body)
+    return data if "stream" in body else data[:-1] + _WHOLE
+
+
+def unsaid(body: bytes) -> bytes:
+    """Return a body that asks for a whole answer without saying so: as the vendor SDK sends it and journals know it."""
+    return body[: -len(_WHOLE)] + b"}" if body.endswith(_WHOLE) else body

@@ -11,14 +11,16 @@ import base64
 import json
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 import attrs
 
 from anyfast_async._core import answer, codec
+from anyfast_async._core.bucket import PERIOD
+from anyfast_async._core.reserved import Amount, Bill, read_opened
 from anyfast_async.completions import ChatCompletion
-from anyfast_async.errors import AnyFastError, APIStatusError, escaped
+from anyfast_async.errors import AnyFastError, APIStatusError, NotSentError, escaped
 
 # -- lines of answers and failures -----------------------------------------------------------------------------------
 
@@ -56,10 +58,34 @@ def error_line(custom_id: str, error: AnyFastError, *, stem: str) -> bytes:
 
     """
     if not isinstance(error, APIStatusError):
-        return _line(custom_id, stem, None, {"code": error.kind, "message": str(error)})
-    problem = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
+        kind = {"code": error.kind, "message": str(error)}
+        return _line(custom_id, stem, None, kind | _ledger(error, _KINDS.get(error.kind, AnyFastError)()))
+    problem: dict[str, Any] = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
+    problem |= _ledger(error, _status_error(error.status_code, {"error": problem}))
     response = {"status_code": error.status_code, "request_id": error.request_id, "body": {"error": problem}}
     return _line(custom_id, stem, response, None)
+
+
+_LEDGER: Final = ("billed", "spoken_by")
+
+
+def _ledger(error: AnyFastError, read: AnyFastError) -> dict[str, Any]:
+    """Return what the rest of the line would not tell: where *error* is not as what is *read* of it."""
+    return {name: getattr(error, name) for name in _LEDGER if getattr(error, name) != getattr(read, name)}
+
+
+def _told(error: AnyFastError, problem: Any) -> AnyFastError:
+    """Return an *error* that was read with what :func:`_ledger` says in addition."""
+    if isinstance(problem, dict):
+        if problem.get("billed") in ("no", "maybe", "yes"):
+            error.billed = problem["billed"]
+        if problem.get("spoken_by") in ("gateway", "proxy", "unknown"):
+            error.spoken_by = problem["spoken_by"]
+    return error
+
+
+def _status_error(status: int, body: Any) -> AnyFastError:
+    return answer.error_of(status, {}, codec.dumps(body), now=0.0)
 
 
 def _line(custom_id: str, stem: str, response: dict[str, Any] | None, error: dict[str, Any] | None) -> bytes:
@@ -109,6 +135,16 @@ def _is_result(value: Any) -> bool:
     return isinstance(value, dict) and ("response" in value or "error" in value)
 
 
+def is_answer(line: bytes) -> bool:
+    """Return whether a line of answers or failures holds an answer."""
+    value = value_of(line) or {}
+    response, problem = value.get("response"), value.get("error")
+    if not isinstance(response, dict) or problem:
+        return False
+    status = response.get("status_code")
+    return status is None or status in answer.SUCCESS
+
+
 def stem_of(line: bytes) -> str | None:
     """Return the ``stem`` with which a line was written here, None for a line of another program."""
     ours = _OURS.match(line)
@@ -137,13 +173,14 @@ def error_in(line: bytes) -> AnyFastError:
     value = value_of(line) or {}
     response, problem = value.get("response"), value.get("error")
     if isinstance(response, dict) and isinstance(status := response.get("status_code"), int):
-        error: AnyFastError = answer.error_of(status, {}, codec.dumps(response.get("body") or problem), now=0.0)
+        body = response.get("body") or problem
+        error = _status_error(status, body)
         request_id = response.get("request_id")
         error.request_id = request_id if isinstance(request_id, str) else error.request_id
-        return error
+        return _told(error, body.get("error") if isinstance(body, dict) else None)
     code = problem.get("code") if isinstance(problem, dict) else None
     message = problem.get("message") if isinstance(problem, dict) else problem
-    return _KINDS.get(str(code), AnyFastError)(str(message))
+    return _told(_KINDS.get(str(code), AnyFastError)(str(message)), problem)
 
 
 def _classes(kind: type[AnyFastError]) -> Iterator[type[AnyFastError]]:
@@ -155,12 +192,14 @@ def _classes(kind: type[AnyFastError]) -> Iterator[type[AnyFastError]]:
 _KINDS: Final[Mapping[str, type[AnyFastError]]] = {
     kind.kind: kind for kind in reversed([*_classes(AnyFastError)]) if kind.__module__ == AnyFastError.__module__
 }
-KINDS: Final = frozenset(_KINDS)
+KINDS: Final = frozenset(_KINDS) - {NotSentError.kind}
 """The kinds of errors that a failed row can have."""
 
 
 STOPPERS: Final = frozenset({"auth", "quota", "model", "budget", "configuration", "state"})
 """Kinds of errors that are no fault of a row, as they would fail every row after it: they are not recorded."""
+UNRECORDED: Final = STOPPERS | {NotSentError.kind}
+"""Kinds of errors with which a row is as if it had not been there."""
 
 
 # -- lines of the log ------------------------------------------------------------------------------------------------
@@ -171,6 +210,7 @@ _RECORD: Final = re.compile(rb"([0-9a-f]{8}) (\{.*\})[ ]*\n?", re.DOTALL)
 _PART: Final = re.compile(rb"[0-9a-f]{0,8}|[0-9a-f]{8} (\{.*)?", re.DOTALL)
 _HOLDER: Final = b'{"pid":'
 _FAILED: Final = b'{"failed":'
+_REPLACED: Final = b'{"replaced":'
 
 
 def record(kind: str, value: Any) -> bytes:
@@ -181,6 +221,11 @@ def record(kind: str, value: Any) -> bytes:
 def failed_record(line: bytes) -> bytes:
     """Return the line of the log that keeps *line*, a line for the file of failures."""
     return _summed(_FAILED + line.rstrip(b"\n") + b"}")
+
+
+def replaced_record(line: bytes) -> bytes:
+    """Return the line of the log that keeps *line*, an answer that a later one is about to replace."""
+    return _summed(_REPLACED + line.rstrip(b"\r\n").removeprefix(BOM) + b"}")
 
 
 def _summed(data: bytes) -> bytes:
@@ -217,39 +262,10 @@ def failure_in(line: bytes) -> bytes | None:
     return data[len(_FAILED) : -1] + b"\n" if data is not None and data.startswith(_FAILED) else None
 
 
-class Amount(NamedTuple):
-    """What a budget reserves for a request."""
-
-    tokens: float = 0.0
-    cost: float = 0.0
-
-
-def opened(custom_id: str, amount: Amount | None) -> Any:
-    """Return how the log names an id at work: alone, with what is reserved for it, or as counted already."""
-    if amount is None:
-        return [custom_id]
-    return [custom_id, *amount] if any(amount) else custom_id
-
-
-def _opened(value: Any) -> tuple[str, Amount | None]:
-    if isinstance(value, str):
-        return value, Amount()
-    return value[0], Amount(*value[1:3]) if value[1:] else None
-
-
-def spent_record(custom_id: str, amount: Amount, *, answered: bool) -> bytes:
-    """Return the line of the log for a request of which nothing says what it used.
-
-    Args:
-        custom_id: whose it was.
-        amount: what was reserved for it; nothing without a budget.
-        answered: whether it has an answer, which does not say it.
-
-    """
-    if not any(amount):
-        return record("spent", {"id": custom_id, "uncounted": 1})
-    value = {"id": custom_id, "tokens": amount.tokens, "usd": amount.cost}
-    return record("spent", value | ({"answered": 1} if answered else {}))
+def replaced_in(line: bytes) -> bytes | None:
+    """Return the answer that a line of the log keeps, because a later one has replaced it; else None."""
+    data = _read(line) if line.startswith(_REPLACED, 9) else None
+    return data[len(_REPLACED) : -1] if data is not None else None
 
 
 @attrs.define
@@ -265,12 +281,16 @@ class Past:
     """Lines of answers or failures that were found damaged, and are kept in the log."""
     settled: int = 0
     """How often the failures before were put into their own file."""
-    spent: Amount = Amount()
-    """What a budget takes as spent for requests of which nothing says what they used."""
-    uncounted: int = 0
-    """Such requests of runs without a budget: nobody reserved anything for them."""
-    covered: int = 0
-    """Answers without usage that are in ``spent``."""
+    replaced: set[str] = attrs.field(factory=set)
+    """Ids whose answer a later one was to replace: the file of answers may have both."""
+    failures: set[str] = attrs.field(factory=set)
+    """Names of files of failures that are not the usual one."""
+    sent: list[tuple[float, float, float]] = attrs.field(factory=list)
+    """What was sent in the last minute of the last run: Unix times, requests and tokens."""
+    foreign: bool = False
+    """Whether there are, or may be, results of rows that are not in the input that the header is of."""
+    bill: Bill = attrs.field(factory=Bill)
+    """What is taken as spent, beside what the answers used."""
     _open: dict[str, Amount | None] = attrs.field(factory=dict)
     _unread: list[bytes] = attrs.field(factory=list)
 
@@ -287,46 +307,44 @@ class Past:
             custom_id = recorded_id(data[len(_FAILED) : -1])
             self.open.pop(custom_id or "", None)
             return custom_id
+        if data.startswith(_REPLACED):
+            self.replaced.add(recorded_id(data[len(_REPLACED) : -1]) or "")
+            return None
         ((kind, value),) = codec.loads(data).items()
         self._add(kind, value)
         return None
 
-    def _add(self, kind: str, value: Any) -> None:
+    def _add(self, kind: str, value: Any) -> None:  # noqa: C901 - a table of kinds
         match kind:
             case "open":
                 self._unread.clear()
-                self._open = dict(map(_opened, value))
+                self._open = dict(map(read_opened, value))
             case "unsent":
                 self.open.pop(value, None)
             case "maybe_billed":
                 self.maybe_billed |= dict.fromkeys(value)
             case "spent":
-                self.take_as_spent(Amount(value.get("tokens", 0.0), value.get("usd", 0.0)))
-                self.covered += value.get("answered", 0)
-                if (custom_id := value.get("id")) in self.open:
-                    self.open[custom_id] = None
-                self.uncounted += value.get("uncounted", 0)
+                self.bill.add(value)
+                if value.get("id") in self.open:
+                    self.open[value["id"]] = None
             case "damaged":
                 self.quarantined += not value["torn"]
             case "settled":
                 self.settled += 1
+            case "compacted":
+                self.replaced.clear()
+            case "failures":
+                self.failures.add(value)
             case "header":
                 self.header = value
+            case "changed":
+                self.foreign |= value.get("input") != (self.header or {}).get("input")
+            case "sent":
+                self.sent = [one for one in self.sent if one[0] > value[0] - PERIOD] + [(value[0], value[1], value[2])]
+            case "foreign":
+                self.foreign = True
             case _:  # of a later version
                 pass
-
-    def lost(self, amounts: Iterable[Amount | None]) -> bytes:
-        """Take in what was reserved for requests that nothing will be known of; return the line of the log for it."""
-        reserved = [amount for amount in amounts if amount is not None]  # the others are counted already
-        amount = Amount(sum(one.tokens for one in reserved), sum(one.cost for one in reserved))
-        uncounted = sum(not any(one) for one in reserved)
-        self.take_as_spent(amount)
-        self.uncounted += uncounted
-        return record("spent", {"tokens": amount.tokens, "usd": amount.cost, "uncounted": uncounted})
-
-    def take_as_spent(self, amount: Amount) -> None:
-        """Add to what was spent."""
-        self.spent = Amount(self.spent.tokens + amount.tokens, self.spent.cost + amount.cost)
 
     @property
     def open(self) -> dict[str, Amount | None]:
@@ -338,7 +356,7 @@ class Past:
             data = _read(line)
             if data is not None:
                 self.known = True
-                custom_id, amount = _opened(codec.loads(data)["started"])
+                custom_id, amount = read_opened(codec.loads(data)["started"])
                 self._open[custom_id] = amount
         self._unread.clear()
         return self._open

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import orjson
+
+from anyfast_async._values import opened, problems_of_json
 
 loads_strictly: Final = orjson.loads
 """Without the second reading of :func:`loads`: a ValueError says that the text is not JSON, or not quite."""
@@ -18,6 +21,8 @@ loads_strictly: Final = orjson.loads
 
 _DEPTH: Final = 1024
 """Levels of arrays and objects, orjson's bound. The interpreter's own differs from one Python to the next."""
+_VALUES: Final = 2**26
+"""Values that are written: more than an answer of the largest size holds."""
 
 
 class InvalidJSONError(ValueError):
@@ -29,8 +34,12 @@ def mended(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def map_strings(value: Any, change: Callable[[str], str]) -> Any:
-    """Return a deep copy of a JSON value with *change* made to every string, however deep it is nested."""
+def map_strings(value: Any, change: Callable[[str], str], rename: Callable[[str], str] | None = None) -> Any:
+    """Return a deep copy of a JSON value with *change* made to every string, however deep it is nested.
+
+    To the names of fields *rename* is made, if it is given.
+    """
+    rename = rename or change
     holder = [value]
     todo: list[tuple[Any, Any]] = [(holder, 0)]
     while todo:
@@ -39,7 +48,7 @@ def map_strings(value: Any, change: Callable[[str], str]) -> Any:
         if isinstance(item, str):
             container[key] = change(item)
         elif isinstance(item, Mapping):
-            container[key] = fresh = {change(k) if isinstance(k, str) else k: v for k, v in item.items()}
+            container[key] = fresh = {rename(k) if isinstance(k, str) else k: v for k, v in item.items()}
             todo += [(fresh, k) for k in fresh]
         elif isinstance(item, (list, tuple)):
             container[key] = items = list(item)
@@ -90,6 +99,25 @@ def loads_exactly(data: bytes) -> Any:
     return value
 
 
+def documents(data: bytes) -> tuple[list[Any], bytes]:
+    """Return the JSON values that *data* begins with, one behind the other, and what stands behind them."""
+    try:
+        return [loads_strictly(data)], b""
+    except orjson.JSONDecodeError:
+        text = data.decode("utf-8-sig", "replace")
+    values: list[Any] = []
+    at = 0
+    while True:
+        at = _SPACE.match(text, at).end()  # type: ignore[union-attr]  # it matches nothing too
+        try:
+            value, at = _DECODER.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            return values, text[at:].encode()
+        if _is_deep(value):
+            return values, text[at:].encode()
+        values.append(value)
+
+
 def _is_deep(value: Any) -> bool:
     level = [value]
     for _ in range(_DEPTH):
@@ -109,6 +137,10 @@ def _finite(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
+_SPACE: Final = re.compile(r"\s*")
+_DECODER: Final = json.JSONDecoder(strict=False, parse_constant=_no_number, parse_float=_finite)
+
+
 def _has_nan(value: Any) -> bool:
     todo = [value]
     while todo:
@@ -122,16 +154,18 @@ def _has_nan(value: Any) -> bool:
     return False
 
 
-def _refuse(value: Any) -> None:
-    message = f"{type(value).__name__} cannot be sent as JSON"
-    raise TypeError(message)
+def _as_orjson_does(value: Any) -> Any:
+    """Return the JSON of a value that orjson knows and the standard library does not."""
+    inner = opened(value)
+    return mended_value(inner) if inner is not value else loads_strictly(orjson.dumps(value))
 
 
 def dumps(value: Any) -> bytes:
     """Return *value* as JSON bytes, valid UTF-8 whatever the strings hold.
 
     Raises:
-        TypeError: it holds something that JSON cannot, or is nested deeper than the interpreter's stack.
+        TypeError: it holds something that JSON cannot, itself for example, or is nested deeper than 1024 levels or
+            than the interpreter's stack.
 
     """
     try:
@@ -143,9 +177,11 @@ def dumps(value: Any) -> bytes:
             message = "NaN and Infinity cannot be sent as JSON"
             raise TypeError(message)
         return data
+    for problem in problems_of_json("value", value, levels=_DEPTH, most=_VALUES):
+        raise TypeError(str(problem))
     plain, slim = mended_value(value), (",", ":")
     try:
-        text = json.dumps(plain, ensure_ascii=False, separators=slim, allow_nan=False, default=_refuse)
+        text = json.dumps(plain, ensure_ascii=False, separators=slim, allow_nan=False, default=_as_orjson_does)
     except (RecursionError, ValueError) as error:
         message = f"a value cannot be sent as JSON: {error}"
         raise TypeError(message) from None

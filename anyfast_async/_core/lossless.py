@@ -19,8 +19,8 @@ import cattrs
 
 from anyfast_async import completions, messages
 from anyfast_async._core.jsontext import dumps
-from anyfast_async.completions import ChatCompletionChunk, ChunkChoice
-from anyfast_async.messages import JSON, AssistantMessage, FunctionCall
+from anyfast_async.completions import ChatCompletionChunk, ChunkChoice, Usage
+from anyfast_async.messages import JSON, AssistantMessage, FunctionCall, ToolCall
 
 T = TypeVar("T")
 Hook: TypeAlias = Callable[..., Any]
@@ -30,6 +30,9 @@ Keep: TypeAlias = Callable[[Any], Any]
 
 _EXACT_FLOAT: Final = 2.0**63
 """orjson turns integers over 64 bits into floats; a float this large is a reason to read the text again."""
+_EXACT_WHOLE: Final = 2.0**53
+"""From here on floats skip whole numbers."""
+_DIGITS: Final = 15
 _MISFIT: Final[Any] = object()
 
 
@@ -90,8 +93,19 @@ def _reading(
         return (list,), read_list
     if _is_lossless(member):
         hook: Hook = converter.get_structure_hook(member)
-        return (dict,), hook
+        return (dict,), _counted(hook) if member is Usage else hook
     return (member,), None
+
+
+def _counted(hook: Hook) -> Hook:
+    """Return the *hook* of a usage, for which one without a number is none."""
+    empty = Usage()
+
+    def read(value: Any, _: Any = None) -> Any:
+        usage = hook(value)
+        return _MISFIT if usage == empty else usage
+
+    return read
 
 
 # -- any object ------------------------------------------------------------------------------------------------------
@@ -113,11 +127,24 @@ def _general_hook(kind: type[Any], fields: list[_Field], keep: Keep) -> Hook:
                 known[name] = good
             else:
                 extra[name] = keep(item)
-                if kind is FunctionCall and name == "arguments":  # Ollama sends an object
+                if field.types == (int,):
+                    known[name] = _whole(item)
+                elif kind is FunctionCall and name == "arguments":  # Ollama sends an object
                     known[name] = dumps(item).decode()
+                elif kind is ToolCall and name == "id" and type(item) is int:
+                    known[name] = str(item)  # a result is given for an id that is text
         return kind(**known, extra=extra, blank=blank)
 
     return structure
+
+
+def _whole(item: Any) -> int | None:
+    """Return the number that *item* is in another type: RFC 8259 knows one kind of them, and some write digits."""
+    if type(item) is float and item.is_integer() and abs(item) < _EXACT_WHOLE:
+        return int(item)
+    if type(item) is str and item.isascii() and item.isdigit() and len(item) <= _DIGITS:
+        return int(item)
+    return None
 
 
 def _read(field: _Field, item: Any) -> Any:

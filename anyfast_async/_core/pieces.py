@@ -1,14 +1,32 @@
-"""What comes in pieces: a text, a tool call, fields that nobody knows. Joined once, at the end, so time is linear."""
+"""What comes in pieces: texts, fields that nobody knows, the numbers of a usage. Joined so that time is linear."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from anyfast_async._core import codec
+from anyfast_async._thoughts import is_thought
 
-_TOOL_TEXTS: Final = frozenset({"input"})
-"""What OpenAI streams in fragments beside the arguments: the input of a custom tool."""
+_LABELS: Final = re.compile(
+    r"(?i)(?:\A|_)(?:id|type|format|name|role|index|object|model|status|provider|kind|version|lang|language|encoding"
+    r"|phase|channel|state|source|url|uri|title|detail|created|reason|effort|tier)\Z"
+)
+"""Fields that say what something is: they come whole, again and again. Any other text that streams comes in pieces."""
+_SIGNATURE: Final = re.compile(r"(?i)signature")
+_CLOSED: Final = re.compile(r"(?i)redacted|encrypted|image|audio|file|citation")
+"""Types of blocks that come whole."""
+
+
+def is_label(name: str) -> bool:
+    """Return whether the text of a field with this name comes whole."""
+    return bool(_LABELS.search(name))
+
+
+def is_signature(name: str) -> bool:
+    """Return whether a field with this name holds a signature, of which nothing may be missing or doubled."""
+    return bool(_SIGNATURE.search(name))
 
 
 def _is_whole(piece: str) -> bool:
@@ -45,64 +63,37 @@ class Text:
             self.pieces.append(piece)
         return piece
 
-    def __str__(self) -> str:
-        return "".join(self.pieces) + ("\ufffd" if self._carry else "")
-
-
-class Call:
-    """One tool call in the making."""
-
-    __slots__ = ("arguments", "extra", "function_extra", "id", "index", "name")
-
-    def __init__(self, index: int | None) -> None:
-        self.index = index
-        self.id = ""
-        self.name = ""
-        self.arguments = Text()
-        self.extra: dict[str, Any] = {}
-        self.function_extra: dict[str, Any] = {}
-
-    def add(self, delta: Mapping[str, Any]) -> None:
-        if isinstance(delta.get("id"), str):
-            self.id = self.id or delta["id"]
-        extra = {k: v for k, v in delta.items() if k not in ("index", "id", "type", "function")}
-        merge(self.extra, extra, joined=_TOOL_TEXTS)
-        function = delta.get("function")
-        if not isinstance(function, Mapping):
-            return
-        name = function.get("name")
-        if isinstance(name, str) and name != self.name:
-            self.name += name
-        arguments = function.get("arguments")
-        if isinstance(arguments, str):
-            self.arguments.add(arguments)
-        elif isinstance(arguments, (dict, list)):
-            self.arguments.add(codec.dumps(arguments).decode())
-        merge(self.function_extra, {k: v for k, v in function.items() if k not in ("name", "arguments")})
+    @property
+    def said(self) -> str:
+        """All that was shown."""
+        return "".join(self.pieces)
 
     @property
-    def whole(self) -> bool:
-        """Whether the arguments are a whole JSON object, so that another one would be those of another call."""
-        text = str(self.arguments).strip()
-        if not text.endswith("}"):
-            return False
-        try:
-            return isinstance(codec.loads(text.encode("utf-8", "replace")), dict)
-        except codec.InvalidJSONError:
-            return False
+    def waits(self) -> bool:
+        """Whether half a character waits for its other half."""
+        return bool(self._carry)
 
-    def as_dict(self) -> dict[str, Any]:
-        function: dict[str, Any] = {"name": self.name, "arguments": str(self.arguments)} | codec.copied(
-            self.function_extra
-        )
-        call: dict[str, Any] = {"id": self.id, "type": "function", "function": function}
-        return {**call, **codec.copied(self.extra)}
+    def end(self) -> str:
+        """Say that nothing more comes; return what is shown in place of half a character."""
+        shown, self._carry = "\ufffd" if self._carry else "", ""
+        if shown:
+            self.pieces.append(shown)
+        return shown
+
+    def news(self, whole: str) -> str | None:
+        """Return what *whole* has more than the text so far, None if it is not the same text."""
+        so_far = str(self)
+        return whole[len(so_far) :] if whole.startswith(so_far) else "" if so_far.startswith(whole) else None
+
+    def __str__(self) -> str:
+        return self.said + ("\ufffd" if self._carry else "")
 
 
-def merge(into: dict[str, Any], new: Mapping[str, Any], joined: frozenset[str] = frozenset()) -> None:
-    """Put unknown fields together: objects merge, lists grow, null says nothing, the last of anything else wins.
+def merge(into: dict[str, Any], new: Mapping[str, Any], *, streamed: bool = False) -> None:
+    """Put unknown fields together: objects merge, null says nothing, lists grow, the last of anything else wins.
 
-    Texts under a name in *joined* come in fragments.
+    Where fields are *streamed* texts grow too, except those that say what something is; and the items of a list that
+    are pieces of one block are put together. Elsewhere a list that begins with all that was there is the whole of it.
     """
     todo = [(into, new)]
     while todo:  # no recursion: upstreams decide how deep it goes
@@ -114,8 +105,80 @@ def merge(into: dict[str, Any], new: Mapping[str, Any], joined: frozenset[str] =
             elif isinstance(old, dict) and isinstance(value, dict):
                 todo.append((old, value))
             elif isinstance(old, list) and isinstance(value, list):
-                old.extend(codec.copied(value))
-            elif name in joined and isinstance(old, str) and isinstance(value, str):
-                target[name] = old + value
+                if streamed:
+                    _extend(name, old, value)
+                elif value[: len(old)] == old:
+                    target[name] = codec.copied(value)
+                else:
+                    old.extend(codec.copied(value))
+            elif streamed and isinstance(old, str) and isinstance(value, str) and not is_label(name):
+                target[name] = _joined(name, old, value)
+            elif streamed and isinstance(value, list):
+                target[name] = []
+                _extend(name, target[name], value)
             else:
                 target[name] = codec.copied(value)
+
+
+def _joined(name: str, old: str, new: str) -> str:
+    # A signature may come in pieces, or again with each piece of what it signs.
+    whole = new if is_signature(name) and new.startswith(old) else old + new
+    return whole if whole.isascii() else codec.mended(whole)
+
+
+def _extend(name: str, blocks: list[Any], pieces: list[Any]) -> None:
+    """Add to a list what streamed; *name* is the list's."""
+    for place, piece in enumerate(pieces):
+        block = None
+        if isinstance(piece, dict) and name != "images":
+            indexed = type(piece.get("index")) is int
+            block = _indexed(blocks, piece) if indexed else None if place else _open(name, blocks)
+        if block is not None and _goes_on(block, piece):
+            merge(block, piece, streamed=True)
+        elif name != "images" or piece not in blocks:
+            blocks.append(codec.copied(piece))
+
+
+def _indexed(blocks: list[Any], piece: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the block with the index and the type of *piece*."""
+    same = (b for b in reversed(blocks) if isinstance(b, dict) and b.get("index") == piece["index"])
+    return next((b for b in same if piece.get("type") in (None, b.get("type")) or b.get("type") is None), None)
+
+
+def _open(name: str, blocks: list[Any]) -> dict[str, Any] | None:
+    """Return the last block, if it is a thought: those stay open until they are signed."""
+    block = blocks[-1] if blocks else None
+    if not isinstance(block, dict) or not (is_thought(name) or is_thought(str(block.get("type")))):
+        return None
+    return None if any(is_signature(field) and block[field] for field in block) else block
+
+
+def _goes_on(block: Mapping[str, Any], piece: Mapping[str, Any]) -> bool:
+    """Return whether *piece* is one of *block*: of its type, one that comes in pieces, and of no other id."""
+    kind = piece.get("type")
+    if kind not in (None, block.get("type")) and block.get("type") is not None:
+        return False
+    if _CLOSED.search(str(kind or block.get("type"))):
+        return False
+    ids = [one["id"] for one in (block, piece) if one.get("id")]
+    return len(ids) < len((block, piece)) or ids[0] == ids[1]
+
+
+def merge_usage(into: dict[str, Any], new: Mapping[str, Any]) -> None:
+    """Put the numbers of a usage over those told before; null and zero say nothing where there is a number.
+
+    Upstreams send running totals, some send an empty usage behind the real one.
+    """
+    todo = [(into, new)]
+    while todo:
+        target, source = todo.pop()
+        for name, value in source.items():
+            old = target.get(name)
+            if isinstance(old, dict) and isinstance(value, dict):
+                todo.append((old, value))
+            elif name not in target or not _says_nothing(value) or _says_nothing(old):
+                target[name] = codec.copied(value)
+
+
+def _says_nothing(value: Any) -> bool:
+    return not value or value == "0"

@@ -19,8 +19,6 @@ MAX_LINE: Final = 64 * 1024 * 1024
 """Longest line in bytes. Image models send a whole picture, base64, in one ``data:`` line: tens of MB do occur."""
 MAX_EVENT: Final = 64 * 1024 * 1024
 """Largest event in bytes, over all its ``data:`` lines."""
-MAX_BARE: Final = 64 * 1024
-"""How much text outside of the event-stream format is kept; an error object that a gateway appends is far smaller."""
 
 _BOM: Final = b"\xef\xbb\xbf"
 _LF: Final = 10
@@ -47,16 +45,23 @@ def type_of(event: bytes) -> str:
     return event.type if isinstance(event, Event) else "message"
 
 
+class Bare(bytes):
+    """Lines that look like JSON and are no field.
+
+    This gateway appends an error object to a stream that it has begun, without ``data:`` (gin writes it to the open
+    response); some send a whole answer so.
+    """
+
+
 class Rest(NamedTuple):
     """What stood at the end of the body outside of any dispatched event."""
 
     data: bytes
-    """The data of an event that no blank line ended. The standard discards it; some servers end so after ``[DONE]``."""
+    """The data of an event that no blank line ended. The standard discards it; some servers end so."""
     unfinished: bool
     """Whether the last line had no line end."""
     bare: bytes
-    """Lines that look like JSON and are no field: this gateway appends an error object to a stream that it has begun,
-    without ``data:`` (gin writes it to the open response)."""
+    """As :class:`Bare`."""
 
 
 class Decoder:
@@ -100,13 +105,10 @@ class Decoder:
         self.retry: list[int] = []
         """The last accepted ``retry:`` values in milliseconds."""
 
-    @property
-    def begun(self) -> bool:
-        """Whether a part of an event has been read."""
-        return bool(self._partial or self._data)
-
     def feed(self, data: Data) -> list[bytes]:
         """Return the data of the events that *data* completes; each is an :class:`Event` if it has a type or an id.
+
+        JSON that stands before them without ``data:`` is returned as :class:`Bare`.
 
         Raises:
             ResponseShapeError: a line or an event is longer than its limit; what *data* completed before it is returned
@@ -154,7 +156,7 @@ class Decoder:
         self._partial = [data[end:]] if end < size else []
         self._partial_size = size - end
         if self._bare:
-            self._drop_bare()
+            self._end_bare(events, 0)
         return events
 
     def _feed(self, data: bytes, events: list[bytes]) -> None:
@@ -219,7 +221,10 @@ class Decoder:
         self._partial.clear()
         if unfinished:
             self._line(unfinished)
-        return Rest(b"\n".join(self._data), bool(unfinished), b"\n".join(self._bare))
+        data = b"\n".join(self._data)
+        if data and self._type:
+            data = Event(data, self._type, self._id)
+        return Rest(data, bool(unfinished), b"\n".join(self._bare))
 
     def _line(self, line: bytes) -> None:
         self._check(len(line), self._max_line, "line")
@@ -249,22 +254,23 @@ class Decoder:
         self._data.append(value)
         self._data_size += len(value) + 1
         self._check(self._data_size, self._max_event, "event")
-        if self._bare:
-            self._drop_bare()
 
-    def _drop_bare(self) -> None:
+    def _end_bare(self, events: list[bytes], at: int) -> None:
+        events.insert(at, Bare(b"\n".join(self._bare)))
         self._bare.clear()
         self._bare_size = 0
 
     def _keep_bare(self, line: bytes) -> None:
-        begun = bool(self._bare) or line.lstrip()[:1] in (b"{", b"[")
-        if begun and self._bare_size < MAX_BARE:
-            self._bare.append(line[:MAX_BARE])
-            self._bare_size += len(line)
+        if self._bare or line.lstrip()[:1] in (b"{", b"["):
+            self._bare.append(line)
+            self._bare_size += len(line) + 1
+            self._check(self._bare_size, self._max_event, "event")
 
     def _dispatch(self, events: list[bytes]) -> None:
         self.last_event_id = self._id
         if self._data:
+            if self._bare:
+                self._end_bare(events, len(events))
             data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
             events.append(Event(data, self._type or "message", self._id) if self._type or self._id else data)
             self._data = []

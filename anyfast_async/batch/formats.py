@@ -7,6 +7,7 @@ from typing import Final, Literal, TypeAlias, get_args
 
 from anyfast_async._core import codec
 from anyfast_async.batch.lines import SourceError
+from anyfast_async.errors import escaped
 
 Format: TypeAlias = Literal["batch", "requests", "rows", "text", "csv", "parquet"]
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
@@ -27,6 +28,8 @@ _BY_SUFFIX: Final[dict[str, Format]] = {
     ".txt": "text",
 }
 _JSON_SUFFIXES: Final = (".jsonl", ".ndjson", ".json")
+_NAMED: Final = 20
+"""Fields that are named."""
 _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -61,9 +64,22 @@ def detect(name: str, first: bytes, *, template: bool) -> Format:
     return "text"
 
 
+_OF_LINES: Final = frozenset({"custom_id", "method", "url", "body"})
+
+
 def _json_format(first: bytes) -> Format:
     try:
         value = codec.loads(first)
     except codec.InvalidJSONError:
         return "batch"
-    return "requests" if isinstance(value, dict) and "messages" in value else "batch"
+    if not isinstance(value, dict) or not value or _OF_LINES & value.keys():
+        return "batch"
+    if "messages" in value:
+        return "requests"
+    fields = ", ".join(escaped(name, 40) for name in list(value)[:_NAMED])
+    example = f"--template 'Label: {{{escaped(next(iter(value)), 40)}}}'"
+    message = (
+        "its first line is neither a batch line nor a request: there is no body and there are no messages. Are these "
+        f"rows of a table? Then a template says how a prompt is made of one, {example}; the fields: {fields}"
+    )
+    raise SourceError(message)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from anyfast_async._core.journal import Past
 from anyfast_async._disk import lines_of, lock
-from anyfast_async._journal import log_of
+from anyfast_async._records import log_of
 from anyfast_async.batch.passes import Survey, fingerprint, stamp_of
 from anyfast_async.batch.source import Source
 
@@ -32,6 +32,8 @@ def header_for(found: Survey, *, model: str | None, system: str | None, fields: 
     given = _input(found.source, found.sha256)
     counts = {name or "": rows for name, rows in found.models.items()}
     listed = {"rows": found.count} | ({"models": counts} if len(counts) <= _MODELS else {})
+    if found.bad:
+        listed["bad"] = len(found.bad)
     return {"input": given | listed, "model": model, "system": system, "fields": dict(fields)}
 
 
@@ -64,7 +66,7 @@ def checked_before(source: Source, recorded: Mapping[str, Any] | None) -> Survey
 
     """
     before = recorded.get("input") if recorded is not None else None
-    if not isinstance(before, Mapping) or not isinstance(before.get("models"), Mapping):
+    if not isinstance(before, Mapping) or not isinstance(before.get("models"), Mapping) or before.get("bad"):
         return None
     stamp = stamp_of(source.path)
     now = _input(source, fingerprint(source.path))

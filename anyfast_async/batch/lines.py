@@ -30,11 +30,21 @@ class BatchLine:
 class LineError(ValueError):
     """A line that is no request; ``.problems`` says everything that is wrong with it."""
 
+    is_end: bool = False
+    """Whether nothing that comes after it in the file could be read."""
+
     def __init__(self, problems: tuple[str, ...], custom_id: str | None = None) -> None:
         super().__init__("; ".join(problems))
         self.problems = problems
         self.custom_id = custom_id
         """Where the line has a valid one."""
+
+
+def unreadable(problem: str) -> LineError:
+    """Return the error for a line after which nothing could be read."""
+    error = LineError((f"{problem}; what comes after it was not read",))
+    error.is_end = True
+    return error
 
 
 class SourceError(ValueError):
@@ -131,4 +141,5 @@ __all__ = [
     "batch_request",
     "given_id",
     "object_in",
+    "unreadable",
 ]

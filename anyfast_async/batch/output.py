@@ -5,58 +5,82 @@ They are a journal, as ``client.map`` writes one too; what is said here is which
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from anyfast_async._core import journal
-from anyfast_async._core.journal import KINDS
-from anyfast_async._journal import Journal, LockedError, Sync, failures_of, log_of, open_journal
-from anyfast_async._records import ForeignFileError, MismatchError
-from anyfast_async.errors import ConfigurationError
+from anyfast_async._core.again import ALL, Again
+from anyfast_async._journal import Journal, Sync, open_journal
+from anyfast_async._outcome import Outcome
+from anyfast_async._records import ForeignFileError, LockedError, MismatchError, Records, failures_of, log_of
+from anyfast_async.batch.counts import Census, Standing
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-RETRY_ALL: Final = "all"
-RETRY_NONE: Final = "none"
-
 
 class Done:
-    """Rows that are not sent: answered ones, and failed ones that are not to be tried again."""
+    """Rows that are not sent: those with an answer or a failure that is not asked for again."""
 
-    def __init__(self, opened: Journal, retry_failed: str) -> None:
+    def __init__(self, opened: Journal, again: Again) -> None:
         self._records = opened.records
-        self._retry_failed = retry_failed
+        self._again = again
 
     def __contains__(self, custom_id: object) -> bool:
         if not isinstance(custom_id, str):
             return False
+        if self._again.outcomes:
+            standing = standing_in(self._records, custom_id)
+            return standing is not None and self.stays(standing)
         if self._records.is_answered(custom_id):
             return True
-        if self._retry_failed == RETRY_ALL:
+        if self._again.every_failure:
             return False
         failure = self._records.failure(custom_id)
-        return failure is not None and self._stays(failure)
+        return failure is not None and not self._again.failed(journal.error_in(failure).kind)
 
     def __len__(self) -> int:
-        count = len(self._records.answered)
-        if self._retry_failed != RETRY_ALL:
-            count += sum(map(self._stays, self._records.failed_lines()))
-        return count
+        if self._again.outcomes:
+            answered = sum(self.stays(Standing(outcome_in(line))) for line in self._records.answer_lines())
+        else:
+            answered = len(self._records.answered)
+        failed = 0 if self._again.every_failure else sum(map(self._stays_failed, self._records.failed_lines()))
+        return answered + failed
 
-    def _stays(self, failure: bytes) -> bool:
-        return self._retry_failed == RETRY_NONE or self._retry_failed != journal.error_in(failure).kind
+    def _stays_failed(self, failure: bytes) -> bool:
+        return not self._again.failed(journal.error_in(failure).kind)
+
+    def stays(self, standing: Standing) -> bool:
+        """Return whether a row that stands so is not sent again."""
+        if standing.outcome == "failed":
+            return not self._again.failed(standing.kind)
+        return not self._again.answered(standing.outcome)
+
+
+def outcome_in(line: bytes) -> Outcome:
+    """Return what the answer in a line is; one that holds no completion counts as it is: it is not sent again."""
+    completion = journal.completion_in(line)
+    return "ok" if completion is None else completion.outcome
+
+
+def standing_in(records: Records, custom_id: str) -> Standing | None:
+    """Return what stands in the files for a row, None if nothing does."""
+    line = records.answer(custom_id)
+    if line is not None:
+        return Standing(outcome_in(line))
+    failure = records.failure(custom_id)
+    return None if failure is None else Standing("failed", journal.error_in(failure).kind)
 
 
 class BatchFiles:
     """The files of a batch, open for writing and locked; a context manager that closes them. See :func:`open_batch`."""
 
-    def __init__(self, opened: Journal, retry_failed: str = RETRY_ALL) -> None:
+    def __init__(self, opened: Journal, retry_failed: str | Iterable[str] = ALL) -> None:
         self.journal = opened
         """What is written goes here."""
-        self.done: Done = Done(opened, retry_failed)
-        """``custom_id in files.done``: answered, or failed and not to be tried again."""
+        self.done: Done = Done(opened, Again.of(retry_failed, name="retry_failed"))
+        """``custom_id in files.done``: it has a result that is not asked for again."""
 
     def __enter__(self) -> Self:
         return self
@@ -65,6 +89,23 @@ class BatchFiles:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def standing(self, custom_id: str) -> Standing | None:
+        """Return what stands in the files for a row, None if nothing does."""
+        return standing_in(self.journal.records, custom_id)
+
+    def census(self, ids: Iterable[str], unsendable: Container[str] = frozenset()) -> Census:
+        """Return what the rows with these *ids* came to so far; *unsendable* are those that cannot be sent."""
+        census = Census()
+        for custom_id in ids:
+            standing = self.standing(custom_id)
+            if standing is not None:
+                census.counts.add(standing)
+                census.already += custom_id in unsendable or self.done.stays(standing)
+            else:
+                census.fresh += 1
+                census.unsendable += custom_id in unsendable
+        return census
 
     @property
     def answered(self) -> int:
@@ -97,7 +138,7 @@ def open_batch(
     *,
     header: Mapping[str, Any] | None = None,
     sync: Sync = "batch",
-    retry_failed: str = RETRY_ALL,
+    retry_failed: str | Iterable[str] = ALL,
 ) -> BatchFiles:
     """Return the files of a batch: locked for this process, mended where a crash or the disk has damaged them.
 
@@ -110,23 +151,21 @@ def open_batch(
             compared with that of the run that began the files; None compares nothing.
         sync: when a line is brought to the disk: ``"batch"`` once a second and at 256 lines, ``"each"`` before the row
             counts as done.
-        retry_failed: which failed rows are sent again: ``"all"``, ``"none"`` or those with one ``kind`` of error.
+        retry_failed: which rows with a result are sent again: ``"all"`` (every failed one), ``"none"``, or words with
+            commas between them: kinds of errors, and outcomes of answers (``"empty"``, ``"cut"``, ``"filtered"``,
+            ``"refused"``), whose new answer replaces the one that is there.
 
     Raises:
         LockedError: another process writes them; it names it.
         MismatchError: they were begun with another header; it names what differs.
         ForeignFileError: one of them is no file of a batch.
-        ConfigurationError: *retry_failed* is no kind of error, or the files are the same.
+        ConfigurationError: *retry_failed* holds another word, or the files are the same.
         OSError: a file cannot be read or written, or its directory is not there.
 
     None of these has touched anything.
 
     """
-    if retry_failed not in {RETRY_ALL, RETRY_NONE, *KINDS}:
-        message = (
-            f"retry_failed must be 'all', 'none' or a kind of error ({', '.join(sorted(KINDS))}), not {retry_failed!r}"
-        )
-        raise ConfigurationError(message)
+    Again.of(retry_failed, name="retry_failed")
     return BatchFiles(open_journal(answers, errors, header=header, sync=sync), retry_failed)
 
 

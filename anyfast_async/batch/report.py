@@ -13,7 +13,7 @@ import attrs
 
 from anyfast_async._core.usage import used_by
 from anyfast_async.batch.pace import limited_by
-from anyfast_async.batch.tally import Tally, oddity
+from anyfast_async.batch.tally import Tally
 from anyfast_async.batch.timeline import Timeline
 from anyfast_async.errors import escaped
 
@@ -55,7 +55,9 @@ class Recorder:
     started: dt.datetime | None = None
     timeline: Timeline = attrs.field(factory=Timeline)
     examples: dict[str, list[Example]] = attrs.field(factory=dict)
-    """For each kind of error, and for ``"empty"`` and ``"length"``: the first few."""
+    """For each kind of error, and for each outcome of answers but ``"ok"``: the first few."""
+    odd: Counter[str] = attrs.field(factory=Counter)
+    """Answers of the run that are not ``"ok"``, by outcome."""
     retried: Counter[tuple[str, int | None]] = attrs.field(factory=Counter)
     """Attempts that were followed by another one, by outcome and HTTP status."""
     billed: Counter[str] = attrs.field(factory=Counter)
@@ -90,9 +92,10 @@ class Recorder:
             used = used_by(event.completion.usage)
             bucket.prompt_tokens += used.prompt if used is not None else 0
             bucket.completion_tokens += used.completion if used is not None else 0
-            odd = oddity(event.completion)
-            if odd is not None:
-                self._keep(odd, event)
+            outcome = event.completion.outcome
+            if outcome != "ok":
+                self.odd[outcome] += 1
+                self._keep(outcome, event)
 
     def tick(self, stats: Stats, now: float) -> None:
         """Take a sample; several a second, also while no row ends."""
@@ -103,7 +106,7 @@ class Recorder:
         bucket.held += stats.held_for > 0
         bucket.peak = max(bucket.peak, stats.in_flight)
         self.peak = max(self.peak, stats.in_flight)
-        self.limits[limited_by(stats, self.concurrency)] += 1
+        self.limits[limited_by(stats, self.concurrency, answering=self.tally.sent > 0)] += 1
 
     def _keep(self, kind: str, event: RowDone) -> None:
         kept = self.examples.setdefault(kind, [])

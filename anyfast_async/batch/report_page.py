@@ -13,10 +13,13 @@ from html import escape
 from typing import Any, Final
 
 from anyfast_async._core.histogram import Histogram
+from anyfast_async.batch.counts import ODD
 from anyfast_async.batch.report import Example, Head, Recorder
 from anyfast_async.batch.report_charts import Chart, charts, time_unit
 from anyfast_async.errors import escaped
 
+GENERATOR: Final = '<meta name="generator" content="anyfast batch --report">'
+"""By which such a page is told from other files."""
 STYLE: Final = """
 :root {
   color-scheme: light dark;
@@ -88,7 +91,7 @@ def page(head: Head, record: Recorder, draw: Callable[[dict[str, Any]], str]) ->
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
     return "".join(
         (
-            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n',
+            f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n{GENERATOR}\n',
             f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n',
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n',
             '<meta name="referrer" content="no-referrer">\n<link rel="icon" href="data:,">\n',
@@ -117,8 +120,10 @@ def _heading(head: Head, record: Recorder) -> str:
     told = f'<span class="{"good" if good else "bad"}">{_text(head.status)}</span>, {_text(began)}'
     lines = [f"<header><h1>{_text(head.title)}</h1>", f"<p>{told}took {_duration(tally.seconds)}</p>"]
     if tally.already:
-        what = f"{tally.already:,} of {tally.total:,} rows were answered by earlier runs"
-        lines.append(f'<p class="soft">{what}. This page is about the last run only.</p>')
+        what = f"{tally.already:,} of {tally.total:,} rows had their result from earlier runs"
+        lines.append(
+            f'<p class="soft">{what}. The counts are of all rows, the rest of the page is of the last run.</p>'
+        )
     if tally.left:
         lines.append(f"<p>{tally.left:,} rows are left: the same command goes on.</p>")
     return "".join((*lines, "</header>\n"))
@@ -128,10 +133,10 @@ def _tiles(head: Head, record: Recorder) -> str:
     tally = record.tally
     median = tally.latency.percentile(50)
     tiles = [
-        (_short(tally.answered), "answered"),
-        (f'<span class="bad">{_short(tally.failed)}</span>' if tally.failed else "0", "failed"),
-        (_short(tally.empty), "empty"),
-        (_short(tally.length), "length"),
+        (_short(tally.file.answered), "answered"),
+        (f'<span class="bad">{_short(tally.file.failed)}</span>' if tally.file.failed else "0", "failed"),
+        *((_short(tally.file.outcomes[word]), word) for word in ODD if tally.file.outcomes[word] or word in _ALWAYS),
+        *([(_short(tally.without), "not answered")] if tally.without else []),
         (_short(tally.rate), "rows/s"),
         (_short(tally.tokens), "tokens"),
         *([(_duration(median), "median")] if median is not None else []),
@@ -139,6 +144,9 @@ def _tiles(head: Head, record: Recorder) -> str:
     ]
     drawn = "".join(f'<div class="tile"><b>{value}</b><span class="soft">{name}</span></div>' for value, name in tiles)
     return f'<div class="tiles">{drawn}</div>\n'
+
+
+_ALWAYS: Final = ("empty", "cut")
 
 
 def _figure(chart: Chart, draw: Callable[[dict[str, Any]], str]) -> str:
@@ -189,6 +197,7 @@ _LIMITING: Final = {
     "concurrency": "concurrency",
     "throttling": "the gateway asked for fewer requests",
     "outage": "the gateway was away",
+    "unanswered": "no answer had come yet",
     "requests_per_minute": "requests per minute",
     "tokens_per_minute": "tokens per minute",
 }
@@ -229,8 +238,8 @@ def _attempts(record: Recorder) -> str:
 
 def _examples(record: Recorder) -> str:
     tally = record.tally
-    counts = {**dict(tally.kinds.most_common()), "empty": tally.empty, "length": tally.length}
-    kinds = sorted(record.examples, key=lambda kind: (kind in ("empty", "length"), -counts.get(kind, 0)))
+    counts: dict[str, int] = {**tally.kinds, **record.odd}
+    kinds = sorted(record.examples, key=lambda kind: (kind in ODD, -counts.get(kind, 0)))
     cards = (_card(kind, counts.get(kind, 0), record.examples[kind]) for kind in kinds)
     return f'<div class="grid">{"".join(cards)}</div>' if kinds else "<p>None.</p>"
 
@@ -238,7 +247,7 @@ def _examples(record: Recorder) -> str:
 def _card(kind: str, rows: int, examples: Sequence[Example]) -> str:
     first = examples[0]
     facts = f"{rows:,} {'row' if rows == 1 else 'rows'}, billed: {first.billed}"
-    if kind not in ("empty", "length"):
+    if kind not in ODD:
         facts += f", {'may succeed if sent again' if first.retryable else 'would fail again'}"
     items = "".join(f"<li><code>{_text(one.custom_id)}</code> {_text(one.message)}</li>" for one in examples)
     return f'<div class="card words"><h3>{_text(kind)}</h3><p class="soft">{_text(facts)}</p><ul>{items}</ul></div>'

@@ -1,14 +1,14 @@
 """What a batch left behind, read back: one row per ``custom_id`` from the output, the error file and the log.
 
 Lines of this package, of the OpenAI Batch API and of vLLM's ``run-batch`` are understood. An answer wins over a
-failure, and of two lines of one kind the later one counts. Memory: an index of the ids, 8 to 20 bytes each.
+failure, whichever comes first, and of two lines of one kind the later one counts. Memory: an index of the ids, 8 to 20
+bytes each.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, Self, TypeAlias
 
@@ -16,19 +16,23 @@ import attrs
 
 from anyfast_async._core import answer, codec, journal
 from anyfast_async._core.index import Index
+from anyfast_async._core.journal import Past
 from anyfast_async._core.usage import used_by
 from anyfast_async._disk import Reader, lines_of
-from anyfast_async.batch.tally import oddity
+from anyfast_async._outcome import Outcome
+from anyfast_async.batch.counts import Counts, Standing
 from anyfast_async.completions import ChatCompletion
 from anyfast_async.errors import AnyFastError, ResponseShapeError, escaped
 from anyfast_async.prices import Spent
 
-Outcome: TypeAlias = Literal["ok", "empty", "length", "failed", "missing"]
-"""``"ok"``, ``"empty"`` and ``"length"`` are answers; ``"missing"`` rows of the input have no line anywhere."""
+RowOutcome: TypeAlias = Outcome | Literal["missing"]
+"""``"missing"`` rows of the input have no line anywhere."""
 
 NAMED: Final = 5
 """Broken lines that are named."""
 _FENCE: Final = re.compile(r"\A\s*```[\w-]*\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
+_LONG: Final = re.compile(rb"\d{16}")
+"""Digits from which the fast reader may round."""
 _NEVER_RUN: Final = frozenset({"batch_expired", "batch_cancelled"})
 """Codes of OpenAI's lines for rows that were never executed."""
 
@@ -51,7 +55,7 @@ class Row:
     """What became of one row."""
 
     custom_id: str
-    outcome: Outcome
+    outcome: RowOutcome
     completion: ChatCompletion | None = None
     failure: Failure | None = None
 
@@ -63,13 +67,21 @@ class Row:
         text = self.completion.text
         fenced = _FENCE.match(text)
         try:
-            value = codec.loads((fenced[1] if fenced else text).encode())
+            value = _exactly((fenced[1] if fenced else text).encode())
         except codec.InvalidJSONError:
             return None
         return value if isinstance(value, dict) else None
 
 
-MISSING: Final = Failure("missing", "neither answered nor failed: the run ended before it", True, "maybe")
+def _exactly(data: bytes) -> Any:
+    """Return the JSON value in *data*, integers of any size as they stand there."""
+    if _LONG.search(data) is None:
+        return codec.loads(data)
+    return codec.mended_value(codec.loads_exactly(data))
+
+
+MISSING: Final = Failure("missing", "not sent: the run ended before it", retryable=True, billed="no")
+IN_DOUBT: Final = Failure("in_doubt", "sent, and the run ended before its answer", retryable=True, billed="maybe")
 
 
 def row_of(line: bytes) -> Row | None:
@@ -84,7 +96,7 @@ def row_of(line: bytes) -> Row | None:
     good = status is None or status in answer.SUCCESS
     if good and isinstance(body, dict) and body.get("choices") and not value.get("error"):
         completion = codec.structure(body, ChatCompletion)
-        return Row(custom_id, oddity(completion) or "ok", completion)
+        return Row(custom_id, completion.outcome, completion)
     problem = value.get("error")
     if isinstance(problem, str):  # vLLM
         problem = {"message": problem} if problem else None
@@ -124,15 +136,12 @@ class Broken:
 
 
 class _File:
-    """One file of results: where the latest line of each id begins."""
+    """One file of results; it need not be there."""
 
     def __init__(self, path: Path, read: Callable[[bytes], bytes | None]) -> None:
         self.path = path
         self._read = read
-        self._index = Index(self._is_it)
         self._reader = Reader(path)
-        self.again = 0
-        """Lines whose id has a later one."""
 
     def rows(self) -> Iterator[tuple[int, int, Row | None]]:
         """Yield each line that is to be one: its number, where it begins, what it says."""
@@ -141,25 +150,8 @@ class _File:
             if line is not None and line.strip():
                 yield number, at, row_of(line)
 
-    def add(self, row: Row, at: int) -> Row | None:
-        """Note where a row stands; return what an earlier line said of it."""
-        if self._index.add(row.custom_id, at):
-            return None
-        before = self.find(row.custom_id)
-        self._index.replace(row.custom_id, at)
-        self.again += 1
-        return None if before is None else self.row_at(before)
-
-    def find(self, custom_id: str) -> int | None:
-        return self._index.find(custom_id)
-
-    def row_at(self, at: int) -> Row | None:
-        line = self._read(self._reader.line(at))
-        return None if line is None else row_of(line)
-
-    def _is_it(self, custom_id: str, at: int) -> bool:
-        line = self._read(self._reader.line(at))
-        return line is not None and journal.recorded_id(line) == custom_id
+    def line(self, at: int) -> bytes:
+        return self._read(self._reader.line(at)) or b""
 
     def close(self) -> None:
         self._reader.close()
@@ -169,9 +161,9 @@ class Results:
     """The results of a batch; a context manager. Entering reads everything once, for its counts.
 
     Args:
-        output: the file of answers.
-        errors: that of failed rows; it need not be there.
-        log: that beside the output, in which the failures of a run stand until it ends; it need not be there.
+        output: the file of answers; it need not be there, as the next ones.
+        errors: that of failed rows.
+        log: that beside the output, in which the failures of a run stand until it ends.
         look: called with every row as it is read the first time, those that a later line replaces included.
 
     Raises:
@@ -180,7 +172,8 @@ class Results:
     """
 
     def __init__(self, output: Path, errors: Path, log: Path, look: Callable[[Row], None] | None = None) -> None:
-        self.outcomes: Counter[Outcome] = Counter()
+        self.counts: Counts = Counts()
+        """What the rows with a result came to."""
         self.prompt_tokens: int = 0
         self.completion_tokens: int = 0
         self.spent: Spent = Spent()
@@ -188,73 +181,106 @@ class Results:
         self.broken: list[Broken] = []
         """The first few lines that are no results."""
         self.broken_count: int = 0
-        self._answers = _File(output, _same)
-        self._failures = (_File(log, journal.failure_in), _File(errors, _same))
+        self.again: int = 0
+        """Answers that a later line of the same id replaces."""
+        self.past: Past = Past()
+        """What the log says."""
+        self._log = log
+        self._files = (_File(output, _same), _File(log, journal.failure_in), _File(errors, _same))
+        # A place is that of the line, and which file it is in.
+        self._index = Index(lambda custom_id, place: journal.recorded_id(self._line(place)) == custom_id)
         self._look = look
+        self._doubtful: frozenset[str] = frozenset()
 
     def __enter__(self) -> Self:
-        for file in (self._answers, *self._failures):
+        for _, line in lines_of(self._log):
+            self.past.add(line)
+        self._doubtful = frozenset((*self.past.open, *self.past.maybe_billed))
+        for which, file in enumerate(self._files):
             for number, at, row in file.rows():
                 if row is None:
                     self.broken_count += 1
                     if len(self.broken) < NAMED:
                         self.broken.append(Broken(file.path, number))
-                    continue
-                before = file.add(row, at)
-                if self._stands(file, row):
-                    self._count(row, 1)
-                    if before is not None:
-                        self._count(before, -1)
-                    if self._look is not None:
-                        self._look(row)
+                elif self._counts(row, at << 2 | which) and self._look is not None:
+                    self._look(row)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for file in (self._answers, *self._failures):
+        for file in self._files:
             file.close()
 
     @property
     def total(self) -> int:
         """Rows with a result."""
-        return self.outcomes.total()
+        return self.counts.results
 
     @property
-    def again(self) -> int:
-        """Lines that another line of the same id replaces."""
-        return sum(file.again for file in (self._answers, *self._failures))
+    def expected(self) -> int | None:
+        """Rows of the batch's input as its log has them; None where that cannot be told from the log alone."""
+        begun = self.past.header.get("input") if self.past.header is not None else None
+        if not isinstance(begun, Mapping) or "rows" not in begun or self.past.foreign:
+            return None
+        rows: int = begun["rows"] + begun.get("bad", 0)
+        return rows if rows >= self.total else None
+
+    @property
+    def in_doubt(self) -> int:
+        """Rows without a result that may have been sent."""
+        return sum(self._index.find(custom_id) is None for custom_id in self._doubtful)
 
     def rows(self) -> Iterator[Row]:
         """Yield every row with a result, in the order of the files."""
-        for file in (self._answers, *self._failures):
+        for which, file in enumerate(self._files):
             for _, at, row in file.rows():
-                if row is not None and self._stands(file, row) and (not file.again or file.find(row.custom_id) == at):
+                if row is not None and self._index.find(row.custom_id) == at << 2 | which:
                     yield row
 
     def find(self, custom_id: str) -> Row:
         """Return what became of a row of the input."""
-        for file in (self._answers, *self._failures):
-            at = file.find(custom_id)
-            row = None if at is None else file.row_at(at)
-            if row is not None:
-                return row
-        return Row(custom_id, "missing", failure=MISSING)
+        place = self._index.find(custom_id)
+        row = None if place is None else row_of(self._line(place))
+        if row is not None:
+            return row
+        return Row(custom_id, "missing", failure=IN_DOUBT if custom_id in self._doubtful else MISSING)
 
-    def _stands(self, file: _File, row: Row) -> bool:
-        """Return whether no file before *file* has the row."""
-        if file is self._answers:
+    def _line(self, place: int) -> bytes:
+        return self._files[place & 3].line(place >> 2)
+
+    def _counts(self, row: Row, place: int) -> bool:
+        """Take in a row; return whether it counts, as far as the files are read."""
+        if self._index.add(row.custom_id, place):
+            self._count(row)
             return True
-        before = (self._answers, *self._failures[: self._failures.index(file)])
-        return all(one.find(row.custom_id) is None for one in before)
+        there = self._index.find(row.custom_id)
+        before = None if there is None else row_of(self._line(there))
+        if before is None or there is None:
+            return False
+        is_failure, was_failure = row.outcome == "failed", before.outcome == "failed"
+        is_same_file = place & 3 == there & 3
+        self.again += not was_failure and is_same_file
+        # Of two failures that of the log is later than that of the file of failures.
+        if is_failure > was_failure or (is_failure == was_failure and not is_same_file):
+            return False
+        self._index.replace(row.custom_id, place)
+        self._count(row, before)
+        return True
 
-    def _count(self, row: Row, times: int) -> None:
-        self.outcomes[row.outcome] += times
-        if row.completion is None:
-            return
-        used = used_by(row.completion.usage)
-        self.spent.add(row.completion.model or "", used, times)
-        if used is not None:
-            self.prompt_tokens += times * used.prompt
-            self.completion_tokens += times * used.completion
+    def _count(self, row: Row, before: Row | None = None) -> None:
+        self.counts.add(_standing(row), None if before is None else _standing(before))
+        for one, times in ((row, 1), (before, -1)):
+            if one is None or one.completion is None:
+                continue
+            used = used_by(one.completion.usage)
+            self.spent.add(one.completion.model or "", used, times)
+            if used is not None:
+                self.prompt_tokens += times * used.prompt
+                self.completion_tokens += times * used.completion
+
+
+def _standing(row: Row) -> Standing:
+    assert row.outcome != "missing"  # noqa: S101 - it stands in a file
+    return Standing(row.outcome, row.failure.kind if row.failure is not None else "")
 
 
 def _same(line: bytes) -> bytes:

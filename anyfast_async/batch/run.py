@@ -3,30 +3,59 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Unpack
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import attrs
 
 from anyfast_async._bill import RowWitness, charge
 from anyfast_async._core.journal import STEM_DIGITS, STOPPERS, answer_line, error_line
+from anyfast_async._ending import CLOSERS
+from anyfast_async.batch.counts import Counts, Standing
 from anyfast_async.batch.lines import BatchLine
 from anyfast_async.batch.output import BatchFiles
+from anyfast_async.batch.passes import BadRow
 from anyfast_async.batch.tally import Tally
 from anyfast_async.completions import ChatCompletion
-from anyfast_async.errors import AnyFastError, APIConnectionError, Attempt, ConfigurationError
+from anyfast_async.errors import (
+    AnyFastError,
+    APIConnectionError,
+    Attempt,
+    ClientStateError,
+    ConfigurationError,
+    InsufficientQuotaError,
+    NotSentError,
+    RequestValidationError,
+)
 
 if TYPE_CHECKING:
-    from anyfast_async._map import MapRun, Result
+    from anyfast_async._map import MapRun
+    from anyfast_async._result import Result
     from anyfast_async.client import AnyFast
     from anyfast_async.requests import ChatOptions
+
+_NOTED_EVERY: Final = 1.0
+"""Seconds after which what was sent is written down."""
+_LONGEST: Final = 3
+"""Rows that are named when the end is near."""
+_LONG: Final = 5.0
+"""Seconds from which a row is."""
+_LOOK: Final = 0.05
+"""Seconds between two looks at what is still in flight when the run is told to stop."""
+
+
+def _stem() -> str:
+    return uuid.uuid4().hex[:STEM_DIGITS]
 
 
 def stops(error: AnyFastError) -> bool:
     """Return whether *error* ends a run instead of failing a row: also a gateway that cannot be reached at all."""
-    return error.kind in STOPPERS or (isinstance(error, APIConnectionError) and error.phase == "unsent")
+    return error.kind in STOPPERS - CLOSERS or (isinstance(error, APIConnectionError) and error.phase == "unsent")
 
 
 class TooManyFailuresError(AnyFastError):
@@ -80,10 +109,15 @@ class BatchRun:
         files: where results go; closing them is the caller's.
         total: rows of the input, for the counts.
         already: rows of it that are done.
+        before: what the rows of the input came to before, see ``BatchFiles.census``; None: the rows that are done have
+            an answer.
+        bad: rows of the input that cannot be sent, see ``Survey.bad``: they fail.
         concurrency: rows in work at once, from 1.
         on_row: called after each line that was written.
         max_failures: failed rows of this run that are allowed: a number from 0, or a share of *total* below 1. With
             one more the run stops. None allows any number.
+        give_up_after: seconds after which the run stops if nothing was answered and nothing is in flight, above 0; None
+            for never.
         **options: as for ``client.complete``; they win over what the rows say.
 
     Raises:
@@ -100,34 +134,49 @@ class BatchRun:
         *,
         total: int,
         already: int = 0,
+        before: Counts | None = None,
+        bad: Iterable[BadRow] = (),
         concurrency: int = 64,
         on_row: Callable[[RowDone], None] | None = None,
         max_failures: float | None = None,
+        give_up_after: float | None = None,
         **options: Unpack[ChatOptions],
     ) -> None:
         self.tally: Tally = Tally(total, already)
+        self._knows_file = before is not None
+        if before is not None:
+            self.tally.file = before
         self.stopped: AnyFastError | OSError | None = None
         """What ended the run early, where an error did; an ``OSError`` is of a file that cannot be read or written."""
         self.on_row = on_row
         """Called after each line that was written."""
+        self._client = client
         self._rows = rows
+        self._bad = bad
+        self._files = files
         self._journal = files.journal
         self._allowed = allowed_failures(max_failures, total)
         self._max_failures = max_failures
         self._intake = True
         self._kept: list[Result[Any]] = []
-        self._began = 0.0
+        self._began = self._began_wall = 0.0
         self._clock: asyncio.Timeout | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._is_stopping = False
+        self._left: AnyFastError | None = None
+        self._since: dict[str, float] = {}
         self._map: MapRun[Any] = client.map(
             self._taken(),
             request=lambda row: row.request,
             concurrency=concurrency,
-            stop_on=STOPPERS,
+            stop_on=STOPPERS - CLOSERS,
+            give_up_after=give_up_after,
             **options,
         )
         self._map.before_giving = self._record
         self._map.items.witness_of = lambda row: RowWitness(files.journal, row.custom_id)
-        self._spending = client._shared.spending  # noqa: SLF001 - one house
+        self._noted = (0, 0)
+        self._noting: asyncio.TimerHandle | None = None
 
     @property
     def unfinished(self) -> tuple[str, ...]:
@@ -135,41 +184,114 @@ class BatchRun:
         return self._journal.open
 
     @property
+    def in_doubt(self) -> int:
+        """Rows without a result that this run or an earlier one may have sent."""
+        doubtful = dict.fromkeys((*self._journal.open, *self._journal.maybe_billed))
+        return sum(self._files.standing(custom_id) is None for custom_id in doubtful)
+
+    @property
     def unsaved(self) -> int:
         """After the run: results that could not be written, or not be brought to the disk; their rows are not done."""
         return len(self._kept) + self._journal.unsaved
 
-    def stop(self, grace: float) -> None:
-        """Take up no more rows; those in work get *grace* seconds, then are left.
+    def longest(self) -> list[tuple[str, float]]:
+        """Return the rows that are in work for longest, with the seconds since they were taken up, when no more are."""
+        if self._intake or self._clock is None:
+            return []
+        now = asyncio.get_running_loop().time()
+        rows = itertools.islice(self._since.items(), _LONGEST)
+        return [(custom_id, now - since) for custom_id, since in rows if now - since >= _LONG]
 
-        May be called again, with less.
+    def stop(self, grace: float) -> None:
+        """Take up no more rows; what is in flight gets *grace* seconds, then is left. The client is closed.
+
+        Rows that still wait for their turn end at once, and so does the run when nothing is in flight. May be called
+        again, with less.
         """
         self._intake = False
-        if self._clock is not None:
-            self._clock.reschedule(asyncio.get_running_loop().time() + grace)
+        if self._clock is None or self._clock.expired():
+            return
+        loop = asyncio.get_running_loop()
+        if self._closing is None:
+            self._is_stopping = True
+            closing = loop.create_task(self._client.aclose(grace))  # begins before the clock can ring
+            self._closing = loop.create_task(self._close(closing))
+        self._clock.reschedule(loop.time() + grace)
+
+    async def _close(self, closing: asyncio.Task[None]) -> None:
+        while not closing.done() and self._client.stats().in_flight:
+            await asyncio.wait({closing}, timeout=_LOOK)
+        if self._clock is not None and not (
+            self._clock.expired() or closing.done()
+        ):  # what is left pauses before another try
+            self._clock.reschedule(asyncio.get_running_loop().time())
+        await closing
 
     async def run(self) -> Tally:
         """Make the run, once. What ends it early stands in ``.stopped``."""
-        await asyncio.to_thread(charge, self._journal, self._spending)
-        self._began = asyncio.get_running_loop().time()
+        spending = self._client._shared.spending  # noqa: SLF001 - one house
+        if spending.budget is not None:
+            await asyncio.to_thread(charge, self._journal, spending)
+        self._began, self._began_wall = asyncio.get_running_loop().time(), time.time()
         try:
             async with asyncio.timeout(None) as self._clock, self._map as results:
+                self._client._shared.gate.remember(self._journal.records.past.sent)  # noqa: SLF001 - one house
+                self._note_sent()
+                self._fail_bad()
                 async for _ in results:
                     pass
         except TimeoutError:
             if self._clock is None or not self._clock.expired():
                 raise
         except (OSError, AnyFastError) as error:  # of our files, or what stopped the map
-            self.stopped = self.stopped or error
+            if not self._is_left(error):
+                self.stopped = self.stopped or error
         finally:
             self._clock = None
+            self._note_sent(again=False)
             close = getattr(self._rows, "close", None)
             if close is not None:  # a generator that has the input open
                 close()
+            if self._closing is not None:
+                await self._closing
         await self._retry()
+        self.look()
+        if self.stopped is None and self._left is not None and not self._is_stopping:  # a model was given up
+            self.stopped = self._left
         self._map.items = None
         self._map.before_giving = None  # no circle is left to hold what the journal has in memory
         return self.tally
+
+    def look(self) -> None:
+        """Take in how long the run takes so far. A machine that sleeps stops the loop's clock, not the wall's."""
+        since = asyncio.get_running_loop().time() - self._began
+        self.tally.seconds = max(since, time.time() - self._began_wall)
+
+    def _note_sent(self, *, again: bool = True) -> None:
+        """Write down what was sent since this was done last: the next run may begin within the same minute."""
+        if self._noting is not None:
+            self._noting.cancel()
+        stats = self._client.stats()
+        now = (stats.requests, stats.tokens_used + stats.tokens_reserved)
+        if now[0] > self._noted[0]:
+            with suppress(OSError):  # it shows with the next line that matters
+                sent = [round(time.time(), 1), now[0] - self._noted[0], max(0, now[1] - self._noted[1])]
+                self._journal.note("sent", sent)
+            self._noted = now
+        if again:
+            self._noting = asyncio.get_running_loop().call_later(_NOTED_EVERY, self._note_sent)
+
+    def _fail_bad(self) -> None:
+        """Write down the rows that cannot be sent, those that no earlier run has written down."""
+        for row in self._bad:
+            if self._files.standing(row.custom_id) is None:
+                error = RequestValidationError("; ".join(row.problems))
+                self._journal.failed(row.custom_id, error_line(row.custom_id, error, stem=_stem()))
+                self._count(row.custom_id, None, error, (), None)
+
+    def _is_left(self, error: AnyFastError | OSError) -> bool:
+        """Return whether *error* only says that the run was told to stop before a row's turn came."""
+        return self._is_stopping and isinstance(error, ClientStateError)
 
     async def _retry(self) -> None:
         """Write what could not be written before: there may be room again."""
@@ -178,51 +300,73 @@ class BatchRun:
             await self._record(result)
 
     def _taken(self) -> Iterator[BatchLine]:
+        now = asyncio.get_running_loop().time
         for row in self._rows:
             if not self._intake:
                 return
+            self._since[row.custom_id] = now()
             yield row
+        self._intake = False
 
     async def _record(self, result: Result[Any]) -> None:
         """Write what became of a row, before anybody hears of it."""
+        custom_id = result.item.custom_id
+        self._since.pop(custom_id, None)
         try:
+            before = self._files.standing(custom_id) if self._knows_file else None
             if not self._write(result):
                 return
-            await self._journal.saved()
+            try:
+                await self._journal.saved()
+            finally:  # it is in the file, even if the run ends while the disk is waited for
+                self._count(custom_id, result.completion, result.error, result.attempts, before, result.model or "")
         except OSError as error:
             self._end(error)
-            return
-        self._count(result)
 
     def _write(self, result: Result[Any]) -> bool:
         """Write the line of a result; return whether it is one: an error that stops the run is none."""
-        custom_id, error, stem = result.item.custom_id, result.error, uuid.uuid4().hex[:STEM_DIGITS]
+        custom_id, error = result.item.custom_id, result.error
+        if isinstance(error, (NotSentError, InsufficientQuotaError)):  # as if it had not been taken up
+            if self._left is None or (isinstance(error, NotSentError) and not isinstance(self._left, NotSentError)):
+                self._left = error  # which names the model
+            if error.billed == "no":
+                self._journal.unsent(custom_id)
+            return False
         if error is not None and stops(error):
-            self._end(error)
+            if not self._is_left(error):
+                self._end(error)
             if error.billed == "no":
                 self._journal.unsent(custom_id)
             return False
         try:
             if error is not None:
-                self._journal.failed(custom_id, error_line(custom_id, error, stem=stem))
+                self._journal.failed(custom_id, error_line(custom_id, error, stem=_stem()))
             elif result.completion is not None:
-                self._journal.answered(custom_id, answer_line(custom_id, result.completion, stem=stem))
+                self._journal.answered(custom_id, answer_line(custom_id, result.completion, stem=_stem()))
         except OSError:
             self._kept.append(result)
             raise
         return True
 
-    def _count(self, result: Result[Any]) -> None:
+    def _count(  # noqa: PLR0917 - what there is to say of a row
+        self,
+        custom_id: str,
+        completion: ChatCompletion | None,
+        error: AnyFastError | None,
+        attempts: tuple[Attempt, ...],
+        before: Standing | None,
+        model: str = "",
+    ) -> None:
         tally = self.tally
-        tally.seconds = asyncio.get_running_loop().time() - self._began
-        if result.completion is not None:
-            tally.count_answer(result.completion, result.model or "")
-        elif result.error is not None:
-            tally.count_failure(result.error.kind, result.attempts)
+        self.look()
+        if completion is not None:
+            tally.count_answer(completion, before, model)
+        elif error is not None:
+            tally.count_failure(error.kind, attempts, before)
             if tally.failed > self._allowed:
                 self._end(self._too_many())
         if self.on_row is not None:
-            self.on_row(RowDone(result.item.custom_id, result.error, tally, result.completion, result.attempts))
+            self.on_row(RowDone(custom_id, error, tally, completion, attempts))
 
     def _end(self, error: AnyFastError | OSError) -> None:
         self.stopped = self.stopped or error

@@ -22,6 +22,7 @@ from anyfast_async.batch.lines import (
     batch_request,
     given_id,
     object_in,
+    unreadable,
 )
 from anyfast_async.batch.tables import CsvTable, Line, Record
 from anyfast_async.batch.template import TEXT, Template
@@ -56,6 +57,11 @@ class Source:
         return "row" if self.format == "parquet" else "line"
 
     @property
+    def id_name(self) -> str:
+        """What its ids are called where they stand."""
+        return self.id_column or "custom_id"
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The columns of a table that are used."""
         own = () if self.id_column is None else (self.id_column,)
@@ -79,6 +85,7 @@ class Source:
                 case _:
                     yield from self._lines(object_in)
         except LineError as error:  # of the header, which was good when the source was opened
+            error.is_end = True
             yield 1, error
 
     def id_of(self, number: int, value: Mapping[str, Any], problems: list[str] | None = None) -> str | None:
@@ -164,7 +171,7 @@ def lines_of(path: Path, longest: int) -> Iterator[Line]:
                     pass
                 yield number, LineError((f"is longer than {longest} bytes",))
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        yield number + 1, LineError((f"cannot be unpacked ({error}); what comes after it was not read",))
+        yield number + 1, unreadable(f"cannot be unpacked ({error})")
 
 
 def _opened(path: Path) -> IO[bytes]:
@@ -207,7 +214,7 @@ def open_source(
     columns = _columns_of(path, kind, max_line)
     listed = f"; its columns: {_listed(columns)}" if columns else ""
     if kind in ("csv", "parquet", "rows") and template is None:
-        message = f"a template must say how a prompt is made of a row, such as 'Translate: {{text}}'{listed}"
+        message = f"a template must say how a prompt is made of a row, such as --template 'Translate: {{text}}'{listed}"
         raise SourceError(message)
     source = Source(path, kind, TEXT if template is None else Template.parse(template), id_column, max_line)
     if columns is not None and kind not in ("batch", "requests"):

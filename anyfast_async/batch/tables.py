@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any, Final, TypeAlias
 
-from anyfast_async.batch.lines import LineError
+from anyfast_async.batch.lines import LineError, unreadable
 
 Line: TypeAlias = "tuple[int, bytes | LineError]"
 Record: TypeAlias = "tuple[int, dict[str, Any] | LineError]"
 """The number of a line or row, and what stands there."""
 
 _DELIMITERS: Final = ",;\t"
-_REST: Final = "what comes after it was not read"
 
 
 class CsvTable:
@@ -48,10 +47,10 @@ class CsvTable:
             try:
                 row = next(self._reader, None)
             except csv.Error as error:
-                yield number, LineError((f"is not CSV ({error}); {_REST}",))
+                yield number, unreadable(f"is not CSV ({error})")
                 return
             except LineError as error:
-                yield self._reader.line_num + 1, LineError((f"{error}; {_REST}",))
+                yield self._reader.line_num + 1, error if error.is_end else unreadable(str(error))
                 return
             if row is None:
                 return

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Literal
 
 import attrs
 
 from anyfast_async._core.histogram import Histogram
 from anyfast_async._core.usage import used_by
+from anyfast_async._outcome import Outcome
+from anyfast_async.batch.counts import Counts, Standing
 from anyfast_async.completions import ChatCompletion
 from anyfast_async.errors import Attempt
 from anyfast_async.prices import Spent
-
-
-def oddity(completion: ChatCompletion) -> Literal["empty", "length"] | None:
-    """Return what is odd about an answer, None if nothing is.
-
-    ``"empty"``: neither text nor a tool call nor an image. ``"length"``: what there is was ended by ``max_tokens``.
-    """
-    if not (completion.text or completion.tool_calls or completion.images):
-        return "empty"
-    return "length" if completion.finish_reason == "length" else None
 
 
 @attrs.define
@@ -31,16 +22,19 @@ class Tally:
     total: int
     """Rows of the input."""
     already: int
-    """Of these, answered before this run."""
+    """Of these, not to be sent by this run: they have a result that stays."""
     answered: int = 0
     """By this run, ``empty`` and ``length`` included."""
     failed: int = 0
+    """In this run."""
     kinds: Counter[str] = attrs.field(factory=Counter)
-    """Failed rows by the kind of their error."""
+    """Rows that failed in this run by the kind of their error."""
     empty: int = 0
-    """Answers with neither text nor a tool call nor an image."""
+    """Answers of this run with neither text nor a tool call nor an image."""
     length: int = 0
-    """Other answers whose finish reason is ``"length"``: max_tokens ended them."""
+    """Other answers of this run whose finish reason is ``"length"``: max_tokens ended them."""
+    unsent: int = 0
+    """Of the failed rows of this run, those of which nothing was sent."""
     retries: int = 0
     """Attempts after the first, over all rows."""
     prompt_tokens: int = 0
@@ -53,23 +47,40 @@ class Tally:
     spent: Spent = attrs.field(factory=Spent)
     """What the answers used by model, for their cost; ``spent.unknown`` of them do not say it."""
     seconds: float = 0.0
-    """From the first row to the last result."""
+    """From the first row to the end of the run, or to now while it goes on; by the clock on the wall."""
     latency: Histogram = attrs.field(factory=Histogram)
     """Seconds per answered row: waiting for our limits, every attempt and the pauses between them included."""
     first_token: Histogram = attrs.field(factory=Histogram)
     """Seconds from sending to the first content; only with ``via_stream``."""
     queue: Histogram = attrs.field(factory=Histogram)
     """Seconds per answered row of waiting for our own limits; part of ``latency``."""
+    file: Counts = attrs.field(default=attrs.Factory(lambda self: self._counts(), takes_self=True))
+    """What stands in the files for the rows of the input, whichever run wrote it."""
+
+    def _counts(self) -> Counts:
+        good = self.already + self.answered - self.empty - self.length
+        outcomes: dict[Outcome, int] = {
+            "ok": good,
+            "empty": self.empty,
+            "cut": self.length,
+            "failed": self.failed,
+        }
+        return Counts(Counter(outcomes), Counter(self.kinds))
 
     @property
     def done(self) -> int:
-        """Rows with a result, of this run or an earlier one."""
+        """Rows that this run need not send any more."""
         return self.already + self.answered + self.failed
 
     @property
     def left(self) -> int:
-        """Rows without a result."""
+        """Rows that this run has still to send, or to hear of."""
         return self.total - self.done
+
+    @property
+    def without(self) -> int:
+        """Rows without a result in the files."""
+        return self.total - self.file.results
 
     @property
     def tokens(self) -> int:
@@ -78,15 +89,21 @@ class Tally:
 
     @property
     def rate(self) -> float:
-        """Rows a second, of this run."""
-        return (self.answered + self.failed) / self.seconds if self.seconds > 0 else 0.0
+        """Rows a second, of those that this run has sent."""
+        return self.sent / self.seconds if self.seconds > 0 else 0.0
 
-    def count_answer(self, completion: ChatCompletion, model: str = "") -> None:
-        """Count an answered row; *model* is the one that was asked."""
+    @property
+    def sent(self) -> int:
+        """Rows that this run has sent and that have ended."""
+        return self.answered + self.failed - self.unsent
+
+    def count_answer(self, completion: ChatCompletion, before: Standing | None = None, model: str = "") -> None:
+        """Count an answered row; *before* is what stood in the files for it, *model* the one that was asked."""
         self.answered += 1
-        odd = oddity(completion)
-        self.empty += odd == "empty"
-        self.length += odd == "length"
+        outcome = completion.outcome
+        self.empty += outcome == "empty"
+        self.length += outcome == "cut"
+        self.file.add(Standing(outcome), before)
         usage, used = completion.usage, used_by(completion.usage)
         self.spent.add(model, used)
         if usage is not None and used is not None:
@@ -103,10 +120,12 @@ class Tally:
             if trace.first_token is not None:
                 self.first_token.add(trace.first_token)
 
-    def count_failure(self, kind: str, attempts: tuple[Attempt, ...]) -> None:
-        """Count a failed row."""
+    def count_failure(self, kind: str, attempts: tuple[Attempt, ...], before: Standing | None = None) -> None:
+        """Count a failed row; *before* is what stood in the files for it."""
         self.failed += 1
+        self.unsent += not attempts
         self.kinds[kind] += 1
+        self.file.add(Standing("failed", kind), before)
         self._count_retries(attempts)
 
     def _count_retries(self, attempts: tuple[Attempt, ...]) -> None:

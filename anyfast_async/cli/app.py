@@ -86,4 +86,8 @@ def _run(argv: Sequence[str]) -> int:
     except AnyFastError as error:
         exits.report(error)
         return exits.exit_code(error)
+    except OSError as error:  # commands say what is wrong with their files: this is the standard output
+        forsake_stdout()
+        say(f"error: the standard output cannot be written: {error.strerror or error}")
+        return exits.STOPPED
     return code if isinstance(code, int) else exits.OK

@@ -6,13 +6,15 @@ import asyncio
 import datetime as dt
 import errno
 import sys
+from collections.abc import Mapping
 from typing import Any, Final
 
 import attrs
 import click
 
-from anyfast_async._journal import log_of
+from anyfast_async._records import log_of
 from anyfast_async.batch import BatchFiles, MismatchError, Survey, ids_of, open_batch, rows
+from anyfast_async.batch.counts import Census
 from anyfast_async.batch.header import forget
 from anyfast_async.batch.ordering import put_in_order
 from anyfast_async.batch.report import Recorder
@@ -23,12 +25,13 @@ from anyfast_async.cli.batch_input import surveyed
 from anyfast_async.cli.batch_job import Job, supervised
 from anyfast_async.cli.batch_options import STDIN, Options, batch_options
 from anyfast_async.cli.batch_plan import Sample, print_plan
-from anyfast_async.cli.batch_report import check_report, write_report
-from anyfast_async.cli.gateway import default_model, gateway_options
+from anyfast_async.cli.batch_report import write_report
+from anyfast_async.cli.gateway import default_model, gateway_options, no_key_option
 from anyfast_async.cli.money import price_options, prices_of
 from anyfast_async.cli.progress import progress_on
 from anyfast_async.cli.signals import terminated_as_exit
-from anyfast_async.cli.terminal import say
+from anyfast_async.cli.targets import check_report
+from anyfast_async.cli.terminal import forsake_stdout, say
 from anyfast_async.prices import INSTALL, Prices
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
@@ -39,6 +42,7 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 @batch_options
 @price_options
 @gateway_options
+@no_key_option
 @click.pass_obj
 def batch(argv: tuple[str, ...], /, **given: Any) -> int:
     """Run a file of requests, and write one line per answer.
@@ -68,10 +72,10 @@ def batch(argv: tuple[str, ...], /, **given: Any) -> int:
             model=None if "model" in fields else _fallback(found),
             prices=prices,
             command=options.going_on(argv),
+            argv=argv,
         )
-        needed = options.prices is not None or options.budget_usd is not None
         if prices is not None and (missing := prices.missing(job.models)):
-            if needed:
+            if options.prices is not None or options.budget_usd is not None:
                 message = f"{options.prices or prices.source}: has no price for {', '.join(missing)}"
                 raise click.UsageError(message)
             job = attrs.evolve(job, prices=None)  # nobody asked for it
@@ -107,14 +111,9 @@ def _run(job: Job, spool: Spool) -> int:
     if not log_of(options.answers).exists():  # what cannot begin leaves no file
         options.gateway.check()
     try:
-        with _opened(job) as files:
-            if options.input == STDIN:  # from here on it is what the batch goes on with
-                job = attrs.evolve(job, survey=job.survey.moved(spool.keep()))
-            already = sum(custom_id in files.done for custom_id in ids_of(job.survey))
-            note_recovery(job, files, already)
-            ending = Ending(job, already)
-            if already < job.survey.count:
-                ending = asyncio.run(_sent(ending, files))
+        files, is_changed = _opened(job)
+        with files:
+            ending = _done(job, spool, files, is_changed=is_changed)
             if options.ordered and not ending.left and files.answered:
                 _put_in_order(job, files)
     except BrokenPipeError:
@@ -123,31 +122,71 @@ def _run(job: Job, spool: Spool) -> int:
         report(error)
         say(f"to go on:\n  {job.command}")
         return exits.STOPPED
-    if ending.is_nothing and not (files.answered or files.maybe_billed or options.failures.exists()):
+    if ending.is_nothing and not (files.answered or files.maybe_billed):
         forget(options.answers)  # so that it can be begun with another model
-    ending.tell()
+    code = _told(ending)
     write_report(ending)
     if options.input == STDIN:
         if ending.needs_input:
             say(f"the standard input is kept in {spool.kept} until all of it is answered")
         else:
             spool.remove()
+    return code
+
+
+def _done(job: Job, spool: Spool, files: BatchFiles, *, is_changed: bool) -> Ending:
+    """Do what is to be done with the files open."""
+    census = files.census(ids_of(job.survey), {row.custom_id for row in job.survey.bad.values()})
+    if is_changed:
+        _check_changed(job, census)
+        files.journal.note("changed", job.header)
+    if job.options.input == STDIN:  # from here on it is what the batch goes on with
+        job = attrs.evolve(job, survey=job.survey.moved(spool.keep()))
+    if foreign := files.answered - census.counts.answered:
+        files.journal.note("foreign", foreign)
+    note_recovery(job, files, census.counts.answered)
+    ending = Ending(job, census)
+    return asyncio.run(_sent(ending, files)) if ending.left else ending
+
+
+def _told(ending: Ending) -> int:
+    """Print how it went; return the exit code."""
+    try:
+        ending.tell()
+    except OSError as error:
+        forsake_stdout()
+        if isinstance(error, BrokenPipeError):
+            return exits.BROKEN_PIPE
+        reason = error.strerror or error
+        say(f"error: the summary cannot be written to the standard output ({reason}); the answers are in their file")
+        return exits.STOPPED if ending.code in (exits.OK, exits.FAILED) else ending.code
     return ending.code
 
 
-def _opened(job: Job) -> BatchFiles:
+def _opened(job: Job) -> tuple[BatchFiles, bool]:
+    """Open the files; return them, and whether they were begun with something else."""
     options = job.options
     try:
-        return open_batch(
-            options.answers, options.failures, header=job.header, sync=options.sync, retry_failed=options.retry_failed
-        )
+        return _open(job, job.header), False
     except MismatchError as error:
-        if not any(one.startswith("input.sha256") for one in error.differences):
+        is_input = any(one.startswith("input.sha256") for one in error.differences)
+        if options.changed and not (is_input and job.survey.is_numbered):
+            return _open(job, None), True
+        if not is_input:
+            if options.again.is_named:
+                return _open(job, None), True
+            say("--changed goes on all the same: rows that are sent from now on are asked as is said now")
             raise
-        message = (
-            f"{options.answers} was begun with another input than {options.input_name}, and was not touched; to begin "
-            f"anew, name another file; to go on with its answers all the same, remove {log_of(options.answers)}"
-        )
+        if options.changed:
+            message = (
+                f"{options.answers} was begun with another input than {options.input_name}, and the ids of its rows "
+                "are numbers of lines, which may be those of other rows now; name another output"
+            )
+        else:
+            message = (
+                f"{options.answers} was begun with another input than {options.input_name}, and was not touched; to "
+                "begin anew, name another file; to go on with its answers all the same, --changed"
+            )
         raise click.UsageError(message) from None
     except OSError as error:
         if error.errno in _FULL:
@@ -156,20 +195,40 @@ def _opened(job: Job) -> BatchFiles:
         raise click.UsageError(message) from None
 
 
+def _open(job: Job, header: Mapping[str, Any] | None) -> BatchFiles:
+    options = job.options
+    return open_batch(
+        options.answers, options.failures, header=header, sync=options.sync, retry_failed=options.retry_failed
+    )
+
+
+def _check_changed(job: Job, census: Census) -> None:
+    """Refuse to send rows for the first time in another way than those before, unless that was said to be wanted.
+
+    Rows that are asked again by name are asked in another way on purpose.
+    """
+    if census.fresh and not job.options.changed:
+        message = (
+            f"{figures.rows_of(census.fresh)} of {job.options.input_name} would be sent for the first time, with other "
+            f"parameters than {job.options.answers} was begun with; send them first, or say --changed"
+        )
+        raise click.UsageError(message)
+
+
 async def _sent(ending: Ending, files: BatchFiles) -> Ending:
     """Send the rows that are not done, or the sample of an estimate."""
     job, options = ending.job, ending.job.options
-    left = job.survey.count - ending.already
-    sample = None if options.estimate is None else Sample(job, left, options.estimate)
+    population = ending.left - ending.census.unsendable
+    sample = None if options.estimate is None else Sample(job, population, options.estimate)
     gateway = options.gateway
     async with gateway.client(
         model=job.model, limits=options.limits, budget=options.budget, prices=job.prices
     ) as client:
         if sample is not None:
-            run = job.run(client, files, sample.drawn(files.done), total=sample.size, already=0)
+            run = job.run(client, files, sample.drawn(files.done), total=sample.size, census=None)
         else:
             todo = rows(job.survey, skip=files.done)
-            run = job.run(client, files, todo, total=job.survey.count, already=ending.already)
+            run = job.run(client, files, todo, total=job.survey.total, census=ending.census)
         record = None
         if options.report is not None:
             record = Recorder(run.tally, options.concurrency, dt.datetime.now().astimezone())
@@ -180,14 +239,15 @@ async def _sent(ending: Ending, files: BatchFiles) -> Ending:
             concurrency=options.concurrency,
             spend=job.spend,
             recorder=record,
+            longest=run.longest,
             events=sys.stdout if options.as_json else None,
         )
-        signal = await supervised(run, progress, on_row=None if sample is None else sample.row)
+        signal = await supervised(run, progress, on_row=None if sample is None else sample.row, grace=options.grace)
     return attrs.evolve(ending, run=run, signal=signal, sample=sample, record=record)
 
 
 def _put_in_order(job: Job, files: BatchFiles) -> None:
-    if files.answered > job.survey.count:
+    if files.answered > job.survey.total:
         say(f"note: {job.options.answers} is not put in order, because of the answers to other rows in it")
         return
     put_in_order(files, ids_of(job.survey))

@@ -8,6 +8,7 @@ from typing import Any, Final
 import attrs
 
 from anyfast_async.batch import BatchFiles, BatchRun, Tally
+from anyfast_async.batch.counts import Census
 from anyfast_async.batch.inert import json_text
 from anyfast_async.batch.report import Recorder
 from anyfast_async.cli import exits, figures
@@ -16,10 +17,11 @@ from anyfast_async.cli.batch_plan import Sample
 from anyfast_async.cli.money import cost_json
 from anyfast_async.cli.progress import print_summary
 from anyfast_async.cli.terminal import say, write
-from anyfast_async.errors import AnyFastError
+from anyfast_async.errors import AnyFastError, ModelNotFoundError, RequestValidationError
 
 _NAMED: Final = 20
 """Rows that are named."""
+_UNSENDABLE: Final = RequestValidationError.kind
 
 
 @attrs.frozen
@@ -28,8 +30,8 @@ class Ending:
 
     Args:
         job: what was to be done.
-        already: rows that had a result before.
-        run: None if there was nothing to do.
+        census: what its rows came to before.
+        run: None if there was nothing to send.
         signal: the number of the one that ended it.
         sample: of an estimate.
         record: for a report.
@@ -37,7 +39,7 @@ class Ending:
     """
 
     job: Job
-    already: int
+    census: Census
     run: BatchRun | None = None
     signal: int | None = None
     sample: Sample | None = None
@@ -45,13 +47,15 @@ class Ending:
 
     @property
     def tally(self) -> Tally:
-        """The counts of the run."""
-        return Tally(self.already, self.already) if self.run is None else self.run.tally
+        """The counts of the run, and of the files."""
+        if self.run is not None:
+            return self.run.tally
+        return Tally(self.job.survey.total, self.census.already, file=self.census.counts)
 
     @property
     def left(self) -> int:
-        """Rows of the input without a result."""
-        return self.job.survey.count - self.already - self.tally.answered - self.tally.failed
+        """Rows that the same command would send, or hear of, still."""
+        return self.job.survey.total - self.census.already - self.tally.answered - self.tally.failed
 
     @property
     def status(self) -> str:
@@ -65,35 +69,60 @@ class Ending:
     @property
     def is_nothing(self) -> bool:
         """Whether nothing came of it, and nothing may still be billed: it can be begun with other parameters."""
-        return self.run is not None and not (self.run.unfinished or self.tally.done)
+        if self.run is None or self.run.unfinished or self.tally.file.answered:
+            return False
+        return self.tally.file.kinds.keys() <= {ModelNotFoundError.kind}
 
     @property
     def needs_input(self) -> bool:
-        """Whether the same command has something to send."""
-        return self.left > 0 or self.tally.failed > 0
+        """Whether there is something in the input that may be sent, or sent again."""
+        return self.code != exits.OK or self.left > 0
 
     @property
     def code(self) -> int:
-        """The exit code."""
+        """The exit code: of a completed run whether all rows of the input are well, whoever sent them."""
         match self.status:
             case "interrupted":
                 return 128 + (self.signal or 0)
             case "stopped":
                 return exits.STOPPED
-        return exits.FAILED if self.tally.failed else exits.OK
+        return exits.FAILED if self.tally.file.is_bad(self.job.options.accept) else exits.OK
 
     def tell(self) -> None:
-        """Print how it went."""
+        """Print how it went.
+
+        Raises:
+            OSError: the standard output takes it not.
+
+        """
         options, tally, run = self.job.options, self.tally, self.run
+        in_doubt = 0 if run is None else run.in_doubt
+        self._advise()
         if options.as_json:
-            write(f"{json_text({'event': 'end', **self._as_json()})}\n")
+            write(f"{json_text({'event': 'end', **self._as_json(in_doubt)})}\n")
+        elif run is None and self.code == exits.OK:
+            write(f"nothing to do: every row ({figures.counted(tally.total)}) has its result; nothing was sent\n")
         elif run is None:
-            write(f"nothing to do: every row ({figures.counted(self.already)}) has its result; nothing was sent\n")
+            print_summary([*figures.standing(tally), ("sent now", "nothing"), ("output", str(options.answers))])
         else:
-            lines = [*figures.summary(tally, self.job.spend), ("output", str(options.answers))]
+            lines = [*figures.summary(tally, self.job.spend, in_doubt), ("output", str(options.answers))]
             print_summary([*lines, *(self.sample.lines(tally) if self.sample is not None else ())])
-        if tally.failed:
-            say(f"{figures.rows_of(tally.failed)} failed: {options.failures}; the same command sends them again")
+
+    def _advise(self) -> None:
+        """Say what is not well, and what to do about it: commands do what is said of them."""
+        options, file, run = self.job.options, self.tally.file, self.run
+        unsendable = len(self.job.survey.bad)
+        failed = file.failed - unsendable
+        if unsendable:
+            say(f"{figures.rows_of(unsendable)} cannot be sent: {options.failures} says why; {self._mending}")
+        if failed > 0:
+            again = all(options.again.failed(kind) for kind in file.kinds if kind != _UNSENDABLE)
+            how = "the same command sends them again" if again else f"to send them again:\n  {self.job.asking('all')}"
+            say(f"{figures.rows_of(failed)} failed: {options.failures}; {how}")
+        for word in ("cut", "empty", "filtered"):
+            if file.outcomes[word] and word not in options.accept:
+                how = self.job.asking(word) if word == "filtered" else self.job.asking(word, max_tokens="N")
+                say(f"{figures.rows_of(file.outcomes[word])} {word}: --accept {word}, or to ask them again:\n  {how}")
         if run is not None and run.stopped is not None:
             report(run.stopped)
         if run is not None and run.unsaved:
@@ -103,15 +132,21 @@ class Ending:
         if self.left:
             say(f"{figures.rows_of(self.left)} left; to go on:\n  {self.job.command}")
 
-    def _as_json(self) -> dict[str, Any]:
+    @property
+    def _mending(self) -> str:
+        if self.job.survey.is_numbered:
+            return "write them mended into another input, for an output of its own"
+        return f"mend them in {self.job.options.input_name}, then:\n  {self.job.asking('all', changed=None)}"
+
+    def _as_json(self, in_doubt: int) -> dict[str, Any]:
         run = self.run
         stopped = run.stopped if run is not None else None
         return {
             "status": self.status,
-            **figures.as_json(self.tally),
+            **figures.as_json(self.tally, in_doubt),
             **cost_json(self.job.prices, self.tally.spent),
             "output": str(self.job.options.answers),
-            "errors": str(self.job.options.failures) if self.tally.failed else None,
+            "errors": str(self.job.options.failures) if self.tally.file.failed else None,
             "unfinished": list(run.unfinished) if run is not None else [],
             "unsaved": run.unsaved if run is not None else 0,
             "stopped_by": None if stopped is None else _described(stopped),
@@ -140,7 +175,8 @@ def report(error: AnyFastError | OSError) -> None:
 
 
 def _described(error: AnyFastError | OSError) -> dict[str, str]:
-    return {"kind": error.kind if isinstance(error, AnyFastError) else "disk", "message": str(error)}
+    cause = exits.cause_of(error) if isinstance(error, AnyFastError) else None
+    return {"kind": "disk" if cause is None else cause.kind, "message": str(error)}
 
 
 def _named(ids: Sequence[str]) -> str:

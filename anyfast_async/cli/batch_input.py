@@ -19,6 +19,9 @@ from anyfast_async.cli.terminal import is_terminal, say
 _LARGE: Final = 50_000_000
 """Bytes from which checking takes so long that it is said."""
 
+_KINDS: Final = 10
+"""Kinds of problems that are named."""
+
 
 def surveyed(options: Options, spool: Spool) -> Survey:
     """Return the input, checked as a whole, or as it was checked when the batch began.
@@ -45,7 +48,7 @@ def surveyed(options: Options, spool: Spool) -> Survey:
         if options.format is None:
             say(f"{name}: {DESCRIBED[source.format]}")
         found = None if options.dry_run else checked_before(source, recorded_header(options.answers))
-        return found or _checked(source, name)
+        return found or _checked(source, name, skip_bad=options.skip_bad)
     except SourceError as error:
         message = f"{name}: {error}"
     except OSError as error:
@@ -77,20 +80,36 @@ def _from_stdin(spool: Spool) -> Path:
     return spool.path
 
 
-def _checked(source: Source, name: str) -> Survey:
+def _checked(source: Source, name: str, *, skip_bad: bool) -> Survey:
     size = source.path.stat().st_size
     if size >= _LARGE and is_terminal(sys.stderr):
         say(f"checking {name} ({size / 1e6:,.0f} MB) ...")
-    found = survey(source)
-    if found.problems:
-        for problem in found.problems:
-            say(f"{name}, {problem}")
-        unnamed = found.problem_count - len(found.problems)
-        more = f" ({figures.counted(unnamed)} of them not shown)" if unnamed else ""
+    found = survey(source, skip_bad=skip_bad)
+    if found.problems and not (skip_bad and found.is_whole):
+        _say_problems(found, name)
         noun = "problem" if found.problem_count == 1 else "problems"
-        say(f"error: {figures.counted(found.problem_count)} {noun} in {name}{more}; nothing was sent, nothing written")
+        error = f"error: {figures.counted(found.problem_count)} {noun} in {name}; nothing was sent, nothing written"
+        hint = "; --skip-bad leaves such rows out" if found.is_whole and found.count else ""
+        say(error + hint)
         raise click.exceptions.Exit(exits.USAGE)
     if not found.count:
-        message = f"{name} holds no requests"
+        message = f"{name} holds no requests" + (" that can be sent" if found.bad else "")
         raise click.UsageError(message)
+    if found.bad:
+        _say_problems(found, name)
+        say(f"left out: {figures.rows_of(len(found.bad))} of {name} that cannot be sent (--skip-bad)")
     return found
+
+
+def _say_problems(found: Survey, name: str) -> None:
+    """Name the commonest kinds of problems with their first lines: never more than a screen."""
+    kinds = sorted(found.kinds, key=lambda kind: -kind.count)
+    for kind in sorted(kinds[:_KINDS], key=lambda kind: kind.lines[0]):
+        more = kind.count - len(kind.lines)
+        numbers = [figures.counted(line) for line in kind.lines] + ([f"{figures.counted(more)} more"] if more else [])
+        listed = numbers[0] if len(numbers) == 1 else f"{', '.join(numbers[:-1])} and {numbers[-1]}"
+        unit = found.source.unit if kind.count == 1 else f"{found.source.unit}s"
+        say(f"{name}, {unit} {listed}: {kind.problem}")
+    if len(kinds) > _KINDS:
+        others = sum(kind.count for kind in kinds[_KINDS:])
+        say(f"{name}: and {figures.counted(others)} problems of {figures.counted(len(kinds) - _KINDS)} other kinds")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from anyfast_async._core.usage import Used
 from anyfast_async.batch import BatchFiles, BatchLine, BatchRun, RowDone, Survey
+from anyfast_async.batch.counts import Census
 from anyfast_async.batch.header import header_for
 from anyfast_async.cli.batch_options import Options
 from anyfast_async.cli.figures import Spend
@@ -22,8 +23,8 @@ from anyfast_async.prices import Prices
 if TYPE_CHECKING:
     from anyfast_async.client import AnyFast
 
-GRACE: Final = 5.0
-"""Seconds that the rows in work get after the first Ctrl-C."""
+GRACE: Final = 60.0
+"""Seconds that what is in flight gets after the first Ctrl-C, unless told otherwise."""
 
 
 @attrs.frozen(kw_only=True)
@@ -39,6 +40,8 @@ class Job:
     prices: Prices | None
     command: str
     """The command that goes on."""
+    argv: Sequence[str] = ()
+    """The words of the command."""
 
     @property
     def header(self) -> dict[str, Any]:
@@ -46,21 +49,29 @@ class Job:
         return header_for(self.survey, model=self.model, system=self.options.system, fields=self.fields)
 
     def run(
-        self, client: AnyFast, files: BatchFiles, todo: Iterable[BatchLine], *, total: int, already: int
+        self, client: AnyFast, files: BatchFiles, todo: Iterable[BatchLine], *, total: int, census: Census | None
     ) -> BatchRun:
-        """Return the run of the rows *todo*."""
+        """Return the run of the rows *todo*; without a *census* it is of a sample of the input."""
         return BatchRun(
             client,
             todo,
             files,
             total=total,
-            already=already,
+            already=0 if census is None else census.already,
+            before=None if census is None else census.counts,
+            bad=() if census is None else self.survey.bad.values(),
             concurrency=self.options.concurrency,
             max_failures=self.options.max_failures,
             system=self.options.system,
             via_stream=self.options.via_stream,
+            timeout=self.options.timeout,
+            give_up_after=self.options.give_up_after,
             **self.fields,
         )
+
+    def asking(self, again: str, **other: str | None) -> str:
+        """Return the command that sends rows with a result again: those that ``--retry-failed`` *again* says."""
+        return self.options.going_on(self.argv, retry_failed=again, **other)
 
     def model_of(self, named: str | None) -> str:
         """Return the model that a row which names one, or none, is sent to."""
@@ -87,7 +98,11 @@ class Job:
 
 
 async def supervised(
-    run: BatchRun, progress: Progress | None = None, *, on_row: Callable[[RowDone], None] | None = None
+    run: BatchRun,
+    progress: Progress | None = None,
+    *,
+    on_row: Callable[[RowDone], None] | None = None,
+    grace: float = GRACE,
 ) -> int | None:
     """Make the run, show how it gets on, and end it on SIGINT or SIGTERM; return the signal's number, if any.
 
@@ -95,6 +110,7 @@ async def supervised(
         run: not begun.
         progress: shows it; else a view of its counts.
         on_row: called after each line that was written, too.
+        grace: seconds that what is in flight gets after the first signal; after the second it is left.
 
     """
     received: list[int] = []
@@ -103,9 +119,9 @@ async def supervised(
         def ending(number: int) -> None:
             received.append(number)
             first = len(received) == 1
-            run.stop(GRACE if first else 0.0)
-            if first:
-                shown.note(f"stopping: rows in work get {GRACE:g} s; once more to leave them")
+            run.stop(grace if first else 0.0)
+            if first and grace:
+                shown.note(f"stopping: what is in flight gets up to {grace:g} s; once more to leave it")
 
         def row(event: RowDone) -> None:
             shown.row(event)

@@ -11,17 +11,16 @@ from typing import Any, Final, Literal, TypeVar
 import attrs
 import click
 
-from anyfast_async._core.journal import KINDS
+from anyfast_async._core.again import ALL, Again
 from anyfast_async.batch.formats import FORMATS, Format
 from anyfast_async.batch.output import failures_of
 from anyfast_async.cli.gateway import Gateway
-from anyfast_async.cli.values import fields_of, share, size
+from anyfast_async.cli.values import fields_of, outcomes, seconds, share, size, words
 from anyfast_async.policies import Budget, Limits
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 STDIN: Final = "-"
-_RETRY: Final = ("all", "none", *sorted(KINDS))
 _FILES: Final = (
     click.option("-i", "--input", required=True, metavar="IN", help="Requests: a file, or - for standard input."),
     click.option("-o", "--output", metavar="OUT.jsonl", help="Answers. Rows answered there are not sent."),
@@ -29,6 +28,9 @@ _FILES: Final = (
     click.option("--format", type=click.Choice(FORMATS), help="What IN holds. Default: told by name and content."),
     click.option("--template", metavar="TEXT", help="The prompt of a table's row: 'Label: {text}'; {{ is a brace."),
     click.option("--id", "id_column", metavar="COLUMN", help="The ids of a table's rows. Default: line numbers."),
+    click.option(
+        "--skip-bad", is_flag=True, help="Leave out rows that cannot be sent: they fail, the others are sent."
+    ),
     click.option("--max-line", type=size, default="100MiB", metavar="SIZE", help="Longest line. Default: 100MiB"),
 )
 _REQUESTS: Final = (
@@ -55,10 +57,33 @@ _RUNNING: Final = (
     ),
     click.option(
         "--retry-failed",
-        type=click.Choice(_RETRY),
-        default="all",
-        metavar="all|none|KIND",
-        help="Failed rows to send again. Default: all",
+        type=words,
+        default=ALL,
+        metavar="all|none|WORD,...",
+        help="Rows to send again: every failed one (the default), none, kinds of errors, or empty, cut, filtered.",
+    ),
+    click.option(
+        "--changed",
+        is_flag=True,
+        help="Go on although model, fields, system message or input are others than when OUT was begun.",
+    ),
+    click.option("--timeout", type=seconds, metavar="S", help="Longest time of a row, from when it is sent first."),
+    click.option(
+        "--give-up-after", type=seconds, metavar="S", help="Stop when nothing was answered for so long. Default: never."
+    ),
+    click.option(
+        "--grace",
+        type=seconds,
+        default="60",
+        metavar="S",
+        help="After the first Ctrl-C, time for what is in flight; a second one leaves it. Default: 60",
+    ),
+    click.option(
+        "--accept",
+        type=outcomes,
+        default="",
+        metavar="WORD,...",
+        help="Fine, no reason for exit 1: cut,empty,filtered.",
     ),
     click.option("--max-failures", type=share, metavar="N|N%", help="Stop when more rows than this have failed."),
     click.option(
@@ -92,6 +117,7 @@ class Options:
     format: Format | None
     template: str | None
     id_column: str | None
+    skip_bad: bool
     max_line: int
     model: str | None
     system: str | None
@@ -105,6 +131,11 @@ class Options:
     ordered: bool
     via_stream: bool
     retry_failed: str
+    changed: bool
+    timeout: float | None
+    give_up_after: float | None
+    grace: float
+    accept: frozenset[str]
     max_failures: float | None
     sync: Literal["batch", "each"]
     dry_run: bool
@@ -115,6 +146,7 @@ class Options:
     as_json: bool
     simulate: bool
     key_file: str | None
+    no_key: bool
 
     def __attrs_post_init__(self) -> None:
         if self.output is None and not self.dry_run:
@@ -163,9 +195,14 @@ class Options:
         return fields_of(self.settings, {name: value for name, value in own.items() if value is not None})
 
     @property
+    def again(self) -> Again:
+        """Which rows with a result are asked again."""
+        return Again.of(self.retry_failed)
+
+    @property
     def gateway(self) -> Gateway:
         """Where requests go."""
-        return Gateway(self.simulate, self.key_file)
+        return Gateway(self.simulate, self.key_file, self.no_key)
 
     @property
     def limits(self) -> Limits:
@@ -179,12 +216,20 @@ class Options:
             return None
         return Budget(tokens=self.budget_tokens, usd=self.budget_usd)
 
-    def going_on(self, argv: Sequence[str]) -> str:
-        """Return the command that goes on with what *argv* began: the same, but for the sample of an estimate."""
-        words = ["anyfast"]
-        skip = False
+    def going_on(self, argv: Sequence[str], **other: str | None) -> str:
+        """Return the command that goes on with what *argv* began: the same, but for the sample of an estimate.
+
+        Args:
+            argv: the command.
+            other: options with other values than there; None for one that is a flag.
+
+        """
+        given = {f"--{name.replace('_', '-')}": value for name, value in other.items()}
+        left_out, words, skip = ("--estimate", *given), ["anyfast"], False
         for word in argv:
-            if not skip and word != "--estimate" and not word.startswith("--estimate="):
+            if not skip and word not in left_out and not word.startswith(tuple(f"{name}=" for name in left_out)):
                 words.append(word)
-            skip = not skip and word == "--estimate"
+            skip = not skip and word in left_out and given.get(word, "") is not None
+        for name, value in given.items():
+            words += [name] if value is None else [name, value]
         return shlex.join(words) + (" </dev/null" if self.input == STDIN else "")

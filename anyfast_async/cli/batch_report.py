@@ -4,37 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import click
-
 from anyfast_async.batch.report import Head
 from anyfast_async.batch.report_page import page
-from anyfast_async.batch.report_svg import missing, svg
+from anyfast_async.batch.report_svg import svg
 from anyfast_async.cli.batch_end import Ending
-from anyfast_async.cli.batch_options import Options
 from anyfast_async.cli.figures import counted
 from anyfast_async.cli.terminal import say
-
-
-def check_report(options: Options) -> None:
-    """Find out whether there can be a report, before anything is sent.
-
-    Raises:
-        click.UsageError: its folder or the package that draws charts is not there, or it would replace another file.
-
-    """
-    if options.report is None:
-        return
-    path = Path(options.report)
-    install = missing()
-    if install is not None:
-        message = f"--report needs one more package: {install}"
-    elif path.is_dir() or not path.resolve().parent.is_dir():
-        message = f"--report {path}: {'is a directory' if path.is_dir() else 'there is no such directory'}"
-    elif path.resolve() in {Path(one).resolve() for one in (options.input, options.answers, options.failures)}:
-        message = f"--report {path} is one of the batch's own files"
-    else:
-        return
-    raise click.UsageError(message)
 
 
 def write_report(ending: Ending) -> None:

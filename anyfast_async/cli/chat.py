@@ -10,7 +10,7 @@ import click
 
 from anyfast_async._core import codec
 from anyfast_async.cli import exits
-from anyfast_async.cli.gateway import STDIN, Gateway, default_model, gateway_options, model_option
+from anyfast_async.cli.gateway import STDIN, Gateway, default_model, gateway_options, model_option, no_key_option
 from anyfast_async.cli.terminal import say, shown, write
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("--temperature", type=float, metavar="F", help="0 to 2.")
 @click.option("--json", "as_json", is_flag=True, help="Print the completion as one JSON object, when it is complete.")
 @gateway_options
+@no_key_option
 def chat(
     *,
     prompt: tuple[str, ...],
@@ -35,6 +36,7 @@ def chat(
     as_json: bool,
     simulate: bool,
     key_file: str | None,
+    no_key: bool,
 ) -> int:
     """Ask a model, and print the answer as it comes.
 
@@ -52,7 +54,7 @@ def chat(
     text = _prompt(prompt, key_file)
     options = {"system": system, "max_tokens": max_tokens, "temperature": temperature}
     model = model or default_model()
-    return asyncio.run(_chat(Gateway(simulate, key_file), text, model, options, as_json=as_json))
+    return asyncio.run(_chat(Gateway(simulate, key_file, no_key), text, model, options, as_json=as_json))
 
 
 def _prompt(words: tuple[str, ...], key_file: str | None) -> str:

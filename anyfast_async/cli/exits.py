@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import Final
 
 from anyfast_async.cli.terminal import say
-from anyfast_async.errors import AnyFastError, APIConnectionError, ConfigurationError
+from anyfast_async.errors import AnyFastError, APIConnectionError, ConfigurationError, NotSentError
 
 OK: Final = 0
 FAILED: Final = 1
@@ -15,7 +16,7 @@ INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
 
 _USAGE_KINDS: Final = frozenset({"configuration", "validation"})
-_STOPPED_KINDS: Final = frozenset({"auth", "quota", "model", "budget"})
+_STOPPED_KINDS: Final = frozenset({"auth", "quota", "model", "budget", "not_sent"})
 
 _ADVICE: Final = {
     "auth": "To try it without a key: --simulate.",
@@ -43,7 +44,13 @@ def advice(error: AnyFastError) -> str | None:
         return "Or add --simulate to this command."
     if is_unreachable(error):
         return "Is the network up, and ANYFAST_BASE_URL right? Behind a proxy, set HTTPS_PROXY."
-    return _ADVICE.get(error.kind)
+    return _ADVICE.get(cause_of(error).kind)
+
+
+def cause_of(error: AnyFastError) -> AnyFastError:
+    """Return what a row was not sent because of, where that is known; else *error* itself."""
+    cause = error.__cause__ if isinstance(error, NotSentError) else None
+    return cause if isinstance(cause, AnyFastError) else error
 
 
 def report(error: AnyFastError) -> None:
@@ -52,5 +59,8 @@ def report(error: AnyFastError) -> None:
     hint = advice(error)
     if hint is not None:
         say(hint)
+    if isinstance(error, NotSentError) and error.retry_at is not None:
+        at = error.retry_at
+        say(f"It is worth another run from {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(at))} on.")
     if error.request_id and error.request_id not in str(error):
         say(f"request id: {error.request_id}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 
 from anyfast_async.batch import Histogram, RowDone, Tally
+from anyfast_async.batch.counts import DESCRIBED, ODD
 from anyfast_async.batch.pace import Pace, limited_by
 from anyfast_async.errors import APIStatusError, escaped
 
@@ -25,6 +26,7 @@ LIMITS: Final[dict[str | None, str]] = {
     "concurrency": "--concurrency",
     "throttling": "the gateway's limiter",
     "outage": "the gateway, which is away",
+    "unanswered": "the gateway, which does not answer",
     "requests_per_minute": "--rpm",
     "tokens_per_minute": "--tpm",
 }
@@ -84,6 +86,8 @@ class Moment:
     spend: Spend | None = None
     wall: float = 0.0
     """Unix time, for telling until when."""
+    longest: Sequence[tuple[str, float]] = ()
+    """When the end is near: rows in flight, and the seconds for which they are."""
 
     @property
     def share(self) -> float:
@@ -92,20 +96,25 @@ class Moment:
 
     @property
     def seconds_left(self) -> float | None:
-        """At the pace of the last half minute; None while that is not known."""
-        return self.pace.seconds_for(self.tally.left)
+        """At the pace of the last half minute; None while that is not known, or says nothing about what comes."""
+        is_waiting = self.throttled is not None or self.limit in ("outage", "unanswered")
+        return None if is_waiting else self.pace.seconds_for(self.tally.left)
 
     @property
     def limit(self) -> str | None:
         """What keeps it from being faster: a key of :data:`LIMITS`."""
-        return None if self.stats is None else limited_by(self.stats, self.concurrency)
+        if self.stats is None:
+            return None
+        return limited_by(self.stats, self.concurrency, answering=not (self.pace.is_still and self.stats.in_flight))
 
     @property
     def throttled(self) -> str | None:
         """Until when the gateway wants no more requests, in words; None if it takes them."""
         if self.stats is None or self.stats.held_for <= 0:
             return None
-        until = time.strftime("%H:%M:%S", time.localtime(self.wall + self.stats.held_for))
+        now, end = time.localtime(self.wall), time.localtime(self.wall + self.stats.held_for)
+        is_today = now[:3] == end[:3]
+        until = time.strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M", end)
         return f"throttled until {until} ({rough(self.stats.held_for)} to go)"
 
     def rows(self) -> Iterator[str]:
@@ -125,6 +134,9 @@ class Moment:
             return
         yield f"{counted(self.stats.in_flight)} in flight"
         yield self.throttled or f"limited by {LIMITS.get(self.limit, self.limit)}"
+        if self.longest:
+            rows = ", ".join(f"{escaped(custom_id, 30)} ({rough(seconds)})" for custom_id, seconds in self.longest)
+            yield f"waiting for {rows}"
 
     def tokens(self) -> Iterator[str]:
         """Yield what it used."""
@@ -135,12 +147,12 @@ class Moment:
 
     def outcomes(self) -> Iterator[str]:
         """Yield how rows ended that need a look; nothing if all is well."""
-        tally = self.tally
-        kinds = ", ".join(f"{kind} {counted(n)}" for kind, n in tally.kinds.most_common())
-        if tally.failed:
-            yield f"{counted(tally.failed)} failed ({kinds})"
+        tally, file = self.tally, self.tally.file
+        kinds = ", ".join(f"{kind} {counted(n)}" for kind, n in file.kinds.most_common())
+        if file.failed:
+            yield f"{counted(file.failed)} failed ({kinds})"
         retries = "retry" if tally.retries == 1 else "retries"
-        for number, word in ((tally.empty, "empty"), (tally.length, "length"), (tally.retries, retries)):
+        for number, word in (*((file.outcomes[word], word) for word in ODD), (tally.retries, retries)):
             if number:
                 yield f"{counted(number)} {word}"
 
@@ -174,10 +186,7 @@ def progress_event(moment: Moment) -> dict[str, Any]:
         "event": "progress",
         "done": tally.done,
         "rows": tally.total,
-        "answered": tally.answered,
-        "empty": tally.empty,
-        "length": tally.length,
-        "failed": tally.failed,
+        **tally.file.as_dict(),
         "retries": tally.retries,
         "tokens": tally.tokens,
         "rows_per_second": round(moment.pace.rows, 3),
@@ -186,6 +195,7 @@ def progress_event(moment: Moment) -> dict[str, Any]:
         "in_flight": None if stats is None else stats.in_flight,
         "limited_by": moment.limit,
         "throttled_for": None if stats is None else round(stats.held_for, 1),
+        "longest": [{"custom_id": custom_id, "seconds": round(took, 1)} for custom_id, took in moment.longest],
     }
 
 
@@ -210,19 +220,26 @@ def failure_event(event: RowDone) -> dict[str, Any] | None:
 # -- at the end ------------------------------------------------------------------------------------------------------
 
 
-def summary(tally: Tally, spend: Spend | None = None) -> Iterator[tuple[str, str]]:
-    """Yield the closing table: names and values."""
+def standing(tally: Tally, in_doubt: int = 0) -> Iterator[tuple[str, str]]:
+    """Yield how the rows of the input stand in the files: names and values."""
+    file = tally.file
     yield "rows", counted(tally.total)
-    earlier = f" ({counted(tally.already)} of them before)" if tally.already else ""
-    yield "answered", counted(tally.answered + tally.already) + earlier
-    if tally.empty:
-        yield "  empty", f"{counted(tally.empty)} (no text: thinking used up max_tokens, or the model said nothing)"
-    if tally.length:
-        yield "  length", f"{counted(tally.length)} (cut off at max_tokens)"
-    kinds = ", ".join(f"{kind} {counted(n)}" for kind, n in tally.kinds.most_common())
-    yield "failed", counted(tally.failed) + (f" ({kinds})" if kinds else "")
-    if tally.left:
-        yield "left", counted(tally.left)
+    earlier = f" ({counted(tally.already)} of them before)" if tally.already and tally.already < file.answered else ""
+    yield "answered", counted(file.answered) + earlier
+    for word in ODD:
+        if file.outcomes[word]:
+            yield f"  {word}", f"{counted(file.outcomes[word])} ({DESCRIBED[word]})"
+    kinds = ", ".join(f"{kind} {counted(n)}" for kind, n in file.kinds.most_common())
+    yield "failed", counted(file.failed) + (f" ({kinds})" if kinds else "")
+    if in_doubt:
+        yield "in doubt", f"{counted(in_doubt)} (sent, and no answer)"
+    if tally.without - in_doubt:
+        yield "not sent", counted(tally.without - in_doubt)
+
+
+def summary(tally: Tally, spend: Spend | None = None, in_doubt: int = 0) -> Iterator[tuple[str, str]]:
+    """Yield the closing table: names and values."""
+    yield from standing(tally, in_doubt)
     yield "retries", counted(tally.retries)
     yield "time", f"{duration(tally.seconds)}, {rate_of(tally)}"
     if tally.latency.count:
@@ -236,16 +253,15 @@ def summary(tally: Tally, spend: Spend | None = None) -> Iterator[tuple[str, str
         yield "spent", spend(tally)
 
 
-def as_json(tally: Tally) -> dict[str, Any]:
+def as_json(tally: Tally, in_doubt: int = 0) -> dict[str, Any]:
     """Return the counts for a program; times in seconds."""
     return {
         "rows": tally.total,
         "already_answered": tally.already,
-        "answered": tally.answered,
-        "empty": tally.empty,
-        "length": tally.length,
-        "failed": tally.failed,
-        "failed_by_kind": dict(tally.kinds),
+        **tally.file.as_dict(),
+        "failed_by_kind": dict(tally.file.kinds),
+        "not_sent": tally.without - in_doubt,
+        "in_doubt": in_doubt,
         "left": tally.left,
         "retries": tally.retries,
         "prompt_tokens": tally.prompt_tokens,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import attrs
 import click
 
+from anyfast_async._key import NO_KEY, KeySource
 from anyfast_async._settings import base_url_of
 from anyfast_async.cli.terminal import say
 from anyfast_async.client import AnyFast
@@ -34,8 +35,13 @@ class Gateway:
     simulate: bool = False
     key_file: str | None = None
     """A path, or ``"-"`` for the standard input."""
+    no_key: bool = False
+    """For a server that wants none."""
 
     def __attrs_post_init__(self) -> None:
+        if self.no_key and self.key_file is not None:
+            message = "--no-key and --key-file: one of the two"
+            raise click.UsageError(message)
         if self.simulate:
             import anyfast_async.simulator  # noqa: F401, PLC0415 - a tenth of a second, spent before there is a loop
 
@@ -84,11 +90,13 @@ class Gateway:
         if not self.simulate and self.key_file != STDIN:  # that one is read once
             self._real(self._key())
 
-    def _real(self, key: str | Path | None, **settings: Any) -> AnyFast:
+    def _real(self, key: KeySource | None, **settings: Any) -> AnyFast:
         # On a command line the environment's proxy is what everybody expects; it is none for a gateway next door.
         return AnyFast(key, proxy="env" if self.url.startswith("https:") else None, **settings)
 
-    def _key(self) -> str | Path | None:
+    def _key(self) -> KeySource | None:
+        if self.no_key:
+            return NO_KEY
         if self.key_file != STDIN:
             return None if self.key_file is None else Path(self.key_file)
         return getpass.getpass("key: ") if sys.stdin.isatty() else sys.stdin.readline()
@@ -99,6 +107,12 @@ def simulator(latency: Latency | None = None) -> Simulator:
     from anyfast_async.simulator import Simulator  # noqa: PLC0415 - a server's imports, not needed with a key
 
     return Simulator(latency=latency, max_recorded=1)  # nobody looks at what arrived
+
+
+def no_key_option(command: F) -> F:
+    """Give *command* ``--no-key``."""
+    text = "Send no key, to a server that wants none: ANYFAST_BASE_URL must name it."
+    return click.option("--no-key", is_flag=True, help=text)(command)
 
 
 def gateway_options(command: F) -> F:

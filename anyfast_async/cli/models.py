@@ -10,7 +10,7 @@ import click
 
 from anyfast_async._core import codec
 from anyfast_async.cli import exits
-from anyfast_async.cli.gateway import Gateway, gateway_options
+from anyfast_async.cli.gateway import Gateway, gateway_options, no_key_option
 from anyfast_async.cli.terminal import is_live, shown, write
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 @gateway_options
-def models(*, as_json: bool, simulate: bool, key_file: str | None) -> int:
+@no_key_option
+def models(*, as_json: bool, simulate: bool, key_file: str | None, no_key: bool) -> int:
     """List the models that the key may use: a table in a terminal, one id per line in a pipe.
 
     \b
@@ -29,7 +30,7 @@ def models(*, as_json: bool, simulate: bool, key_file: str | None) -> int:
       anyfast models | grep gemini
       anyfast models --simulate --json
     """  # noqa: D301 - click leaves a paragraph after \b as it is
-    found = asyncio.run(_models(Gateway(simulate, key_file)))
+    found = asyncio.run(_models(Gateway(simulate, key_file, no_key)))
     if as_json:
         write(shown(codec.dumps([codec.as_dict(model) for model in found]).decode()) + "\n")
     elif is_live(sys.stdout):

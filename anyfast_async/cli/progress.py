@@ -6,7 +6,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, Protocol, Self, TextIO
+from typing import TYPE_CHECKING, Final, Protocol, Self, TextIO, TypeAlias
 
 from anyfast_async.batch.inert import json_text
 from anyfast_async.batch.pace import Pace
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from anyfast_async import Stats
     from anyfast_async.batch import RowDone, Tally
     from anyfast_async.batch.report import Recorder
+
+Longest: TypeAlias = Callable[[], Sequence[tuple[str, float]]]
 
 EVERY: Final = 10.0
 """Seconds between two lines, or two events."""
@@ -73,7 +75,7 @@ class _Periodic:
         try:
             self._stream.write(f"{text}\n")
             self._stream.flush()
-        except (BrokenPipeError, ValueError):  # ValueError: it is closed
+        except (OSError, ValueError):  # full, or the other end is gone; closed
             self._next = float("inf")
 
 
@@ -121,6 +123,7 @@ class Progress:
         concurrency: int | None,
         spend: Spend | None,
         recorder: Recorder | None,
+        longest: Longest | None,
     ) -> None:
         self._views = views
         self._tally = tally
@@ -128,6 +131,7 @@ class Progress:
         self._concurrency = concurrency
         self._spend = spend
         self._recorder = recorder
+        self._longest = longest
         self._pace = Pace()
         self._handle: asyncio.TimerHandle | None = None
 
@@ -177,7 +181,8 @@ class Progress:
     def _moment(self, now: float) -> Moment:
         self._pace.sample(self._tally, now)
         stats = None if self._stats is None else self._stats()
-        return Moment(self._tally, self._pace, stats, self._concurrency, self._spend, time.time())
+        longest = () if self._longest is None else self._longest()
+        return Moment(self._tally, self._pace, stats, self._concurrency, self._spend, time.time(), longest)
 
 
 def progress_on(
@@ -188,6 +193,7 @@ def progress_on(
     concurrency: int | None = None,
     spend: Spend | None = None,
     recorder: Recorder | None = None,
+    longest: Longest | None = None,
     events: TextIO | None = None,
 ) -> Progress:
     """Return what shows a batch on *stream* in the way that suits it.
@@ -199,6 +205,7 @@ def progress_on(
         concurrency: workers of the run.
         spend: tells the money, where prices are known.
         recorder: of a report; it is given every row and, four times a second, the stats.
+        longest: the rows that are waited for when the end is near, see :meth:`BatchRun.longest`.
         events: where JSON events go. With them *stream* gets no plain lines, and no view if both are one terminal.
 
     """
@@ -210,7 +217,7 @@ def progress_on(
             views.append(Live(stream))
     elif events is None:
         views.append(Lines(stream))
-    return Progress(views, tally, stats=stats, concurrency=concurrency, spend=spend, recorder=recorder)
+    return Progress(views, tally, stats=stats, concurrency=concurrency, spend=spend, recorder=recorder, longest=longest)
 
 
 def print_summary(rows: list[tuple[str, str]]) -> None:

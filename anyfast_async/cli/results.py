@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -13,28 +12,30 @@ import attrs
 import click
 
 from anyfast_async._core.journal import KINDS
-from anyfast_async._journal import failures_of, log_of
+from anyfast_async._records import failures_of, log_of
+from anyfast_async.batch.counts import ODD, Counts, Standing
 from anyfast_async.batch.header import recorded_header
 from anyfast_async.batch.inert import json_text
 from anyfast_async.batch.lines import LineError
-from anyfast_async.batch.results import MISSING, Failure, Results, Row
+from anyfast_async.batch.results import IN_DOUBT, MISSING, Failure, Results, Row
 from anyfast_async.batch.results_files import FORMATS, INSTALL, write_table
 from anyfast_async.batch.results_table import Columns
 from anyfast_async.batch.source import Source, SourceError, open_source
+from anyfast_async.batch.spool import Spool
 from anyfast_async.cli import exits
 from anyfast_async.cli.figures import counted, rows_of
 from anyfast_async.cli.money import cost_json, price_options, prices_of, spent_in_words
 from anyfast_async.cli.progress import print_summary
+from anyfast_async.cli.results_again import Again
+from anyfast_async.cli.targets import check_target, is_table
 from anyfast_async.cli.terminal import is_live, say, write
 from anyfast_async.errors import escaped
 from anyfast_async.prices import Prices
 
 _SHOWN: Final = 10
 """Rows that are shown where no file is written."""
-_FOREVER: Final = {
-    "length": "raise --max-tokens and run these rows into another output",
-    "empty": "raise --max-tokens (thinking counts too) and run these rows into another output",
-}
+_ERRORS: Final = ".errors.jsonl"
+_READ: Final = "one of the files that are read"
 
 
 @attrs.define
@@ -52,6 +53,7 @@ class Group:
 @click.option("--errors", "only_errors", is_flag=True, help="Only rows that did not go well, by kind.")
 @click.option("--error-file", metavar="PATH", help="Where failed rows are. Default: OUT.errors.jsonl")
 @click.option("--input", "source", metavar="IN", help="The batch's input: its order, its prompts, and missing rows.")
+@click.option("--failed-input", metavar="PATH", help="Write the requests of rows without an answer. Needs --input.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @price_options
 def results(
@@ -61,14 +63,15 @@ def results(
     only_errors: bool,
     error_file: str | None,
     source: str | None,
+    failed_input: str | None,
     as_json: bool,
     prices: str | None,
     price_factor: float,
 ) -> int:
     """Read what a batch left behind.
 
-    The answers of OUT.jsonl and the rows of the error file become one table by custom_id. When every answer is a JSON
-    object, its fields are columns. Output and error files of the OpenAI Batch API and of vLLM are read too.
+    The answers of OUT.jsonl and the rows of the error file become one table by custom_id. When the answers are JSON
+    objects, their fields are columns. Output and error files of the OpenAI Batch API and of vLLM are read too.
 
     In CSV, text that a spreadsheet would take for a formula gets an apostrophe before it.
 
@@ -78,12 +81,11 @@ def results(
       anyfast results answers.jsonl -o table.csv --input prompts.jsonl
       anyfast results answers.jsonl --errors
     """  # noqa: D301 - click leaves a paragraph after \b as it is
-    out = _existing(output)
+    out, errors = _files(output, error_file)
     target = _target(table)
-    job = _Job(
-        out, failures_of(out) if error_file is None else _existing(error_file), _source(source, out), only_errors
-    )
-    _check(job, target)
+    job = _Job(out, errors, _source(source, out), only_errors)
+    again = None if failed_input is None else Path(failed_input)
+    _check(job, target, again)
     columns = Columns(with_prompt=job.source is not None)
     try:
         with Results(out, job.errors, log_of(out), columns.look) as found:
@@ -91,14 +93,20 @@ def results(
                 message = f"{out} holds no results of a batch"
                 raise click.UsageError(message)
             _say_broken(found)
+            if again is not None:
+                job.again.write(again, found)
             if target is not None:
                 _write(target, columns, job, found)
-            elif only_errors:
+            if target is None and only_errors:
                 _show_errors(job, found, as_json=as_json)
-            else:
+            elif target is None and again is None:
                 _show(job, found, columns, prices_of(prices, price_factor), as_json=as_json)
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        message = f"{error.filename or output}: {error.strerror or error}"
+        if error.filename is None:  # the standard output
+            raise
+        message = f"{error.filename}: {error.strerror or error}"
         raise click.UsageError(message) from None
     return exits.OK
 
@@ -130,10 +138,9 @@ class _Job:
                 yield found.find(custom_id), _prompt(self.source, number, value)
 
     @property
-    def command(self) -> str:
-        """The command that goes on with this batch."""
-        source = "IN" if self.source is None else str(self.source.path)
-        return shlex.join(("anyfast", "batch", "-i", source, "-o", str(self.output)))
+    def again(self) -> Again:
+        """What can be done about rows without an answer."""
+        return Again(self.output, self.errors, self.source)
 
 
 def _prompt(source: Source, number: int, value: Any) -> str | None:
@@ -159,6 +166,21 @@ def _text_of_part(part: Any) -> str:
 
 
 # -- before anything is read -----------------------------------------------------------------------------------------
+
+
+def _files(output: str, error_file: str | None) -> tuple[Path, Path]:
+    """Return the files of answers and of failures; neither a run in which all failed nor its error file is no run."""
+    out = Path(output)
+    if out.exists() and not out.is_file():
+        _existing(output)
+    begun = out.with_name(f"{out.name.removesuffix(_ERRORS)}.jsonl") if out.name.endswith(_ERRORS) else None
+    if error_file is None and begun is not None and (begun.is_file() or log_of(begun).is_file()):
+        say(f"note: {out} is the error file of {begun}, which is read with it")
+        return begun, out
+    errors = failures_of(out) if error_file is None else _existing(error_file)
+    if not (out.is_file() or log_of(out).is_file() or errors.is_file()):
+        _existing(output)
+    return out, errors
 
 
 def _existing(given: str) -> Path:
@@ -198,12 +220,21 @@ def _source(given: str | None, output: Path) -> Source | None:
         raise click.UsageError(message) from None
 
 
-def _check(job: _Job, target: Path | None) -> None:
-    read = {job.output.resolve(), job.errors.resolve(), log_of(job.output).resolve()}
-    read |= set() if job.source is None else {job.source.path.resolve()}
-    if target is not None and target.resolve() in read:
-        message = f"-o {target} is one of the files that are read"
-        raise click.UsageError(message)
+def _check(job: _Job, target: Path | None, again: Path | None) -> None:
+    read = (
+        job.output,
+        job.errors,
+        log_of(job.output),
+        Spool(job.output).kept,
+        None if job.source is None else job.source.path,
+    )
+    if target is not None:
+        check_target("-o", target, others=(*read, again), called=_READ, own=is_table)
+    if again is not None:
+        check_target("--failed-input", again, others=read, called=_READ, own=lambda _: False)
+        if job.source is None:
+            message = "--failed-input needs --input IN: the requests stand there"
+            raise click.UsageError(message)
 
 
 # -- what is shown ---------------------------------------------------------------------------------------------------
@@ -230,15 +261,18 @@ def _write(target: Path, columns: Columns, job: _Job, found: Results) -> None:
 
 
 def _show(job: _Job, found: Results, columns: Columns, prices: Prices | None, *, as_json: bool) -> None:
-    outcomes = dict(found.outcomes)
+    counts, missing, in_doubt = found.counts, 0, found.in_doubt
     if job.source is not None:
-        outcomes = dict(Counter(row.outcome for row, _ in job.rows(found)))
-    total = sum(outcomes.values())
-    answered = sum(outcomes.get(word, 0) for word in ("ok", "empty", "length"))
+        counts, missing, in_doubt = _joined(job, found)
+    elif found.expected is not None:
+        missing = found.expected - found.total
+    in_doubt = min(in_doubt, missing)
     values = {
-        "rows": total,
-        "answered": answered,
-        **{word: outcomes.get(word, 0) for word in ("empty", "length", "failed", "missing")},
+        "rows": counts.results + missing,
+        **counts.as_dict(),
+        "missing": missing,
+        "in_doubt": in_doubt,
+        "not_sent": missing - in_doubt,
         "prompt_tokens": found.prompt_tokens,
         "completion_tokens": found.completion_tokens,
         "broken_lines": found.broken_count,
@@ -246,7 +280,8 @@ def _show(job: _Job, found: Results, columns: Columns, prices: Prices | None, *,
     if as_json:
         write(f"{json_text(values | cost_json(prices, found.spent))}\n")
         return
-    kept = [(name.replace("_", " "), counted(value)) for name, value in values.items()]
+    shown = (item for item in values.items() if item[0] not in ("length", "missing"))  # said in other words, too
+    kept = [(name.replace("_", " "), counted(value)) for name, value in shown]
     always = ("rows", "answered", "failed")
     lines = [(name, value) for name, value in kept if value != "0" or name in always]
     if found.spent.unknown:
@@ -260,8 +295,20 @@ def _show(job: _Job, found: Results, columns: Columns, prices: Prices | None, *,
         wanted = [name for name in columns.kinds if name not in ("model", "prompt_tokens", "completion_tokens")]
         first = (cells for cells, _ in zip(_cells(job, found, columns), range(_SHOWN), strict=False))
         table(wanted, ([_short(one[name]) for name in wanted] for one in first))
-    if any(outcomes.get(word) for word in ("failed", "missing", "empty", "length")):
+    if missing or counts.outcomes["ok"] < counts.results:
         say(f"what went wrong: anyfast results {shlex.quote(str(job.output))} --errors")
+
+
+def _joined(job: _Job, found: Results) -> tuple[Counts, int, int]:
+    """Return what the rows of the input came to, how many have no result, and how many of these may have been sent."""
+    counts, missing, in_doubt = Counts(), 0, 0
+    for row, _ in job.rows(found):
+        if row.outcome == "missing":
+            missing += 1
+            in_doubt += row.failure is IN_DOUBT
+        else:
+            counts.add(Standing(row.outcome, row.failure.kind if row.failure is not None else ""))
+    return counts, missing, in_doubt
 
 
 def _cells(job: _Job, found: Results, columns: Columns) -> Iterator[dict[str, Any]]:
@@ -310,14 +357,15 @@ def _groups(job: _Job, found: Results) -> dict[str, Group]:
 
 
 def _next(kind: str, failure: Failure, job: _Job) -> str:
-    """Return what to do about a kind of failure: a command where there is one."""
-    if kind in _FOREVER:
-        return _FOREVER[kind]
-    if kind == MISSING.kind:
-        return job.command
+    """Return what to do about a kind of failure: commands that do what is said of them."""
+    if kind in ODD:
+        more = ("--max-tokens", "N") if kind in ("cut", "empty") else ()
+        return job.again.command("--retry-failed", kind, *more)
+    if kind in (MISSING.kind, IN_DOUBT.kind):
+        return job.again.command()
     if failure.retryable or failure.retryable is None:
-        return f"{job.command} --retry-failed {kind}" if kind in KINDS else job.command
-    return f"mend these rows in the input, then: {job.command}"
+        return job.again.command("--retry-failed", kind) if kind in KINDS else job.again.command()
+    return job.again.mending
 
 
 def _print_errors(values: list[dict[str, Any]]) -> None:

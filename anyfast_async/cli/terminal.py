@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import Final, TextIO
 
 _ESCAPED: Final = {
@@ -44,13 +46,19 @@ def write(text: str) -> None:
 
 
 def say(message: str) -> None:
-    """Write a line for the person at the terminal to the standard error."""
-    sys.stderr.write(f"{printable(message)}\n")
-    sys.stderr.flush()
+    """Write a line for the person at the terminal to the standard error; where nobody can be told, go on."""
+    with suppress(OSError, ValueError):  # full, or the other end is gone; closed
+        sys.stderr.write(f"{printable(message)}\n")
+        sys.stderr.flush()
 
 
 def tolerant() -> None:
-    """Let what the streams' encoding cannot express come out as an escape instead of an exception."""
+    """Let what the streams' encoding cannot express come out as an escape, and what goes to a closed one go nowhere."""
+    # A stream that was closed before the start is None, and its number would be given to the next file.
+    nowhere = Path(os.devnull)
+    sys.stdin = sys.stdin or nowhere.open(encoding="utf-8")
+    sys.stdout = sys.stdout or nowhere.open("w", encoding="utf-8")
+    sys.stderr = sys.stderr or nowhere.open("w", encoding="utf-8")
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
@@ -58,5 +66,5 @@ def tolerant() -> None:
 
 
 def forsake_stdout() -> None:
-    """After a broken pipe: let the interpreter's last flush go nowhere instead of failing."""
+    """When the standard output takes no more: let the interpreter's last flush go nowhere instead of failing."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

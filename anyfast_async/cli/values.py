@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,8 @@ from typing import Any, Final
 import click
 
 from anyfast_async._core import codec
-from anyfast_async.errors import RequestValidationError, escaped
+from anyfast_async._core.again import ODD, SPELLED, Again
+from anyfast_async.errors import ConfigurationError, RequestValidationError, escaped
 from anyfast_async.requests import WIRE_FIELDS, as_request
 
 _UNITS: Final[dict[str, int]] = {
@@ -53,6 +55,51 @@ def share(text: str) -> float:
         found = -1
     if found < 0 or (isinstance(found, float) and not found < 1):
         message = f"{text!r} is neither a number of rows, from 0, nor a share below 100% like 5%"
+        raise click.BadParameter(message)
+    return found
+
+
+def seconds(text: str) -> float:
+    """Return a time in seconds, from 0.
+
+    Raises:
+        click.BadParameter: it is none.
+
+    """
+    try:
+        found = float(text)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found < math.inf:
+        message = f"{text!r} is no number of seconds, from 0"
+        raise click.BadParameter(message)
+    return found
+
+
+def words(text: str) -> str:
+    """Return the words of ``--retry-failed``, checked.
+
+    Raises:
+        click.BadParameter: one is not known.
+
+    """
+    try:
+        Again.of(text, name="it")
+    except ConfigurationError as error:
+        raise click.BadParameter(str(error)) from None
+    return text
+
+
+def outcomes(text: str) -> frozenset[str]:
+    """Return the outcomes of ``--accept``, which a completed run may have.
+
+    Raises:
+        click.BadParameter: one is none.
+
+    """
+    found = frozenset(SPELLED.get(word, word) for word in map(str.strip, text.split(",")) if word)
+    if wrong := sorted(found - set(ODD)):
+        message = f"{wrong[0]!r} is none of {', '.join(ODD)}"
         raise click.BadParameter(message)
     return found
 

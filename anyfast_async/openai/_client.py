@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ssl as ssl_module
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
 from anyfast_async import errors
+from anyfast_async._key import KeySource
 from anyfast_async.client import AnyFast
 from anyfast_async.openai._caller import Caller, Settings, advised
 from anyfast_async.openai._errors import ConfigurationError, NotSupportedError
@@ -36,8 +36,8 @@ class AsyncOpenAI:
     """The vendor SDK's client, for programs that move over: chat completions and the list of models.
 
     Args:
-        api_key: the key, a ``pathlib.Path`` to it, or an async function; else ``ANYFAST_API_KEY``. The vendor's own
-            variables are never read: its key must not reach this gateway.
+        api_key: the key, a ``pathlib.Path`` to it, an async function, or ``anyfast_async.NO_KEY``; else
+            ``ANYFAST_API_KEY``. The vendor's own variables are never read: its key must not reach this gateway.
         base_url: the gateway; else ``ANYFAST_BASE_URL``, else https://www.anyfast.ai/v1.
         timeout: seconds of silence before a call fails, for a whole answer or between two events of a stream, and for
             a connection; default 600 and 5 for the connection. A ``Timeout`` names them one by one; None: no clock.
@@ -59,7 +59,7 @@ class AsyncOpenAI:
     def __init__(
         self,
         *,
-        api_key: str | Path | Callable[[], Awaitable[str]] | None = None,
+        api_key: KeySource | None = None,
         base_url: Any = None,
         timeout: float | TimeoutLike | Timeouts | NotGiven | None = NOT_GIVEN,
         max_retries: int = DEFAULT_MAX_RETRIES,
@@ -152,7 +152,7 @@ class AsyncOpenAI:
     def copy(
         self,
         *,
-        api_key: str | Path | Callable[[], Awaitable[str]] | None = None,
+        api_key: KeySource | None = None,
         base_url: Any = None,
         timeout: float | TimeoutLike | Timeouts | NotGiven | None = NOT_GIVEN,
         max_retries: int | NotGiven = NOT_GIVEN,
@@ -299,7 +299,7 @@ _ARGUMENTS: Final[Mapping[str, str]] = {
     "provider": "set base_url= to the gateway that you use",
     "http_client": "pass proxy=, ssl_context=, timeout= or limits= instead; connections are pooled by the client",
     "_strict_response_validation": "answers are always checked",
-    "_enforce_credentials": "a key is always needed",
+    "_enforce_credentials": "for a server that wants no key pass api_key=anyfast_async.NO_KEY",
     "_extra_kwargs": "pass the arguments by name",
 }
 """The vendor SDK's other arguments, and what to do instead. None, False and the sentinels are taken."""

@@ -159,7 +159,7 @@ _BY_STATUS: Final[Mapping[int, type[APIStatusError]]] = {
     422: UnprocessableEntityError,
     429: RateLimitError,
 }
-_LEDGER: Final = ("kind", "retryable", "billed", "retry_class", "attempts", "partial")
+_LEDGER: Final = ("kind", "retryable", "billed", "retry_class", "spoken_by", "attempts", "partial")
 _UNSENT: Final = 400
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
@@ -136,7 +137,6 @@ ChatCompletionStreamEvent: TypeAlias = (
 class _Call:
     """One tool call in the making."""
 
-    id: str | None = None
     name: str = ""
     arguments: str = ""
     done: bool = False
@@ -149,6 +149,8 @@ class _Choice:
     kind: Any
     """The class that texts are parsed into, or None."""
     strict: frozenset[str]
+    arguments: Callable[[int], str]
+    """Those of the call at a place, as the reader has them: what came before the last piece may have been replaced."""
     content: str = ""
     refusal: str | None = None
     logprobs: dict[str, list[ChatCompletionTokenLogprob]] = attrs.field(factory=dict)
@@ -192,21 +194,15 @@ class _Choice:
         yield from self._call_done(self.current)
 
     def _slot(self, piece: ChoiceDeltaToolCall) -> int:
-        """Return the place of the call that *piece* belongs to; a new id opens a new one, whatever its index is."""
-        ids = [call.id for call in self.calls]
-        if piece.id and piece.id in ids:
-            return ids.index(piece.id)
-        index = piece.index if type(piece.index) is int else None
-        if not piece.id and self.calls:
-            return index if index is not None and 0 <= index < len(self.calls) else len(self.calls) - 1
-        self.calls.append(_Call(piece.id))
-        return len(self.calls) - 1
+        """Return the place of the call that *piece* belongs to; the reader has put it into its index."""
+        while len(self.calls) <= piece.index:
+            self.calls.append(_Call())
+        return piece.index
 
     def _called(self, index: int, piece: ChoiceDeltaToolCall) -> FunctionToolCallArgumentsDeltaEvent:
         call, function = self.calls[index], piece.function
         added = (function.arguments if function is not None else None) or ""
-        if function is not None and function.name and function.name != call.name:
-            call.name += function.name
+        call.name += (function.name if function is not None else None) or ""
         call.arguments += added
         return FunctionToolCallArgumentsDeltaEvent(
             name=call.name, index=index, arguments=call.arguments, arguments_delta=added
@@ -246,6 +242,7 @@ class _Choice:
             return
         call = self.calls[index]
         call.done = True
+        call.arguments = self.arguments(index)
         parsed = arguments_of(call.name, call.arguments, self.strict)
         yield FunctionToolCallArgumentsDoneEvent(
             name=call.name, index=index, arguments=call.arguments, parsed_arguments=parsed
@@ -334,7 +331,8 @@ class AsyncChatCompletionStream:
             index = choice.index if type(choice.index) is int else position
             state = self._choices.get(index)
             if state is None:
-                state = self._choices[index] = _Choice(self._kind, self._strict)
+                arguments = functools.partial(self._stream.arguments, index)
+                state = self._choices[index] = _Choice(self._kind, self._strict, arguments)
             yield from state.take(choice)
 
 

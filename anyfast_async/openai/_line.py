@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from anyfast_async._core import codec
+from anyfast_async._core.problem import as_is, shown_headers
 from anyfast_async.client import AnyFast
 from anyfast_async.openai._http import Headers, HTTPResponse, Request
 
 if TYPE_CHECKING:
     from yarl import URL
 
+    from anyfast_async._call import Call
     from anyfast_async._clock import Clock
     from anyfast_async._exchange import Exchange
     from anyfast_async._outgoing import Route
     from anyfast_async.policies import Timeouts
+    from anyfast_async.requests import ChatRequest
 
 
 @attrs.define
@@ -34,12 +38,14 @@ class Wire:
     began: float = 0.0
     """Loop time."""
     seconds: float = 0.0
+    hide: Callable[[str], str] = as_is
+    """Takes the key out of what an exception shows."""
 
     def response(self, content: bytes | None = None) -> HTTPResponse:
-        """Return the response, with another *content* where what came must not be shown."""
+        """Return the response; for an exception with *content*, which is fit to be shown, and such headers."""
         return HTTPResponse(
             status_code=self.status or 0,
-            headers=self.headers,
+            headers=self.headers if content is None else Headers(shown_headers(self.headers, self.hide)),
             request=self.request,
             content=self.content if content is None else content,
             elapsed=dt.timedelta(seconds=self.seconds),
@@ -98,6 +104,9 @@ class Line(AnyFast):
         line.wire = Wire(Request(method, str(line._url(path))))
         return line
 
+    async def _encoded(self, request: ChatRequest) -> bytes:
+        return codec.unsaid(await super()._encoded(request))  # as the vendor SDK does
+
     def _url(self, path: str) -> URL:
         return super()._url(path).update_query(self._query)
 
@@ -108,11 +117,12 @@ class Line(AnyFast):
         wire.status, wire.attempts, wire.began = None, wire.attempts + 1, loop.time()
         exchange = await super()._send(route, key, body, timeouts, clock)
         wire.status, wire.headers, wire.seconds = exchange.status, Headers(exchange.headers), loop.time() - wire.began
+        wire.hide = exchange.hide
         return exchange
 
-    async def _round_trip(
-        self, route: Route, key: str | None, body: bytes | None, timeouts: Timeouts, clock: Clock
+    async def _round_trip(  # noqa: PLR0917 - as above it
+        self, route: Route, key: str | None, body: bytes | None, timeouts: Timeouts, clock: Clock, call: Call[Any]
     ) -> tuple[Exchange, bytes]:
-        exchange, content = await super()._round_trip(route, key, body, timeouts, clock)
+        exchange, content = await super()._round_trip(route, key, body, timeouts, clock, call)
         self.wire.content, self.wire.seconds = content, asyncio.get_running_loop().time() - self.wire.began
         return exchange, content

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from itertools import islice
 from typing import Any, Final, Protocol, TypeAlias, TypedDict, TypeVar
 
 import attrs
 
+from anyfast_async._core import codec
+from anyfast_async._values import MAX_VALUES
+from anyfast_async.openai._answers import ChatCompletionMessage
 from anyfast_async.openai._base import BaseModel
 from anyfast_async.openai._errors import ConfigurationError
 from anyfast_async.policies import Timeouts
@@ -214,22 +218,53 @@ def fields_of(options: Mapping[str, Any]) -> dict[str, Any]:
     others: dict[str, Any] = {}
     for name, value in options.items():
         if name not in _STEERING and value is not None and given(value):
-            (checked if name in _CHECKED else others)[name] = as_wire(value)
+            wire = as_wire(value)
+            if wire != [] or name != "stop":  # an empty list stops nowhere, and is what frameworks pass on
+                (checked if name in _CHECKED else others)[name] = wire
     others |= as_wire(options.get("extra_body") or {})
     return checked | ({"extra_body": others} if others else {})
 
 
+_MOST: Final = MAX_VALUES + 1
+"""Items taken out of an iterable: one more than can be sent."""
+
+
 def as_wire(value: Any) -> Any:
-    """Return *value* with the answers in it turned into JSON objects, ours or other libraries', and no sentinels."""
+    """Return *value* with the answers in it turned into JSON objects, ours or other libraries', and no sentinels.
+
+    What contains itself, or the same thing twice, does so in the copy, too; the check of the request finds it there.
+    """
+    holder: list[Any] = [value]
+    left: list[tuple[Any, Any]] = [(holder, 0)]
+    made: dict[int, tuple[Any, Any]] = {}
+    """By identity: a container, kept so that its identity stays its own, and its copy."""
+    while left:
+        container, place = left.pop()
+        item = container[place]
+        if item is None or isinstance(item, (str, int, float)):
+            continue
+        known = made.get(id(item))
+        if known is None:
+            copy = _opened(item)
+            made[id(item)] = known = item, copy
+            if copy is not item and isinstance(copy, (dict, list)):
+                left += [(copy, name) for name in (copy if isinstance(copy, dict) else range(len(copy)))]
+        container[place] = known[1]
+    return holder[0]
+
+
+def _opened(value: Any) -> Any:
+    """Return a shallow copy of a container as a dict or list, the JSON of an answer, and anything else as it is."""
     match value:
-        case str() | bytes() | None:
+        case str() | bytes() | bytearray() | Set():
             return value
+        case ChatCompletionMessage():
+            return codec.answer_to_wire(value.model_dump(mode="json", exclude_unset=True, exclude=_NOT_SENT))
         case BaseModel():
             return value.model_dump(mode="json", exclude_unset=True, exclude=_NOT_SENT)
         case Mapping():
-            return {name: as_wire(item) for name, item in value.items() if given(item)}
+            # Numbers as names (``logit_bias``) are text in JSON, as the vendor SDK writes them.
+            return {str(name) if type(name) is int else name: item for name, item in value.items() if given(item)}
     if callable(getattr(value, "model_dump", None)):
         return value.model_dump(mode="json", exclude_unset=True)
-    if isinstance(value, Iterable):
-        return [as_wire(item) for item in value]
-    return value
+    return list(islice(value, _MOST)) if isinstance(value, Iterable) else value

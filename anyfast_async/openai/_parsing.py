@@ -10,7 +10,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from anyfast_async import _output, _schema
+from anyfast_async import _output
+from anyfast_async._references import arranged, changed
+from anyfast_async._schema import kept, response_format, writes_out
 from anyfast_async.errors import FieldError, OutputError
 from anyfast_async.openai._answers import ChatCompletion, ParsedChatCompletion
 from anyfast_async.openai._errors import ContentFilterFinishReasonError, LengthFinishReasonError
@@ -21,40 +23,31 @@ def is_class(response_format: Any) -> bool:
     return response_format is not None and not isinstance(response_format, Mapping)
 
 
-def response_format_of(kind: Any) -> dict[str, Any]:
-    """Return the ``response_format`` that asks for a *kind*.
+def response_format_of(kind: Any, model: Any) -> dict[str, Any]:
+    """Return the ``response_format`` that asks *model* for a *kind*; it is kept, so nobody may change it.
 
     Raises:
         ConfigurationError: it holds a type that JSON has no shape for.
 
     """
+    write_out = writes_out(model if isinstance(model, str) else None)
+    return kept(kind, ("strict", write_out), lambda: _strict_format(kind, write_out=write_out))
+
+
+def _strict_format(kind: Any, *, write_out: bool) -> dict[str, Any]:
     if not callable(getattr(kind, "model_json_schema", None)):
-        wanted = _schema.response_format(kind)
+        wanted = response_format(kind, write_out=write_out)
         return wanted | {"json_schema": wanted["json_schema"] | {"strict": True}}
-    schema = kind.model_json_schema()
-    definitions = schema.pop("$defs", {})
-    strict = _strict(schema, definitions, ())
-    if "$ref" in json.dumps(strict):
-        strict["$defs"] = {name: _strict(value, definitions, (name,)) for name, value in definitions.items()}
-    return {"type": "json_schema", "json_schema": {"schema": strict, "name": kind.__name__, "strict": True}}
+    schema = arranged(_strict(kind.model_json_schema()), write_out=write_out)
+    return {"type": "json_schema", "json_schema": {"schema": schema, "name": kind.__name__, "strict": True}}
 
 
-def _strict(schema: Any, definitions: Mapping[str, Any], inside: tuple[str, ...]) -> Any:
-    """Return *schema* with every key required and no others allowed, and its references replaced by what they mean.
-
-    The gateway's Gemini translation follows no references; only a class that contains itself keeps them.
-    """
-    if isinstance(schema, list):
-        return [_strict(item, definitions, inside) for item in schema]
-    if not isinstance(schema, Mapping):
-        return schema
-    name = str(schema.get("$ref", "")).removeprefix("#/$defs/")
-    if name in definitions and name not in inside:
-        rest = {key: value for key, value in schema.items() if key != "$ref"}
-        return _strict({**definitions[name], **rest}, definitions, (*inside, name))
-    found = {key: _strict(value, definitions, inside) for key, value in schema.items() if key != "default" or value}
+def _strict(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *schema* with every key required and no others allowed."""
+    found = changed(schema, _strict)
+    if "default" in found and not found["default"]:
+        del found["default"]
     if isinstance(schema.get("properties"), Mapping):
-        found["properties"] = {key: _strict(v, definitions, inside) for key, v in schema["properties"].items()}
         found["required"] = list(schema["properties"])
     if schema.get("type") == "object":
         found.setdefault("additionalProperties", False)

@@ -142,19 +142,19 @@ async def _streamed(caller: Caller, messages: Any, model: Any, options: Mapping[
 
 async def _parsed(caller: Caller, messages: Any, model: Any, options: Mapping[str, Any]) -> APIResponse[Any]:
     """Send a request whose answer is parsed."""
-    sent, kind, strict = _with_class(options)
+    sent, kind, strict = _with_class(options, model)
     response = await _asked(caller, messages, model, sent)
     found = parsed_completion(response.parse(), kind, strict)
     return attrs.evolve(response, parsed=_identified(found, response.request_id))
 
 
-def _with_class(options: Mapping[str, Any]) -> tuple[dict[str, Any], Any, frozenset[str]]:
+def _with_class(options: Mapping[str, Any], model: Any) -> tuple[dict[str, Any], Any, frozenset[str]]:
     """Return the options with a JSON object as ``response_format``, the class that it came from, the strict tools."""
     sent = dict(options)
     wanted = sent.get("response_format")
     kind = wanted if given(wanted) and is_class(wanted) else None
     if kind is not None:
-        sent["response_format"] = response_format_of(kind)
+        sent["response_format"] = response_format_of(kind, model)
     tools = sent.get("tools")
     if tools is not None and given(tools):
         sent["tools"] = list(tools)
@@ -252,7 +252,7 @@ class AsyncCompletions:
             **options: as for :meth:`create`; ``response_format`` may be a class.
 
         """
-        sent, kind, strict = _with_class(options)
+        sent, kind, strict = _with_class(options, model)
 
         async def opened() -> AsyncStream:
             return (await _streamed(self._caller, messages, model, sent)).parse()

@@ -59,6 +59,10 @@ class AsyncStream:
         """Do the same as :meth:`close`."""
         await self.close()
 
+    def arguments(self, choice: int, place: int) -> str:
+        """Return the arguments, so far, of the tool call at *place* of a choice."""
+        return self._stream._arguments(choice, place) or ""  # noqa: SLF001 - a view of it
+
     @property
     def completion(self) -> ChatCompletion:
         """The completion that what was read so far amounts to; the vendor SDK has it only in ``.stream()``."""

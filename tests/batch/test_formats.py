@@ -49,3 +49,10 @@ def test_what_cannot_be_read(name: str, first: bytes, words: str) -> None:
 def test_every_format_is_described() -> None:
     """What is said of a detected format exists for each."""
     assert set(FORMATS) == set(DESCRIBED)
+
+
+def test_rows_that_need_a_template() -> None:
+    """JSON objects that are neither lines nor requests are taken for the rows of a table, and the option is named."""
+    with pytest.raises(SourceError, match=r"--template 'Label: \{review\}'; the fields: review, text"):
+        detect("in.jsonl", b'{"review": 7, "text": "Fine."}', template=False)
+    assert "rows" == detect("in.jsonl", b'{"review": 7, "text": "Fine."}', template=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from anyfast_async._core import codec
 from anyfast_async.batch.lines import ID_NAMES, LineError, bare_request, batch_request, given_id, object_in
 
 
@@ -126,3 +127,38 @@ def test_no_object_at_all(data: bytes, problem: str) -> None:
         object_in(data)
 
     assert ((problem,), None) == (caught.value.problems, caught.value.custom_id)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("store", True),
+        ("metadata", {"run": "7"}),
+        ("logit_bias", {"50256": -100}),
+        ("service_tier", "auto"),
+        ("prompt_cache_key", "k1"),
+        ("safety_identifier", "u1"),
+        ("verbosity", "low"),
+        ("modalities", ["text"]),
+        ("prediction", {"type": "content", "content": "x"}),
+        ("web_search_options", {}),
+    ],
+)
+def test_fields_that_pass_through(make_line: Callable[..., bytes], name: str, value: Any) -> None:
+    """Fields of OpenAI's API that have no rule here are sent as they stand."""
+    problems: list[str] = []
+
+    request = batch_request(object_in(make_line("a", **{name: value})), problems)
+
+    assert request is not None, problems
+    assert value == codec.body_of(request, stream=False)[name]
+
+
+def test_an_extra_body_is_applied(make_line: Callable[..., bytes]) -> None:
+    """Its fields stand beside the others; what the gateway reads under a literal extra_body stays there."""
+    extra = {"top_k": 5, "store": False, "google": {"thinking_config": {}}}
+    request = batch_request(object_in(make_line("a", extra_body=extra, store=True)), [])
+
+    assert request is not None
+    body = codec.body_of(request, stream=False)
+    assert (5, False, {"google": {"thinking_config": {}}}) == (body["top_k"], body["store"], body["extra_body"])

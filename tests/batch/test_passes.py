@@ -186,3 +186,45 @@ def test_memory(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
 
     assert int(done.stdout) <= limit
+
+
+def test_bad_rows_are_left_out(tmp_path: Path, make_line: Callable[..., bytes]) -> None:
+    """With skip_bad the good rows are handed out, and each bad one has its reasons and an id that no other row has."""
+    path = tmp_path / "in.jsonl"
+    lines = [make_line("a"), b"nope\n", make_line("b", n=0), make_line("a"), make_line("line-2"), make_line("b")]
+    path.write_bytes(b"".join(lines))
+
+    found = survey(open_source(path), skip_bad=True)
+
+    assert (2, 6, {"gemini-2.5-flash": 2}, True) == (found.count, found.total, found.models, found.is_whole)
+    assert ["a", "line-2"] == [row.custom_id for row in rows(found)]
+    assert {
+        2: ("line-2 (left out)", ("is not JSON",)),
+        3: ("b", ("body.n: must be an integer of at least 1, not 0",)),
+        4: ("line-4", ("custom_id: 'a' stands on line 1 already",)),
+        6: ("line-6", ("custom_id: 'b' stands on line 3 already",)),
+    } == {number: (row.custom_id, row.problems) for number, row in found.bad.items()}
+    assert ["a", "b", "line-2", "line-2 (left out)", "line-4", "line-6"] == sorted(ids_of(found))
+
+
+def test_a_file_that_breaks_off_is_no_bad_row(tmp_path: Path) -> None:
+    """What stands behind an unclosed quote was not read: that is told from a row that cannot be sent."""
+    path = tmp_path / "in.csv"
+    path.write_text('text\ngood\n"open\nlost\n')
+
+    found = survey(open_source(path, template="{text}"), skip_bad=True)
+
+    assert (1, False) == (found.count, found.is_whole)
+
+
+def test_the_same_mistake_is_one_kind(tmp_path: Path, make_line: Callable[..., bytes]) -> None:
+    """Problems that differ in values and numbers alone are one kind, with a count and the first three lines."""
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(b"".join(make_line("ab"[n % 2], n=-n if n > 5 else 1) for n in range(12)))
+
+    found = survey(open_source(path))
+
+    assert [
+        ("body.n: must be an integer of at least 1, not -6", [7, 8, 9], 6),
+        ("custom_id: 'a' stands on line 1 already", [3, 4, 5], 10),
+    ] == [(kind.problem, kind.lines, kind.count) for kind in found.kinds]

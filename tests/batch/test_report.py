@@ -52,7 +52,7 @@ def test_rows_and_samples() -> None:
         first.held,
     )
     assert (0, 1) == (last.answered, last.failed)
-    assert (8, {None: 1, "throttling": 1}) == (record.peak, record.limits)
+    assert (8, {"unanswered": 1, "throttling": 1}) == (record.peak, record.limits)
 
 
 def test_second_attempts() -> None:

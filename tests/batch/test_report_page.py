@@ -117,7 +117,7 @@ def test_what_it_says(text: str) -> None:
 
     for one in (
         "complete, began 2030-05-01 12:00:00+00:00, took 10 s",
-        "5 of 20 rows were answered by earlier runs. This page is about the last run only.",
+        "5 of 20 rows had their result from earlier runs. The counts are of all rows",
         "4 rows are left: the same command goes on.",
         "requests per minute500",
         "1.20 USD",

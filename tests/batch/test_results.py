@@ -221,9 +221,9 @@ def test_joined(read: Callable[..., Results]) -> None:
         [failed("c"), failed("d", 400), failed("e", 429)],
         log,
     ) as results:
-        assert [("a", "ok"), ("c", "length"), ("b", "ok"), ("d", "server"), ("e", "rate_limit")] == outcomes(results)
-        assert {"ok": 2, "length": 1, "failed": 2} == {k: v for k, v in results.outcomes.items() if v}
-        assert (5, 9, 6, 2) == (results.total, results.prompt_tokens, results.completion_tokens, results.again)
+        assert [("a", "ok"), ("c", "cut"), ("b", "ok"), ("d", "server"), ("e", "rate_limit")] == outcomes(results)
+        assert {"ok": 2, "cut": 1, "failed": 2} == {k: v for k, v in results.counts.outcomes.items() if v}
+        assert (5, 9, 6, 1) == (results.total, results.prompt_tokens, results.completion_tokens, results.again)
         assert "503: gone" == getattr(results.find("d").failure, "message", None)
         assert ("ok", "missing") == (results.find("b").outcome, results.find("nobody").outcome)
 
@@ -276,3 +276,39 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
     with (tmp_path / "many.csv").open("rb") as file:
         assert count + 1 == sum(1 for _ in file)
     assert int(done.stdout) <= 40
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("files", ["oo", "oe", "eo", "ee"])
+def test_an_answer_wins(read: Callable[..., Results], files: str, order: int) -> None:
+    """Whichever comes first, and in whichever file: the answer counts, once."""
+    answers: list[bytes] = []
+    errors: list[bytes] = []
+    for file, one in list(zip(files, [answered("a", "paid"), failed("a", 429)], strict=True))[::order]:
+        (answers if file == "o" else errors).append(one)
+
+    with read(answers, errors) as results:
+        (row,) = results.rows()
+        assert ("ok", "paid") == (row.outcome, row.completion and row.completion.text)
+        assert (1, "ok", {"ok": 1}) == (
+            results.total,
+            results.find("a").outcome,
+            {word: n for word, n in results.counts.outcomes.items() if n},
+        )
+
+
+def test_integers_of_any_size() -> None:
+    """Numbers of an answer that are longer than any machine's stay as they stand there."""
+    row = row_of(answered("a", '{"serial": 12345678901234567890123, "score": 0.5, "text": "\\ud83d 9999999999999999"}'))
+
+    assert row is not None
+    assert {"serial": 12345678901234567890123, "score": 0.5, "text": "\ufffd 9999999999999999"} == row.fields
+
+
+def test_what_was_sent_is_told_from_what_was_not(read: Callable[..., Results]) -> None:
+    """Rows without a result may have been sent, by what the log says, or were not."""
+    header = {"input": {"rows": 5, "bad": 1}}
+    log = [journal.record("header", header), journal.record("open", ["b", "a"]), journal.record("maybe_billed", ["c"])]
+    with read([answered("a")], [], log) as results:
+        assert (6, 2) == (results.expected, results.in_doubt)
+        assert ["maybe", "maybe", "no"] == [getattr(results.find(one).failure, "billed", None) for one in "bcd"]

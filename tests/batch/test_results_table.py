@@ -97,3 +97,29 @@ def test_prompts() -> None:
 
     assert ["custom_id", "prompt", "text"] == list(columns.kinds)[:3]
     assert "Why?" == columns.cells(row("x"), "Why?")["prompt"]
+
+
+def test_what_is_odd_takes_no_columns() -> None:
+    """An answer that was cut, filtered or refused leaves the columns of the others; its text has one of its own."""
+    columns = columns_of('{"label": "good"}', '{"label": "bad"}')
+    for outcome in ("cut", "filtered", "refused"):
+        columns.look(row('{"label": "go', outcome))
+
+    assert ["custom_id", "label", "text", *OWN] == list(columns.kinds)
+    assert (None, '{"label": "go') == tuple(
+        columns.cells(row('{"label": "go', "cut"))[name] for name in ("label", "text")
+    )
+    assert ("good", None) == tuple(columns.cells(row('{"label": "good"}'))[name] for name in ("label", "text"))
+
+
+def test_one_in_ten_that_is_no_object() -> None:
+    """A few good answers that are no objects do not take the columns of the many that are."""
+    columns = columns_of(*['{"a": 1}'] * 9, "Sure! Here you are")
+
+    assert ["custom_id", "a", "text", *OWN] == list(columns.kinds)
+
+
+def test_whole_numbers_beside_others() -> None:
+    """A whole number that no float is stays exact, even if other rows have a decimal point there."""
+    assert "json" == columns_of('{"n": 9007199254740993}', '{"n": 0.5}').kinds["n"]
+    assert "number" == columns_of('{"n": 3}', '{"n": 0.5}').kinds["n"]

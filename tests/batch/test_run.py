@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from anyfast_async import AnyFast, Budget, ConfigurationError, RequestValidationError, RetryPolicy, _disk
+from anyfast_async import AnyFast, Budget, ConfigurationError, Limits, RequestValidationError, RetryPolicy, _disk
 from anyfast_async.batch import (
     BatchLine,
     BatchRun,
@@ -423,3 +423,80 @@ async def test_rows_are_read_as_they_are_needed(client: AnyFast, tmp_path: Path,
 
     assert 20 <= tally.answered <= 32
     assert pulled <= tally.answered + 1
+
+
+async def test_a_restart_remembers_the_minute(sim: Simulator, connect: Any, batch: Opened) -> None:
+    """What an earlier run has sent within the minute counts in the limit of the next one."""
+    contents = [f"say {i}" for i in range(9)]
+    async with batch(connect(sim.base_url, limits=Limits(requests_per_minute=6)), contents) as first:
+        task = asyncio.create_task(first.run())
+        while first.tally.answered < 6:
+            await asyncio.sleep(0.005)
+        first.stop(0)
+        await task
+
+    client = connect(sim.base_url, limits=Limits(requests_per_minute=6))
+    async with batch(client, contents) as second:
+        task = asyncio.create_task(second.run())
+        while client.stats().queued < 3:
+            await asyncio.sleep(0.005)
+        assert ("requests_per_minute", 6) == (client.stats().limited_by, len(sim.requests))
+        second.stop(0)
+        await task
+
+    assert (6, ()) == (len(sim.requests), second.unfinished)
+
+
+async def test_stopping_with_nothing_in_flight(sim: Simulator, connect: Any, batch: Opened) -> None:
+    """Rows that only wait for their turn do not keep a run that is told to stop; none of them was sent."""
+    client = connect(sim.base_url, limits=Limits(requests_per_minute=1))
+    async with batch(client, [f"say {i}" for i in range(5)], concurrency=3) as run:
+        task = asyncio.create_task(run.run())
+        while run.tally.answered < 1:
+            await asyncio.sleep(0.005)
+        run.stop(3600)
+        tally = await asyncio.wait_for(task, 5)
+
+    assert (1, 4, (), None) == (tally.answered, tally.left, run.unfinished, run.stopped)
+
+
+async def test_asked_again(sim: Simulator, client: AnyFast, batch: Opened, tmp_path: Path) -> None:
+    """A row that is asked again by its outcome has one answer, the new one; the old one is in the log."""
+    sim.reply("whole", when="long")
+    sim.reply("half", finish_reason="length", when="long", times=1)
+    sim.fail(500, when="bad", times=4)
+    async with batch(client, ["long", "short", "bad"]) as run:
+        tally = await run.run()
+    assert {"ok": 1, "cut": 1, "failed": 1} == {k: v for k, v in tally.file.outcomes.items() if v}
+
+    files = await asyncio.to_thread(open_batch, tmp_path / "out.jsonl", tmp_path / "err.jsonl", retry_failed="cut")
+    with files:
+        census = files.census(["r0", "r1", "r2"])
+    async with batch(client, ["long", "short", "bad"], retry_failed="cut", before=census.counts) as run:
+        tally = await run.run()
+
+    assert (2, 1) == (census.already, tally.answered)
+    assert {"ok": 2, "failed": 1} == {k: v for k, v in tally.file.outcomes.items() if v}
+    found = lines_of(tmp_path / "out.jsonl")
+    assert "whole" == found["r0"]["response"]["body"]["choices"][0]["message"]["content"]
+    assert b'{"replaced":' in (tmp_path / "out.jsonl.run").read_bytes()
+    assert {"r2"} == set(lines_of(tmp_path / "err.jsonl"))
+
+
+async def test_an_answer_stays_when_asking_again_fails(
+    sim: Simulator, client: AnyFast, batch: Opened, tmp_path: Path
+) -> None:
+    """An answer is not lost to a failure: what was cut stays, and is asked again the next time."""
+    sim.reply("whole", when="long")
+    sim.reply("half", finish_reason="length", when="long", times=1)
+    texts = []
+    for refusals in (0, 1, 0):
+        if refusals:
+            sim.fail(400, when="long", times=refusals)
+        async with batch(client, ["long"], retry_failed="cut") as run:
+            await run.run()
+        line = lines_of(tmp_path / "out.jsonl")["r0"]
+        texts.append(line["response"]["body"]["choices"][0]["message"]["content"])
+
+    assert ["half", "half", "whole"] == texts
+    assert not (tmp_path / "err.jsonl").exists()

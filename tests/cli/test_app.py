@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from importlib.machinery import PathFinder
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -152,3 +153,47 @@ async def test_a_reader_that_goes(start: Callable[..., Any]) -> None:
 
     assert 141 == await asyncio.wait_for(started.process.wait(), 20)
     assert b"model: gemini-2.5-flash\n" == await started.process.stderr.read()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize(
+    ("redirected", "code", "said"),
+    [
+        (">/dev/full", 3, "error: the summary cannot be written to the standard output (No space left on device)"),
+        (">/dev/full 2>/dev/full", 3, ""),
+        ("2>/dev/full", 0, ""),
+        (">&-", 0, ""),
+        (">&- 2>&- <&-", 0, ""),
+        ("--json >/dev/full", 3, "error: the summary cannot be written"),
+    ],
+)
+def test_streams_that_take_nothing(tmp_path: Path, redirected: str, code: int, said: str) -> None:
+    """Full and closed streams stop no batch: every answer is written, and the exit code says what became of it."""
+    (tmp_path / "in.txt").write_text("a\nb\nc\n")
+    command = f"{sys.executable} -m anyfast_async batch --simulate -i in.txt -o out.jsonl {redirected}"
+
+    ran = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+
+    assert code == ran.returncode, ran.stderr
+    assert said in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert 3 == len((tmp_path / "out.jsonl").read_text().splitlines())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_reader_on_a_full_stream(tmp_path: Path) -> None:
+    """What reads results says in one line that its output cannot be written."""
+    (tmp_path / "in.txt").write_text("a\n")
+    run = [sys.executable, "-m", "anyfast_async"]
+    subprocess.run(
+        [*run, "batch", "--simulate", "-i", "in.txt", "-o", "out.jsonl"], cwd=tmp_path, check=True, capture_output=True
+    )
+    with Path("/dev/full").open("wb") as full:
+        ran = subprocess.run(
+            [*run, "results", "out.jsonl"], cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+
+    assert (3, ["error: the standard output cannot be written: No space left on device"]) == (
+        ran.returncode,
+        ran.stderr.splitlines()[-1:],
+    )

@@ -89,7 +89,8 @@ def test_every_problem_before_anything_is_sent(gateway: Simulator, anyfast: Call
         "line 6: body.stream: must be absent or false in a batch",
         "line 6: body.messages[0]: must be a message or a dict with role and content, not str of 1 characters",
     ] == [problem.removeprefix(f"{tmp_path / 'bad.jsonl'}, ") for problem in problems]
-    assert f"error: 10 problems in {tmp_path / 'bad.jsonl'}; nothing was sent, nothing written" == last
+    assert f"error: 10 problems in {tmp_path / 'bad.jsonl'}; nothing was sent, nothing written" in last
+    assert last.endswith("; --skip-bad leaves such rows out")
     assert ["bad.jsonl"] == [path.name for path in tmp_path.iterdir()]
 
 
@@ -269,8 +270,8 @@ def test_as_json(gateway: Simulator, anyfast: Callable[..., Any], write_batch: A
 
     names = ("status", "rows", "already_answered", "answered", "failed", "left")
     assert ("complete", 2, 0, 1, 1, 0) == tuple(failed[name] for name in names)
-    assert ("complete", 2, 1, 1, 0, 0) == tuple(done[name] for name in names)
-    assert ("complete", 2, 2, 0, 0, 0) == tuple(idle[name] for name in names)
+    assert ("complete", 2, 1, 2, 0, 0) == tuple(done[name] for name in names)
+    assert ("complete", 2, 2, 2, 0, 0) == tuple(idle[name] for name in names)
     assert set(failed) == set(done) == set(idle)
     assert str(tmp_path / "out.errors.jsonl") == failed["errors"]
     gateway.fail(401, times=None)
@@ -288,9 +289,11 @@ def test_odd_answers_are_counted(
 
     ran = anyfast("batch", "-i", write_batch("think", "talk", "hi"), "-o", tmp_path / "out.jsonl")
 
-    assert (0, 3) == (ran.code, len(ids_of(tmp_path / "out.jsonl")))
+    assert (1, 3) == (ran.code, len(ids_of(tmp_path / "out.jsonl")))
     assert "  empty                  1 (" in ran.out
-    assert "  length                 1 (" in ran.out
+    assert "  cut                    1 (" in ran.out
+    again = anyfast("batch", "-i", tmp_path / "in.jsonl", "-o", tmp_path / "out.jsonl", "--accept", "cut,empty")
+    assert (0, 3) == (again.code, len(gateway.requests))
 
 
 def test_answers_to_other_rows(
@@ -494,6 +497,8 @@ def test_going_on_with_the_standard_input(gateway: Simulator, anyfast: Callable[
     first = anyfast("batch", "-i", "-", "-o", out, stdin="good\nbad\n")
     assert (1, 0o600, "good\nbad\n") == (first.code, kept.stat().st_mode & 0o777, kept.read_text())
     assert f"is kept in {kept}" in first.err
+    none = anyfast("batch", "-i", "-", "-o", out, "--retry-failed", "none")
+    assert (1, True) == (none.code, kept.exists())
     other = anyfast("batch", "-i", "-", "-o", out, stdin="other\n")
     assert (2, "good\nbad\n", 2) == (other.code, kept.read_text(), len(gateway.requests))
     second = anyfast("batch", "-i", "-", "-o", out)
@@ -610,10 +615,13 @@ def test_failed_rows_that_are_left(
     anyfast(*command, "all")
 
     none = anyfast(*command, "none")
-    assert ("nothing to do: every row (3) has its result; nothing was sent\n", 3) == (none.out, len(gateway.requests))
+    assert (1, 3) == (none.code, len(gateway.requests))
+    assert {"rows": "3", "answered": "1", "failed": "2", "sent": "now"}.items() <= {
+        row.split()[0]: row.split()[1] for row in none.out.splitlines()
+    }.items()
     kind = anyfast(*command, "not_found")
 
-    assert (0, 4, ["r2"]) == (kind.code, len(gateway.requests), ids_of(tmp_path / "out.errors.jsonl"))
+    assert (1, 4, ["r2"]) == (kind.code, len(gateway.requests), ids_of(tmp_path / "out.errors.jsonl"))
     assert ["r1", "r3"] == ids_of(out)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ import pytest
 
 from anyfast_async import AuthenticationError
 from anyfast_async.batch import Tally, open_source, survey
+from anyfast_async.batch.counts import Census, Counts
 from anyfast_async.cli.batch import batch
 from anyfast_async.cli.batch_end import Ending, note_recovery, report
 from anyfast_async.cli.batch_job import Job
@@ -38,7 +40,7 @@ def run(*, answered: int, failed: int = 0, **fields: Any) -> Any:
     """A run of ten rows that has ended."""
     return SimpleNamespace(
         tally=Tally(10, 0, answered=answered, failed=failed),
-        **{"stopped": None, "unfinished": (), "unsaved": 0} | fields,
+        **{"stopped": None, "unfinished": (), "in_doubt": 0, "unsaved": 0} | fields,
     )
 
 
@@ -61,7 +63,7 @@ def test_exit_codes(
     job: Callable[..., Job], *, ended: Any, signal: int | None, status: str, code: int, left: int
 ) -> None:
     """The status and exit code say how it ended; a signal after the last row changes nothing."""
-    ending = Ending(job(), 0, run=ended, signal=signal)
+    ending = Ending(job(), Census(), run=ended, signal=signal)
 
     assert (status, code, left) == (ending.status, ending.code, ending.left)
     assert (left > 0 or ended.tally.failed > 0) == ending.needs_input
@@ -69,7 +71,7 @@ def test_exit_codes(
 
 def test_nothing_to_do(job: Callable[..., Job], capsys: pytest.CaptureFixture[str]) -> None:
     """A job that was done before says so, and is complete."""
-    ending = Ending(job(), 10)
+    ending = Ending(job(), Census(Counts(Counter({"ok": 10})), 10))
     ending.tell()
 
     assert ("complete", 0, False) == (ending.status, ending.code, ending.needs_input)
@@ -80,7 +82,7 @@ def test_what_is_said(job: Callable[..., Job], capsys: pytest.CaptureFixture[str
     """What went wrong, what is not safe, what may be billed and how to go on are said, in this order."""
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "out.jsonl")
     ids = tuple(f"r{n}" for n in range(25))
-    Ending(job(), 0, run=run(answered=3, failed=1, stopped=full, unfinished=ids, unsaved=2)).tell()
+    Ending(job(), Census(), run=run(answered=3, failed=1, stopped=full, unfinished=ids, unsaved=2)).tell()
 
     out, err = capsys.readouterr()
     assert "answered  " in out
@@ -94,7 +96,7 @@ def test_what_is_said(job: Callable[..., Job], capsys: pytest.CaptureFixture[str
 
 def test_as_json(job: Callable[..., Job], capsys: pytest.CaptureFixture[str]) -> None:
     """With --json the end is one object."""
-    Ending(job("--json"), 0, run=run(answered=3, stopped=STOPPED, unfinished=("a",), unsaved=1)).tell()
+    Ending(job("--json"), Census(), run=run(answered=3, stopped=STOPPED, unfinished=("a",), unsaved=1)).tell()
 
     told = json.loads(capsys.readouterr().out)
     assert ("stopped", 3, 7, ["a"], 1) == tuple(

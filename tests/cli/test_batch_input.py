@@ -51,9 +51,9 @@ def test_checked_once(
     assert 1 == anyfast("batch", "-i", source, "-o", out).code
     checks: list[Path] = []
 
-    def counted(given: Source) -> Survey:
+    def counted(given: Source, *, skip_bad: bool) -> Survey:
         checks.append(given.path)
-        return survey(given)
+        return survey(given, skip_bad=skip_bad)
 
     monkeypatch.setattr("anyfast_async.cli.batch_input.survey", counted)
 
@@ -66,17 +66,15 @@ def test_checked_once(
     assert "line 3: custom_id: 'r1' stands on line 1 already" in changed.err
 
 
-def test_many_problems(anyfast: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of more problems than anybody reads, the rest is counted."""
-    monkeypatch.setattr("anyfast_async.batch.passes.KEPT_PROBLEMS", 3)
+def test_many_problems(anyfast: Callable[..., Any], tmp_path: Path) -> None:
+    """The same mistake on many rows is said once, with the first three lines and how many more there are."""
     (tmp_path / "in.jsonl").write_text("no\n" * 10)
 
     ran = anyfast("batch", "--simulate", "-i", tmp_path / "in.jsonl", "-o", tmp_path / "out.jsonl")
 
-    *_, third, last = ran.err.splitlines()
-    assert f"{tmp_path / 'in.jsonl'}, line 3: is not JSON" == third
+    _, only, last = ran.err.splitlines()
+    assert f"{tmp_path / 'in.jsonl'}, lines 1, 2, 3 and 7 more: is not JSON" == only
     assert last.startswith("error: 10 problems in ")
-    assert "(7 of them not shown)" in last
 
 
 async def test_typing_it(start: Callable[..., Any], tmp_path: Path) -> None:
@@ -87,3 +85,30 @@ async def test_typing_it(start: Callable[..., Any], tmp_path: Path) -> None:
 
     assert 0 == (await started.ended()).code
     assert 1 == len((tmp_path / "out.jsonl").read_bytes().splitlines())
+
+
+def test_ids_that_come_again(anyfast: Callable[..., Any], tmp_path: Path) -> None:
+    """A column that is no id is named once, with a count and examples, not row by row."""
+    (tmp_path / "in.csv").write_text(
+        "product,text\n" + "".join(f"{('kettle', 'lamp')[n % 2]},x\n" for n in range(3000))
+    )
+
+    ran = anyfast(
+        *("batch", "--simulate", "-i", tmp_path / "in.csv", "-o", tmp_path / "out.jsonl"),
+        *("--template", "{text}", "--id", "product"),
+    )
+
+    assert 2 == ran.code
+    assert f"{tmp_path / 'in.csv'}, lines 4, 5, 6 and 2,995 more: product: 'kettle' stands on line 2 already" in ran.err
+    assert len(ran.err.splitlines()) <= 4
+
+
+def test_a_screen_of_problems(anyfast: Callable[..., Any], tmp_path: Path) -> None:
+    """However many kinds of problems there are, they fit on a screen, and the rest is counted."""
+    (tmp_path / "in.jsonl").write_text("".join(f'{{"messages": "x", "field{chr(97 + n)}": 1}}\n' for n in range(20)))
+
+    ran = anyfast("batch", "--simulate", "-i", tmp_path / "in.jsonl", "-o", tmp_path / "out.jsonl")
+
+    assert 2 == ran.code
+    assert len(ran.err.splitlines()) <= 15
+    assert "and 10 problems of 10 other kinds" in ran.err

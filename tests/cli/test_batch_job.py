@@ -83,7 +83,7 @@ async def test_a_run(tmp_path: Path, sim: Simulator) -> None:
 async def supervised_quietly(given: Job, client: AnyFast, files: BatchFiles) -> BatchRun:
     """Make the run of all rows, and hear of each."""
     heard: list[str] = []
-    run = given.run(client, files, rows(given.survey), total=3, already=0)
+    run = given.run(client, files, rows(given.survey), total=3, census=None)
     assert await supervised(run, on_row=lambda event: heard.append(event.custom_id)) is None
     assert sorted(heard) == ["line-1", "line-2", "line-3"]
     return run

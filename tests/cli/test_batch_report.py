@@ -41,7 +41,7 @@ def test_a_page_for_each_run(gateway: Simulator, anyfast: Callable[..., Any], wr
     assert "gemini-2.5-flash (3 rows)" in text
     assert "<figcaption>Latency</figcaption>" in text
     assert "were answered by earlier runs" not in text
-    assert "2 of 3 rows were answered by earlier runs. This page is about the last run only." in after
+    assert "2 of 3 rows had their result from earlier runs." in after
     assert {"in.jsonl", "out.jsonl", "out.jsonl.run", "run.html"} >= {path.name for path in tmp_path.iterdir()}
 
 
@@ -79,7 +79,7 @@ def test_what_cannot_be(
     words: str,
 ) -> None:
     """A page that could not be written is exit code 2 before anything is sent, and no file is touched."""
-    monkeypatch.setattr("anyfast_async.cli.batch_report.missing", lambda: None)
+    monkeypatch.setattr("anyfast_async.cli.targets.missing", lambda: None)
     monkeypatch.chdir(tmp_path)
     write_batch("a")
     before = (tmp_path / "in.jsonl").read_bytes()

@@ -14,6 +14,7 @@ from anyfast_async import (
     ConnectTimeout,
     InsufficientQuotaError,
     ModelNotFoundError,
+    NotSentError,
     RequestValidationError,
     ResponseTimeout,
 )
@@ -29,6 +30,7 @@ from anyfast_async.cli import exits
         (InsufficientQuotaError("x"), 3),
         (ModelNotFoundError("x"), 3),
         (BudgetExceeded("x"), 3),
+        (NotSentError("x"), 3),
         (ConnectTimeout("x"), 3),
         (ResponseTimeout("x"), 1),
         (APIConnectionError("x"), 1),

@@ -35,7 +35,7 @@ def test_summary_of_a_run() -> None:
 
     assert "1,100 (200 of them before)" == rows["answered"]
     assert "3 (bad_request 3)" == rows["failed"]
-    assert "97" == rows["left"]
+    assert "97" == rows["not sent"]
     assert "10.0 s, 90.3 rows/s" == rows["time"]
     assert "2,000 (prompt 1,500, completion 500)" == rows["tokens"]
     assert {"  empty", "  length", "first token p50 / p95 / p99", "spent"}.isdisjoint(rows)
@@ -46,7 +46,7 @@ def test_summary_names_odd_answers() -> None:
     rows = dict(figures.summary(Tally(10, 0, answered=10, empty=2, length=3), lambda tally: f"${tally.answered}"))
 
     assert rows["  empty"].startswith("2 ")
-    assert rows["  length"].startswith("3 ")
+    assert rows["  cut"].startswith("3 ")
     assert "$10" == rows["spent"]
 
 
@@ -57,7 +57,7 @@ def test_summary_for_programs() -> None:
 
     value = figures.as_json(Tally(2, 1, answered=1, seconds=2.0, latency=histogram))
 
-    assert (2, 1, 1, 0, 0.5) == tuple(
+    assert (2, 1, 2, 0, 0.5) == tuple(
         value[name] for name in ("rows", "already_answered", "answered", "left", "rows_per_second")
     )
     assert {"p50", "p95", "p99"} == set(value["latency"])
@@ -154,3 +154,39 @@ def test_events() -> None:
         "request_id": None,
     } == failure
     assert figures.failure_event(RowDone("a", None, tally, ChatCompletion(), ())) is None
+
+
+def test_throttled_until_another_day() -> None:
+    """Beyond midnight the day is told, too; and while it waits there is no guess at the time left."""
+    wall = time.mktime((2030, 5, 1, 23, 0, 0, 0, 0, -1))
+    waiting = moment(Tally(100, 0, answered=40), stats(held_for=90_000.0), wall=wall)
+
+    assert "throttled until 2030-05-03 00:00 (25 h 0 min to go)" == list(waiting.work())[1]
+    assert ["40 of 100", "4 rows/s"] == list(waiting.rows())
+    assert None is figures.progress_event(waiting)["seconds_left"]
+
+
+def test_nothing_is_guessed_of_a_gateway_that_does_not_answer() -> None:
+    """With calls in flight and no row that ended, nobody knows what limits the run: not the number of calls."""
+    still = figures.Moment(Tally(100, 0), Pace(), stats(in_flight=64), 64)
+
+    assert ["64 in flight", "limited by the gateway, which does not answer"] == list(still.work())
+    assert "unanswered" == figures.progress_event(still)["limited_by"]
+
+
+def test_the_longest_rows() -> None:
+    """When the end is near, the rows that are waited for are told by their ids; nothing in an id steers a terminal."""
+    late = moment(Tally(100, 0, answered=98), stats(in_flight=2), longest=[("row-7", 72.0), ("\x1b[2J", 6.0)])
+
+    assert "waiting for row-7 (1 min 12 s), \\x1b[2J (6 s)" == list(late.work())[-1]
+    assert {"custom_id": "row-7", "seconds": 72.0} == figures.progress_event(late)["longest"][0]
+
+
+def test_the_pace_is_of_rows_that_were_sent() -> None:
+    """Rows that fail without being sent make a run no faster."""
+    tally = Tally(100, 0, seconds=10.0)
+    for _ in range(50):
+        tally.count_failure("validation", ())
+    tally.count_failure("server", (Attempt(1, "server", 500, 0.1, "no"),))
+
+    assert (0.1, 1) == (tally.rate, tally.sent)

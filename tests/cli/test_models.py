@@ -6,7 +6,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from anyfast_async.simulator import MODELS
+import pytest
+
+from anyfast_async.simulator import MODELS, Simulator
 
 
 def test_one_id_per_line_in_a_pipe(anyfast: Callable[..., Any]) -> None:
@@ -31,3 +33,19 @@ async def test_a_table_on_a_terminal(start: Callable[..., Any]) -> None:
     assert 0 == ran.code
     assert "owner" in ran.out
     assert all(model in ran.out for model in MODELS)
+
+
+def test_no_key(anyfast: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """--no-key needs a server of its own; one that wants a key all the same is said to; --key-file is another thing."""
+    refused = anyfast("models", "--no-key")
+    assert (2, "") == (refused.code, refused.out)
+    assert "wants a key" in refused.err
+    with Simulator.in_thread() as sim:
+        monkeypatch.setenv("ANYFAST_BASE_URL", sim.base_url)
+        monkeypatch.setenv("ANYFAST_API_KEY", "sk-of-another-gateway")
+        for command in (["models"], ["chat", "Hi"]):
+            ran = anyfast(*command, "--no-key")
+            assert 3 == ran.code
+            assert "this server wants a key, and NO_KEY (--no-key) sends none" in ran.err
+        assert ["authorization" in request.headers for request in sim.requests] == [False, False]
+    assert 2 == anyfast("models", "--no-key", "--key-file", "x").code

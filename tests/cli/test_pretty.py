@@ -69,7 +69,7 @@ def test_what_it_shows(screen: Terminal, monkeypatch: pytest.MonkeyPatch) -> Non
 
     for words in (
         *("60 %", "600 of 1,000", "64 in flight", "throttled until", "(12 s to go)", "0 tokens/s", "12.34 USD"),
-        *("3 failed (server 3)", "2 empty", "1 length", "12 retries"),
+        *("3 failed (server 3)", "2 empty", "1 cut", "12 retries"),
     ):
         assert words in shown
 

@@ -48,7 +48,7 @@ def test_summary(anyfast: Callable[..., Any], out: Path) -> None:
     ran = anyfast("results", out)
 
     assert 0 == ran.code
-    counts = [["rows", "7"], ["answered", "4"], ["length", "1"], ["failed", "3"], ["broken", "lines", "1"]]
+    counts = [["rows", "7"], ["answered", "4"], ["cut", "1"], ["failed", "3"], ["broken", "lines", "1"]]
     assert [*counts, ["no", "usage", "4", "rows"]] == [row.split() for row in ran.out.splitlines()]
     assert [
         f"note: 1 line is no result of a batch: {out}, line 5",
@@ -67,7 +67,7 @@ def test_table(anyfast: Callable[..., Any], out: Path, tmp_path: Path) -> None:
     assert (0, "", f"{path}: 7 rows, 10 columns") == (ran.code, ran.out, ran.err.splitlines()[-1])
     assert ["custom_id", "label", "score", "outcome"] == list(rows[0])[:4]
     assert [("r1", "good", "0.5"), ("r2", "bad", "1")] == [(r["custom_id"], r["label"], r["score"]) for r in rows[:2]]
-    assert ("ok", "length", "failed", "bad_request") == (
+    assert ("ok", "cut", "failed", "bad_request") == (
         *(rows[n]["outcome"] for n in (2, 3, 4)),
         rows[4]["error_kind"],
     )
@@ -100,12 +100,16 @@ def test_errors(anyfast: Callable[..., Any], out: Path) -> None:
     assert (
         "server: 2 rows, for example r6\n"
         "  503: busy\n"
-        "  retryable: yes, billed: no\n"
+        "  retryable: yes, billed: maybe\n"
         f"  next: anyfast batch -i IN -o {out} --retry-failed server\n" in ran.out
     )
     assert "bad_request: 1 row, for example r5\n  400: =HYPERLINK" in ran.out
-    assert f"  next: mend these rows in the input, then: anyfast batch -i IN -o {out}\n" in ran.out
-    assert "length: 1 row, for example r4\n" in ran.out
+    assert (
+        f"  next: anyfast results {out} --input IN --failed-input again.jsonl; mend the rows in again.jsonl, then: "
+        f"anyfast batch -i again.jsonl -o {out} --changed\n" in ran.out
+    )
+    assert f"  next: anyfast batch -i IN -o {out} --retry-failed cut --max-tokens N\n" in ran.out
+    assert "cut: 1 row, for example r4\n" in ran.out
     assert ran.out.replace("\n", "").isprintable()
 
 
@@ -123,7 +127,7 @@ def test_as_json(anyfast: Callable[..., Any], out: Path) -> None:
     errors = json.loads(anyfast("results", out, "--json", "--errors").out)
 
     assert (7, 4, 3, 1) == tuple(summary[name] for name in ("rows", "answered", "failed", "broken_lines"))
-    assert {"server": 2, "bad_request": 1, "length": 1} == {one["kind"]: one["count"] for one in errors}
+    assert {"server": 2, "bad_request": 1, "cut": 1} == {one["kind"]: one["count"] for one in errors}
 
 
 def test_with_its_input(anyfast: Callable[..., Any], out: Path, write_batch: Any, tmp_path: Path) -> None:
@@ -136,23 +140,32 @@ def test_with_its_input(anyfast: Callable[..., Any], out: Path, write_batch: Any
     rows = [json.loads(one) for one in (tmp_path / "t.jsonl").read_text().splitlines()]
     assert 0 == ran.code, ran.err
     assert [(f"r{n}", f"prompt {n}") for n in range(1, 9)] == [(row["custom_id"], row["prompt"]) for row in rows]
-    assert ["ok", "ok", "ok", "length", "failed", "failed", "missing", "missing"] == [row["outcome"] for row in rows]
+    assert ["ok", "ok", "ok", "cut", "failed", "failed", "missing", "missing"] == [row["outcome"] for row in rows]
     assert "missing: 2 rows, for example r7\n" in errors
     assert f"  next: anyfast batch -i {source} -o {out}\n" in errors
-    assert "missing       2\n" in anyfast("results", out, "--input", source).out
+    assert "not sent      2\n" in anyfast("results", out, "--input", source).out
 
 
-def test_after_a_real_batch(gateway: Simulator, anyfast: Callable[..., Any], write_batch: Any, tmp_path: Path) -> None:
+def test_after_a_real_batch(
+    gateway: Simulator, anyfast: Callable[..., Any], write_batch: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What the batch command wrote reads back, and a row that failed is sent again by the command that is shown."""
     source, answers = write_batch("good", "bad"), tmp_path / "answers.jsonl"
     gateway.fail(400, when="bad")
     anyfast("batch", "-i", source, "-o", answers)
 
     shown = anyfast("results", answers, "--input", source, "--errors").out
-    command = shown.partition("then: anyfast ")[2].strip()
-    again = anyfast(*command.split())
+    first, then, second = shown.partition("next: anyfast ")[2].partition(
+        "; mend the rows in again.jsonl, then: anyfast "
+    )
+    monkeypatch.chdir(tmp_path)
+    asked, again = anyfast(*first.split()), anyfast(*second.split())
 
-    assert 0 == again.code, again.err
+    assert then
+    assert (0, 0) == (asked.code, again.code), asked.err + again.err
+    assert ["bad"] == [
+        json.loads(one)["body"]["messages"][0]["content"] for one in Path("again.jsonl").read_text().splitlines()
+    ]
     assert "every row went well\n" == anyfast("results", answers, "--errors").out
 
 
@@ -212,3 +225,29 @@ async def test_on_a_terminal(start: Callable[..., Awaitable[Any]], out: Path) ->
     assert "good" in ran.out
     for shown in (ran.out, errors.out):
         assert not any(code in shown for code in ("\x1b]", "\x07", "\x9b", "\u202e"))
+
+
+@pytest.fixture
+def all_failed(
+    gateway: Simulator, anyfast: Callable[..., Any], write_batch: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch of which every row failed, so that there is no output."""
+    monkeypatch.chdir(tmp_path)
+    gateway.fail(400, message="unknown field foo", times=None)
+    anyfast("batch", "-i", write_batch("a", "b", "c"), "-o", "out.jsonl")
+    assert not Path("out.jsonl").exists()
+
+
+@pytest.mark.usefixtures("all_failed")
+@pytest.mark.parametrize("name", ["out.jsonl", "out.errors.jsonl"])
+def test_a_run_that_failed_as_a_whole(anyfast: Callable[..., Any], name: str) -> None:
+    """It is read as any other one, by the name of its output or of its error file, and no advice writes over a file."""
+    summary, errors = anyfast("results", name), anyfast("results", name, "--errors")
+    table = anyfast("results", name, "-o", "table.csv")
+
+    assert (0, 0, 0) == (summary.code, errors.code, table.code), summary.err
+    assert "failed    3" in summary.out
+    assert "unknown field foo" in errors.out
+    assert "-o out.jsonl --changed" in errors.out
+    assert "-o out.errors.jsonl" not in errors.out
+    assert 4 == len(Path("table.csv").read_text().splitlines())

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from anyfast_async import errors
 from anyfast_async._core import answer, codec
 from anyfast_async._core.fold import Fold
-from anyfast_async._core.sse import Decoder, type_of
+from anyfast_async._core.reader import Reader
+from anyfast_async._core.sse import Decoder
 from anyfast_async._key import Secret
 from anyfast_async.completions import ChatCompletion
 from anyfast_async.errors import (
@@ -53,30 +54,30 @@ class Outcome(NamedTuple):
 
 
 def read(pieces: Iterable[bytes], headers: Mapping[str, str] | None = None, *, broken: bool = False) -> Outcome:
-    """Do what a stream does with the pieces of a body: decode, refuse errors, fold, judge."""
-    decoder, fold, headers = Decoder(), Fold(), headers or {}
+    """Do what a stream does with the pieces of a body: read, fold, judge."""
+    reader, fold = Reader(headers or {}, clock=lambda: NOW), Fold()
+    for piece in pieces:
+        if not reader.done and reader.error is None:
+            reader.feed(piece)
+    if not reader.done and not broken and reader.error is None:
+        reader.close()
+    for item in reader.items:
+        fold.take(item)
+    error = reader.error
+    if broken and not reader.done and error is None:
+        error = IncompleteStreamError("the stream broke off")
+        error.reason = "cut"
+    return Outcome(fold.completion(), error or answer.verdict(fold, accept_missing_finish=False))
 
-    def take(data: bytes, kind: str) -> None:
-        payload = answer.event_payload(data, kind, headers, now=NOW)
-        if payload is not None:
-            fold.add(payload)
 
-    try:
-        for piece in pieces:
-            for event in decoder.feed(piece):
-                if event.strip() == answer.DONE:
-                    return Outcome(fold.completion(), answer.verdict(fold, accept_missing_finish=False))
-                take(event, type_of(event))
-        rest = decoder.close()
-        if rest.bare and not broken:
-            take(rest.bare, "message")
-    except (APIError, ResponseShapeError) as found:
-        return Outcome(fold.completion(), found)
-    if broken:
-        cut = IncompleteStreamError("the stream broke off")
-        cut.reason = "cut"
-        return Outcome(fold.completion(), cut)
-    return Outcome(fold.completion(), answer.verdict(fold, accept_missing_finish=False))
+def event(data: bytes, kind: str = "message", headers: Mapping[str, str] | None = None, **kwargs: Any) -> Any:
+    """Return the chunk that an event is read as, None if it says nothing; raise what it says went wrong."""
+    reader = Reader(headers or {}, clock=lambda: NOW, **kwargs)
+    lines = b"".join(b"data: %b\n" % line for line in data.split(b"\n"))
+    reader.feed(b"event: %b\n" % kind.encode() + lines + b"\n")
+    if reader.error is not None:
+        raise reader.error
+    return reader.items[0] if reader.items else None
 
 
 LLM: list[dict[str, Any]] = json.loads((DATA / "sse_vectors.json").read_text(encoding="utf-8"))["llm"]
@@ -367,9 +368,9 @@ def test_error_inside_a_success(problem: Any, cls: type[APIError], status: int |
     """A 200 that holds an error raises it, as a whole answer and as an event; it has a status if it names one."""
     with pytest.raises(APIError) as whole:
         completion(problem)
-    with pytest.raises(APIError) as event:
-        answer.event_payload(json.dumps(problem).encode(), "message", {}, now=NOW)
-    for found in (whole.value, event.value):
+    with pytest.raises(APIError) as streamed:
+        event(json.dumps(problem).encode())
+    for found in (whole.value, streamed.value):
         assert cls is type(found)
         assert status == getattr(found, "status_code", None)
 
@@ -385,7 +386,7 @@ def test_error_beside_choices_in_an_event() -> None:
     """OpenRouter ends a broken stream with a chunk that holds an error beside a choice: it is an error."""
     data = b'{"error":{"code":502,"message":"m"},"choices":[{"index":0,"delta":{},"finish_reason":"error"}]}'
     with pytest.raises(errors.InternalServerError):
-        answer.event_payload(data, "message", {}, now=NOW)
+        event(data)
 
 
 def test_a_null_error_is_none() -> None:
@@ -401,7 +402,7 @@ def test_a_null_error_is_none() -> None:
 def test_error_events(data: bytes, message: str) -> None:
     """An event of type "error" is an error, as an object with or without "error" and as plain text."""
     with pytest.raises(APIError) as found:
-        answer.event_payload(data, "error", {}, now=NOW)
+        event(data, "error")
     assert message == found.value.message
 
 
@@ -409,7 +410,7 @@ def test_error_events(data: bytes, message: str) -> None:
 def test_error_events_without_a_message(data: bytes) -> None:
     """An event of type "error" that says nothing more is an error all the same."""
     with pytest.raises(APIError):
-        answer.event_payload(data, "error", {}, now=NOW)
+        event(data, "error")
 
 
 def test_an_error_becomes_an_event() -> None:
@@ -428,14 +429,14 @@ def test_an_error_becomes_an_event() -> None:
 )
 def test_events_that_say_nothing(data: bytes, wanted: Any) -> None:
     """Empty data is passed over (modelcontextprotocol #1670), a ping is an object without choices."""
-    assert wanted == answer.event_payload(data, "message", {}, now=NOW)
+    assert wanted == event(data)
 
 
-@pytest.mark.parametrize("data", [b"{oops", b"[]", b"5", b"null", b'"x"', b"\xff"])
+@pytest.mark.parametrize("data", [b"{oops", b"oops", b'{"choices": []}{', b"\xff"])
 def test_events_that_are_no_chunk(data: bytes) -> None:
-    """An event that is no JSON object is an error with the start of it, not skipped in silence."""
+    """An event that is no JSON may be a damaged chunk: an error with the start of it, not skipped in silence."""
     with pytest.raises(ResponseShapeError, match="an event of the stream is no JSON") as found:
-        answer.event_payload(data, "message", {"x-request-id": "r"}, now=NOW)
+        event(data, headers={"x-request-id": "r"})
     assert (200, "r", data.decode("utf-8", "replace")) == (
         found.value.status_code,
         found.value.request_id,
@@ -569,7 +570,7 @@ def raised(call: Callable[[], object]) -> AnyFastError:
 MAKERS: dict[str, Make] = {
     "error_of": lambda body, hide: answer.error_of(401, {}, body, now=NOW, hide=hide),
     "completion_of": lambda body, hide: raised(lambda: answer.completion_of(200, {}, body, now=NOW, hide=hide)),
-    "event_payload": lambda body, hide: raised(lambda: answer.event_payload(body, "message", {}, now=NOW, hide=hide)),
+    "event": lambda body, hide: raised(lambda: event(body, hide=hide)),
     "models_of": lambda body, hide: raised(lambda: answer.models_of(200, {}, body, now=NOW, hide=hide)),
 }
 
@@ -617,9 +618,7 @@ def test_hiding_a_token_keeps_the_error_readable(make: Make) -> None:
 def test_a_short_key_keeps_the_error_readable(key: str) -> None:
     """Keys for local servers are often one word; hiding them does not break the error, which stays one of ours."""
     body = {"error": {"message": "m", "code": 503, "param": None}}
-    found = raised(
-        lambda: completion(answer.event_payload(json.dumps(body).encode(), "", {}, now=NOW, hide=Secret(key).hide))
-    )
+    found = raised(lambda: completion(event(json.dumps(body).encode(), hide=Secret(key).hide)))
     assert (503, errors.InternalServerError) == (getattr(found, "code", None), type(found))
 
 
@@ -632,7 +631,7 @@ def check_escaped(make: Make, plain: str, escape: str) -> None:
 
 
 @ESCAPES
-@pytest.mark.parametrize("make", [MAKERS[n] for n in ("completion_of", "event_payload", "models_of")])
+@pytest.mark.parametrize("make", [MAKERS[n] for n in ("completion_of", "event", "models_of")])
 def test_a_key_behind_json_escapes_never_shows(make: Make, plain: str, escape: str) -> None:
     r"""PHP writes "/" as "\/", .NET "+" as "\u002B": a key echoed so inside a success is found all the same."""
     check_escaped(make, plain, escape)
@@ -666,10 +665,10 @@ def test_server_text_is_escaped() -> None:
         error(500, nasty.encode()),
         raised(lambda: completion(body)),
         raised(lambda: completion(nasty.encode())),
-        raised(lambda: answer.event_payload(nasty.encode(), "message", {}, now=NOW)),
+        raised(lambda: event(nasty.replace("\r", "\x0b\x0b").encode())),
     ):
         assert str(found).isprintable()
-        assert "\\x1b[2J\\r\\nb\\u202ec" in str(found)
+        assert "\\x1b[2J\\r\\nb\\u202ec" in str(found).replace("\\x0b\\x0b", "\\r")
 
 
 def test_long_server_text_is_cut_in_the_message_only() -> None:
@@ -707,7 +706,7 @@ def test_any_answer_is_a_completion_or_one_of_our_errors(status: int, body: byte
         except AnyFastError as found:
             assert str(found).isprintable()  # noqa: PT017 - nothing may be raised as well
     try:
-        answer.event_payload(body, "message", {}, now=NOW)
+        event(body)
     except AnyFastError as found:
         assert str(found).isprintable()  # noqa: PT017
 
@@ -715,7 +714,7 @@ def test_any_answer_is_a_completion_or_one_of_our_errors(status: int, body: byte
 DEEP = b'{"error":{"message":"m"},"x":' + b"[" * 900 + b"]" * 900 + b"}"
 
 
-@pytest.mark.parametrize("make", [MAKERS["event_payload"], MAKERS["completion_of"]])
+@pytest.mark.parametrize("make", [MAKERS["event"], MAKERS["completion_of"]])
 def test_deeply_nested_errors(make: Make) -> None:
     """An error object that is nested 900 deep is one of our exceptions, not a RecursionError."""
     assert isinstance(make(DEEP, str), AnyFastError)

@@ -1,4 +1,4 @@
-"""Verdicts, the spellings of a server's delay, and the arithmetic of waiting."""
+"""Used-up quotas, the spellings of a server's delay, and the arithmetic of waiting."""
 
 from __future__ import annotations
 
@@ -198,35 +198,6 @@ def test_any_header_is_a_delay_or_none(value: str) -> None:
 def test_is_quota(status: int, code: object, message: str, wanted: bool) -> None:
     """Empty accounts by code, daily quotas by the words of a 429."""
     assert wanted == backoff.is_quota(status, code, message)
-
-
-@pytest.mark.parametrize(
-    ("status", "code", "kind", "header", "wanted"),
-    [
-        (500, None, None, None, "refused"),
-        (500, "invalid_request", None, None, "never"),
-        (500, "invalid_request", None, "true", "refused"),
-        (429, None, None, "true", "throttled"),
-        (500, None, None, " FALSE", "never"),
-        (500, None, None, "perhaps", "refused"),
-        (503, "system_cpu_overloaded", None, None, "throttled"),
-        (500, None, "new_api_panic", None, "ambiguous"),
-        (524, None, None, None, "ambiguous"),
-        (418, None, None, None, "never"),
-        (500, "violation_fee.x", None, None, "never"),
-    ],
-)
-def test_retry_class(status: int, code: object, kind: object, header: str | None, wanted: str) -> None:
-    """x-should-retry, then the code, then the status; the whole table of codes stands with the answers."""
-    assert wanted == backoff.retry_class(status, code, kind, header)
-
-
-@pytest.mark.parametrize(
-    ("status", "code", "wanted"), [(504, None, "maybe"), (500, None, "no"), (400, "violation_fee.x", "yes")]
-)
-def test_billed(status: int, code: object, wanted: str) -> None:
-    """A policy fee is billed, work that may have gone on may be, what was refused is not."""
-    assert wanted == backoff.billed(status, code)
 
 
 # -- how long we wait -------------------------------------------------------------------------------------------------

@@ -388,7 +388,7 @@ WIRE_CALL = {"type": "function", "id": "a", "function": {"name": "f", "arguments
             {"role": "assistant", "content": [{"type": "text", "text": "x"}, {"type": "text", "text": "y"}]},
         ),
         (AssistantMessage(tool_calls=(CALL,)), {"role": "assistant", "tool_calls": [WIRE_CALL]}),
-        (AssistantMessage(role=None), {"role": "assistant"}),
+        (AssistantMessage(role=None), {"role": "assistant", "content": ""}),
         ({"role": "developer", "content": None, "x": 1}, {"role": "developer", "content": None, "x": 1}),
         (MappingProxyType({"role": "user", "content": "u"}), {"role": "user", "content": "u"}),
     ],
@@ -469,18 +469,21 @@ def test_extra_body_wins() -> None:
 
 def test_encode_is_compact_utf8() -> None:
     """The body is compact UTF-8 JSON, also where a prompt holds half a character."""
-    assert '{"model":"m","messages":[{"role":"user","content":"né"}]}'.encode() == codec.encode(
-        ChatRequest("né", model="m"), stream=False
-    )
+    body = codec.encode(ChatRequest("né", model="m"), stream=False)
+    assert '{"model":"m","messages":[{"role":"user","content":"né"}],"stream":false}'.encode() == body
+    assert '{"model":"m","messages":[{"role":"user","content":"né"}]}'.encode() == codec.unsaid(body)
     assert (
         "n\ufffd" == json.loads(codec.encode(ChatRequest("n\ud800", model="m"), stream=False))["messages"][0]["content"]
     )
 
 
 def test_encode_refuses_what_json_cannot_hold() -> None:
-    """A tool that holds something that JSON cannot is a TypeError naming the type."""
-    with pytest.raises(TypeError, match="set cannot be sent as JSON"):
-        codec.encode(ChatRequest("hi", model="m", tools=[{"x": {1}}]), stream=False)
+    """Something that JSON cannot hold, put in after the check, is a TypeError that names its place and type."""
+    tool: dict[str, Any] = {}
+    request = ChatRequest("hi", model="m", tools=[tool])
+    tool["x"] = {1}
+    with pytest.raises(TypeError, match=r"value\.tools\[0\]\.x: is a set, which JSON cannot hold"):
+        codec.encode(request, stream=False)
 
 
 def test_structure_and_as_dict_leave_a_completion_alone() -> None:

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anyfast_async._core import codec
-from anyfast_async._core.fold import Fold, chunk_choices, has_content
+from anyfast_async._core.choice import says
+from anyfast_async._core.fold import Fold, choices_of, text_of
 from anyfast_async.completions import ChatCompletion
 
 
@@ -71,7 +72,7 @@ def test_the_canonical_stream() -> None:
     } == codec.as_dict(answer)
 
 
-def test_add_returns_the_new_text_of_choice_0() -> None:
+def test_the_new_text_of_choice_0() -> None:
     """What is handed on as tokens is the text of choice 0 alone, in the chunk where it came."""
     fold = Fold()
     shown = [
@@ -81,7 +82,7 @@ def test_add_returns_the_new_text_of_choice_0() -> None:
         fold.add(chunk({"reasoning_content": "hm"})),
         fold.add({"choices": [{"index": 0, "delta": {"content": "x"}}, {"index": 1, "delta": {"content": "Y"}}]}),
     ]
-    assert ["", "a", "", "", "x"] == shown
+    assert ["", "a", "", "", "x"] == list(map(text_of, shown))
 
 
 def test_begun_and_finished() -> None:
@@ -343,8 +344,8 @@ def test_what_is_no_restart(before: tuple[dict[str, Any], ...], then: dict[str, 
         pytest.param(
             [[{"index": True, "id": "a", "function": {"name": "f"}}]], [("a", "f", "")], id="index-is-no-bool"
         ),
-        pytest.param([[{"index": 0, "id": 5, "function": {"name": None}}]], [("", "", "")], id="id-is-no-number"),
-        pytest.param(["x", None, [None, "y", 5], {"index": 0}], [], id="not-a-list-of-objects"),
+        pytest.param([[{"index": 0, "id": 5, "function": {"name": None}}]], [("5", "", "")], id="id-is-a-number"),
+        pytest.param(["x", None, [None, "y", 5], 5], [], id="not-a-list-of-objects"),
     ],
 )
 def test_tool_call_index_rules(deltas: list[Any], wanted: list[tuple[str, str, str]]) -> None:
@@ -470,8 +471,8 @@ def test_chunks_without_choices(choices: Any) -> None:
 @pytest.mark.parametrize("choice", [None, "x", 5, []])
 def test_a_choice_that_is_no_object(choice: Any) -> None:
     """Nonsense in the list of choices is passed over, and does not shift the position of the others."""
-    assert [] == chunk_choices({"choices": [choice]})
-    assert [1] == [i for i, _, _ in chunk_choices({"choices": [choice, {"delta": {}}]})]
+    assert [] == list(choices_of({"choices": [choice]}))
+    assert [1] == [i for i, _ in choices_of({"choices": [choice, {"delta": {}}]})]
 
 
 @pytest.mark.parametrize("delta", [None, 5, "x", []])
@@ -539,8 +540,8 @@ def test_content_in_parts() -> None:
     """Content that comes as parts: text parts are text, anything else is kept behind it."""
     picture = {"type": "image_url", "image_url": {"url": "https://x/1.png"}}
     fold = Fold()
-    assert "ab" == fold.add(chunk({"content": [{"type": "text", "text": "a"}, {"text": "b"}, picture, 5]}))
-    assert "c" == fold.add(chunk({"content": "c"}))
+    assert "ab" == text_of(fold.add(chunk({"content": [{"type": "text", "text": "a"}, {"text": "b"}, picture, 5]})))
+    assert "c" == text_of(fold.add(chunk({"content": "c"})))
     assert [{"type": "text", "text": "abc"}, picture, 5] == codec.as_dict(fold.completion())["choices"][0]["message"][
         "content"
     ]
@@ -554,7 +555,7 @@ def test_content_that_is_no_text(content: Any) -> None:
 
 
 def test_unknown_fields_are_merged() -> None:
-    """Unknown fields of answer, choice and delta stay: objects merge, lists grow, null is nothing, last wins."""
+    """Unknown fields stay: objects merge, lists and texts of deltas grow, null is nothing, the last of others wins."""
     answer = folded(
         chunk({"content": "a", "x": {"a": {"b": 1}}, "l": [1], "n": None, "s": "1"}, stop_reason=None, other=1)
         | {"g": {"p": 1}},
@@ -572,7 +573,7 @@ def test_unknown_fields_are_merged() -> None:
         "x": {"a": {"b": 1, "c": 2}},
         "l": [1, 2],
         "n": 5,
-        "s": "2",
+        "s": "12",
     } == value["choices"][0]["message"]
 
 
@@ -620,7 +621,7 @@ def test_tokens_never_hold_half_a_character() -> None:
     """The first half waits for the second; empty deltas and chunks without text between them do not part them."""
     fold = Fold()
     pieces = ["a\ud83d", "", None, "\ude00b"]
-    assert ["a", "", "", "\U0001f600b"] == [fold.add(chunk({"content": p})) for p in pieces]
+    assert ["a", "", "", "\U0001f600b"] == [text_of(fold.add(chunk({"content": p}))) for p in pieces]
 
 
 def test_lone_surrogates_are_replaced() -> None:
@@ -643,7 +644,7 @@ def test_lone_surrogates_are_replaced() -> None:
 def test_tokens_and_text_agree(pieces: list[str]) -> None:
     """Whatever the pieces, the tokens handed on are the completion's text, and it is the pieces put together."""
     fold = Fold()
-    shown = "".join(fold.add(chunk({"content": piece})) for piece in pieces)
+    shown = "".join(text_of(fold.add(chunk({"content": piece}))) for piece in pieces)
     assert "".join(pieces) == shown == fold.completion().text
 
 
@@ -676,27 +677,38 @@ def test_text_survives_any_split_of_its_escapes(text: str, data: st.DataObject) 
 )
 def test_has_content(delta: dict[str, Any]) -> None:
     """Text, reasoning, tool calls, images, refusals, audio and function calls are content, in a message too."""
-    assert has_content(chunk(delta))
-    assert has_content({"choices": [{"index": 0, "message": delta}]})
+    assert says(delta)
 
 
 @pytest.mark.parametrize(
-    "payload",
+    "delta",
     [
         {},
-        {"choices": None},
-        {"choices": [], "usage": {"total_tokens": 1}},
-        chunk(None),
-        chunk({}, finish="stop"),
-        chunk({"role": "assistant", "content": ""}),
-        chunk({"content": None, "reasoning_content": "", "tool_calls": [], "images": None}),
-        {"type": "ping"},
+        {"role": "assistant", "content": ""},
+        {"content": None, "reasoning_content": "", "tool_calls": [], "images": None},
+        {"type": "text", "status": "queued", "phase": "answer"},
+        {"reasoning_details": [{"type": "reasoning.text", "text": "", "index": 0}]},
     ],
     ids=json.dumps,
 )
-def test_has_no_content(payload: dict[str, Any]) -> None:
-    """Role chunks, finish chunks, usage, pings and empty values are no content."""
-    assert not has_content(payload)
+def test_has_no_content(delta: dict[str, Any]) -> None:
+    """Role chunks, empty values and words that only say what something is are no content."""
+    assert not says(delta)
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {"thinking": "hm"},
+        {"thought": {"text": "hm"}},
+        {"reasoning_details": [{"type": "reasoning.text", "text": "hm", "index": 0}]},
+        {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}]},
+    ],
+    ids=json.dumps,
+)
+def test_thinking_in_any_field_is_content(delta: dict[str, Any]) -> None:
+    """A model that thinks aloud is not silent, whatever the field is called."""
+    assert says(delta)
 
 
 # -- values that stay as they were ------------------------------------------------------------------------------------

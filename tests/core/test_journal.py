@@ -258,3 +258,32 @@ def test_the_holder_is_a_line_of_fixed_size() -> None:
 def test_differences_are_named(before: dict[str, Any], now: dict[str, Any], found: list[str]) -> None:
     """What differs between two headers is named with both values, also inside of one."""
     assert found == journal.differences(before, now)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (502, b"<html><title>502 Bad Gateway</title>"),
+        (503, b'{"error":{"message":"m","type":"new_api_error","code":""}}'),
+        (503, b'{"detail":"m"}'),
+        (504, b""),
+        (400, b'{"error":{"message":"m","code":"violation_fee.x"}}'),
+    ],
+)
+def test_line_of_a_failure_tells_who_spoke_and_what_it_may_have_cost(status: int, body: bytes) -> None:
+    """A page of a proxy does not become the gateway's word by being written down."""
+    error = error_of(status, {}, body, now=0.0)
+
+    again = journal.error_in(journal.error_line("a", error, stem="0" * 24))
+
+    assert (error.billed, error.spoken_by, error.kind) == (again.billed, again.spoken_by, again.kind)
+
+
+def test_line_of_a_lost_request_tells_what_it_may_have_cost() -> None:
+    """One that never left says so, and is read so."""
+    unsent = APIConnectionError("cannot connect")
+    unsent.billed = "no"
+
+    lines = [journal.error_line("a", error, stem="0" * 24) for error in (unsent, APIConnectionError("broken"))]
+
+    assert ["no", "maybe"] == [journal.error_in(line).billed for line in lines]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import enum
 import math
 from types import MappingProxyType
 from typing import Any
@@ -63,6 +65,10 @@ def test_mended_text(text: str) -> None:
         assert text == mended
 
 
+class Word(enum.Enum):
+    A = "\ud800"
+
+
 @pytest.mark.parametrize(
     ("value", "wanted"),
     [
@@ -70,18 +76,18 @@ def test_mended_text(text: str) -> None:
         ({"a": "é\ud800"}, '{"a":"é\ufffd"}'.encode()),
         ({"a": ("x", 2**70)}, b'{"a":["x",1180591620717411303424]}'),
         ({"a": MappingProxyType({"b": 1})}, b'{"a":{"b":1}}'),
-        ({1: "x"}, b'{"1":"x"}'),
+        ({"a": ("\ud800", dt.date(2025, 1, 2), Word.A)}, '{"a":["\ufffd","2025-01-02","\ufffd"]}'.encode()),
     ],
 )
 def test_dumps_what_orjson_refuses(value: Any, wanted: bytes) -> None:
-    """Surrogates, integers over 64 bits, other mappings and number keys are written, compact and as UTF-8."""
+    """Surrogates, integers over 64 bits and other mappings are written, compact and as UTF-8, dates and enums too."""
     assert wanted == jsontext.dumps(value)
 
 
-@pytest.mark.parametrize("value", [{"a": {1, 2}}, {"a": object()}, [b"x"], {"a": "\ud800", "b": 1j}])
+@pytest.mark.parametrize("value", [{"a": {1, 2}}, {"a": object()}, {"a": b"x"}, {"b": "\ud800", "a": 1j}])
 def test_dumps_what_json_cannot_hold(value: Any) -> None:
-    """What JSON cannot hold is a TypeError that names its type."""
-    with pytest.raises(TypeError, match=r"(set|object|bytes|complex) cannot be sent as JSON"):
+    """What JSON cannot hold is a TypeError that names its place and its type."""
+    with pytest.raises(TypeError, match=r"value\.a: is a (set|object|bytes|complex), which JSON cannot hold"):
         jsontext.dumps(value)
 
 
@@ -98,16 +104,20 @@ def test_dumps_refuses_nan(value: Any) -> None:
 
 
 def test_dumps_refuses_what_is_too_deep() -> None:
-    """A value nested deeper than the stack is a TypeError, as everything that cannot be sent."""
+    """A value nested deeper than 1024 levels is a TypeError, as all that cannot be sent; so is an endless one."""
     deep: list[Any] = []
     for _ in range(100_000):
         deep = [deep]
     try:
-        with pytest.raises(TypeError, match="cannot be sent as JSON"):
+        with pytest.raises(TypeError, match="is nested deeper than 1024 levels"):
             jsontext.dumps(deep)
     finally:
         while deep:  # level by level: freeing all of it at once would be deep as well
             deep = deep[0]
+    endless: dict[str, Any] = {}
+    endless["a"] = [endless]
+    with pytest.raises(TypeError, match=r"value\.a\[0\]: contains itself: it is value again"):
+        jsontext.dumps(endless)
 
 
 def test_numbers_that_are_null_are_sent() -> None:

@@ -75,7 +75,7 @@ def test_what_is_made_is_frozen() -> None:
 
 def test_fields_beside_the_wire_have_their_defaults() -> None:
     """What is no part of the JSON is as if the answer had been made by hand, also where it depends on the rest."""
-    bare, used = lossless.structure({}, ChatCompletion), lossless.structure({"usage": {}}, ChatCompletion)
+    bare, used = lossless.structure({}, ChatCompletion), lossless.structure({"usage": {"x": 1}}, ChatCompletion)
     assert (None, "gateway") == (bare.usage_source, used.usage_source)
     assert (None, {}, None) == (bare.request_id, bare.headers, bare.trace)
     assert bare.headers is not used.headers
@@ -109,3 +109,40 @@ def test_with_text() -> None:
     assert ("a", "b") == (first.text, second.text)
     assert first.extra is not second.extra
     assert first.choices[0].extra is not second.choices[0].extra
+
+
+@pytest.mark.parametrize(
+    ("usage", "read"),
+    [
+        ({"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}, (9, 5, 14)),
+        ({"prompt_tokens": 9.0, "completion_tokens": 5.0, "total_tokens": 14.0}, (9, 5, 14)),
+        ({"prompt_tokens": "9", "completion_tokens": "5", "total_tokens": "14"}, (9, 5, 14)),
+        ({"prompt_tokens": 9.5, "completion_tokens": "five", "total_tokens": "-1"}, (None, None, None)),
+        ({"prompt_tokens": True, "completion_tokens": "\u0665", "total_tokens": 1e300}, (None, None, None)),
+        ({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, (0, 0, 0)),
+        ({"prompt_tokens_details": {"cached_tokens": 3.0}}, (None, None, None)),
+    ],
+)
+def test_numbers_of_a_usage(usage: dict[str, Any], read: tuple[Any, ...]) -> None:
+    """RFC 8259 6: 9.0 is the number 9; digits are read too; what is no whole number stays unknown. Nothing is lost."""
+    completion = lossless.structure({"usage": usage}, ChatCompletion)
+    found = completion.usage
+    assert found is not None
+    assert read == (found.prompt_tokens, found.completion_tokens, found.total_tokens)
+    assert any(read) == found.known
+    assert {"usage": usage} == lossless.as_dict(completion)
+
+
+@pytest.mark.parametrize("usage", [{}, {"prompt_tokens": None, "completion_tokens": None, "total_tokens": None}])
+def test_a_usage_without_numbers_is_none(usage: dict[str, Any]) -> None:
+    """A usage that says nothing is unknown, not a usage of nothing; it goes back out all the same."""
+    completion = lossless.structure({"usage": usage}, ChatCompletion)
+    assert (None, None) == (completion.usage, completion.usage_source)
+    assert {"usage": usage} == lossless.as_dict(completion)
+
+
+def test_an_id_that_is_a_number_can_be_answered() -> None:
+    """The id of a tool call that is a number is read as text, and goes back out as the number."""
+    call = {"id": 7, "function": {"name": "f", "arguments": "{}"}}
+    message = lossless.structure({"tool_calls": [call]}, AssistantMessage)
+    assert ("7", {"tool_calls": [call]}) == ((message.tool_calls or ())[0].id, lossless.as_dict(message))

@@ -133,9 +133,9 @@ SHAPES: list[tuple[str, int, Any, dict[str, Any]]] = [
         "17 HTML",
         502,
         b"<html><head><title>502 Bad\nGateway</title></head>",
-        {"message": "502 Bad\nGateway", "code": None},
+        {"message": "Bad Gateway", "code": None},
     ),
-    ("17 HTML without title", 502, b"<html>hi", {"message": "<html>hi", "body": "<html>hi"}),
+    ("17 HTML without title", 502, b"<html>hi", {"message": "hi", "body": "<html>hi"}),
     ("18 empty", 429, b"", {"message": "429", "body": "", "retry_class": "throttled"}),
     ("18 white space", 429, b" \n", {"message": "429"}),
     ("18 short text", 504, b"error code: 504", {"message": "error code: 504", "retry_class": "ambiguous"}),
@@ -267,7 +267,7 @@ def test_verdict(  # noqa: PLR0917 - a row of the table
         (429, "true", "throttled"),
         (429, "false", "never"),
         (500, "false", "never"),
-        (503, "maybe", "refused"),
+        (503, "maybe", "ambiguous"),
         (409, "", "never"),
     ],
 )
@@ -281,7 +281,6 @@ def test_x_should_retry_wins(status: int, header: str, retry: str) -> None:
     [
         (301, {"location": "https://else/\x1b[31m"}, r"a redirect to https://else/\\x1b\[31m.*set base_url"),
         (302, {}, "a redirect to nowhere"),
-        (401, {}, "check ANYFAST_API_KEY"),
         (524, {}, "via_stream=True"),
     ],
 )
@@ -310,3 +309,100 @@ def test_advice_for_a_model() -> None:
 def test_request_id(headers: dict[str, str], message: str, wanted: str | None) -> None:
     """The gateway's id: header by header, else the last one in the message: chained gateways each add theirs."""
     assert wanted == error(500, {"error": {"message": message}}, headers).request_id
+
+
+# -- errors without ``error`` -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("payload", "message", "code"),
+    [
+        ({"type": "error", "code": "server_error", "message": "m"}, "m", "server_error"),
+        ({"code": "Throttling.RateQuota", "message": "m", "request_id": "r"}, "m", "Throttling.RateQuota"),
+        ({"error_code": 336501, "error_msg": "m"}, "m", 336501),
+        ({"detail": "m"}, "m", None),
+        ({"detail": [{"loc": ["body"], "msg": "x"}]}, '[{"loc":["body"],"msg":"x"}]', None),
+        ({"code": 500, "msg": "m"}, "m", 500),
+        ({"message": "m"}, "m", None),
+        ({"id": "x", "choices": None, "base_resp": {"status_code": 1002, "status_msg": "m"}}, "m", 1002),
+        ({"error": "Bad Request", "message": "m"}, "Bad Request: m", None),
+        ({"error": "SyntaxError", "message": "m"}, "m", "SyntaxError"),
+        ({"error": "invalid_token", "error_description": "m"}, "m", "invalid_token"),
+        ({"error": "m", "message": "m"}, "m", "m"),
+        ({"error": "a b", "message": "a b"}, "a b", None),
+        ({"error": "m"}, "m", None),
+        ({"success": False, "message": "m"}, "m", None),
+    ],
+)
+def test_words_and_code_are_kept(payload: Any, message: str, code: Any) -> None:
+    """Whatever shape an upstream has for errors, also inside a success."""
+    assert problem.is_error(payload)
+    found = problem.inband_error(payload, {}, now=NOW)
+    assert (message, code) == (found.message, found.code)
+    assert message in str(found)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"choices": [{"index": 0}], "message": "m"},
+        {"choices": [{"index": 0}], "base_resp": {"status_code": 0, "status_msg": "success"}},
+        {"choices": None, "base_resp": {"status_code": 0, "status_msg": ""}},
+        {"choices": [], "usage": {"total_tokens": 3}},
+        {"code": 0, "msg": "ok", "data": {}},
+        {"code": 200, "message": "success"},
+        {"type": "message_start", "message": {"role": "assistant"}},
+        {"type": "progress", "message": "half way"},
+        {"message": {"role": "assistant", "content": "Hi"}, "done": False},
+        {"object": "list", "data": [], "message": "m"},
+        {"detail": ""},
+        {"a": 1},
+        [],
+        5,
+        "text",
+    ],
+)
+def test_what_is_no_error(payload: Any) -> None:
+    """Answers, wrappers that say that all is well, and events of a type that nobody knows."""
+    assert not problem.is_error(payload)
+
+
+@pytest.mark.parametrize(
+    ("payload", "spoken", "retry", "billed"),
+    [
+        ({"error": {"message": "m", "code": 503}}, "gateway", "refused", "no"),
+        ({"error": {"message": "m", "type": "rate_limit_error"}}, "gateway", "throttled", "no"),
+        ({"error": {"message": "m", "code": 504}}, "gateway", "ambiguous", "maybe"),
+        ({"error": {"message": "m", "code": "x"}}, "gateway", "never", "no"),
+        ({"code": 500, "msg": "m"}, "unknown", "ambiguous", "maybe"),
+        ({"detail": "m"}, "unknown", "never", "maybe"),
+    ],
+)
+def test_error_inside_a_success_follows_its_code(payload: Any, spoken: str, retry: str, billed: str) -> None:
+    """What the gateway states is met as the same code with a status; what somebody else says may have been billed."""
+    found = problem.inband_error(payload, {}, now=NOW)
+    assert (spoken, retry, billed) == (found.spoken_by, found.retry_class, found.billed)
+
+
+@pytest.mark.parametrize("start", [b"", b": ping\n\n", b"event: error\n", b"\r\n", b"data: hello\n\n"])
+def test_event_in_the_body_of_an_error(start: bytes) -> None:
+    """An error status whose body is an event stream: the error inside of it."""
+    found = error(400, start + b'data: {"error":{"message":"m","code":"c"}}\n\n')
+    assert ("m", "c", "gateway") == (found.message, found.code, found.spoken_by)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [(407, {"proxy-authenticate": "Basic"}), (401, {"proxy-authenticate": "Basic"}), (407, {})],
+)
+def test_refusal_of_a_forward_proxy(status: int, headers: dict[str, str]) -> None:
+    """RFC 9110 15.5.8, and tinyproxy's 401: the key for the gateway has nothing to do with it."""
+    found = error(status, b"<html><h1>Access denied</h1></html>", headers)
+    assert (APIStatusError, "proxy", "never", "no") == (
+        type(found),
+        found.spoken_by,
+        found.retry_class,
+        found.billed,
+    )
+    assert "proxy=" in str(found)
+    assert "ANYFAST_API_KEY" not in str(found)

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anyfast_async._core.sse import MAX_BARE, Data, Decoder, Event, Rest
+from anyfast_async._core.sse import Bare, Data, Decoder, Event, Rest
 from anyfast_async.errors import ResponseShapeError
 
 VECTORS: list[dict[str, Any]] = json.loads(
@@ -39,7 +39,8 @@ def seen(event: bytes) -> tuple[str, str, str]:
 
 def decoded(pieces: Iterable[Data]) -> Decoded:
     decoder = Decoder()
-    events = [seen(e) for piece in pieces for e in decoder.feed(piece)]
+    # What stands outside of the format is no event to the standard.
+    events = [seen(e) for piece in pieces for e in decoder.feed(piece) if not isinstance(e, Bare)]
     decoder.close()
     return Decoded(events, decoder.retry, decoder.last_event_id)
 
@@ -246,9 +247,28 @@ def test_what_is_left_at_the_end(stream: bytes, rest: Rest) -> None:
 
 def test_bare_text_is_bounded() -> None:
     """Endless lines outside of the format do not pile up in memory."""
-    rest = rest_of(*[b"{" + b"x" * 1000 + b"\n"] * 1000)
-    assert MAX_BARE <= len(rest.bare) <= MAX_BARE + 2000
-    assert len(rest_of(b"{" * (3 * MAX_BARE)).bare) == MAX_BARE
+    decoder = Decoder(max_event=5000)
+    with pytest.raises(ResponseShapeError, match="more than 5000 bytes"):
+        for _ in range(10):
+            decoder.feed(b"{" + b"x" * 1000 + b"\n")
+
+
+@pytest.mark.parametrize("step", [1, 3, 1000])
+def test_bare_text_before_an_event(step: int) -> None:
+    """JSON outside of the format comes before the event that follows it, however the bytes are cut."""
+    stream = b'data: a\n\n{"x":\n1}\n\ndata: b\n\n'
+    decoder = Decoder()
+    found = [event for at in range(0, len(stream), step) for event in decoder.feed(stream[at : at + step])]
+    assert [b"a", b'{"x":\n1}', b"b"] == found
+    assert [False, True, False] == [isinstance(event, Bare) for event in found]
+    assert b"" == decoder.close().bare
+
+
+def test_the_rest_keeps_its_type() -> None:
+    """An event that no blank line ended is told with its type."""
+    rest = rest_of(b"event: error\ndata: x")
+    assert isinstance(rest.data, Event)
+    assert (b"x", "error") == (rest.data, rest.data.type)
 
 
 def test_an_event_is_its_data() -> None:

@@ -279,6 +279,8 @@ async def mapping(client: AnyFast) -> None:
         async for one in results:
             assert_type(one, Result[City])
     await client.map(pages(), progress=report, stop_on=("auth",), max_tokens=5)
+    await client.map(pages(), id="sku", deadline=60, give_up_after=5.5, journal="a", retry=["cut"], changed=True)
+    await client.map(pages(), id=len, retry="all", journal="a")
 
 
 # -- errors ----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,222 @@
+"""What a map with a journal does with an item: finds its result there, or sends for it and writes it down."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+
+import attrs
+
+from anyfast_async._bill import RowWitness, charge
+from anyfast_async._core.again import Again
+from anyfast_async._core.codec import unsaid
+from anyfast_async._core.index import Seen
+from anyfast_async._core.journal import (
+    STEM_DIGITS,
+    UNRECORDED,
+    answer_line,
+    completion_in,
+    error_in,
+    error_line,
+    stem_of,
+)
+from anyfast_async._core.rows import recorded_as
+from anyfast_async._items import Items, Plan
+from anyfast_async._journal import Journal, open_journal
+from anyfast_async._outgoing import OFF_LOOP, encoded
+from anyfast_async._result import Result
+from anyfast_async.errors import (
+    AnyFastError,
+    DeadlineExceeded,
+    FieldError,
+    RequestValidationError,
+    ResponseShapeError,
+    escaped,
+)
+from anyfast_async.requests import ChatRequest
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+T = TypeVar("T")
+
+HEADER: Final = {"written by": "map"}
+
+
+class RecordedItems(Items[T]):
+    """The items of one map with a journal: what is recorded there is not sent again. An async context manager.
+
+    An item is known by its id, or by a hash of its request and how often that has come before.
+
+    Args:
+        plan: what is done with them.
+        path: the journal.
+        stop_on: kinds of errors that end the run. They are not recorded, nor are others that are no item's fault.
+        again: which items are sent again that have a result; None: those that failed and may succeed.
+        changed: whether what is recorded for an id may be for another request.
+
+    """
+
+    def __init__(
+        self, plan: Plan[T], *, path: Path, stop_on: frozenset[str], again: Again | None, changed: bool
+    ) -> None:
+        super().__init__(plan)
+        self._again = again
+        self._changed = changed
+        self._path = path
+        self._unrecorded = UNRECORDED | stop_on
+        self._seen = Seen()
+        self._kept: list[tuple[str, bytes]] = []
+        self._sent: dict[int, tuple[str, str]] = {}
+
+    async def __aenter__(self) -> Self:
+        opening = asyncio.ensure_future(asyncio.to_thread(open_journal, self._path, header=HEADER))
+        try:
+            self._journal: Journal = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            await asyncio.wait([opening])  # a thread cannot be stopped, and what it opens must be closed
+            if opening.exception() is None:
+                await asyncio.to_thread(opening.result().close)
+            raise
+        try:
+            await asyncio.to_thread(charge, self._journal, self._plan.spending)
+        except BaseException:
+            await asyncio.to_thread(self._journal.close)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        lost = len(self._kept)
+        with suppress(OSError):
+            for custom_id, line in self._kept:  # there may be room again
+                self._journal.answered(custom_id, line)
+                lost -= 1
+        try:
+            await asyncio.to_thread(self._journal.close)
+        finally:
+            lost += self._journal.unsaved
+            if lost and self._journal.error is not None:
+                self._journal.error.add_note(f"{lost} results could not be saved; run again, they are sent again")
+
+    async def unsent(self, index: int, item: Any, error: AnyFastError, in_time: bool) -> Result[T]:
+        """Return what is recorded of an item that comes after the end, if there is time to look, or *error*."""
+        return await (self.call(index, item) if in_time else super().unsent(index, item, error, in_time))
+
+    async def record(self, result: Result[T]) -> None:
+        """Write down what became of an item that was sent, before anybody hears of it.
+
+        Raises:
+            OSError: the journal cannot be written.
+
+        """
+        sent = self._sent.pop(result.index, None)
+        if sent is not None:
+            self._record(*sent, result)
+            await self._journal.saved()
+
+    async def _result(self, index: int, item: Any, name: Any, request: ChatRequest, body: bytes) -> Result[T]:
+        try:
+            stem = await self._stem(request, body)
+            key = self._key(name, stem)
+        except AnyFastError as error:
+            return Result(index, item, name, error=error.with_traceback(None))
+        recorded = self._recorded(self._blank(index, item, name, request), key, stem)
+        lane = self._plan.lane_of(request)
+        if recorded is not None and recorded.completion is not None:
+            self._plan.ending.known(lane)
+        if recorded is not None and not self._is_asked_again(recorded):
+            return recorded
+        if self._plan.ending.refused(lane) is None:
+            self._sent[index] = key, stem
+        witness = RowWitness(self._journal, key)
+        result = await self._sent_for(Result(index, item, name), request, body, witness)
+        if recorded is None or recorded.completion is None or result.completion is not None:
+            return result
+        return attrs.evolve(recorded, attempts=result.attempts)  # an answer is worth more than a later failure
+
+    def _blank(self, index: int, item: Any, name: Any, request: ChatRequest) -> Result[T]:
+        prices = self._plan.spending.prices
+        return Result(index, item, name, recorded=True, model=request.model, prices=prices)
+
+    async def _stem(self, request: ChatRequest, body: bytes) -> str:
+        """Return what tells a request from others: a hash of it as it is without streaming."""
+        if self._plan.stream:
+            body = await encoded(request, stream=False)
+        body = unsaid(body)
+        digest = hashlib.sha256(body) if len(body) < OFF_LOOP else await asyncio.to_thread(hashlib.sha256, body)
+        return digest.hexdigest()[:STEM_DIGITS]
+
+    def _key(self, name: Any, stem: str) -> str:
+        """Return what an item is known by.
+
+        Raises:
+            RequestValidationError: its id came before, or cannot be written down.
+
+        """
+        if name is None:
+            return f"{stem}-{self._seen.count(int(stem[:16], 16))}"
+        key = recorded_as(name)
+        if self._seen.count(hash(key)) > 1:
+            problem = f"{escaped(repr(name), 80)} came before in this map; with a journal each id may come once"
+            raise RequestValidationError.of([FieldError("id", problem)])
+        return key
+
+    def _recorded(self, found: Result[T], key: str, stem: str) -> Result[T] | None:
+        """Return what the journal has for the item of *found*, None if it is to be sent."""
+        line = self._journal.records.answer(key)
+        if line is None:
+            failure = self._journal.records.failure(key)
+            is_same = failure is not None and (self._changed or stem_of(failure) == stem)
+            return attrs.evolve(found, error=error_in(failure)) if failure is not None and is_same else None
+        if stem_of(line) not in (stem, None) and not self._changed:
+            problem = (
+                f"{escaped(key, 80)!r} was recorded for another request; take another id or another journal, or say "
+                "changed=True if that is meant"
+            )
+            other = RequestValidationError.of([FieldError("id", problem)])
+            return attrs.evolve(found, error=other, recorded=False)
+        completion = completion_in(line)
+        if completion is None:
+            shape = ResponseShapeError(f"the journal's line for {escaped(key, 80)!r} holds no completion")
+            return attrs.evolve(found, error=shape)
+        value, misfit = self._parsed(completion)
+        return attrs.evolve(found, completion=completion, value=value, error=misfit)
+
+    def _is_asked_again(self, found: Result[T]) -> bool:
+        """Return whether an item is sent that has a result."""
+        error = found.error
+        if found.completion is not None:
+            again = self._again
+            is_odd = again is not None and again.answered(found.completion.outcome)
+            return is_odd or (again is not None and error is not None and again.failed(error.kind))
+        if error is None or not found.recorded:
+            return False
+        if error.kind in self._unrecorded:
+            return True
+        return error.retryable if self._again is None else self._again.failed(error.kind)
+
+    def _record(self, key: str, stem: str, result: Result[T]) -> None:
+        if result.recorded:  # asked again in vain: it keeps its answer
+            if all(attempt.billed == "no" for attempt in result.attempts):
+                self._journal.unsent(key)
+        elif result.completion is not None:
+            line = answer_line(key, result.completion, stem=stem)
+            try:
+                self._journal.answered(key, line)
+            except OSError:
+                self._kept.append((key, line))
+                raise
+        elif result.error is not None and self._is_its_own(result.error):
+            self._journal.failed(key, error_line(key, result.error, stem=stem))
+        elif result.error is not None and result.error.billed == "no":
+            self._journal.unsent(key)
+
+    def _is_its_own(self, error: AnyFastError) -> bool:
+        """Return whether *error* is the item's, not one of the whole run: a deadline of the run may be met later."""
+        of_the_run = self._plan.ending.is_late and error.retryable and isinstance(error, DeadlineExceeded)
+        return error.kind not in self._unrecorded and not of_the_run

@@ -1,0 +1,147 @@
+"""How a row that was refused stands among the others of its lane, and when it is its turn again.
+
+A refusal holds all calls of a lane, so one row that is always refused would hold them for ever. It shows by the others:
+a row that is refused although it went first after a hold, while some that were sent later are answered, is at fault
+itself. In a map it stands aside until that is known; then it holds nobody, and is tried again now and then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Literal
+
+from anyfast_async._core.throttle import LONGEST_HOLD, Refusal, Suspicion, nothing
+from anyfast_async._retry import longest_wait
+
+if TYPE_CHECKING:
+    from anyfast_async._ending import Ending
+    from anyfast_async._gate import Gate
+    from anyfast_async._lane import Lane, Permit
+    from anyfast_async.errors import AnyFastError
+    from anyfast_async.policies import RetryPolicy
+
+
+class Standing:
+    """Of one row, or of a single call, for which *ending* is None."""
+
+    goes_first = False
+    """Whether it goes before all others of its lane."""
+    _asked = 0.0
+    """Seconds that the server asked it to wait."""
+    _tests = 0
+    """Times that it was tried under suspicion."""
+    _is_last = False
+    """Whether it is tried for the last time."""
+    _is_alone = False
+    """Whether all others of its map are done."""
+    _overlong: AnyFastError | None = None
+    """A refusal for longer than anybody waits, of which it is not known yet whether it is about this row alone."""
+
+    def __init__(self, lane: Lane, policy: RetryPolicy, ending: Ending | None) -> None:
+        self._lane = lane
+        self._policy = policy
+        self._ending = ending
+        self._row = Suspicion()
+
+    # -- what an answer means ----------------------------------------------------------------------------------------
+
+    def throttled(self, gate: Gate, permit: Permit, asked: float | None, rand: float) -> float:
+        """Take in that it was throttled; return the loop time until which it waits."""
+        now, throttle = asyncio.get_running_loop().time(), self._lane.throttle
+        if asked is not None and asked > longest_wait(self._policy, patient=self._ending is not None):
+            throttle.ignored(permit)
+            return now + asked
+        self._asked = asked or 0.0
+        held_until = gate.throttled(permit, Refusal(asked, rand, self._policy.first_hold), self._row)
+        if self._is_alone:
+            throttle.refused_alone(self._row, now)
+        return max(held_until, now + self._asked)
+
+    def verdict(self, error: AnyFastError) -> Literal["fails", "waits", "goes on"]:
+        """Return what *error* means for the row: it fails, waits for others, or goes on as others do."""
+        if self._is_last and error.retry_class == "throttled":
+            return "fails"
+        asked: float | None = getattr(error, "retry_after", None)
+        if self._ending is None or asked is None or asked <= longest_wait(self._policy, patient=True):
+            return "goes on"
+        # The first that is told so while others were answered fails. When another is told so, and none was answered
+        # since, it is the lane, and the run ends.
+        answered, before = self._lane.outage.successes, self._lane.overlong
+        self._lane.overlong = answered
+        if before == answered:
+            self._ending.stop(error)
+            return "waits"
+        if answered:
+            return "fails"
+        self._overlong = error
+        return "waits"
+
+    # -- when it is tried again --------------------------------------------------------------------------------------
+
+    async def turn(self) -> None:
+        """Wait until it is this row's turn to queue again.
+
+        One that was refused although it went first gives its place to others until it shows whose fault that was. With
+        strikes it is tried again after a while, behind a moment's pause of its lane; with as many as there are
+        attempts, once more when all others are done.
+
+        Raises:
+            AnyFastError: it is told to wait for longer than anybody does, and others are not.
+
+        """
+        if self._overlong is not None:
+            await self._hear_others(self._overlong)
+        row = self._row
+        if row.on_trial:
+            await self._stand_aside()
+        self.goes_first = row.goes_first
+        if not row.strikes:
+            return
+        if row.strikes < self._policy.attempts:
+            await self._stand_aside(max(self._asked, min(2.0**self._tests, LONGEST_HOLD)))
+        else:
+            self._is_last = self._ending is not None
+            if not self._is_alone:
+                await self._stand_aside()
+        self._tests += 1
+        self._lane.throttle.pause(asyncio.get_running_loop().time())
+        self.goes_first = True
+
+    async def _hear_others(self, error: AnyFastError) -> None:
+        """Wait until others show whether a wait that is too long is asked of this row alone.
+
+        Raises:
+            AnyFastError: it is.
+
+        """
+        self._overlong = None
+        if self._ending is not None:
+            await self._ending.aside.stand(asyncio.get_running_loop().create_future())
+            if not self._lane.outage.successes:
+                self._ending.stop(error)
+        error.retry_class = "never"
+        raise error
+
+    async def _stand_aside(self, seconds: float | None = None) -> None:
+        """Let others go for *seconds*, or until there is a verdict; with no others left, wait for the seconds alone."""
+        if self._ending is None:
+            await asyncio.sleep(seconds or 0.0)
+            return
+        loop = asyncio.get_running_loop()
+        news: asyncio.Future[None] = loop.create_future()
+        until = loop.time() + (seconds or 0.0)
+
+        def tell() -> None:
+            if not news.done():
+                news.set_result(None)
+
+        self._row.on_verdict = tell
+        timer = None if seconds is None else loop.call_at(until, tell)
+        try:
+            self._is_alone = await self._ending.aside.stand(news)
+        finally:
+            self._row.on_verdict = nothing
+            if timer is not None:
+                timer.cancel()
+        if self._is_alone and loop.time() < until:
+            await asyncio.sleep(until - loop.time())
