@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
 from anyfast_async._core import codec
-from anyfast_async._core.bodies import MalformedError, TruncatedError
+from anyfast_async._core.bodies import TruncatedError
 from anyfast_async._core.packing import BombError
 from anyfast_async.errors import APIConnectionError, ResponseShapeError
 

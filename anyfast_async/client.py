@@ -41,6 +41,7 @@ from anyfast_async._transport import Transport
 from anyfast_async.completions import ChatCompletion, Model
 from anyfast_async.messages import Prompt
 from anyfast_async.policies import Budget, Limits, RetryPolicy, Timeouts, as_timeouts
+from anyfast_async.prices import Prices
 from anyfast_async.requests import ChatOptions, ChatRequest, prompt_of
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ class AnyFast(Caller):
         allow_http: hosts to which plain http is allowed; also ``ANYFAST_ALLOW_HTTP``, separated by commas. Loopback is
             always allowed.
         max_head: the largest head of an answer in bytes, 1024 to 16 MiB; a larger one is an error.
+        prices: what tokens cost, for ``Budget(usd=...)`` and every cost that is told; else the list prices of the extra
+            ``prices``, where it is installed.
 
     Raises:
         ConfigurationError: no key, or ``NO_KEY`` for the default gateway, or an argument that cannot be; the message
@@ -104,6 +107,7 @@ class AnyFast(Caller):
         ssl_context: ssl_module.SSLContext | None = None,
         allow_http: Sequence[str] = (),
         max_head: int = MAX_HEAD,
+        prices: Prices | None = None,
     ) -> None:
         try:
             self._key = Key(api_key)
@@ -113,6 +117,7 @@ class AnyFast(Caller):
         check_kind("retry", retry, RetryPolicy)
         check_kind("timeouts", timeouts, Timeouts)
         check_kind("budget", budget, Budget, None)
+        check_kind("prices", prices, Prices, None)
         check_kind("ssl_context", ssl_context, ssl_module.SSLContext, None)
         self._allow_http = tuple(allow_http)
         self._base_url = base_url_of(base_url, self._allow_http)
@@ -136,8 +141,10 @@ class AnyFast(Caller):
             ),
             Gate(limits),
             RetryBudget(retry.retry_ratio),
-            Spending(budget),
+            Spending(budget, prices),
         )
+        if budget is not None and budget.usd is not None and self._model is not None:
+            self._price_of(self._model)
 
     def __repr__(self) -> str:
         # A traceback that shows locals may show a client whose construction failed.
@@ -165,6 +172,7 @@ class AnyFast(Caller):
             return
         shared.closed = True
         shared.gate.close()
+        shared.spending.close()
         if grace > 0:
             await shared.running.ended(grace)
         shared.running.stop()
@@ -354,7 +362,8 @@ class AnyFast(Caller):
         ending = Ending(self._calls_of, deadline=deadline, give_up_after=give_up_after)
         plan: Plan[Any] = Plan(
             request_of=lambda item: self._request(prompt_of(item, request), options, into),
-            send=lambda asked, body: self._complete(asked, options, body=body, ending=ending),
+            send=lambda asked, body, witness: self._complete(asked, options, body=body, ending=ending, witness=witness),
+            spending=self._shared.spending,
             lane_of=lambda asked: self._lane_of(asked.model or ""),
             id_of=id_of if id is None else asked_for(id),
             ending=ending,
@@ -405,7 +414,7 @@ class AnyFast(Caller):
             return answer.models_of(exchange.status, exchange.headers, body, now=time.time(), hide=exchange.hide)
 
         await self._shared.enter()
-        call: Call[list[Model]] = self._call(None, b"", self._timeouts)
+        call: Call[list[Model]] = self._call(None, self._timeouts)
         return await call.run(attempt)
 
     def stats(self) -> Stats:

@@ -46,6 +46,7 @@ FLOORS: Final = (
     {"_core/"},
     # one library or primitive each
     {
+        *("_account.py", "_bill.py"),
         *("_budget.py", "_call.py", "_clock.py", "_disk.py", "_exchange.py", "_faults.py", "_files.py", "_gate.py"),
         *("_items.py",),
         *(
@@ -70,6 +71,7 @@ FLOORS: Final = (
             "_standing.py",
             "_transport.py",
             "_wire.py",
+            "prices.py",
         ),
     },
     # the client
@@ -94,11 +96,11 @@ CORE_ORDER: Final = (
     {"__init__.py"},
     {
         *("backoff.py", "bodies.py", "bucket.py", "closed.py", "delay.py", "histogram.py", "index.py", "jsontext.py"),
-        *("limiter.py", "outage.py", "pages.py", "sse.py", "trust.py"),
+        *("limiter.py", "outage.py", "pages.py", "reserved.py", "sse.py", "trust.py"),
     },
-    {"lossless.py", "packing.py", "rows.py", "template.py", "throttle.py", "verdicts.py"},
+    {"lossless.py", "packing.py", "rows.py", "template.py", "throttle.py", "usage.py", "verdicts.py"},
     {"codec.py", "http1.py"},
-    {"pieces.py", "problem.py"},
+    {"estimate.py", "pieces.py", "problem.py"},
     {"fold.py"},
     {"answer.py"},
     {"journal.py"},
@@ -208,6 +210,7 @@ PURE: Final = {
         "array",
         "attrs",
         "base64",
+        "bisect",
         "cattrs",
         "collections",
         "datetime",
@@ -250,6 +253,7 @@ LIBRARIES: Final[Mapping[str, set[str]]] = {
     "attrs": set(SOURCES),
     "cattrs": {"_core/lossless.py", "_output.py"},
     "click": CLI,
+    "genai_prices": {"prices.py"},
     "orjson": {"_core/jsontext.py", "simulator/encoding.py"},
     "pyarrow": {"batch/parquet.py", "batch/results_files.py"},
     "pytest": {"pytest_plugin.py"},

@@ -34,6 +34,7 @@ from anyfast_async import (
     Timeouts,
     _map,
 )
+from anyfast_async._account import Account
 from anyfast_async._budget import Spending
 from anyfast_async._call import Call
 from anyfast_async._clock import Clock
@@ -112,14 +113,13 @@ class Rig:
             give_up_after=give_up_after,
         )
 
-        async def send(request: ChatRequest, _: bytes) -> ChatCompletion:
+        async def send(request: ChatRequest, _: bytes, __: object) -> ChatCompletion:
             call: Call[ChatCompletion] = Call(
                 self.shared,
                 self.shared.gate.lane(request.model),
                 self.policy,
                 Timeouts(total=total, response=None),
-                prompt=1,
-                max_tokens=1,
+                account=Account(self.shared.spending, self.shared.gate.lane(request.model), request),
                 ending=ending,
                 key=Key("sk-0123456789abcdef"),
             )
@@ -131,6 +131,7 @@ class Rig:
             lane_of=lambda request: self.shared.gate.lane(request.model),
             id_of=id_of,
             ending=ending,
+            spending=self.shared.spending,
             stream=False,
             into=None,
         )

@@ -41,21 +41,6 @@ def test_limits_that_are_over_are_not_called_throttling() -> None:
     assert one.limited_by(100.0, 0) == "requests_per_minute"
 
 
-def test_calls_whose_use_is_unknown_keep_a_cushion() -> None:
-    """The more calls are unsettled and the more answers differ, the more is kept free; settling frees it."""
-    one = lane(tokens=8_000)
-    for n in range(1000):
-        one.expected.learn(10, 10, 100 if n % 2 else 700)
-    permits = [one.take(0.0, 400) for _ in range(16)]
-    assert one.wait(0.0, 400) != 0.0
-
-    for permit in permits:
-        one.known(permit)
-        one.known(permit)
-    assert one.unsettled == 0
-    assert one.wait(0.0, 400) == 0.0
-
-
 def test_ramp_counts_only_calls_from_after_the_hold() -> None:
     """A success from before the hold says nothing of what the gateway takes now."""
     one = lane()

@@ -252,7 +252,8 @@ def summary(tally: Tally, spend: Spend | None = None, in_doubt: int = 0) -> Iter
     if tally.first_token.count:
         yield "first token p50 / p95 / p99", percentiles(tally.first_token)
     prompt, completion = counted(tally.prompt_tokens), counted(tally.completion_tokens)
-    yield "tokens", f"{counted(tally.tokens)} (prompt {prompt}, completion {completion})"
+    unknown = f"; {rows_of(tally.spent.unknown)} without usage are not counted" if tally.spent.unknown else ""
+    yield "tokens", f"{counted(tally.tokens)} (prompt {prompt}, completion {completion}){unknown}"
     if spend is not None:
         yield "spent", spend(tally)
 

@@ -568,15 +568,38 @@ def test_order(slow_gateway: Simulator, anyfast: Callable[..., Any], write_batch
 
 
 def test_a_budget(gateway: Simulator, anyfast: Callable[..., Any], write_batch: Any, tmp_path: Path) -> None:
-    """--budget-tokens stops the run before it is overdrawn, and the same command has a new one."""
+    """--budget-tokens stops the run before it is overdrawn; it is the file's: only a higher one goes on."""
     source, out = write_batch(*(f"row {n}" for n in range(40))), tmp_path / "out.jsonl"
 
     ran = anyfast("batch", "-i", source, "-o", out, "--budget-tokens", 2000, "--concurrency", 1)
 
     assert (3, True) == (ran.code, 0 < len(ids_of(out)) < 40)
-    assert "the budget of 2000 tokens has no room" in ran.err
+    assert "the budget of 2,000 tokens has no room" in ran.err
     used = sum(json.loads(line)["response"]["body"]["usage"]["total_tokens"] for line in out.read_bytes().splitlines())
     assert used <= 2000
+
+    again = anyfast("batch", "-i", source, "-o", out, "--budget-tokens", 2000, "--concurrency", 1)
+    assert 3 == again.code
+    assert f"{used:,} spent, {used:,} of it by earlier runs" in again.err
+    more = anyfast("batch", "-i", source, "-o", out, "--budget-tokens", 20_000, "--concurrency", 1)
+    assert (0, 40) == (more.code, len(ids_of(out)))
+
+
+def test_a_budget_of_money(gateway: Simulator, anyfast: Callable[..., Any], write_batch: Any, tmp_path: Path) -> None:
+    """--budget-usd needs a price for every model before anything is sent, and is held as a ceiling."""
+    gateway.reply("x", usage={"prompt_tokens": 10, "completion_tokens": 100, "total_tokens": 110})
+    source, out = write_batch(*(f"row {n}" for n in range(40)), max_tokens=100), tmp_path / "out.jsonl"
+    prices = tmp_path / "prices.toml"
+    prices.write_text('currency = "USD"\n[models."gemini-2.5-flash"]\nprompt = 0\ncompletion = 1000\n')
+
+    other = anyfast("batch", "-i", source, "-o", out, "-m", "m-1", "--prices", prices, "--budget-usd", 1)
+    ran = anyfast("batch", "-i", source, "-o", out, "--prices", prices, "--budget-usd", 1)
+
+    assert (2, "has no price for m-1") == (other.code, other.err.strip()[-len("has no price for m-1") :])
+    assert (3, 10) == (ran.code, len(ids_of(out)))
+    assert "spent" in ran.out
+    assert "1.00 USD (your file prices.toml)" in ran.out
+    assert "the budget of 1 USD (your file prices.toml) has no room: 1.0000 USD spent" in ran.err
 
 
 @pytest.mark.parametrize(("limit", "failed"), [("2", 3), ("10%", 5), ("0", 1)])
