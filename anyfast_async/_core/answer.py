@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Final
@@ -31,6 +32,11 @@ __all__ = [
 ]
 
 SUCCESS: Final = range(200, 300)
+
+
+_BEGINNING: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:[{\[<:]|data:|event:|id:|retry:|\Z)")
+"""What an answer begins with that is JSON, a page, or an event stream under another label. In anything else, such as a
+body whose chunks were left in it, JSON is an accident."""
 
 
 def content_type(headers: Mapping[str, str]) -> str:
@@ -78,6 +84,8 @@ def _has_failed(completion: ChatCompletion) -> bool:
 
 def _read(headers: Mapping[str, str], body: bytes, *, now: float, hide: Hide) -> ChatCompletion:
     """Read an answer that is not simply a JSON completion: new-api relays what its upstream sends."""
+    if "event-stream" not in content_type(headers) and _BEGINNING.match(body) is None:
+        raise shape_error(headers, body, "the answer is no completion", status=200, hide=hide)
     reader = Reader(headers, clock=lambda: now, hide=hide)
     reader.feed(body)
     if reader.error is None:
