@@ -166,6 +166,21 @@ def reliability(session: nox.Session) -> None:
     pytest(session, "-m", "reliability", "--timeout", "1800", env={"ANYFAST_LONG": "1"})
 
 
+@nox.session
+@nox.parametrize("leg", ["python", "uvloop", "3.13"])
+def chaos(session: nox.Session, leg: str) -> None:
+    """Run the storm of faults in full, here, on uvloop, and on Python 3.13; ANYFAST_SEED chooses another one."""
+    env = {"ANYFAST_LONG": "1", "TEST_UVLOOP": "1" if leg == "uvloop" else ""}
+    if leg == "3.13":
+        python = venv_of(session, leg, str(wheel(session)), *group("test"))
+        session.run(python, "-Im", "pytest", "-s", "tests/test_chaos.py", *session.posargs, env=env, external=True)
+        return
+    install_wheel(session)
+    if leg == "uvloop":
+        session.install(*group("uvloop"))
+    pytest(session, "-s", "tests/test_chaos.py", env=env)
+
+
 SLOWED = (
     "tests/core/test_fold.py::test_many_tool_calls_take_linear_time",
     "tests/test_client.py::test_concurrency_is_what_the_server_sees",
@@ -263,13 +278,34 @@ def report(session: nox.Session) -> None:
     pytest(session, "-q", "tests/batch/test_report_page_browser.py", "tests/batch/test_report_svg.py")
 
 
+PROXIES = ("nginx", "haproxy", "apache2", "caddy")
+"""Programs of Debian packages of the same names."""
 AIMOCK = "@copilotkit/aimock@1.43.0"
 LITELLM = "litellm[proxy]==1.106.2"
 
 
+def missing_proxies() -> list[str]:
+    """Return the proxies that are not installed."""
+    return [name for name in PROXIES if shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") is None]
+
+
+@nox.session
+def proxies(session: nox.Session) -> None:
+    """Talk through nginx, HAProxy, Apache and Caddy; on Debian, as root, they are installed where they are missing."""
+    install_wheel(session)
+    if missing := missing_proxies():
+        if shutil.which("apt-get") is None or os.geteuid() != 0:
+            session.error(f"not installed: {', '.join(missing)}")
+        session.run("apt-get", "update", "-qq", external=True)
+        quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+        session.run(*("apt-get", "install", "-y", "-qq", "--no-install-recommends"), *missing, env=quiet, external=True)
+    pytest(session, "-m", "interop", "tests/interop/test_proxies.py", env={"INTEROP_PROXIES": "1"})
+
+
 @nox.session
 def interop(session: nox.Session) -> None:
-    """Talk to servers that others wrote: aimock (needs Node 20 and npm) and LiteLLM's proxy."""
+    """Talk to servers that others wrote: aimock (needs Node 20 and npm) and LiteLLM's proxy; then through proxies."""
+    session.notify("proxies")
     install_wheel(session)
     servers = Path(session.create_tmp()).resolve() / "servers"
     aimock, litellm = servers / "aimock", servers / "litellm"

@@ -78,6 +78,7 @@ if TYPE_CHECKING:
         VideoPart,
     )
     from anyfast_async.policies import Budget, Limits, RetryPolicy, Timeouts
+    from anyfast_async.prices import Price, Prices, PricesError
     from anyfast_async.requests import CallOptions, ChatOptions, ChatRequest, RequestFields
 
 _HOMES = {
@@ -147,6 +148,7 @@ _HOMES = {
         "VideoPart",
     ),
     "policies": ("Budget", "Limits", "RetryPolicy", "Timeouts"),
+    "prices": ("Price", "Prices", "PricesError"),
     "requests": ("CallOptions", "ChatOptions", "ChatRequest", "RequestFields"),
 }
 """Modules, and the public names that they define."""
@@ -217,6 +219,9 @@ __all__ = [
     "OutputError",
     "PermissionDeniedError",
     "Phase",
+    "Price",
+    "Prices",
+    "PricesError",
     "Progress",
     "PromptTokensDetails",
     "QueueFullError",

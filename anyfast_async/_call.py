@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 import attrs
 
 from anyfast_async._clock import Clock
-from anyfast_async._core.bucket import tokens_of
 from anyfast_async._core.codec import filled
 from anyfast_async._core.outage import ALONE
 from anyfast_async._core.throttle import Refusal
+from anyfast_async._core.usage import used_by
 from anyfast_async._patience import Patience
 from anyfast_async._retry import Retries, call_again
 from anyfast_async._standing import UNAVAILABLE, Standing, weigh_page
@@ -33,6 +33,7 @@ from anyfast_async.errors import (
 )
 
 if TYPE_CHECKING:
+    from anyfast_async._account import Account
     from anyfast_async._ending import Ending
     from anyfast_async._key import Key
     from anyfast_async._lane import Lane, Permit
@@ -53,8 +54,7 @@ class Call(Generic[T]):
         lane: where the gate counts it.
         policy: whether it is tried again.
         timeouts: its clocks.
-        prompt: its tokens, estimated.
-        max_tokens: the longest answer that it may get.
+        account: what it costs.
         ending: in ``map`` and batches: what ends the run that the call is for. Neither throttling nor an outage ends
             such a call, and its total stands still while it waits for those; None for a single one.
         key: the key that its attempts show.
@@ -99,8 +99,7 @@ class Call(Generic[T]):
         policy: RetryPolicy,
         timeouts: Timeouts,
         *,
-        prompt: int,
-        max_tokens: int | None,
+        account: Account,
         ending: Ending | None,
         key: Key,
     ) -> None:
@@ -108,8 +107,7 @@ class Call(Generic[T]):
         self.lane = lane
         self.policy = policy
         self.timeouts = timeouts
-        self.prompt = prompt
-        self.max_tokens = max_tokens
+        self.account = account
         self.ending = ending
         self.patient = ending is not None
         self.key = key
@@ -245,25 +243,31 @@ class Call(Generic[T]):
 
     async def _once(self, attempt: Callable[[Permit, Clock], Awaitable[T]]) -> T:
         """Make an attempt when the gate lets it."""
-        gate, lane = self.shared.gate, self.lane
-        asked = now = asyncio.get_running_loop().time()
+        gate, lane, account = self.shared.gate, self.lane, self.account
+        came = now = asyncio.get_running_loop().time()
         if self.patient:
             self._pause(now)
         if self._failure is not None:
             now = await self._reconsidered()
-        tokens = lane.expected.tokens(self.prompt, self.max_tokens)
-        if self.patient and lane.outage.since is not None:
-            permit = await self.patience.admitted(tokens, None)
-        else:
-            permit = await self.admitted(tokens, now)
+        if self.patient and account.is_limited:
+            await account.room()
+            now = asyncio.get_running_loop().time()
+        try:
             if self.patient and lane.outage.since is not None:
-                permit = await self.patience.admitted(tokens, permit)
-        self.queued += permit.at - asked
+                permit = await self.patience.admitted(None)
+            else:
+                permit = await self.admitted(now)
+                if self.patient and lane.outage.since is not None:
+                    permit = await self.patience.admitted(permit)
+        except BaseException:
+            account.cancel()
+            raise
+        self.queued += permit.at - came
         if self.patient and self.timeouts.total is not None and self._total is not None:
             self._total.start(permit.at - self._worked)
         kept = False
         try:
-            self.shared.spending.admit(tokens)
+            account.goes_out(gate, permit)
             result = await self._recorded(attempt, permit)
             gate.succeeded(permit)
             kept = self._streaming = self.keeps_permit
@@ -282,12 +286,14 @@ class Call(Generic[T]):
             await self._standing.turn()
         return asyncio.get_running_loop().time()
 
-    async def admitted(self, tokens: float, now: float) -> Permit:
+    async def admitted(self, now: float) -> Permit:
         """Wait for admission, if there is anything to wait for."""
         gate, lane, first = self.shared.gate, self.lane, self._standing is not None and self._standing.goes_first
+        estimate = None if lane.tokens is None else self.account.likely
+        tokens = 0.0 if estimate is None else estimate()
         if not first and (permit := gate.admit(lane, tokens, now)) is not None:
             return permit
-        return await gate.queue(lane, tokens, first=first, counts=not self.patient)
+        return await gate.queue(lane, tokens, estimate, first=first, counts=not self.patient)
 
     def _pause(self, now: float) -> None:
         """Stop a row's total until it is admitted again; refuse it, if its map has ended meanwhile.
@@ -375,15 +381,13 @@ class Call(Generic[T]):
 
     def _account(self, permit: Permit, billed: Billed, *, sent: bool) -> None:
         """Count what an attempt that has ended without an answer may have used."""
-        spending = self.shared.spending
+        now = asyncio.get_running_loop().time()
         if billed == "no":
             self.shared.gate.settle(permit, 0)
+            self.account.refused(now, sent=sent, unbilled=all(attempt.billed == "no" for attempt in self.ledger))
         else:
             self.shared.gate.maybe_billed += 1
-        if sent:
-            spending.settle(permit.tokens, 0 if billed == "no" else permit.tokens)
-        else:
-            spending.unsent(permit.tokens)
+            self.account.unknown(now)
 
     def _write(self, permit: Permit, outcome: str, status: int | None, billed: Billed) -> None:
         seconds = asyncio.get_running_loop().time() - permit.at
@@ -410,20 +414,15 @@ class Call(Generic[T]):
             self.ledger[-1] = attrs.evolve(last, outcome=error.kind, billed=error.billed)
         self._told(error)
 
-    def settle(self, permit: Permit, usage: Usage | None) -> None:
-        """Put what the gateway says was used in place of what was reserved."""
-        prompt, output = (usage.prompt_tokens, usage.completion_tokens) if usage is not None else (None, None)
-        used = permit.tokens if prompt is None and output is None else (prompt or 0) + (output or 0)
-        self.lane.expected.learn(self.prompt, prompt, output)
-        self.shared.gate.settle(permit, used)
-        self.shared.spending.settle(permit.tokens, used)
+    def settle(self, permit: Permit, usage: Usage | None, *, estimated: bool = False) -> None:
+        """Put what the gateway says was used in place of what was reserved.
 
-    def estimated(self, completion: ChatCompletion) -> Usage:
-        """Return what a stream that was left has used, as far as it can be told from the text."""
-        prompt = self.prompt
-        texts = (choice.message for choice in completion.choices if choice.message is not None)
-        output = sum(tokens_of(message.text + (message.reasoning_content or "")) for message in texts)
-        return Usage(prompt_tokens=prompt, completion_tokens=output, total_tokens=prompt + output)
+        *estimated*: it is not the gateway that says so, as for a stream that was left.
+        """
+        used = used_by(usage)
+        if used is not None:
+            self.shared.gate.settle(permit, used.tokens)
+        self.account.answered(asyncio.get_running_loop().time(), None if estimated else used)
 
     def traced(self, completion: ChatCompletion) -> ChatCompletion:
         """Return *completion* with the trace of this call."""

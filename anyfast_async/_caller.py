@@ -12,9 +12,9 @@ import warnings
 from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from anyfast_async._account import Account
 from anyfast_async._call import Call
 from anyfast_async._core import answer
-from anyfast_async._core.bucket import prompt_tokens
 from anyfast_async._mapping import AT_ONCE
 from anyfast_async._opening import Draining, receive
 from anyfast_async._outgoing import STREAM_HEADERS, UNARY_HEADERS, Route, encoded, idempotency_key
@@ -23,6 +23,7 @@ from anyfast_async._settings import headers_of
 from anyfast_async._stream import ChatStream
 from anyfast_async.errors import (
     AnyFastError,
+    ConfigurationError,
     FieldError,
     RequestValidationError,
     escaped,
@@ -34,6 +35,7 @@ from anyfast_async.requests import ChatRequest, as_request
 if TYPE_CHECKING:
     from yarl import URL
 
+    from anyfast_async._account import Witness
     from anyfast_async._clock import Clock
     from anyfast_async._ending import Ending
     from anyfast_async._exchange import Exchange
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from anyfast_async._shared import Shared
     from anyfast_async.completions import ChatCompletion
     from anyfast_async.policies import Limits, RetryPolicy, Timeouts
+    from anyfast_async.prices import Price
 
 _STEERING: Final = frozenset({"system", "timeout", "via_stream", "accept_missing_finish", "extra_headers"})
 
@@ -70,10 +73,11 @@ class Caller:
         *,
         body: bytes | None = None,
         ending: Ending | None = None,
+        witness: Witness | None = None,
     ) -> ChatCompletion:
-        """Make a call; with *ending* it is one of a map, which is patient."""
+        """Make a call; with *ending* it is one of a map, which is patient. *witness* is told of what is sent."""
         if options.get("via_stream"):
-            return await self._complete_via_stream(request, options, body=body, ending=ending)
+            return await self._complete_via_stream(request, options, body=body, ending=ending, witness=witness)
         timeouts = self._call_timeouts(options)
         route = self._route("chat/completions", UNARY_HEADERS, options.get("extra_headers"))
         key = idempotency_key()
@@ -88,11 +92,17 @@ class Caller:
             call.settle(permit, completion.usage)
             return completion
 
-        call: Call[ChatCompletion] = self._call(request, content, timeouts, ending)
+        call: Call[ChatCompletion] = self._call(request, timeouts, ending, witness)
         return call.traced(await call.run(attempt))
 
     async def _complete_via_stream(
-        self, request: ChatRequest, options: Mapping[str, Any], *, body: bytes | None, ending: Ending | None
+        self,
+        request: ChatRequest,
+        options: Mapping[str, Any],
+        *,
+        body: bytes | None,
+        ending: Ending | None,
+        witness: Witness | None,
     ) -> ChatCompletion:
         timeouts = self._call_timeouts(options)
         route = self._route("chat/completions", STREAM_HEADERS, options.get("extra_headers"))
@@ -109,7 +119,7 @@ class Caller:
             call.settle(permit, completion.usage)
             return completion
 
-        call: Call[ChatCompletion] = self._call(request, content, timeouts, ending)
+        call: Call[ChatCompletion] = self._call(request, timeouts, ending, witness)
         call.waits_for = "first_token"
         try:
             return call.traced(await call.run(attempt))
@@ -136,7 +146,7 @@ class Caller:
                 call.connect, call.status = exchange.connect_seconds, exchange.status
                 return await receive(exchange, call, permit, clock, accept_missing_finish=lenient)
 
-            call: Call[Reception] = self._call(request, content, timeouts)
+            call: Call[Reception] = self._call(request, timeouts)
             call.waits_for = "first_token"
             call.keeps_permit = True
             return call, await call.run(attempt)
@@ -237,20 +247,38 @@ class Caller:
         return [one for one in self._shared.running.members if isinstance(one, Call) and one.ending is ending]
 
     def _call(
-        self, request: ChatRequest | None, body: bytes, timeouts: Timeouts, ending: Ending | None = None
+        self,
+        request: ChatRequest | None,
+        timeouts: Timeouts,
+        ending: Ending | None = None,
+        witness: Witness | None = None,
     ) -> Call[Any]:
-        model, messages = "", 0  # GET /v1/models
-        limit: int | None = 0
-        if request is not None:
-            model, messages = request.model or "", len(request.messages)
-            limit = request.max_completion_tokens or request.max_tokens
+        model = (request.model or "") if request is not None else ""  # none: GET /v1/models
+        lane, budget = self._lane_of(model), self._shared.spending.budget
+        price = self._price_of(model) if budget is not None and budget.usd is not None and request else None
         return Call(
             self._shared,
-            self._lane_of(model),
+            lane,
             self._retry,
             timeouts,
-            prompt=prompt_tokens(body, messages),
-            max_tokens=limit,
+            account=Account(self._shared.spending, lane, request, price, witness),
             ending=ending,
             key=self._key,
         )
+
+    def _price_of(self, model: str) -> Price:
+        """Return what a model costs.
+
+        Raises:
+            ConfigurationError: there is no price for it, so a budget in money means nothing.
+
+        """
+        prices = self._shared.spending.prices
+        price = prices.price(model) if prices is not None else None
+        if price is None:
+            message = (
+                f"Budget(usd=...) needs the price of {escaped(model, 60)!r}, which is not among those of "
+                f"{prices.source if prices is not None else 'none'}; give AnyFast(prices=Prices(...)) with it"
+            )
+            raise ConfigurationError(message)
+        return price

@@ -19,7 +19,7 @@ from anyfast_async._lane import Lane, Permit, Waiter
 from anyfast_async.errors import ClientStateError, QueueFullError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Callable, Hashable, Iterable
 
     from anyfast_async._core.throttle import Refusal, Suspicion
     from anyfast_async.policies import Limits
@@ -99,8 +99,18 @@ class Gate:
             return self._admit(lane, tokens, now)
         return None
 
-    async def queue(self, lane: Lane, tokens: float = 0.0, *, first: bool = False, counts: bool = True) -> Permit:
+    async def queue(
+        self,
+        lane: Lane,
+        tokens: float = 0.0,
+        estimate: Callable[[], float] | None = None,
+        *,
+        first: bool = False,
+        counts: bool = True,
+    ) -> Permit:
         """Wait for admission; *first*: before all others of the lane. Whoever does not *count* waits however many do.
+
+        *estimate* gives the tokens anew when the turn of the call comes.
 
         Raises:
             QueueFullError: ``Limits.max_queued`` calls wait already.
@@ -114,7 +124,7 @@ class Gate:
             error.retry_after = lane.wait(loop.time(), tokens)
             raise error
         self._arrivals += 1
-        waiter = Waiter(0 if first else self._arrivals, tokens, loop.create_future(), counts)
+        waiter = Waiter(0 if first else self._arrivals, tokens, loop.create_future(), counts, estimate)
         if first:
             lane.waiters.appendleft(waiter)
         else:
@@ -251,6 +261,10 @@ class Gate:
 
     # -- what is going on --------------------------------------------------------------------------------------------
 
+    def reserved(self) -> float:
+        """Return the tokens that are counted for calls in flight within ``Limits.tokens_per_minute``."""
+        return sum(lane.reserved for lane in self._lanes.values() if lane.tokens is not None)
+
     def held_for(self) -> float:
         """Return the seconds for which throttling still holds calls back; of the lane that is held longest."""
         held = max((lane.held_until for lane in self._lanes.values()), default=0.0)
@@ -291,7 +305,7 @@ class Gate:
         self._ready.clear()
         self.in_flight = self.queued = self.counted = self.holding_off = 0
         for lane in self._lanes.values():
-            lane.unsettled = 0
+            lane.reserved = 0.0
             lane.recovery = None
             self._empty(lane)
             # The clock of another loop may start anywhere; a hold must not outlive it by more than its own length.
@@ -351,6 +365,8 @@ class Gate:
             if waiter.granted.done():  # cancelled, and its task has not run since
                 self._list(lane)
                 continue
+            if waiter.estimate is not None:
+                waiter.tokens = waiter.estimate()
             wait = lane.wait(now, waiter.tokens)
             if wait is None:
                 lane.listed = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 import attrs
 
@@ -17,9 +17,13 @@ from anyfast_async.completions import ChatCompletion
 from anyfast_async.errors import AnyFastError, OutputError
 from anyfast_async.requests import ChatRequest
 
+if TYPE_CHECKING:
+    from anyfast_async._account import Witness
+    from anyfast_async._budget import Spending
+
 T = TypeVar("T")
 RequestOf: TypeAlias = Callable[[Any], ChatRequest]
-Send: TypeAlias = Callable[[ChatRequest, bytes], Awaitable[ChatCompletion]]
+Send: TypeAlias = Callable[[ChatRequest, bytes, "Witness | None"], Awaitable[ChatCompletion]]
 
 BODY_BYTES: Final = 256 * 1024 * 1024
 """Encoded requests that a map holds at once, all in all; a larger one goes alone."""
@@ -80,7 +84,9 @@ class Plan(Generic[T]):
     request_of: RequestOf
     """Makes the request of an item; raises ``AnyFastError`` for a bad one."""
     send: Send
-    """Sends a request, the body of which is given."""
+    """Sends a request, the body of which is given; who is told of it, too."""
+    spending: Spending
+    """Of the client, for its budget and prices."""
     lane_of: Callable[[ChatRequest], Hashable]
     """Where a request is counted: what the gateway says of a model concerns the items of one lane."""
     id_of: IdOf
@@ -99,6 +105,8 @@ class Items(Generic[T]):
     def __init__(self, plan: Plan[T]) -> None:
         self._plan = plan
         self._room = Room()
+        self.witness_of: Callable[[Any], Witness | None] = lambda _: None
+        """Returns who is told of the requests of an item."""
 
     async def call(self, index: int, item: Any) -> Result[T]:
         """Return what becomes of an item."""
@@ -122,20 +130,27 @@ class Items(Generic[T]):
             return Result(index, item, error=bad.with_traceback(None))
 
     async def _result(self, index: int, item: Any, name: Any, request: ChatRequest, body: bytes) -> Result[T]:
+        return await self._sent_for(Result(index, item, name), request, body, self.witness_of(item))
+
+    async def _sent_for(
+        self, result: Result[T], request: ChatRequest, body: bytes, witness: Witness | None
+    ) -> Result[T]:
+        """Send *request*; return *result* with what became of it."""
         plan = self._plan
+        result = attrs.evolve(result, model=request.model, prices=plan.spending.prices)
         lane = plan.lane_of(request)
         refused = plan.ending.refused(lane)
         if refused is not None:
-            return Result(index, item, name, error=refused)
+            return attrs.evolve(result, error=refused)
         try:
-            completion = await plan.send(request, body)
+            completion = await plan.send(request, body, witness)
         except AnyFastError as error:
             plan.ending.failed(lane, error, request.model)
-            return Result(index, item, name, error=error.with_traceback(None), attempts=error.attempts)
+            return attrs.evolve(result, error=error.with_traceback(None), attempts=error.attempts)
         plan.ending.answered(lane)
         value, misfit = self._parsed(completion)
         attempts = completion.trace.attempts if completion.trace is not None else ()
-        return Result(index, item, name, completion, value, misfit, attempts)
+        return attrs.evolve(result, completion=completion, value=value, error=misfit, attempts=attempts)
 
     def _parsed(self, completion: ChatCompletion) -> tuple[T | None, OutputError | None]:
         if self._plan.into is None:

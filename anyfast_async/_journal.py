@@ -17,7 +17,10 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
+from anyfast_async._budget import Need
 from anyfast_async._core import journal
+from anyfast_async._core.reserved import lost as spent_on
+from anyfast_async._core.reserved import opened
 from anyfast_async._disk import UPDATE, Appender, Syncer, lines_of, lock, replace, sync_file, sync_folder
 from anyfast_async._records import ForeignFileError, LockedError, Records, failures_of, log_of
 from anyfast_async.errors import ConfigurationError
@@ -48,7 +51,7 @@ class Journal:
         self._held: int | None = held
         self._answers, self._log = Appender(records.answers), Appender(records.log)
         self._syncer = Syncer(self._log, self._answers)
-        self._open: dict[str, None] = {}
+        self._open: dict[str, Need | None] = {}
         self._recent: deque[tuple[int, str]] = deque()
         self._starts = 0
 
@@ -83,35 +86,38 @@ class Journal:
         """After an error: results that are in their file and perhaps not on the disk."""
         return self._syncer.written - self._syncer.synced if self._syncer.error is not None else 0
 
-    @property
-    def path(self) -> Path:
-        """The file of answers."""
-        return self.records.answers
-
     def answer(self, custom_id: str) -> bytes | None:
         """Return the line of the answer for *custom_id*, None if there is none."""
         return self.records.answer(custom_id)
 
     # -- what is written ---------------------------------------------------------------------------------------------
 
-    def started(self, custom_id: str) -> None:
-        """Write down that *custom_id* is about to be sent.
+    def started(self, custom_id: str, need: Need = Need()) -> None:  # noqa: B008 - a tuple
+        """Write down that *custom_id* is about to be sent, unless it is already, and what a budget has reserved for it.
 
         Raises:
             OSError: it cannot be written, or what was written before cannot be brought to the disk: do not send it.
 
         """
         self._check()
+        if self._open.get(custom_id) is not None:
+            return
         if self._starts >= _OPEN_LISTED:
             self._list_open()
-        self._write(self._log, journal.record("started", custom_id))
+        self._write(self._log, journal.record("started", opened(custom_id, need)))
         self._starts += 1
-        self._open[custom_id] = None
+        self._open[custom_id] = need
 
     def unsent(self, custom_id: str) -> None:
         """Take back that *custom_id* was started: nothing was done for it at the gateway."""
-        if self._open.pop(custom_id, 0) is None:
+        if custom_id in self._open:
+            del self._open[custom_id]
             self._write(self._log, journal.record("unsent", custom_id))
+
+    def counted(self, custom_id: str) -> None:
+        """Say that what was reserved for *custom_id* is counted as spent."""
+        if custom_id in self._open:
+            self._open[custom_id] = None
 
     def answered(self, custom_id: str, line: bytes) -> None:
         """Write the *line* of an answer; when this returns it survives the end of the process.
@@ -167,8 +173,8 @@ class Journal:
     def _list_open(self) -> None:
         # After a loss of power a line that was not on the disk may be gone: its id counts as open until it is.
         self._forget_saved()
-        listed = dict.fromkeys([*self._open, *(custom_id for _, custom_id in self._recent)])
-        self._write(self._log, journal.record("open", [*listed]))
+        listed = {custom_id: Need() for _, custom_id in self._recent} | self._open
+        self._write(self._log, journal.record("open", [opened(one, need) for one, need in listed.items()]))
         self._starts = 0
 
     def _check(self) -> None:
@@ -208,10 +214,12 @@ class Journal:
         if records.damage and self._log.file is not None:
             sync_file(self._log.file)
         self._mend_answers()
-        lost = [custom_id for custom_id in past.open if not records.is_answered(custom_id)]
+        lost = {one: need for one, need in past.open.items() if not records.is_answered(one)}
         if lost:
-            self._write(self._log, journal.record("maybe_billed", lost))
+            self._write(self._log, journal.record("maybe_billed", [*lost]))
             past.maybe_billed |= dict.fromkeys(lost)
+            self.note("spent", spent := spent_on(lost.values()))
+            past.bill.add(spent)
         self._list_open()
 
     def _mend_answers(self) -> None:

@@ -8,16 +8,14 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from typing import Final
+from collections.abc import Callable
 
 import attrs
 
-from anyfast_async._core.bucket import Expected, Pace, Slot, Window
+from anyfast_async._core.bucket import Pace, Slot, Window
+from anyfast_async._core.estimate import Expected
 from anyfast_async._core.outage import Outage
 from anyfast_async._core.throttle import Refusal, Suspicion, Throttle
-
-CUSHION: Final = 0.25
-"""Share of the tokens of a minute that is kept free at most for calls that may use more than was expected."""
 
 
 @attrs.define(eq=False)
@@ -38,8 +36,8 @@ class Lane:
     """Seconds of the quickest answer so far."""
     _bounced: tuple[float, int] = (-math.inf, 0)
     """When an answer was last found to have come too soon, and the lane's successes by then."""
-    unsettled: int = 0
-    """Calls whose tokens are estimated, not known yet."""
+    reserved: float = 0.0
+    """Tokens that are estimated for calls in flight."""
     waiters: deque[Waiter] = attrs.field(factory=deque)
     queued: int = 0
     """Waiters among them whose call was not cancelled."""
@@ -68,10 +66,7 @@ class Lane:
         return max(self.pace.wait(now), self.requests.wait(now, 1))
 
     def _for_tokens(self, now: float, tokens: float) -> float:
-        if self.tokens is None:
-            return 0.0
-        cushion = min(self.expected.cushion(self.unsettled), CUSHION * self.tokens.limit)
-        return self.tokens.wait(now, tokens + cushion)
+        return 0.0 if self.tokens is None else self.tokens.wait(now, tokens)
 
     def limited_by(self, now: float, tokens: float) -> str:
         """Return what makes the next call wait longest."""
@@ -87,7 +82,7 @@ class Lane:
 
     def take(self, now: float, tokens: float) -> Permit:
         """Count a call that is admitted."""
-        self.unsettled += 1
+        self.reserved += tokens
         if self.requests is not None:
             self.requests.take(now, 1)
         if self.pace is not None:
@@ -134,7 +129,7 @@ class Lane:
         """Count that what a call has used needs no estimate any more."""
         if not permit.settled:
             permit.settled = True
-            self.unsettled -= 1
+            self.reserved -= permit.tokens
 
 
 @attrs.define(eq=False)
@@ -146,6 +141,8 @@ class Waiter:
     granted: asyncio.Future[Permit]
     counts: bool = True
     """Whether it is one of ``Limits.max_queued``."""
+    estimate: Callable[[], float] | None = None
+    """Gives its tokens anew when its turn comes: more may be known by then."""
 
 
 @attrs.define(eq=False)

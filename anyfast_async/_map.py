@@ -23,9 +23,11 @@ from collections.abc import (
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
+from anyfast_async._core.usage import used_by
 from anyfast_async._ending import Ending
 from anyfast_async._result import Progress, Result
 from anyfast_async.errors import AnyFastError, ClientStateError
+from anyfast_async.prices import Spent
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -91,6 +93,9 @@ class MapRun(Generic[T]):
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._began = 0.0
         self._done = self._failed = self._tokens = 0
+        self._spent = Spent()
+        self.items: Any = None
+        """What makes the requests and sends them, for who wants to be told of each that is sent."""
         self._begun = self._closed = self._awaited = self._stop_was_told = False
         self._pulling: asyncio.Task[Any] | None = None
         self._leaving: asyncio.TimerHandle | None = None
@@ -116,6 +121,7 @@ class MapRun(Generic[T]):
         self._aside.on_leave, self._aside.are_others_done = self._substitute, self._are_others_done
         async with AsyncExitStack() as stack:
             stack.callback(self._ending.close)
+            stack.callback(self._aside.close)
             for one in self._around:
                 await stack.enter_async_context(one)
             source = self._source
@@ -365,8 +371,10 @@ class MapRun(Generic[T]):
 
     def _count(self, result: Result[T]) -> None:
         self._done += 1
-        usage = result.completion.usage if result.completion is not None else None
-        self._tokens += (usage.total_tokens or 0) if usage is not None else 0
+        if result.completion is not None and not result.recorded:
+            used = used_by(result.completion.usage)
+            self._spent.add(result.model or "", used)
+            self._tokens += 0 if used is None else used.tokens
         if result.error is not None:
             self._failed += 1
             if result.error.kind in self._stop_on:
@@ -381,6 +389,9 @@ class MapRun(Generic[T]):
                     in_flight=self._in_flight,
                     tokens=self._tokens,
                     seconds=time.monotonic() - self._began,
+                    usage_missing=self._spent.unknown,
+                    spent=self._spent,
+                    prices=result._prices,  # noqa: SLF001 - the run's
                 ),
             )
             self._progress = show

@@ -80,6 +80,7 @@ def run_of(
         ending=plan.ending,
         unsent=items.unsent,
     )
+    run.items = items
     if recorded is not None:
         run.before_giving = recorded.record
     return run

@@ -34,7 +34,7 @@ class Patience:
         call.shared.gate.failed(call.lane, call, reached=reached, longest=call.policy.backoff[1], rand=rand)
         self.company = call.lane.outage.company(probe=self.probing)
 
-    async def admitted(self, tokens: float, permit: Permit | None) -> Permit:
+    async def admitted(self, permit: Permit | None) -> Permit:
         """Wait while the gateway is away, unless it is this row's turn to try; *permit* is one that it has already."""
         call = self._call
         gate, lane, loop = call.shared.gate, call.lane, asyncio.get_running_loop()
@@ -49,7 +49,7 @@ class Patience:
                 gate.settle(permit, 0)
                 gate.release(permit)
             self.probing = await gate.hold_off(lane, call, sent=call.sent, longest=longest, patience=patience)
-            permit = await call.admitted(tokens, loop.time())
+            permit = await call.admitted(loop.time())
             if self.probing:
                 return permit
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import attrs
 
+from anyfast_async._bill import RowWitness, charge
 from anyfast_async._core.again import Again
 from anyfast_async._core.codec import unsaid
 from anyfast_async._core.index import Seen
@@ -80,6 +81,11 @@ class RecordedItems(Items[T]):
             if opening.exception() is None:
                 await asyncio.to_thread(opening.result().close)
             raise
+        try:
+            await asyncio.to_thread(charge, self._journal, self._plan.spending)
+        except BaseException:
+            await asyncio.to_thread(self._journal.close)
+            raise
         return self
 
     async def __aexit__(
@@ -119,19 +125,23 @@ class RecordedItems(Items[T]):
             key = self._key(name, stem)
         except AnyFastError as error:
             return Result(index, item, name, error=error.with_traceback(None))
-        recorded = self._recorded(Result(index, item, name, recorded=True), key, stem)
+        recorded = self._recorded(self._blank(index, item, name, request), key, stem)
         lane = self._plan.lane_of(request)
         if recorded is not None and recorded.completion is not None:
             self._plan.ending.known(lane)
         if recorded is not None and not self._is_asked_again(recorded):
             return recorded
         if self._plan.ending.refused(lane) is None:
-            self._journal.started(key)
             self._sent[index] = key, stem
-        result = await super()._result(index, item, name, request, body)
+        witness = RowWitness(self._journal, key)
+        result = await self._sent_for(Result(index, item, name), request, body, witness)
         if recorded is None or recorded.completion is None or result.completion is not None:
             return result
         return attrs.evolve(recorded, attempts=result.attempts)  # an answer is worth more than a later failure
+
+    def _blank(self, index: int, item: Any, name: Any, request: ChatRequest) -> Result[T]:
+        prices = self._plan.spending.prices
+        return Result(index, item, name, recorded=True, model=request.model, prices=prices)
 
     async def _stem(self, request: ChatRequest, body: bytes) -> str:
         """Return what tells a request from others: a hash of it as it is without streaming."""

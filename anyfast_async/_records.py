@@ -187,6 +187,14 @@ class Records:
         place = self.failed.find(custom_id)
         return None if place is None or self.is_answered(custom_id) else self._failure_at(place)
 
+    def paid_lines(self) -> Iterator[bytes]:
+        """Yield every answer there is and was, those that later ones have replaced included."""
+        replaced = {line for _, kept in lines_of(self.log) if (line := journal.replaced_in(kept)) is not None}
+        for _, line in lines_of(self.answers):
+            replaced.discard(line.rstrip(b"\r\n").removeprefix(journal.BOM))  # not taken out yet
+            yield line
+        yield from replaced
+
     def failed_lines(self) -> Iterator[bytes]:
         """Yield the line of the latest failure of each id that has no answer, with its line end."""
         for place in self.failed.places():

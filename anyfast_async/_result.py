@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
 
+from anyfast_async._core.usage import used_by
 from anyfast_async._outcome import Outcome
 from anyfast_async.errors import AnyFastError, Attempt
+from anyfast_async.prices import Prices, Spent, usual_prices
 
 if TYPE_CHECKING:
     from anyfast_async.completions import ChatCompletion
@@ -33,6 +35,9 @@ class Result(Generic[T]):
     """Every try that was made, oldest first."""
     recorded: bool = False
     """Whether it was read from a journal and not sent."""
+    model: str | None = attrs.field(default=None, kw_only=True, repr=False)
+    """The model that was asked, None where the item did not get as far."""
+    _prices: Prices | None = attrs.field(default=None, kw_only=True, repr=False, eq=False)
 
     @property
     def ok(self) -> bool:
@@ -52,6 +57,17 @@ class Result(Generic[T]):
     def text(self) -> str:
         """The answer's text, ``""`` after an error."""
         return self.completion.text if self.completion is not None else ""
+
+    @property
+    def cost(self) -> float | None:
+        """What the answer cost, in the currency of the client's ``prices``, by default US dollars of the list.
+
+        None if nobody knows: without an answer, without usage or without a price.
+        """
+        used = used_by(self.completion.usage) if self.completion is not None else None
+        prices = self._prices or usual_prices()
+        price = None if used is None or prices is None or self.model is None else prices.price(self.model)
+        return None if price is None or used is None else price.cost(used)
 
     def unwrap(self) -> ChatCompletion:
         """Return the completion.
@@ -104,6 +120,15 @@ class Progress:
     """As the gateway reported them."""
     seconds: float
     """Since the first item was taken."""
+    usage_missing: int = 0
+    """Answers of which the gateway did not say what they used."""
+    _spent: Spent = attrs.field(factory=Spent, repr=False, eq=False)
+    _prices: Prices | None = attrs.field(default=None, repr=False, eq=False)
+
+    @property
+    def cost(self) -> float | None:
+        """What the answers of the run so far cost, as in :attr:`Result.cost`; None without a price."""
+        return self._spent.cost(self._prices or usual_prices())
 
     @property
     def rate(self) -> float:

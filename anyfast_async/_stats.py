@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from anyfast_async._core.histogram import Histogram
+from anyfast_async.prices import Prices, Spent, usual_prices
 
 if TYPE_CHECKING:
     from anyfast_async._budget import Spending
@@ -44,7 +46,9 @@ class Stats:
     """Prompt and completion tokens, as the gateway reported them; of attempts that may have been billed without a
     report, what was estimated."""
     tokens_reserved: int
-    """Estimated for the calls in flight."""
+    """Of a ``Budget`` or of the tokens of a minute, for the calls in flight; 0 where neither is limited."""
+    usage_missing: int = 0
+    """Requests that may have been billed, and of which the gateway did not say what they used."""
     queue: Phase = Phase()
     """Waiting for admission, over all attempts of a call."""
     connect: Phase = Phase()
@@ -53,6 +57,17 @@ class Stats:
     """Of streams: from sending to the first content."""
     total: Phase = Phase()
     """The whole call that succeeded."""
+
+    _spent: Spent = attrs.field(factory=Spent, repr=False)
+    _prices: Prices | None = attrs.field(default=None, repr=False)
+
+    @property
+    def cost(self) -> float | None:
+        """What the reported tokens cost, in the currency of the client's ``prices``, by default US dollars of the list.
+
+        None without a price for a model that was used. Requests in ``usage_missing`` are not in it.
+        """
+        return self._spent.cost(self._prices or usual_prices())
 
     def __str__(self) -> str:
         waiting = f", {self.queued} waiting for {_WORDS[self.limited_by]}" if self.limited_by is not None else ""
@@ -110,8 +125,11 @@ def stats_of(gate: Gate, spending: Spending, phases: Phases) -> Stats:
         held_for=gate.held_for(),
         requests=spending.requests,
         maybe_billed=gate.maybe_billed,
-        tokens_used=round(spending.tokens),
-        tokens_reserved=round(spending.reserved),
+        tokens_used=round(spending.tokens + spending.assumed),
+        tokens_reserved=round(max(spending.reserved, gate.reserved())),
+        usage_missing=spending.spent.unknown,
+        spent=copy.deepcopy(spending.spent),
+        prices=spending.prices,
         queue=_phase(phases.queue),
         connect=_phase(phases.connect),
         first_token=_phase(phases.first_token),

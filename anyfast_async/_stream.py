@@ -113,7 +113,7 @@ class ChatStream:
         if completion.usage is None and self._closed and not self._finished:
             # Left early. What the gateway reported may have arrived and not been read; else it is estimated.
             told = [p["usage"] for p in self._reception.waiting() if isinstance(p.get("usage"), dict)]
-            usage = codec.structure(told[-1], Usage) if told else self._call.estimated(completion)
+            usage = codec.structure(told[-1], Usage) if told else self._call.account.estimated(completion)
             completion = codec.filled(completion, usage=usage, usage_source="gateway" if told else "estimate")
         headers = self._reception.headers
         codec.filled(completion, trace=Trace(ignored=self._reception.ignored))
@@ -138,13 +138,18 @@ class ChatStream:
     def _settle(self) -> None:
         if not self._settled and self._call is not None and self._reception is not None:
             self._settled = True
-            self._call.settle(self._reception.permit, self.completion.usage)
+            completion = self.completion
+            estimated = completion.usage_source == "estimate"
+            self._call.settle(self._reception.permit, completion.usage, estimated=estimated)
 
     def __del__(self) -> None:
         reception = self._reception
         if reception is None or reception.ended or self._closed:
             return
         reception.close_soon()  # before the warning, which may be an error
+        if self._call is not None and not self._settled:
+            self._settled = True
+            self._call.settle(reception.permit, None)
         warnings.warn("a stream was dropped before its end; use `async with client.stream(...)`", ResourceWarning, 2)
 
     def _check_reader(self) -> None:

@@ -43,8 +43,10 @@ class Limits:
     """In no window of 60 s are more requests admitted, retries included. From 3 000 on they are spread evenly over
     the minute, because large limits are often enforced by the second. None: no limit (the gateway states none)."""
     tokens_per_minute: int | None = attrs.field(default=None, validator=_number(1, optional=True, whole=True))
-    """In no window of 60 s are more tokens reserved: the estimated prompt plus the expected answer, settled against
-    the usage that the gateway reports. A request larger than the limit waits for a full window, then goes."""
+    """In no window of 60 s are more tokens reserved: the prompt and ``max_tokens`` times ``n`` until the lengths of
+    answers are known, then what few answers exceed, never more than given; settled against the usage that the gateway
+    reports. Without ``max_tokens`` a few calls go first. A request larger than the limit waits for a full window, then
+    goes."""
     max_queued: int | None = attrs.field(default=None, validator=_number(0, optional=True, whole=True))
     """Calls that may wait for admission; one more is refused with ``QueueFullError``. None: any number. Items of a
     ``map`` or a batch do not count: their workers wait."""
@@ -119,12 +121,24 @@ class RetryPolicy:
 
 @attrs.frozen(kw_only=True)
 class Budget:
-    """A ceiling on what a client may spend. A call is admitted only if spent plus reserved plus its estimate fits."""
+    """A ceiling on what a client may spend.
+
+    Before a call is sent, an upper bound of its prompt and the full ``max_tokens`` times ``n`` are reserved; what it
+    really used takes their place. An attempt that may have been billed without a report stays reserved. What
+    ``max_tokens`` does not bound (an answer without it, thinking that a model does not count) can pass the ceiling by
+    the answers in flight, then nothing more is sent.
+
+    A call that does not fit raises ``BudgetExceeded``; in ``map`` and batches a row waits as long as calls in flight
+    may give back what they do not use. There the budget belongs to the output file: what earlier runs spent counts.
+    """
 
     tokens: int | None = attrs.field(default=None, validator=_number(0, optional=True, whole=True))
     """Prompt and completion tokens in all, as the gateway reports them."""
     requests: int | None = attrs.field(default=None, validator=_number(0, optional=True, whole=True))
     """Requests in all, retries included."""
+    usd: float | None = attrs.field(default=None, validator=_number(0, optional=True))
+    """Money in all, by the client's ``prices``, else by the list prices of the extra ``prices``. A model without a
+    price is a ``ConfigurationError`` before anything is sent."""
 
 
 def as_timeouts(value: float | Timeouts, base: Timeouts) -> Timeouts:

@@ -46,6 +46,7 @@ FLOORS: Final = (
     {"_core/"},
     # one library or primitive each
     {
+        *("_account.py", "_bill.py"),
         *("_budget.py", "_call.py", "_clock.py", "_disk.py", "_exchange.py", "_faults.py", "_files.py", "_gate.py"),
         *("_items.py",),
         *(
@@ -59,7 +60,8 @@ FLOORS: Final = (
             "_progress.py",
             "_reception.py",
         ),
-        *("_records.py", "_retry.py", "_running.py", "_settings.py", "_shared.py", "_stats.py", "_stream.py"),
+        *("_pool.py", "_records.py", "_retry.py", "_running.py", "_session.py", "_settings.py", "_shared.py"),
+        *("_stats.py", "_stream.py"),
         *(
             "_aside.py",
             "_ending.py",
@@ -69,6 +71,7 @@ FLOORS: Final = (
             "_standing.py",
             "_transport.py",
             "_wire.py",
+            "prices.py",
         ),
     },
     # the client
@@ -92,22 +95,12 @@ cannot share a misunderstanding."""
 CORE_ORDER: Final = (
     {"__init__.py"},
     {
-        "backoff.py",
-        "bucket.py",
-        "closed.py",
-        "delay.py",
-        "histogram.py",
-        "http1.py",
-        "index.py",
-        "jsontext.py",
-        "limiter.py",
-        "outage.py",
-        "pages.py",
-        "sse.py",
+        *("backoff.py", "bodies.py", "bucket.py", "closed.py", "delay.py", "histogram.py", "index.py", "jsontext.py"),
+        *("limiter.py", "outage.py", "pages.py", "reserved.py", "sse.py", "trust.py"),
     },
-    {"lossless.py", "rows.py", "template.py", "throttle.py", "verdicts.py"},
-    {"codec.py"},
-    {"pieces.py", "problem.py"},
+    {"lossless.py", "packing.py", "rows.py", "template.py", "throttle.py", "usage.py", "verdicts.py"},
+    {"codec.py", "http1.py"},
+    {"estimate.py", "pieces.py", "problem.py"},
     {"fold.py"},
     {"answer.py"},
     {"journal.py"},
@@ -217,6 +210,7 @@ PURE: Final = {
         "array",
         "attrs",
         "base64",
+        "bisect",
         "cattrs",
         "collections",
         "datetime",
@@ -224,12 +218,13 @@ PURE: Final = {
         "email",
         "functools",
         "html",
+        "importlib",
         "json",
         "math",
     ),
     *("orjson", "pathlib", "re", "types", "typing", "uuid", "zlib"),
 }
-"""``pathlib`` for its types, ``datetime`` and ``email`` for reading dates, never for now."""
+"""``importlib`` for libraries that may be there, ``pathlib`` for its types, ``datetime`` and ``email`` for dates."""
 IMPURE_CALLS: Final = {
     *("open", "read_text", "read_bytes", "write_text", "write_bytes", "stat", "exists", "iterdir", "resolve"),
     *("now", "utcnow", "today", "getenv", "input", "print", "uuid1", "uuid4"),
@@ -254,10 +249,11 @@ def test_core_is_pure() -> None:
 
 CLI: Final = {name for name in SOURCES if name.startswith("cli/")}
 LIBRARIES: Final[Mapping[str, set[str]]] = {
-    "aiohttp": {"_faults.py", "_transport.py", "simulator/server.py"},
+    "aiohttp": {"_faults.py", "_pool.py", "_session.py", "_transport.py", "simulator/server.py"},
     "attrs": set(SOURCES),
     "cattrs": {"_core/lossless.py", "_output.py"},
     "click": CLI,
+    "genai_prices": {"prices.py"},
     "orjson": {"_core/jsontext.py", "simulator/encoding.py"},
     "pyarrow": {"batch/parquet.py", "batch/results_files.py"},
     "pytest": {"pytest_plugin.py"},
@@ -284,7 +280,7 @@ def test_libraries_stay_where_they_are() -> None:
 def test_server_and_client_of_aiohttp_are_apart() -> None:
     """The transport knows nothing of aiohttp's server, and the simulator nothing of its client."""
     names = {name: set(re.findall(r"aiohttp\.(\w+)", SOURCES[name].read_text(encoding="utf-8"))) for name in SOURCES}
-    assert "web" not in names["_transport.py"]
+    assert "web" not in names["_transport.py"] | names["_pool.py"] | names["_session.py"]
     assert not {"ClientSession", "ClientTimeout", "TCPConnector"} & names["simulator/server.py"]
 
 
@@ -292,6 +288,7 @@ def test_server_and_client_of_aiohttp_are_apart() -> None:
 
 LONGEST: Final = 400
 LONGER: Final = {
+    "client.py": (430, "the verbs of a client with their signatures and their documentation"),
     "openai/_resources.py": (470, "the vendor SDK's resources with their signatures"),
     "simulator/quirk_forms.py": (460, "a catalogue, one small function per quirk"),
 }
@@ -369,6 +366,8 @@ ACROSS: Final = {
     "test_boundaries.py": "what a gateway may do to a client",
     "test_cancellation.py": "cancelling anything anywhere",
     "test_error_shapes.py": "tables of errors through every entrance",
+    "test_entrances.py": "the same bytes through every entrance",
+    "test_chaos.py": "many calls at once, and everything goes wrong",
     "test_examples.py": "the programs in examples/",
     "test_fork.py": "a client on both sides of a fork",
     "test_garbage.py": "what calls leave behind",
@@ -388,6 +387,7 @@ ACROSS: Final = {
     "test_tls.py": "certificates",
     "interop/test_aimock.py": "the client against another server",
     "interop/test_litellm.py": "the client against another server",
+    "interop/test_proxies.py": "proxies that others wrote",
     "simulator/test_openai_sdk.py": "the vendor SDK against the simulator",
 }
 """Test files that belong to no single source file, and what they are about. A file ``test_x_aspect.py`` belongs to

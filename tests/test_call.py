@@ -15,6 +15,7 @@ from anyfast_async import (
     AuthenticationError,
     Budget,
     BudgetExceeded,
+    ChatRequest,
     ClientStateError,
     DeadlineExceeded,
     InternalServerError,
@@ -25,6 +26,7 @@ from anyfast_async import (
     Timeouts,
     Usage,
 )
+from anyfast_async._account import Account
 from anyfast_async._budget import Spending
 from anyfast_async._call import Call
 from anyfast_async._clock import Clock
@@ -118,8 +120,7 @@ class Rig:
             self.gate.lane(lane),
             self.policy,
             Timeouts(total=total, response=None),
-            prompt=100,
-            max_tokens=100,
+            account=Account(self.spending, self.gate.lane(lane), ChatRequest("x" * 84, max_tokens=100)),
             ending=Ending() if patient else None,
             key=Key(asked if renewable else "sk-0123456789abcdef"),
         )

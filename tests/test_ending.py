@@ -34,6 +34,7 @@ from anyfast_async import (
     Timeouts,
     _map,
 )
+from anyfast_async._account import Account
 from anyfast_async._budget import Spending
 from anyfast_async._call import Call
 from anyfast_async._clock import Clock
@@ -112,14 +113,13 @@ class Rig:
             give_up_after=give_up_after,
         )
 
-        async def send(request: ChatRequest, _: bytes) -> ChatCompletion:
+        async def send(request: ChatRequest, _: bytes, __: object) -> ChatCompletion:
             call: Call[ChatCompletion] = Call(
                 self.shared,
                 self.shared.gate.lane(request.model),
                 self.policy,
                 Timeouts(total=total, response=None),
-                prompt=1,
-                max_tokens=1,
+                account=Account(self.shared.spending, self.shared.gate.lane(request.model), request),
                 ending=ending,
                 key=Key("sk-0123456789abcdef"),
             )
@@ -131,6 +131,7 @@ class Rig:
             lane_of=lambda request: self.shared.gate.lane(request.model),
             id_of=id_of,
             ending=ending,
+            spending=self.shared.spending,
             stream=False,
             into=None,
         )
@@ -263,7 +264,8 @@ async def test_a_refused_key_ends_what_waits() -> None:
     assert kinds(results) == {"auth": 1, "ok": 1, "not_sent": 98}
     error = results[50].error
     assert isinstance(error, NotSentError)
-    assert (error.why, error.billed, error.attempts, str(error.__cause__)) == ("401", "no", (), "401")
+    assert (error.why, error.billed, error.attempts) == (str(error.__cause__), "no", ())
+    assert isinstance(error.__cause__, AuthenticationError)
     assert now() == 2.0
 
 

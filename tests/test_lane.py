@@ -42,6 +42,7 @@ def test_limits_that_are_over_are_not_called_throttling() -> None:
     assert one.limited_by(100.0, 0) == "requests_per_minute"
 
 
+<<<<<<< HEAD
 def test_calls_whose_use_is_unknown_keep_a_cushion() -> None:
     """The more calls are unsettled and the more answers differ, the more is kept free; settling frees it."""
     one = lane(tokens=8_000)
@@ -65,6 +66,15 @@ def test_a_stated_limit_is_spread_after_a_refusal_within_it() -> None:
         one.throttled(one.take(at, 0), at, row, Refusal(None, 0.0))
         holds.append(one.held_until - at)
         at = one.held_until
+=======
+def test_ramp_counts_only_calls_from_after_the_hold() -> None:
+    """A success from before the hold says nothing of what the gateway takes now."""
+    one = lane()
+    before, refused = one.take(0.0, 0), one.take(0.0, 0)
+    one.throttled(refused, 0.0, 2, 0.0)
+    one.ramp(before, 200)
+    assert one.ceiling == 1
+>>>>>>> main
 
     assert holds == pytest.approx([10 * 60 / 3000 * 1.03, 2.0, 4.0])
     assert one.pace is not None

@@ -15,9 +15,6 @@ import attrs
 
 PERIOD: Final = 60.0
 SLOT: Final = 0.1
-BYTES_PER_TOKEN: Final = 4
-"""Bytes of UTF-8 per token: safe across scripts (English 3.6, Chinese 4.1, Russian 5.8 by o200k), unlike characters."""
-TOKENS_PER_MESSAGE: Final = 4
 
 
 @attrs.define
@@ -161,48 +158,3 @@ class Learned:
             self._doubt, self._since = min(1.0, self._doubt * 2), now
             wait = self.granted.wait(now, 1)
         return wait
-
-
-def tokens_of(text: str) -> int:
-    """Estimate the tokens of *text*."""
-    return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN)
-
-
-def prompt_tokens(body: bytes, messages: int) -> int:
-    """Estimate the tokens of an encoded request."""
-    return -(-len(body) // BYTES_PER_TOKEN) + TOKENS_PER_MESSAGE * messages
-
-
-@attrs.define
-class Expected:
-    """What a model's answers and prompts turn out to be, learned from the usage that the gateway reports."""
-
-    output: float = 400.0
-    """Mean tokens of an answer; starts at a long paragraph."""
-    prompt_factor: float = 1.0
-    """Reported prompt tokens over estimated ones."""
-    seen: int = 0
-    _square: float = 0.0
-
-    SURE: ClassVar[float] = 3.0
-    """Standard deviations that are kept free for calls whose use is not known yet."""
-
-    def tokens(self, prompt: int, max_tokens: int | None) -> float:
-        """Return the tokens to reserve for a call."""
-        output = self.output if max_tokens is None else min(self.output, max_tokens)
-        return prompt * self.prompt_factor + output
-
-    def learn(self, prompt: int, used_prompt: int | None, used_output: int | None) -> None:
-        """Take in the usage of one answer; recent ones weigh more, the first few at once."""
-        self.seen += 1
-        weight = max(0.02, 1 / self.seen)
-        if used_output is not None:
-            error = used_output - self.output
-            self._square += weight * (error * error - self._square)
-            self.output += weight * error
-        if used_prompt and prompt:
-            self.prompt_factor += weight * (used_prompt / prompt - self.prompt_factor)
-
-    def cushion(self, unsettled: int) -> float:
-        """Return the tokens to keep free because *unsettled* calls may use more than was reserved for them."""
-        return self.SURE * math.sqrt(self._square * unsettled)

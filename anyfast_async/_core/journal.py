@@ -18,6 +18,7 @@ import attrs
 
 from anyfast_async._core import answer, codec
 from anyfast_async._core.bucket import PERIOD
+from anyfast_async._core.reserved import Amount, Bill, read_opened
 from anyfast_async.completions import ChatCompletion
 from anyfast_async.errors import AnyFastError, APIStatusError, NotSentError, escaped
 
@@ -261,6 +262,12 @@ def failure_in(line: bytes) -> bytes | None:
     return data[len(_FAILED) : -1] + b"\n" if data is not None and data.startswith(_FAILED) else None
 
 
+def replaced_in(line: bytes) -> bytes | None:
+    """Return the answer that a line of the log keeps, because a later one has replaced it; else None."""
+    data = _read(line) if line.startswith(_REPLACED, 9) else None
+    return data[len(_REPLACED) : -1] if data is not None else None
+
+
 @attrs.define
 class Past:
     """What a log says, line by line in its order."""
@@ -282,7 +289,9 @@ class Past:
     """What was sent in the last minute of the last run: Unix times, requests and tokens."""
     foreign: bool = False
     """Whether there are, or may be, results of rows that are not in the input that the header is of."""
-    _open: dict[str, None] = attrs.field(factory=dict)
+    bill: Bill = attrs.field(factory=Bill)
+    """What is taken as spent, beside what the answers used."""
+    _open: dict[str, Amount | None] = attrs.field(factory=dict)
     _unread: list[bytes] = attrs.field(factory=list)
 
     def add(self, line: bytes) -> str | None:
@@ -309,11 +318,15 @@ class Past:
         match kind:
             case "open":
                 self._unread.clear()
-                self._open = dict.fromkeys(value)
+                self._open = dict(map(read_opened, value))
             case "unsent":
                 self.open.pop(value, None)
             case "maybe_billed":
                 self.maybe_billed |= dict.fromkeys(value)
+            case "spent":
+                self.bill.add(value)
+                if value.get("id") in self.open:
+                    self.open[value["id"]] = None
             case "damaged":
                 self.quarantined += not value["torn"]
             case "settled":
@@ -334,13 +347,17 @@ class Past:
                 pass
 
     @property
-    def open(self) -> dict[str, None]:
-        """Ids that were started, and of which the log does not say what came of them; the answers may."""
+    def open(self) -> dict[str, Amount | None]:
+        """Ids that were started, and of which the log does not say what came of them; the answers may.
+
+        With what was reserved for each; None if that is counted as spent already.
+        """
         for line in self._unread:
             data = _read(line)
             if data is not None:
                 self.known = True
-                self._open[codec.loads(data)["started"]] = None
+                custom_id, amount = read_opened(codec.loads(data)["started"])
+                self._open[custom_id] = amount
         self._unread.clear()
         return self._open
 

@@ -10,19 +10,14 @@ replacement, so the finite population correction holds: when all rows are in the
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import NormalDist, fmean, stdev
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
-from anyfast_async._core import codec
-from anyfast_async._core.bucket import TOKENS_PER_MESSAGE, tokens_of
 from anyfast_async.policies import Limits
-from anyfast_async.requests import ChatRequest
 
-MEDIA: Final = 258
-"""Tokens of an image, which is what Gemini counts for a small one; of a document or a recording nothing is known."""
 LEVEL: Final = 0.9
 """How often the interval holds the true value."""
 LEAST: Final = 10
@@ -30,30 +25,6 @@ LEAST: Final = 10
 _SYMMETRIC: Final = 1e-6
 _PERIOD: Final = 60.0
 _SPACING: Final = 0.1
-
-
-def asked_tokens(request: ChatRequest) -> int:
-    """Estimate the prompt tokens of a request: four bytes of text a token, and a flat number for anything else.
-
-    The client's own limits reserve by the bytes of the whole body, which is never too little, but too much for short
-    prompts and for images in the body.
-    """
-    total = sum(TOKENS_PER_MESSAGE + _content_tokens(_field(one, "content")) for one in request.messages)
-    described = (request.tools, request.response_format, *(_field(one, "tool_calls") for one in request.messages))
-    return total + sum(tokens_of(codec.dumps(one).decode()) for one in described if one)
-
-
-def _content_tokens(content: Any) -> int:
-    if isinstance(content, str):
-        return tokens_of(content)
-    text = _field(content, "text")
-    if isinstance(text, str):
-        return tokens_of(text)
-    return sum(map(_content_tokens, content)) if isinstance(content, (list, tuple)) else MEDIA if content else 0
-
-
-def _field(value: Any, name: str) -> Any:
-    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
 
 
 @attrs.frozen

@@ -23,4 +23,4 @@ def put_in_order(files: BatchFiles, ids: Iterable[str]) -> None:
 
     """
     answers = (files.journal.answer(custom_id) for custom_id in ids)
-    replace(files.journal.path, (line for line in answers if line is not None))
+    replace(files.journal.records.answers, (line for line in answers if line is not None))

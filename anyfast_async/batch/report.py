@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from anyfast_async._core.usage import used_by
 from anyfast_async.batch.pace import limited_by
 from anyfast_async.batch.tally import Tally
 from anyfast_async.batch.timeline import Timeline
@@ -88,9 +89,9 @@ class Recorder:
             self._keep(event.error.kind, event)
         elif event.completion is not None:
             bucket.answered += 1
-            usage = event.completion.usage
-            bucket.prompt_tokens += (usage and usage.prompt_tokens) or 0
-            bucket.completion_tokens += (usage and usage.completion_tokens) or 0
+            used = used_by(event.completion.usage)
+            bucket.prompt_tokens += used.prompt if used is not None else 0
+            bucket.completion_tokens += used.completion if used is not None else 0
             outcome = event.completion.outcome
             if outcome != "ok":
                 self.odd[outcome] += 1

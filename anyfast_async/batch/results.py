@@ -17,11 +17,13 @@ import attrs
 from anyfast_async._core import answer, codec, journal
 from anyfast_async._core.index import Index
 from anyfast_async._core.journal import Past
+from anyfast_async._core.usage import used_by
 from anyfast_async._disk import Reader, lines_of
 from anyfast_async._outcome import Outcome
 from anyfast_async.batch.counts import Counts, Standing
 from anyfast_async.completions import ChatCompletion
 from anyfast_async.errors import AnyFastError, ResponseShapeError, escaped
+from anyfast_async.prices import Spent
 
 RowOutcome: TypeAlias = Outcome | Literal["missing"]
 """``"missing"`` rows of the input have no line anywhere."""
@@ -174,6 +176,8 @@ class Results:
         """What the rows with a result came to."""
         self.prompt_tokens: int = 0
         self.completion_tokens: int = 0
+        self.spent: Spent = Spent()
+        """By the model that each answer names."""
         self.broken: list[Broken] = []
         """The first few lines that are no results."""
         self.broken_count: int = 0
@@ -265,10 +269,13 @@ class Results:
     def _count(self, row: Row, before: Row | None = None) -> None:
         self.counts.add(_standing(row), None if before is None else _standing(before))
         for one, times in ((row, 1), (before, -1)):
-            usage = one.completion.usage if one is not None and one.completion is not None else None
-            if usage is not None:
-                self.prompt_tokens += times * (usage.prompt_tokens or 0)
-                self.completion_tokens += times * (usage.completion_tokens or 0)
+            if one is None or one.completion is None:
+                continue
+            used = used_by(one.completion.usage)
+            self.spent.add(one.completion.model or "", used, times)
+            if used is not None:
+                self.prompt_tokens += times * used.prompt
+                self.completion_tokens += times * used.completion
 
 
 def _standing(row: Row) -> Standing:

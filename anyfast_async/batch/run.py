@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import attrs
 
+from anyfast_async._bill import RowWitness, charge
 from anyfast_async._core.journal import STEM_DIGITS, STOPPERS, answer_line, error_line
 from anyfast_async._ending import CLOSERS
 from anyfast_async.batch.counts import Counts, Standing
@@ -173,12 +174,13 @@ class BatchRun:
             **options,
         )
         self._map.before_giving = self._record
+        self._map.items.witness_of = lambda row: RowWitness(files.journal, row.custom_id)
         self._noted = (0, 0)
         self._noting: asyncio.TimerHandle | None = None
 
     @property
     def unfinished(self) -> tuple[str, ...]:
-        """After the run: rows that were taken up and have no result; the gateway may have worked on them."""
+        """After the run: rows whose request went out and has no recorded answer; it may be billed."""
         return self._journal.open
 
     @property
@@ -227,6 +229,9 @@ class BatchRun:
 
     async def run(self) -> Tally:
         """Make the run, once. What ends it early stands in ``.stopped``."""
+        spending = self._client._shared.spending  # noqa: SLF001 - one house
+        if spending.budget is not None:
+            await asyncio.to_thread(charge, self._journal, spending)
         self._began, self._began_wall = asyncio.get_running_loop().time(), time.time()
         try:
             async with asyncio.timeout(None) as self._clock, self._map as results:
@@ -253,6 +258,7 @@ class BatchRun:
         self.look()
         if self.stopped is None and self._left is not None and not self._is_stopping:  # a model was given up
             self.stopped = self._left
+        self._map.items = None
         self._map.before_giving = None  # no circle is left to hold what the journal has in memory
         return self.tally
 
@@ -298,7 +304,6 @@ class BatchRun:
         for row in self._rows:
             if not self._intake:
                 return
-            self._journal.started(row.custom_id)
             self._since[row.custom_id] = now()
             yield row
         self._intake = False
@@ -314,7 +319,7 @@ class BatchRun:
             try:
                 await self._journal.saved()
             finally:  # it is in the file, even if the run ends while the disk is waited for
-                self._count(custom_id, result.completion, result.error, result.attempts, before)
+                self._count(custom_id, result.completion, result.error, result.attempts, before, result.model or "")
         except OSError as error:
             self._end(error)
 
@@ -343,18 +348,19 @@ class BatchRun:
             raise
         return True
 
-    def _count(
+    def _count(  # noqa: PLR0917 - what there is to say of a row
         self,
         custom_id: str,
         completion: ChatCompletion | None,
         error: AnyFastError | None,
         attempts: tuple[Attempt, ...],
         before: Standing | None,
+        model: str = "",
     ) -> None:
         tally = self.tally
         self.look()
         if completion is not None:
-            tally.count_answer(completion, before)
+            tally.count_answer(completion, before, model)
         elif error is not None:
             tally.count_failure(error.kind, attempts, before)
             if tally.failed > self._allowed:

@@ -7,10 +7,12 @@ from collections import Counter
 import attrs
 
 from anyfast_async._core.histogram import Histogram
+from anyfast_async._core.usage import used_by
 from anyfast_async._outcome import Outcome
 from anyfast_async.batch.counts import Counts, Standing
 from anyfast_async.completions import ChatCompletion
 from anyfast_async.errors import Attempt
+from anyfast_async.prices import Spent
 
 
 @attrs.define
@@ -42,6 +44,8 @@ class Tally:
     """Part of ``completion_tokens``."""
     cached_tokens: int = 0
     """Part of ``prompt_tokens``."""
+    spent: Spent = attrs.field(factory=Spent)
+    """What the answers used by model, for their cost; ``spent.unknown`` of them do not say it."""
     seconds: float = 0.0
     """From the first row to the end of the run, or to now while it goes on; by the clock on the wall."""
     latency: Histogram = attrs.field(factory=Histogram)
@@ -93,17 +97,18 @@ class Tally:
         """Rows that this run has sent and that have ended."""
         return self.answered + self.failed - self.unsent
 
-    def count_answer(self, completion: ChatCompletion, before: Standing | None = None) -> None:
-        """Count an answered row; *before* is what stood in the files for it."""
+    def count_answer(self, completion: ChatCompletion, before: Standing | None = None, model: str = "") -> None:
+        """Count an answered row; *before* is what stood in the files for it, *model* the one that was asked."""
         self.answered += 1
         outcome = completion.outcome
         self.empty += outcome == "empty"
         self.length += outcome == "cut"
         self.file.add(Standing(outcome), before)
-        usage = completion.usage
-        if usage is not None:
-            self.prompt_tokens += usage.prompt_tokens or 0
-            self.completion_tokens += usage.completion_tokens or 0
+        usage, used = completion.usage, used_by(completion.usage)
+        self.spent.add(model, used)
+        if usage is not None and used is not None:
+            self.prompt_tokens += used.prompt
+            self.completion_tokens += used.completion
             thought, cached = usage.completion_tokens_details, usage.prompt_tokens_details
             self.reasoning_tokens += (thought and thought.reasoning_tokens) or 0
             self.cached_tokens += (cached and cached.cached_tokens) or 0

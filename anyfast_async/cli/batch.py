@@ -7,7 +7,6 @@ import datetime as dt
 import errno
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import attrs
@@ -18,7 +17,6 @@ from anyfast_async.batch import BatchFiles, MismatchError, Survey, ids_of, open_
 from anyfast_async.batch.counts import Census
 from anyfast_async.batch.header import forget
 from anyfast_async.batch.ordering import put_in_order
-from anyfast_async.batch.prices import Prices, PricesError
 from anyfast_async.batch.report import Recorder
 from anyfast_async.batch.spool import Spool
 from anyfast_async.cli import exits, figures
@@ -29,10 +27,12 @@ from anyfast_async.cli.batch_options import STDIN, Options, batch_options
 from anyfast_async.cli.batch_plan import Sample, print_plan
 from anyfast_async.cli.batch_report import write_report
 from anyfast_async.cli.gateway import default_model, gateway_options, no_key_option
+from anyfast_async.cli.money import price_options, prices_of
 from anyfast_async.cli.progress import progress_on
 from anyfast_async.cli.signals import terminated_as_exit
 from anyfast_async.cli.targets import check_report
 from anyfast_async.cli.terminal import forsake_stdout, say
+from anyfast_async.prices import INSTALL, Prices
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 """A disk that takes no more: no fault of the command, which goes on when it does again."""
@@ -40,6 +40,7 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 @click.command()
 @batch_options
+@price_options
 @gateway_options
 @no_key_option
 @click.pass_obj
@@ -61,7 +62,7 @@ def batch(argv: tuple[str, ...], /, **given: Any) -> int:
     """  # noqa: D301 - click leaves a paragraph after \b as it is
     options = Options(**given)
     check_report(options)
-    fields, prices = options.fields, _prices(options.prices)
+    fields, prices = options.fields, _prices(options)
     with terminated_as_exit(), Spool(options.answers) as spool:
         found = surveyed(options, spool)
         job = Job(
@@ -74,23 +75,24 @@ def batch(argv: tuple[str, ...], /, **given: Any) -> int:
             argv=argv,
         )
         if prices is not None and (missing := prices.missing(job.models)):
-            message = f"{options.prices}: has no price for {', '.join(missing)}"
-            raise click.UsageError(message)
+            if options.prices is not None or options.budget_usd is not None:
+                message = f"{options.prices or prices.source}: has no price for {', '.join(missing)}"
+                raise click.UsageError(message)
+            job = attrs.evolve(job, prices=None)  # nobody asked for it
         if options.dry_run:
             print_plan(job)
             return exits.OK
         return _run(job, spool)
 
 
-def _prices(path: str | None) -> Prices | None:
-    if path is None:
-        return None
-    try:
-        return Prices.load(Path(path))
-    except PricesError as error:
-        message = f"{path}: {error}"
-    except OSError as error:
-        message = f"cannot read {path}: {error.strerror or error}"
+def _prices(options: Options) -> Prices | None:
+    found = prices_of(options.prices, options.price_factor)
+    if options.budget_usd is None or (found is not None and found.currency in ("", "USD")):
+        return found
+    if found is not None:
+        message = f"--budget-usd is in US dollars, {options.prices} in {found.currency}"
+    else:
+        message = f"--budget-usd needs prices: {INSTALL}, or --prices PRICES.toml"
     raise click.UsageError(message)
 
 
@@ -219,7 +221,9 @@ async def _sent(ending: Ending, files: BatchFiles) -> Ending:
     population = ending.left - ending.census.unsendable
     sample = None if options.estimate is None else Sample(job, population, options.estimate)
     gateway = options.gateway
-    async with gateway.client(model=job.model, limits=options.limits, budget=options.budget) as client:
+    async with gateway.client(
+        model=job.model, limits=options.limits, budget=options.budget, prices=job.prices
+    ) as client:
         if sample is not None:
             run = job.run(client, files, sample.drawn(files.done), total=sample.size, census=None)
         else:
@@ -236,6 +240,7 @@ async def _sent(ending: Ending, files: BatchFiles) -> Ending:
             spend=job.spend,
             recorder=record,
             longest=run.longest,
+            per_minute=options.rpm,
             events=sys.stdout if options.as_json else None,
         )
         signal = await supervised(run, progress, on_row=None if sample is None else sample.row, grace=options.grace)

@@ -14,6 +14,7 @@ from anyfast_async.batch.report import Recorder
 from anyfast_async.cli import exits, figures
 from anyfast_async.cli.batch_job import Job
 from anyfast_async.cli.batch_plan import Sample
+from anyfast_async.cli.money import cost_json
 from anyfast_async.cli.progress import print_summary
 from anyfast_async.cli.terminal import say, write
 from anyfast_async.errors import AnyFastError, ModelNotFoundError, RequestValidationError
@@ -143,6 +144,7 @@ class Ending:
         return {
             "status": self.status,
             **figures.as_json(self.tally, in_doubt),
+            **cost_json(self.job.prices, self.tally.spent),
             "output": str(self.job.options.answers),
             "errors": str(self.job.options.failures) if self.tally.file.failed else None,
             "unfinished": list(run.unfinished) if run is not None else [],

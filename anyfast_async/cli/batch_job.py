@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from anyfast_async._core.usage import Used
 from anyfast_async.batch import BatchFiles, BatchLine, BatchRun, RowDone, Survey
 from anyfast_async.batch.counts import Census
 from anyfast_async.batch.header import header_for
-from anyfast_async.batch.prices import Prices
 from anyfast_async.cli.batch_options import Options
 from anyfast_async.cli.figures import Spend
+from anyfast_async.cli.money import spent_in_words
 from anyfast_async.cli.progress import Progress, progress_on
 from anyfast_async.cli.signals import on_ending
+from anyfast_async.prices import Prices
 
 if TYPE_CHECKING:
     from anyfast_async.client import AnyFast
@@ -83,14 +85,16 @@ class Job:
             counts[self.model_of(named)] += number
         return counts
 
+    def cost(self, model: str, used: Used) -> float:
+        """Return what a row of *model* costs; 0 without prices."""
+        price = self.prices.price(model) if self.prices is not None else None
+        return 0.0 if price is None else price.cost(used)
+
     @property
     def spend(self) -> Spend | None:
-        """What tells the money spent; None without prices, or if several models share the tokens that are counted."""
-        prices, models = self.prices, self.models
-        if prices is None or len(models) != 1:
-            return None
-        price = prices.models[next(iter(models))]
-        return lambda tally: prices.shown(price.of(tally.prompt_tokens, tally.completion_tokens))
+        """What tells the money spent; None without prices."""
+        prices = self.prices
+        return None if prices is None else lambda tally: spent_in_words(prices, tally.spent)
 
 
 async def supervised(

@@ -47,7 +47,10 @@ _RUNNING: Final = (
     ),
     click.option("--rpm", type=click.IntRange(1), metavar="N", help="Requests in any minute. Default: no limit."),
     click.option("--tpm", type=click.IntRange(1), metavar="N", help="Tokens in any minute. Default: no limit."),
-    click.option("--budget-tokens", type=click.IntRange(0), metavar="N", help="Tokens that this run may use."),
+    click.option(
+        "--budget-tokens", type=click.IntRange(0), metavar="N", help="Tokens that OUT.jsonl may use, in all runs."
+    ),
+    click.option("--budget-usd", type=click.FloatRange(0), metavar="N", help="US dollars that it may cost, likewise."),
     click.option("--ordered", is_flag=True, help="When all rows are done, put the answers into the order of IN."),
     click.option(
         "--via-stream", is_flag=True, help="Stream between gateway and here, for proxies that cut silent answers."
@@ -93,7 +96,6 @@ _RUNNING: Final = (
 _SAYING: Final = (
     click.option("--dry-run", is_flag=True, help="Say what it will take, and send nothing. Needs no key and no -o."),
     click.option("--estimate", type=click.IntRange(1), metavar="N", help="Send N random rows; say what all will take."),
-    click.option("--prices", metavar="PRICES.toml", help="What tokens cost; then the cost is told, too."),
     click.option("--report", metavar="RUN.html", help="Write a page about the run: one file, for any browser."),
     click.option("--json", "as_json", is_flag=True, help="Print JSON events, one a line; the last is the summary."),
 )
@@ -125,6 +127,7 @@ class Options:
     rpm: int | None
     tpm: int | None
     budget_tokens: int | None
+    budget_usd: float | None
     ordered: bool
     via_stream: bool
     retry_failed: str
@@ -138,6 +141,7 @@ class Options:
     dry_run: bool
     estimate: int | None
     prices: str | None
+    price_factor: float
     report: str | None
     as_json: bool
     simulate: bool
@@ -208,7 +212,9 @@ class Options:
     @property
     def budget(self) -> Budget | None:
         """What it may spend."""
-        return None if self.budget_tokens is None else Budget(tokens=self.budget_tokens)
+        if self.budget_tokens is None and self.budget_usd is None:
+            return None
+        return Budget(tokens=self.budget_tokens, usd=self.budget_usd)
 
     def going_on(self, argv: Sequence[str], **other: str | None) -> str:
         """Return the command that goes on with what *argv* began: the same, but for the sample of an estimate.

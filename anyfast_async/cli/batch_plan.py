@@ -8,10 +8,12 @@ from typing import Any, Final
 
 import attrs
 
+from anyfast_async._account import limits_of
 from anyfast_async._core import codec
-from anyfast_async._core.bucket import Expected
+from anyfast_async._core.estimate import ASSUMED, asked
+from anyfast_async._core.usage import Used, used_by
 from anyfast_async.batch import BatchLine, RowDone, Tally, rows
-from anyfast_async.batch.estimate import Interval, asked_tokens, seconds_under, total_of
+from anyfast_async.batch.estimate import Interval, seconds_under, total_of
 from anyfast_async.cli import figures
 from anyfast_async.cli.batch_job import Job
 from anyfast_async.cli.progress import print_summary
@@ -28,15 +30,14 @@ _DRAWN = random.SystemRandom()
 
 def planned(job: Job) -> dict[str, Any]:
     """Return what the whole input will take, as far as it can be told without sending anything."""
-    expected, cost = Expected(), 0.0
+    cost = 0.0
     prompt = completion = 0
     for row in rows(job.survey):
         request = as_request(row.request, job.fields, system=job.options.system)
-        asked = asked_tokens(request)
-        answered = round(expected.tokens(0, request.max_completion_tokens or request.max_tokens))
-        prompt, completion = prompt + asked, completion + answered
-        if job.prices is not None:
-            cost += job.prices.models[job.model_of(row.request.model)].of(asked, answered)
+        asking, (longest, n) = asked(request).tokens, limits_of(request)
+        answered = n * min(ASSUMED, longest or ASSUMED)
+        prompt, completion = prompt + asking, completion + answered
+        cost += job.cost(job.model_of(row.request.model), Used(asking, answered))
     seconds, limit = seconds_under(job.options.limits, job.survey.count, prompt + completion, _LATENCY)
     return {
         "status": "dry_run",
@@ -58,7 +59,7 @@ def print_plan(job: Job) -> None:
         write(codec.dumps(plan).decode() + "\n")
         return
     models = ", ".join(f"{model} {figures.counted(count)}" for model, count in plan["models"].items())
-    assumed = f"an answer taken for {Expected().output:g} tokens, or max_tokens where that is less"
+    assumed = f"an answer taken for {ASSUMED} tokens, or max_tokens where that is less"
     time = f"{figures.rough(plan['seconds'])}, limited by {figures.LIMITS[plan['limited_by']]}"
     lines = [
         ("rows", figures.counted(plan["rows"])),
@@ -68,7 +69,7 @@ def print_plan(job: Job) -> None:
         ("time", f"about {time} (an answer taken for {_LATENCY:g} s)"),
     ]
     if job.prices is not None:
-        lines.append(("cost", f"about {job.prices.shown(plan['cost'])}"))
+        lines.append(("cost", f"about {job.prices.shown(plan['cost'])} ({job.prices.source})"))
     print_summary(lines)
     say("nothing was sent; --estimate 50 sends 50 rows, and measures instead of assuming")
 
@@ -102,14 +103,13 @@ class Sample:
 
     def row(self, event: RowDone) -> None:
         """Take in a row that is done."""
-        usage = event.completion.usage if event.completion is not None else None
-        if usage is None:
+        used = used_by(event.completion.usage) if event.completion is not None else None
+        if used is None:
             return
-        prompt, completion = usage.prompt_tokens or 0, usage.completion_tokens or 0
-        self._prompt.append(prompt)
-        self._completion.append(completion)
+        self._prompt.append(used.prompt)
+        self._completion.append(used.completion)
         if self.job.prices is not None:
-            self._cost.append(self.job.prices.models[self._models[event.custom_id]].of(prompt, completion))
+            self._cost.append(self.job.cost(self._models[event.custom_id], used))
 
     def totals(self) -> dict[str, Interval | None]:
         """Return prompt tokens, completion tokens and cost of all rows that are not done, the sample included."""

@@ -17,7 +17,6 @@ from anyfast_async._key import NO_KEY, KeySource
 from anyfast_async._settings import base_url_of
 from anyfast_async.cli.terminal import say
 from anyfast_async.client import AnyFast
-from anyfast_async.policies import Budget, Limits
 
 if TYPE_CHECKING:
     from anyfast_async.simulator import Latency, Simulator
@@ -60,25 +59,24 @@ class Gateway:
     async def client(
         self,
         *,
-        model: str | None = None,
-        limits: Limits | None = None,
-        budget: Budget | None = None,
         latency: Latency | None = None,
+        **settings: Any,
     ) -> AsyncIterator[AnyFast]:
         """Open a client; with ``simulate`` for a gateway that runs in the same loop as long as the client does.
+
+        *settings* are those of ``AnyFast``.
 
         Raises:
             ConfigurationError: no key, or a setting is wrong.
 
         """
-        limits = limits or Limits()
         if not self.simulate:
-            async with self._real(self._key(), model=model, limits=limits, budget=budget) as client:
+            async with self._real(self._key(), **settings) as client:
                 yield client
             return
         async with (
             simulator(latency) as sim,
-            AnyFast(SIMULATOR_KEY, base_url=sim.base_url, model=model, limits=limits, budget=budget) as client,
+            AnyFast(SIMULATOR_KEY, base_url=sim.base_url, **settings) as client,
         ):
             yield client
 

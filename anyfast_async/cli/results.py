@@ -24,11 +24,13 @@ from anyfast_async.batch.source import Source, SourceError, open_source
 from anyfast_async.batch.spool import Spool
 from anyfast_async.cli import exits
 from anyfast_async.cli.figures import counted, rows_of
+from anyfast_async.cli.money import cost_json, price_options, prices_of, spent_in_words
 from anyfast_async.cli.progress import print_summary
 from anyfast_async.cli.results_again import Again
 from anyfast_async.cli.targets import check_target, is_table
 from anyfast_async.cli.terminal import is_live, say, write
 from anyfast_async.errors import escaped
+from anyfast_async.prices import Prices
 
 _SHOWN: Final = 10
 """Rows that are shown where no file is written."""
@@ -53,6 +55,7 @@ class Group:
 @click.option("--input", "source", metavar="IN", help="The batch's input: its order, its prompts, and missing rows.")
 @click.option("--failed-input", metavar="PATH", help="Write the requests of rows without an answer. Needs --input.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@price_options
 def results(
     *,
     output: str,
@@ -62,6 +65,8 @@ def results(
     source: str | None,
     failed_input: str | None,
     as_json: bool,
+    prices: str | None,
+    price_factor: float,
 ) -> int:
     """Read what a batch left behind.
 
@@ -95,7 +100,7 @@ def results(
             if target is None and only_errors:
                 _show_errors(job, found, as_json=as_json)
             elif target is None and again is None:
-                _show(job, found, columns, as_json=as_json)
+                _show(job, found, columns, prices_of(prices, price_factor), as_json=as_json)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -255,7 +260,7 @@ def _write(target: Path, columns: Columns, job: _Job, found: Results) -> None:
     say(f"{target}: {rows_of(count)}, {counted(len(columns.kinds))} columns")
 
 
-def _show(job: _Job, found: Results, columns: Columns, *, as_json: bool) -> None:
+def _show(job: _Job, found: Results, columns: Columns, prices: Prices | None, *, as_json: bool) -> None:
     counts, missing, in_doubt = found.counts, 0, found.in_doubt
     if job.source is not None:
         counts, missing, in_doubt = _joined(job, found)
@@ -273,12 +278,17 @@ def _show(job: _Job, found: Results, columns: Columns, *, as_json: bool) -> None
         "broken_lines": found.broken_count,
     }
     if as_json:
-        write(f"{json_text(values)}\n")
+        write(f"{json_text(values | cost_json(prices, found.spent))}\n")
         return
     shown = (item for item in values.items() if item[0] not in ("length", "missing"))  # said in other words, too
     kept = [(name.replace("_", " "), counted(value)) for name, value in shown]
     always = ("rows", "answered", "failed")
-    print_summary([(name, value) for name, value in kept if value != "0" or name in always])
+    lines = [(name, value) for name, value in kept if value != "0" or name in always]
+    if found.spent.unknown:
+        lines.append(("no usage", rows_of(found.spent.unknown)))
+    if prices is not None and found.spent.calls:
+        lines.append(("spent", spent_in_words(prices, found.spent)))
+    print_summary(lines)
     if is_live(sys.stdout):
         from anyfast_async.cli.pretty import table  # noqa: PLC0415 - rich, on a terminal only
 

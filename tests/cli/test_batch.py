@@ -171,7 +171,6 @@ def test_a_torn_line_is_done_again(
     [
         (401, None, "check ANYFAST_API_KEY"),
         (403, "insufficient_user_quota", "Add credit"),
-        (503, "model_not_found", "-m"),
     ],
 )
 def test_stopped_early(
@@ -184,7 +183,7 @@ def test_stopped_early(
     code: str | None,
     words: str,
 ) -> None:
-    """A refused key, an empty account or a wrong model stop the run: no row is failed, the way to go on is shown."""
+    """A refused key or an empty account stop the run: no row is failed, the way to go on is shown."""
     source, out = write_batch(*(f"row {n}" for n in range(20))), tmp_path / "out.jsonl"
     gateway.fail(status, code=code, times=None)
 
@@ -193,6 +192,19 @@ def test_stopped_early(
     assert (3, 2, ["in.jsonl"]) == (ran.code, len(gateway.requests), [path.name for path in tmp_path.iterdir()])
     assert words in ran.err
     assert ran.err.endswith(f"20 rows left; to go on:\n  anyfast batch -i {source} -o {out} --concurrency 2\n")
+
+
+def test_an_unknown_model(gateway: Simulator, anyfast: Callable[..., Any], write_batch: Any, tmp_path: Path) -> None:
+    """Rows that were sent to an unknown model have failed, the others are left, with the reason."""
+    source, out = write_batch(*(f"row {n}" for n in range(20))), tmp_path / "out.jsonl"
+    gateway.fail(503, code="model_not_found", times=None)
+
+    ran = anyfast("batch", "-i", source, "-o", out, "--concurrency", 2)
+
+    assert (3, 2, 2) == (ran.code, len(gateway.requests), len(ids_of(tmp_path / "out.errors.jsonl")))
+    assert "gemini-2.5-flash" in ran.err.partition("error: ")[2].splitlines()[0]
+    assert "Choose one with -m." in ran.err
+    assert ran.err.endswith(f"18 rows left; to go on:\n  anyfast batch -i {source} -o {out} --concurrency 2\n")
 
 
 def test_no_network(anyfast: Callable[..., Any], closed_gateway: str, write_batch: Any, tmp_path: Path) -> None:
@@ -556,15 +568,38 @@ def test_order(slow_gateway: Simulator, anyfast: Callable[..., Any], write_batch
 
 
 def test_a_budget(gateway: Simulator, anyfast: Callable[..., Any], write_batch: Any, tmp_path: Path) -> None:
-    """--budget-tokens stops the run before it is overdrawn, and the same command has a new one."""
+    """--budget-tokens stops the run before it is overdrawn; it is the file's: only a higher one goes on."""
     source, out = write_batch(*(f"row {n}" for n in range(40))), tmp_path / "out.jsonl"
 
     ran = anyfast("batch", "-i", source, "-o", out, "--budget-tokens", 2000, "--concurrency", 1)
 
     assert (3, True) == (ran.code, 0 < len(ids_of(out)) < 40)
-    assert "the budget of 2000 tokens has no room" in ran.err
+    assert "the budget of 2,000 tokens has no room" in ran.err
     used = sum(json.loads(line)["response"]["body"]["usage"]["total_tokens"] for line in out.read_bytes().splitlines())
     assert used <= 2000
+
+    again = anyfast("batch", "-i", source, "-o", out, "--budget-tokens", 2000, "--concurrency", 1)
+    assert 3 == again.code
+    assert f"{used:,} spent, {used:,} of it by earlier runs" in again.err
+    more = anyfast("batch", "-i", source, "-o", out, "--budget-tokens", 20_000, "--concurrency", 1)
+    assert (0, 40) == (more.code, len(ids_of(out)))
+
+
+def test_a_budget_of_money(gateway: Simulator, anyfast: Callable[..., Any], write_batch: Any, tmp_path: Path) -> None:
+    """--budget-usd needs a price for every model before anything is sent, and is held as a ceiling."""
+    gateway.reply("x", usage={"prompt_tokens": 10, "completion_tokens": 100, "total_tokens": 110})
+    source, out = write_batch(*(f"row {n}" for n in range(40)), max_tokens=100), tmp_path / "out.jsonl"
+    prices = tmp_path / "prices.toml"
+    prices.write_text('currency = "USD"\n[models."gemini-2.5-flash"]\nprompt = 0\ncompletion = 1000\n')
+
+    other = anyfast("batch", "-i", source, "-o", out, "-m", "m-1", "--prices", prices, "--budget-usd", 1)
+    ran = anyfast("batch", "-i", source, "-o", out, "--prices", prices, "--budget-usd", 1)
+
+    assert (2, "has no price for m-1") == (other.code, other.err.strip()[-len("has no price for m-1") :])
+    assert (3, 10) == (ran.code, len(ids_of(out)))
+    assert "spent" in ran.out
+    assert "1.00 USD (your file prices.toml)" in ran.out
+    assert "the budget of 1 USD (your file prices.toml) has no room: 1.0000 USD spent" in ran.err
 
 
 @pytest.mark.parametrize(("limit", "failed"), [("2", 3), ("10%", 5), ("0", 1)])
@@ -611,7 +646,7 @@ def test_other_parameters(gateway: Simulator, anyfast: Callable[..., Any], write
     right = anyfast("batch", "-i", source, "-o", out, "-m", "gemini-2.5-pro")
     other = anyfast("batch", "-i", source, "-o", out, "-m", "gemini-2.5-flash")
 
-    assert (3, 0, 2) == (wrong.code, right.code, other.code)
+    assert (1, 0, 2) == (wrong.code, right.code, other.code)
     assert 'fields.model was "gemini-2.5-pro", is "gemini-2.5-flash"' in other.err
     assert 2 == len(gateway.requests)
 

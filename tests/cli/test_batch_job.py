@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anyfast_async import AnyFast
+from anyfast_async._core.usage import Used
 from anyfast_async.batch import BatchFiles, BatchRun, Tally, open_batch, open_source, rows, survey
-from anyfast_async.batch.prices import Price, Prices
 from anyfast_async.cli.batch import batch
 from anyfast_async.cli.batch_job import Job, supervised
 from anyfast_async.cli.batch_options import Options
+from anyfast_async.prices import Price, Prices
 
 if TYPE_CHECKING:
     from anyfast_async.simulator import Simulator
@@ -42,14 +43,19 @@ def test_models(tmp_path: Path) -> None:
 
 
 def test_spending(tmp_path: Path) -> None:
-    """The money can be told from the counts if all rows go to one model."""
+    """The money is told for all models, with where the prices are from; what is not known is never told as 0.00."""
     prices = Prices("USD", {f"m-{n}": Price(1, 2) for n in (0, 1, 2, 9)})
-    tally = Tally(3, 0, prompt_tokens=1_000_000, completion_tokens=2_000_000)
-    one = job(tmp_path, prices=prices, fields={"model": "m-9"})
-
+    tally, one = Tally(3, 0), job(tmp_path, prices=prices)
+    assert (None, True) == (job(tmp_path).spend, one.spend is not None)
     assert one.spend is not None
-    assert "5.00 USD" == one.spend(tally)
-    assert (None, None) == (job(tmp_path, prices=prices).spend, job(tmp_path).spend)
+
+    tally.spent.add("m-0", None)
+    assert "not known: 1 row without usage" == one.spend(tally)
+    for number in range(2):
+        tally.spent.add(f"m-{number}", Used(1_000_000, 2_000_000))
+    assert "10.00 USD (your prices) and 1 row without usage, whose cost is not known" == one.spend(tally)
+    tally.spent.add("m-7", Used(1, 1))
+    assert "not known: no price for m-7 (your prices)" == one.spend(tally)
 
 
 def test_header(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_a_dry_run(anyfast: Callable[..., Any], write_batch: Any, prices: Path, 
     assert told["prompt tokens"] == "about 11,000"
     assert told["completion tokens"].startswith("about 100,000 (")
     assert told["time"].startswith("about 9 min 15 s, limited by --rpm")
-    assert told["cost"] == "about 211.00 USD"
+    assert told["cost"] == "about 211.00 USD (your file prices.toml)"
     assert "nothing was sent" in ran.err
 
 
@@ -125,7 +125,7 @@ def test_a_sample_that_says_little(
     few = anyfast("batch", "-i", source, "-o", tmp_path / "few.jsonl", "--estimate", 5)
     everything = anyfast("batch", "-i", source, "-o", tmp_path / "all.jsonl", "--estimate", 500, "--json")
 
-    assert 2 == few.out.count("not known: too few answers said what they used")
+    assert 3 == few.out.count("not known: too few answers said what they used")
     told = last(everything.out)
     totals = told["estimate"]["prompt_tokens"]
     assert ("complete", totals["low"], totals["low"]) == (told["status"], totals["high"], totals["estimate"])

@@ -48,9 +48,8 @@ def test_summary(anyfast: Callable[..., Any], out: Path) -> None:
     ran = anyfast("results", out)
 
     assert 0 == ran.code
-    assert [["rows", "7"], ["answered", "4"], ["cut", "1"], ["failed", "3"], ["broken", "lines", "1"]] == [
-        row.split() for row in ran.out.splitlines()
-    ]
+    counts = [["rows", "7"], ["answered", "4"], ["cut", "1"], ["failed", "3"], ["broken", "lines", "1"]]
+    assert [*counts, ["no", "usage", "4", "rows"]] == [row.split() for row in ran.out.splitlines()]
     assert [
         f"note: 1 line is no result of a batch: {out}, line 5",
         f"what went wrong: anyfast results {out} --errors",

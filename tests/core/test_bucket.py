@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anyfast_async._core.bucket import PERIOD, SLOT, Expected, Learned, Pace, Window, prompt_tokens, tokens_of
+from anyfast_async._core.bucket import PERIOD, SLOT, Learned, Pace, Window
 
 
 def run(limit: float, wanted: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -132,42 +132,6 @@ def test_memory_is_constant() -> None:
     assert len(window._slots) <= PERIOD / SLOT + 2
 
 
-# -- estimates --------------------------------------------------------------------------------------------------------
-
-
-def test_prompt_tokens() -> None:
-    """Four bytes a token, rounded up, and four tokens a message."""
-    assert [0, 1, 1, 2, 12] == [prompt_tokens(b"x" * n, m) for n, m in ((0, 0), (1, 0), (4, 0), (5, 0), (16, 2))]
-
-
-def test_tokens_of() -> None:
-    """A text's tokens go by its bytes, whatever it holds."""
-    assert [0, 1, 2, 3, 1] == [tokens_of(t) for t in ("", "abcd", "abcde", "你好你", "\ud800")]
-
-
-def test_expected_starts_with_a_paragraph() -> None:
-    """Before anything is known an answer is expected to have 400 tokens, or max_tokens where that is less."""
-    expected = Expected()
-    assert (500.0, 150.0, 500.0) == (expected.tokens(100, None), expected.tokens(100, 50), expected.tokens(100, 5000))
-
-
-def test_expected_learns() -> None:
-    """The first answer is taken at once, later ones weigh less, and missing usage changes nothing."""
-    expected = Expected()
-    expected.learn(100, 150, 40)
-    assert (40.0, 1.5) == (expected.output, expected.prompt_factor)
-    expected.learn(100, 50, 60)
-    assert (50.0, 1.0) == (expected.output, expected.prompt_factor)
-    expected.learn(100, None, None)
-    expected.learn(0, 50, None)
-    assert (50.0, 1.0, 4) == (expected.output, expected.prompt_factor, expected.seen)
-    for _ in range(1000):
-        expected.learn(100, 200, 10)
-    assert pytest.approx(10.0, abs=1) == expected.output
-    assert pytest.approx(2.0, abs=0.1) == expected.prompt_factor
-    assert pytest.approx(110 + 100, abs=10) == expected.tokens(100, None)
-
-
 # -- pace ------------------------------------------------------------------------------------------------------------
 
 
@@ -276,18 +240,3 @@ def test_refusal_confirms_a_learned_limit_at_once() -> None:
     learned.refused(30.0, proven=False)
 
     assert learned.granted.limit == 100.0
-
-
-# -- what answers turn out to be -------------------------------------------------------------------------------------
-
-
-def test_cushion_grows_with_the_spread_and_with_the_root_of_the_calls() -> None:
-    """Answers that are all of one length need none; otherwise three standard deviations of the sum are kept free."""
-    same, spread = Expected(), Expected()
-    for n in range(2000):
-        same.learn(10, 10, 400)
-        spread.learn(10, 10, 200 if n % 2 else 600)
-
-    assert same.cushion(100) == pytest.approx(0, abs=1e-6)
-    assert spread.cushion(1) == pytest.approx(3 * 200, rel=0.05)
-    assert spread.cushion(100) == pytest.approx(10 * spread.cushion(1))

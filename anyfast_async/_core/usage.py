@@ -1,0 +1,47 @@
+"""What an answer is billed for, told from the usage that the gateway reports. Pure."""
+
+from __future__ import annotations
+
+import attrs
+
+from anyfast_async.completions import Usage
+
+
+@attrs.frozen
+class Used:
+    """Tokens that are paid for."""
+
+    prompt: int
+    completion: int
+    """Thinking included, also where it is reported beside ``completion_tokens``."""
+    cached: int = 0
+    """Part of *prompt*."""
+    audio: int = 0
+    """Part of *prompt*."""
+    image: int = 0
+    """Part of *completion*."""
+
+    @property
+    def tokens(self) -> int:
+        """All."""
+        return self.prompt + self.completion
+
+
+def used_by(usage: Usage | None) -> Used | None:
+    """Return what *usage* says was used, None if it does not say: without a number, or with zeros, it says nothing.
+
+    What the total has beyond prompt and completion is thinking, which is billed as completion.
+    """
+    if usage is None:
+        return None
+    prompt, completion = usage.prompt_tokens or 0, usage.completion_tokens or 0
+    total = usage.total_tokens or 0
+    if total > prompt + completion:
+        completion = total - prompt
+    if prompt + completion <= 0:
+        return None
+    asked, answered = usage.prompt_tokens_details, usage.completion_tokens_details
+    cached = (asked.cached_tokens or 0) if asked is not None else 0
+    audio = (asked.audio_tokens or 0) if asked is not None else 0
+    image = (answered.image_tokens or 0) if answered is not None else 0
+    return Used(prompt, completion, min(cached, prompt), min(audio, prompt), min(image, completion))
