@@ -240,6 +240,7 @@ async def _sent(ending: Ending, files: BatchFiles) -> Ending:
             spend=job.spend,
             recorder=record,
             longest=run.longest,
+            per_minute=options.rpm,
             events=sys.stdout if options.as_json else None,
         )
         signal = await supervised(run, progress, on_row=None if sample is None else sample.row, grace=options.grace)

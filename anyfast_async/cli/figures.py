@@ -86,6 +86,8 @@ class Moment:
     spend: Spend | None = None
     wall: float = 0.0
     """Unix time, for telling until when."""
+    per_minute: int | None = None
+    """Requests that may be sent in a minute."""
     longest: Sequence[tuple[str, float]] = ()
     """When the end is near: rows in flight, and the seconds for which they are."""
 
@@ -96,9 +98,12 @@ class Moment:
 
     @property
     def seconds_left(self) -> float | None:
-        """At the pace of the last half minute; None while that is not known, or says nothing about what comes."""
+        """At the pace of the last half minute, within our own limit; None while it says nothing about what comes."""
         is_waiting = self.throttled is not None or self.limit in ("outage", "unanswered")
-        return None if is_waiting else self.pace.seconds_for(self.tally.left)
+        seconds = None if is_waiting else self.pace.seconds_for(self.tally.left)
+        if seconds is None or self.per_minute is None:
+            return seconds
+        return max(seconds, self.tally.left / self.per_minute * _MINUTE)
 
     @property
     def limit(self) -> str | None:

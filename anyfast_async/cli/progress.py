@@ -124,6 +124,7 @@ class Progress:
         spend: Spend | None,
         recorder: Recorder | None,
         longest: Longest | None,
+        per_minute: int | None,
     ) -> None:
         self._views = views
         self._tally = tally
@@ -132,6 +133,7 @@ class Progress:
         self._spend = spend
         self._recorder = recorder
         self._longest = longest
+        self._per_minute = per_minute
         self._pace = Pace()
         self._handle: asyncio.TimerHandle | None = None
 
@@ -182,7 +184,16 @@ class Progress:
         self._pace.sample(self._tally, now)
         stats = None if self._stats is None else self._stats()
         longest = () if self._longest is None else self._longest()
-        return Moment(self._tally, self._pace, stats, self._concurrency, self._spend, time.time(), longest)
+        return Moment(
+            self._tally,
+            self._pace,
+            stats,
+            self._concurrency,
+            self._spend,
+            time.time(),
+            self._per_minute,
+            longest,
+        )
 
 
 def progress_on(
@@ -194,6 +205,7 @@ def progress_on(
     spend: Spend | None = None,
     recorder: Recorder | None = None,
     longest: Longest | None = None,
+    per_minute: int | None = None,
     events: TextIO | None = None,
 ) -> Progress:
     """Return what shows a batch on *stream* in the way that suits it.
@@ -206,6 +218,7 @@ def progress_on(
         spend: tells the money, where prices are known.
         recorder: of a report; it is given every row and, four times a second, the stats.
         longest: the rows that are waited for when the end is near, see :meth:`BatchRun.longest`.
+        per_minute: requests that may be sent in a minute.
         events: where JSON events go. With them *stream* gets no plain lines, and no view if both are one terminal.
 
     """
@@ -217,7 +230,16 @@ def progress_on(
             views.append(Live(stream))
     elif events is None:
         views.append(Lines(stream))
-    return Progress(views, tally, stats=stats, concurrency=concurrency, spend=spend, recorder=recorder, longest=longest)
+    return Progress(
+        views,
+        tally,
+        stats=stats,
+        concurrency=concurrency,
+        spend=spend,
+        recorder=recorder,
+        longest=longest,
+        per_minute=per_minute,
+    )
 
 
 def print_summary(rows: list[tuple[str, str]]) -> None:

@@ -9,6 +9,7 @@ import pytest
 from anyfast_async import AssistantMessage, ChatCompletion, Choice, ConfigurationError, IncompleteStreamError
 from anyfast_async._core.journal import answer_line, error_line
 from anyfast_async.batch import BatchFiles, open_batch
+from anyfast_async.batch.output import outcome_in
 from anyfast_async.errors import BadRequestError
 
 STEM = "0" * 24
@@ -54,3 +55,15 @@ def test_what_a_crash_left_is_told(tmp_path: Path) -> None:
     for _ in range(2):
         with open_batch(out, tmp_path / "err.jsonl") as files:
             assert (("d",), 1) == (files.maybe_billed, files.quarantined)
+
+
+@pytest.mark.parametrize("finish", ["stop", "length", "content_filter", "tool_calls", "SAFETY", None])
+@pytest.mark.parametrize("text", ["Hi", "", None])
+@pytest.mark.parametrize("refusal", [None, "No."])
+def test_outcomes_in_lines(finish: str | None, text: str | None, refusal: str | None) -> None:
+    """What a line's answer is told to be without making a completion of it is what the completion is."""
+    choices = [Choice(message=AssistantMessage(text, refusal=refusal), finish_reason=finish)]
+    for several in (choices, choices * 2):
+        completion = ChatCompletion(choices=tuple(several))
+
+        assert completion.outcome == outcome_in(answer_line("a", completion, stem=STEM))

@@ -103,12 +103,12 @@ async def test_failed_rows_are_tried_again(sim: Simulator, client: AnyFast, batc
 
 @pytest.mark.parametrize(
     ("status", "code", "kind"),
-    [(403, "insufficient_user_quota", "quota"), (401, None, "auth"), (503, "model_not_found", "model")],
+    [(403, "insufficient_user_quota", "not_sent"), (401, None, "auth")],
 )
 async def test_what_is_no_rows_fault_stops_the_run(
     sim: Simulator, client: AnyFast, batch: Opened, *, status: int, code: str | None, kind: str
 ) -> None:
-    """Key, quota and model end the run without failing a row: few more are sent, and the same run goes on later."""
+    """Key and quota end the run without failing a row: few more are sent, and the same run goes on later."""
     sim.fail(status, code=code, when="say", times=4)
     contents = [f"say {i}" for i in range(50)]
 

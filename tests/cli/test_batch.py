@@ -171,7 +171,6 @@ def test_a_torn_line_is_done_again(
     [
         (401, None, "check ANYFAST_API_KEY"),
         (403, "insufficient_user_quota", "Add credit"),
-        (503, "model_not_found", "-m"),
     ],
 )
 def test_stopped_early(
@@ -184,7 +183,7 @@ def test_stopped_early(
     code: str | None,
     words: str,
 ) -> None:
-    """A refused key, an empty account or a wrong model stop the run: no row is failed, the way to go on is shown."""
+    """A refused key or an empty account stop the run: no row is failed, the way to go on is shown."""
     source, out = write_batch(*(f"row {n}" for n in range(20))), tmp_path / "out.jsonl"
     gateway.fail(status, code=code, times=None)
 
@@ -193,6 +192,19 @@ def test_stopped_early(
     assert (3, 2, ["in.jsonl"]) == (ran.code, len(gateway.requests), [path.name for path in tmp_path.iterdir()])
     assert words in ran.err
     assert ran.err.endswith(f"20 rows left; to go on:\n  anyfast batch -i {source} -o {out} --concurrency 2\n")
+
+
+def test_an_unknown_model(gateway: Simulator, anyfast: Callable[..., Any], write_batch: Any, tmp_path: Path) -> None:
+    """Rows that were sent to an unknown model have failed, the others are left, with the reason."""
+    source, out = write_batch(*(f"row {n}" for n in range(20))), tmp_path / "out.jsonl"
+    gateway.fail(503, code="model_not_found", times=None)
+
+    ran = anyfast("batch", "-i", source, "-o", out, "--concurrency", 2)
+
+    assert (3, 2, 2) == (ran.code, len(gateway.requests), len(ids_of(tmp_path / "out.errors.jsonl")))
+    assert "gemini-2.5-flash" in ran.err.partition("error: ")[2].splitlines()[0]
+    assert "Choose one with -m." in ran.err
+    assert ran.err.endswith(f"18 rows left; to go on:\n  anyfast batch -i {source} -o {out} --concurrency 2\n")
 
 
 def test_no_network(anyfast: Callable[..., Any], closed_gateway: str, write_batch: Any, tmp_path: Path) -> None:
@@ -634,7 +646,7 @@ def test_other_parameters(gateway: Simulator, anyfast: Callable[..., Any], write
     right = anyfast("batch", "-i", source, "-o", out, "-m", "gemini-2.5-pro")
     other = anyfast("batch", "-i", source, "-o", out, "-m", "gemini-2.5-flash")
 
-    assert (3, 0, 2) == (wrong.code, right.code, other.code)
+    assert (1, 0, 2) == (wrong.code, right.code, other.code)
     assert 'fields.model was "gemini-2.5-pro", is "gemini-2.5-flash"' in other.err
     assert 2 == len(gateway.requests)
 

@@ -190,3 +190,9 @@ def test_the_pace_is_of_rows_that_were_sent() -> None:
     tally.count_failure("server", (Attempt(1, "server", 500, 0.1, "no"),))
 
     assert (0.1, 1) == (tally.rate, tally.sent)
+
+
+def test_time_left_within_a_limit() -> None:
+    """A first burst promises nothing that --rpm does not allow."""
+    assert 600.0 == moment(Tally(140, 0, answered=40), stats(), per_minute=10).seconds_left
+    assert 25.0 == moment(Tally(140, 0, answered=40), stats(), per_minute=1000).seconds_left
