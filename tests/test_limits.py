@@ -14,7 +14,15 @@ from typing import Any
 import attrs
 import pytest
 
-from anyfast_async import AnyFast, Budget, BudgetExceeded, InternalServerError, Limits, RetryPolicy
+from anyfast_async import (
+    AnyFast,
+    Budget,
+    BudgetExceeded,
+    InternalServerError,
+    Limits,
+    NotSentError,
+    RetryPolicy,
+)
 from anyfast_async._core.bucket import Slot, Window
 from anyfast_async._core.estimate import Asked
 from anyfast_async._gate import Gate
@@ -271,8 +279,9 @@ async def test_budget_is_a_ceiling(shape: str, seed: int) -> None:
 
     unsent = [r.error for r in results if r.error is not None]
     assert 30_000 - 8000 - 100 <= counted <= 30_000
-    assert {type(error) for error in unsent} == {BudgetExceeded}
-    assert all(f"{counted:,} spent" in str(error) for error in unsent[-1:])
+    assert {type(error) for error in unsent} == {BudgetExceeded, NotSentError}
+    # The first that says so may do it before the last answers are in; what is told at the end is what was spent.
+    assert f"{counted:,} spent" in " ".join(str(error) for error in unsent if isinstance(error, BudgetExceeded))
     assert (stats.tokens_used, stats.tokens_reserved) == (counted, 0)
 
 
