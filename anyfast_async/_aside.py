@@ -26,6 +26,10 @@ class Aside:
         """Places that nobody has."""
         self._returning: deque[asyncio.Future[None]] = deque()
 
+    def close(self) -> None:
+        """Let go of who asks and is asked, when the map has ended: they hold each other."""
+        self.on_leave, self.are_others_done = lambda: False, lambda: True
+
     async def stand(self, news: asyncio.Future[None]) -> bool:
         """Stand aside until *news* is done, or all others are; return whether they are."""
         self.count += 1

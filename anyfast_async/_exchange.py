@@ -10,7 +10,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
-from anyfast_async._core.http1 import BombError, MalformedError, TruncatedError
+from anyfast_async._core import codec
+from anyfast_async._core.bodies import MalformedError, TruncatedError
+from anyfast_async._core.packing import BombError
 from anyfast_async.errors import APIConnectionError, ResponseShapeError
 
 if TYPE_CHECKING:
@@ -82,7 +84,8 @@ class Exchange:
     """
 
     __slots__ = (
-        *("connect_seconds", "headers", "hide", "host", "link", "on_sent", "reused", "sent_at", "status"),
+        *("asked", "connect_seconds", "framed", "headers", "hide", "host", "link", "on_sent", "reused"),
+        *("sent_at", "status"),
         *("_broken", "_enough", "_explain", "_limit", "_loop", "_over", "_paused", "_pieces", "_sink", "_size"),
         "_waiter",
     )
@@ -100,6 +103,10 @@ class Exchange:
         """Takes the key out of what is said about an error."""
         self.sent_at = 0.0
         """Loop time of the last piece of the request."""
+        self.asked = False
+        """Whether the request was sent, all of it."""
+        self.framed = True
+        """Whether an answer that broke off had said where it would end."""
         self.reused = False
         """Whether the connection had served before."""
         self.connect_seconds: float | None = None
@@ -204,9 +211,10 @@ class Exchange:
             self.close()
             message = f"the answer is larger than {limit} bytes"
             raise ResponseShapeError(message)
-        if self._broken is not None:
+        data = self._taken()
+        if self._broken is not None and (self.framed or not _is_whole(data)):
             raise self._broken
-        return self._taken()
+        return data
 
     async def read_error(self, patience: float | None) -> bytes:
         """Read the body of an error: the first of it, and for at most *patience* seconds; the status says enough."""
@@ -296,3 +304,11 @@ class Exchange:
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+def _is_whole(data: bytes) -> bool:
+    """Return whether *data* is a whole JSON object: then nothing of it is missing, however the connection ended."""
+    try:
+        return isinstance(codec.loads(data), dict)
+    except codec.InvalidJSONError:
+        return False

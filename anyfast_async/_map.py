@@ -116,6 +116,7 @@ class MapRun(Generic[T]):
         self._aside.on_leave, self._aside.are_others_done = self._substitute, self._are_others_done
         async with AsyncExitStack() as stack:
             stack.callback(self._ending.close)
+            stack.callback(self._aside.close)
             for one in self._around:
                 await stack.enter_async_context(one)
             source = self._source

@@ -14,7 +14,6 @@ from anyfast_async._core.fold import Fold
 from anyfast_async._core.template import payload_of
 from anyfast_async._reception import Reception
 from anyfast_async.completions import Trace
-from anyfast_async.errors import APIError
 
 if TYPE_CHECKING:
     from anyfast_async._call import Call
@@ -124,10 +123,7 @@ class Draining:
         finally:
             reception.close()
         if error is not None:
-            if self._fold.begun and isinstance(error, APIError):  # what has come is paid for
-                error.billed = "maybe" if error.billed == "no" else error.billed
-                error.retry_class, error.retryable = "never", False
-            raise error
+            raise answer.paid(error, self._fold)
         completion = codec.filled(self._fold.completion(), request_id=self._request_id, headers=exchange.headers)
         return codec.filled(completion, trace=Trace(ignored=reception.ignored))
 

@@ -50,7 +50,7 @@ class Route:
 
     """
 
-    __slots__ = ("_lines", "_own_key", "headers", "host", "method", "origin", "secure", "url")
+    __slots__ = ("_lines", "_own_key", "headers", "host", "is_last", "method", "origin", "secure", "url")
 
     def __init__(self, method: str, url: URL, *headers: Mapping[str, str]) -> None:
         fields = {name.lower(): (name, value) for some in headers for name, value in some.items()}
@@ -60,6 +60,9 @@ class Route:
         self.origin = (url.scheme, url.raw_host, url.port)
         self.secure = url.scheme == "https"
         self.headers: Mapping[str, str] = dict(fields.values())
+        closing = fields.get("connection", ("", ""))[1].lower().split(",")
+        self.is_last = "close" in map(str.strip, closing)
+        """Whether the connection carries nothing after it: the headers say ``Connection: close`` (RFC 9112 9.6)."""
         self._own_key = IDEMPOTENCY_KEY.lower() in fields
         lines = [f"{method} {url.raw_path_qs} HTTP/1.1", f"Host: {url.host_port_subcomponent}"]
         lines += [f"{name}: {value}" for name, value in fields.values()]

@@ -32,6 +32,20 @@ def check_kind(name: str, value: object, *kinds: type | None) -> None:
         raise ConfigurationError(message)
 
 
+def whole_in(name: str, value: object, least: int, most: int) -> int:
+    """Return *value*, a whole number from *least* to *most*.
+
+    Raises:
+        ConfigurationError: it is none.
+
+    """
+    if type(value) is not int or not least <= value <= most:
+        shown = value if type(value) is int else type(value).__name__
+        message = f"{name} must be an integer from {least} to {most}, not {shown}"
+        raise ConfigurationError(message)
+    return value
+
+
 def base_url_of(given: str | None, allow_http: Sequence[str]) -> URL:
     """Return the checked base URL, ending in ``/v1``; without *given* from ``ANYFAST_BASE_URL``.
 

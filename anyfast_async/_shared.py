@@ -39,7 +39,9 @@ class Shared:
         self.running.on_wake = self.transport.renew
 
     async def enter(self) -> None:
-        """Bind to the running loop, again if the loop before it is closed or was left behind by a fork.
+        """Bind to the running loop, again if the loop before it does not run any more or was left behind by a fork.
+
+        A loop that was left without being closed (``datasets.map`` makes one for each call) is as good as closed.
 
         Raises:
             ClientStateError: the client is closed, or serves another loop that still runs.
@@ -56,7 +58,7 @@ class Shared:
             self.running.clear()
             self.transport.leave_to_parent()
         elif self.loop is not None:
-            if not self.loop.is_closed():
+            if self.loop.is_running():
                 message = "the client serves another event loop, which still runs; make one client per loop"
                 raise ClientStateError(message)
             self.gate.reset()

@@ -1,4 +1,4 @@
-"""Exchanges over aiohttp's pooled connections. The only file that imports aiohttp's client.
+"""Exchanges over aiohttp's pooled connections, which ``_pool`` makes.
 
 There are two ways. The direct one takes a connection from aiohttp's connector (``BaseConnector.connect``: pool, name
 resolution, TLS, proxies) and speaks HTTP over it with :class:`Wire`: what ``ClientSession`` does beside that for each
@@ -8,14 +8,10 @@ whose connector is not the one known here.
 
 What aiohttp does by default and must not do here, and why:
 
-* ``limit=0``: its connector's queue loses wake-ups when a waiter is woken and cancelled in one tick; our gate is the
-  only queue.
 * no redirects (they would send the prompt, and some headers, elsewhere), no cookies, no ``trust_env`` (netrc would
   replace the Authorization header, and costs two thread hops a request).
-* bodies only by ``readany`` under a counter: ``read()`` lifts the limit on decompressed data, ``readline`` fails on
-  long lines.
 * its total timeout of 300 s is off; the clocks are ours.
-* its exceptions hold the request headers, so none of them leaves this file, not even as ``__context__``.
+* its exceptions hold the request headers, so none of them leaves these files, not even as ``__context__``.
 """
 
 from __future__ import annotations
@@ -23,79 +19,41 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import inspect
 import io
-import socket
 import ssl
 import time
 import warnings
 from collections.abc import AsyncGenerator, Callable
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import aiohttp
-import attrs
 from aiohttp import http_exceptions
 from yarl import URL
 
-from anyfast_async._core.http1 import BombError, check_ratio
-from anyfast_async._exchange import Exchange
+from anyfast_async._core import answer
+from anyfast_async._core.http1 import MAX_HEAD
+from anyfast_async._core.trust import Trust
+from anyfast_async._exchange import ERROR_PATIENCE, Exchange
 from anyfast_async._faults import connection_error
 from anyfast_async._outgoing import Route
-from anyfast_async._wire import LARGE_BODY, Wire
+from anyfast_async._pool import Target, abandon, default_context, is_known, new_session
+from anyfast_async._session import Progress, Reading, SentHeaders, is_hooked, tracing
+from anyfast_async._wire import LARGE_BODY, REFUSED, Wire
 from anyfast_async.errors import APIConnectionError, ClientStateError
 
 if TYPE_CHECKING:
     from anyfast_async._key import Key
+    from anyfast_async.errors import AnyFastError
 
 __all__ = ["Exchange", "Transport"]
 
-KEEPALIVE: Final = 55.0
-"""Seconds an idle connection is kept: below the 60 s after which common proxies drop it."""
+Origin: TypeAlias = tuple[str, str | None, int | None]
+
+MOMENT: Final = 0.005
+"""Seconds that a server without TLS gets to speak before it is asked, until it was silent once: what it says then is no
+answer, and cannot be told from one later. With TLS the handshake takes longer than that."""
 READ_SIZE: Final = 256 * 1024
 """Most bytes that are read from a connection at once."""
-PROBE_AFTER: Final = 60
-"""Seconds of silence after which TCP asks whether the other side is still there."""
-
-
-class SentHeaders(dict[str, str]):
-    """Request headers; the key is among them, so they never show."""
-
-    def __repr__(self) -> str:
-        return f"<{len(self)} headers>"
-
-
-def _socket_factory(address: Any) -> socket.socket:
-    family, kind, protocol, _, _ = address
-    sock = socket.socket(family, kind, protocol)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (("TCP_KEEPIDLE", PROBE_AFTER), ("TCP_KEEPALIVE", PROBE_AFTER), ("TCP_KEEPINTVL", 15)):
-        option = getattr(socket, name, None)  # Linux has the first, macOS the second
-        if option is not None:
-            sock.setsockopt(socket.IPPROTO_TCP, option, value)
-    return sock
-
-
-class _Target(aiohttp.ClientRequest):
-    """Where a connection leads, in the form that aiohttp's connector takes; it is never sent."""
-
-    @functools.cached_property
-    def connection_key(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride] - it is worked out once
-        """What tells connections apart in the pool."""
-        return super().connection_key
-
-
-def _is_known() -> bool:
-    """Whether this aiohttp takes what the direct way gives it."""
-    connect = inspect.signature(aiohttp.BaseConnector.connect).parameters
-    target = inspect.signature(aiohttp.ClientRequest).parameters
-    return tuple(connect) == ("self", "req", "traces", "timeout") and {"method", "url", "loop", "proxy"} <= set(target)
-
-
-def _is_hooked() -> bool:
-    """Whether a mock or a tracer stands in for the method of aiohttp that every request of a session goes through."""
-    code = getattr(aiohttp.ClientSession._request, "__code__", None)  # noqa: SLF001 - where they hook in
-    return code is None or code.co_filename != aiohttp.client.__file__
 
 
 @functools.lru_cache(maxsize=64)
@@ -103,90 +61,36 @@ def _to_connect(seconds: float | None) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, connect=seconds)
 
 
-# -- the session's way -----------------------------------------------------------------------------------------------
+# -- the direct way --------------------------------------------------------------------------------------------------
 
 
-@attrs.define
-class _Progress:
-    """How far a request of the session is, and since when it connects."""
-
-    exchange: Exchange
-    connecting_since: float = 0.0
-
-
-async def _on_connect_start(_: object, ctx: SimpleNamespace, __: object) -> None:
-    ctx.trace_request_ctx.connecting_since = asyncio.get_running_loop().time()
-
-
-async def _on_connect_end(_: object, ctx: SimpleNamespace, __: object) -> None:
-    progress: _Progress = ctx.trace_request_ctx
-    progress.exchange.connect_seconds = asyncio.get_running_loop().time() - progress.connecting_since
-    progress.exchange.sent()
-
-
-async def _on_reuse(_: object, ctx: SimpleNamespace, __: object) -> None:
-    ctx.trace_request_ctx.exchange.reused = True
-    ctx.trace_request_ctx.exchange.sent()
+async def _is_silent(wire: Wire, exchange: Exchange, early: bytes, moment: float) -> bool:
+    """Hear what a server says before it is asked: what TLS has to say, the end, a refusal; else it is nonsense."""
+    try:
+        if early:
+            wire.hear(early)
+        for seconds in (0, moment):  # turns of the loop, in which what is there is read
+            await asyncio.sleep(seconds)
+        if not wire.is_answering:
+            return True
+        async with asyncio.timeout(ERROR_PATIENCE):
+            await exchange.opened()
+    except TimeoutError:
+        exchange.close()
+    except BaseException:
+        exchange.close()
+        raise
+    return False
 
 
-async def _on_chunk_sent(_: object, ctx: SimpleNamespace, __: object) -> None:
-    ctx.trace_request_ctx.exchange.sent()
-
-
-def _tracing() -> aiohttp.TraceConfig:
-    trace = aiohttp.TraceConfig()
-    trace.on_connection_create_start.append(_on_connect_start)
-    trace.on_connection_create_end.append(_on_connect_end)
-    trace.on_connection_reuseconn.append(_on_reuse)
-    trace.on_request_chunk_sent.append(_on_chunk_sent)
-    return trace
-
-
-class _Reading:
-    """The link of an exchange that goes the session's way: a task that reads the response."""
-
-    def __init__(self, exchange: Exchange, response: aiohttp.ClientResponse) -> None:
-        self._exchange = exchange
-        self._response = response
-        self._may_go_on = asyncio.Event()
-        self._may_go_on.set()
-        exchange.link = self
-        if not exchange.sent_at:
-            exchange.sent()  # a mock tells nothing of it
-        exchange.began(response.status, {name.lower(): value for name, value in response.headers.items()})
-        self._task = asyncio.get_running_loop().create_task(self._read())
-
-    async def _read(self) -> None:
-        content = self._response.content
-        cause: BaseException | None = None
-        unpacked = 0
-        try:
-            while piece := await content.readany():
-                unpacked += len(piece)
-                if content.total_compressed_bytes is not None:
-                    check_ratio(content.total_compressed_bytes, unpacked)
-                self._exchange.arrived(piece)
-                await self._may_go_on.wait()
-        except (aiohttp.ClientError, OSError, BombError) as error:
-            cause = error
-        if cause is None:
-            self._exchange.ended()
-            return
-        # aiohttp raises before it hands out what had arrived; nothing received may be lost.
-        if rest := b"".join(getattr(content, "_buffer", ())):
-            self._exchange.arrived(rest)
-        self._response.close()
-        self._exchange.failed(cause, answering=True)
-
-    def pause(self) -> None:
-        self._may_go_on.clear()
-
-    def resume(self) -> None:
-        self._may_go_on.set()
-
-    def abort(self) -> None:
-        self._task.cancel()
-        self._response.close()
+async def _refusal(exchange: Exchange) -> AnyFastError:
+    """Return what a server said instead of hearing the request to its end: nothing can have come of it."""
+    body = await exchange.read_error(None)
+    error = answer.error_of(exchange.status, exchange.headers, body, now=time.time(), hide=exchange.hide)
+    error.billed = "no"
+    if error.retry_class == "ambiguous":
+        error.retry_class = "refused"
+    return error
 
 
 # -- both ------------------------------------------------------------------------------------------------------------
@@ -195,10 +99,13 @@ class _Reading:
 class Transport:
     """The pooled connections of a client. It belongs to the loop in which it is first used."""
 
-    def __init__(self, *, ssl_context: ssl.SSLContext | None, proxy: str | None, hint: str = "") -> None:
+    def __init__(
+        self, *, ssl_context: ssl.SSLContext | None, proxy: str | None, hint: str = "", max_head: int = MAX_HEAD
+    ) -> None:
         self._hint = hint
         self._ssl = ssl_context
         self._proxy = proxy
+        self._max_head = max_head
         self._session: aiohttp.ClientSession | None = None
         self._left: list[aiohttp.ClientSession] = []
         """Sessions whose connections are not used again, until they are closed."""
@@ -206,7 +113,8 @@ class Transport:
         """What belongs to the process that this one was forked from."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._buffer = memoryview(bytearray(READ_SIZE))
-        self._targets: dict[tuple[str, str | None, int | None], _Target] = {}
+        self._targets: dict[Origin, Target] = {}
+        self._trust: dict[Origin, Trust] = {}
         self._is_direct = False
         self._closed = False
         self._ending: AsyncGenerator[None, None] | None = None
@@ -235,18 +143,22 @@ class Transport:
 
         Raises:
             APIConnectionError: there is no answer.
+            AnyFastError: the server refused the request before it was sent.
 
         """
         secret = key.fixed or await key.get()
+        if self._ssl is None and route.secure:
+            self._ssl = await asyncio.to_thread(default_context)  # it reads the system's authorities, once
         session = self._session_here()
         exchange = Exchange(route.host, on_sent, secret, self._explained)
         patience = _to_connect(connect_timeout)
         found: APIConnectionError | None = None
         try:
-            if self._is_direct and not _is_hooked() and (route.secure or self._proxy is None):
+            if self._is_direct and not is_hooked() and (route.secure or self._proxy is None):
                 wire = await self._wired(session, route, exchange, patience)
                 wire.send(route, secret, idempotency_key, body)
             else:
+                exchange.asked = True
                 fields = SentHeaders(route.fields(secret, idempotency_key))
                 response = await session.request(
                     route.method,
@@ -256,9 +168,10 @@ class Transport:
                     allow_redirects=False,
                     timeout=patience,
                     proxy=self._proxy,
-                    trace_request_ctx=_Progress(exchange),
+                    ssl=self._ssl or True,
+                    trace_request_ctx=Progress(exchange),
                 )
-                _Reading(exchange, response)
+                Reading(exchange, response, is_last=route.is_last)
         except (aiohttp.ClientError, OSError, http_exceptions.HttpProcessingError) as error:
             unconnected = exchange.connect_seconds is None and not exchange.reused
             found = connection_error(
@@ -273,13 +186,24 @@ class Transport:
             raise found
         try:
             await exchange.opened()
+            if not exchange.asked and exchange.status >= REFUSED:
+                raise await _refusal(exchange)  # noqa: TRY301 - it is closed as if it was cancelled
         except BaseException:
             exchange.close()
             raise
         return exchange
 
     def _explained(self, cause: BaseException | None, exchange: Exchange, *, answering: bool) -> APIConnectionError:
-        return connection_error(cause, exchange.host, self._hint, reused=exchange.reused, answering=answering)
+        return connection_error(
+            cause,
+            exchange.host,
+            self._hint,
+            reused=exchange.reused,
+            answering=answering,
+            asked=exchange.asked,
+            status=exchange.status,
+            hide=exchange.hide,
+        )
 
     async def _wired(
         self, session: aiohttp.ClientSession, route: Route, exchange: Exchange, patience: aiohttp.ClientTimeout
@@ -287,9 +211,17 @@ class Transport:
         """Return a connection that carries *exchange*."""
         connector = session.connector
         assert connector is not None  # noqa: S101 - the session was made with it
+        target = self._targets.get(route.origin) or self._new_target(route)
+        if target.trust.is_news:
+            target.trust.is_news = False
+            warnings.warn(
+                f"{route.host} sends more than the answers to its requests: for a minute each request gets a "
+                "connection of its own, so that no answer is taken for another's",
+                stacklevel=2,
+            )
         began = time.perf_counter()
         try:
-            connection = await connector.connect(self._target(route), [], patience)
+            connection = await connector.connect(target, [], patience)
         except TimeoutError as error:
             if type(error) is not TimeoutError:
                 raise
@@ -305,17 +237,19 @@ class Transport:
             connection.close()
             raise aiohttp.ServerDisconnectedError
         early: bytes = getattr(wire, "_tail", b"")  # what a server said before it was asked
-        wire = Wire(transport, wire, self._buffer)
+        wire = Wire(transport, wire, self._buffer, target.trust, self._max_head)
         transport.set_protocol(wire)
-        wire.begin(exchange, connection, early)
+        wire.begin(exchange, connection)
+        if early or not (route.secure or target.trust.is_silent) or not wire.is_quiet():
+            target.trust.is_silent = await _is_silent(wire, exchange, early, 0 if route.secure else MOMENT)
         return wire
 
-    def _target(self, route: Route) -> _Target:
-        target = self._targets.get(route.origin)
-        if target is None:
-            proxy = URL(self._proxy) if self._proxy is not None else None
-            target = _Target("GET", route.url.origin(), loop=asyncio.get_running_loop(), proxy=proxy)
-            self._targets[route.origin] = target
+    def _new_target(self, route: Route) -> Target:
+        proxy = URL(self._proxy) if self._proxy is not None else None
+        loop = asyncio.get_running_loop()
+        target = Target("GET", route.url.origin(), loop=loop, proxy=proxy, ssl=self._ssl or True)
+        target.trust = self._trust.setdefault(route.origin, Trust())
+        self._targets[route.origin] = target
         return target
 
     def _session_here(self) -> aiohttp.ClientSession:
@@ -325,22 +259,9 @@ class Transport:
             message = "the client is closed"
             raise ClientStateError(message)
         self._loop = asyncio.get_running_loop()
-        connector = aiohttp.TCPConnector(
-            limit=0,
-            keepalive_timeout=KEEPALIVE,
-            ttl_dns_cache=300,
-            ssl=self._ssl if self._ssl is not None else True,
-            socket_factory=_socket_factory,
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None),
-            trust_env=False,
-            trace_configs=[_tracing()],
-        )
+        self._session = new_session(self._ssl, self._max_head, tracing())
         self._targets = {}
-        self._is_direct = _is_known() and len(self._session.trace_configs) == 1  # no tracer added its own
+        self._is_direct = is_known() and len(self._session.trace_configs) == 1  # no tracer added its own
         self._ending = self._until_the_loop_ends(self._session)
         with contextlib.suppress(StopIteration):  # it runs to its yield, and is known to the loop from then on
             self._ending.asend(None).send(None)
@@ -365,11 +286,15 @@ class Transport:
         self._ending = None
 
     async def leave_loop(self) -> None:
-        """Drop the connections; those of a loop that is closed by now too."""
+        """Drop the connections, also those of a loop that was closed, or left and does not run."""
         self.renew()
-        self._loop = None
+        loop, self._loop = self._loop, None
         while self._left:
-            await self._left.pop().close()
+            session = self._left.pop()
+            if loop is None or loop.is_closed() or loop is asyncio.get_running_loop():
+                await session.close()
+            else:
+                abandon(session)
 
     async def _until_the_loop_ends(self, session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
         """Close the connections when the loop shuts its generators down: later nothing could, and asyncio warns."""

@@ -7,11 +7,16 @@ waits in aiohttp's pool.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, Protocol
+import select
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from anyfast_async._core.http1 import Body, BombError, MalformedError, TruncatedError, read_head
+from anyfast_async._core.bodies import Body, MalformedError, TruncatedError
+from anyfast_async._core.http1 import MAX_HEAD, HeadReader, UnaskedError, is_farewell
+from anyfast_async._core.packing import BombError
 
 if TYPE_CHECKING:
+    from anyfast_async._core.trust import Trust
     from anyfast_async._exchange import Exchange
     from anyfast_async._key import Secret
     from anyfast_async._outgoing import Route
@@ -21,6 +26,8 @@ TOGETHER: Final = 16 * 1024
 LARGE_BODY: Final = 1024 * 1024
 """From this size on a body is written in slices, so that one upload does not stop the loop."""
 SLICE: Final = 64 * 1024
+REFUSED: Final = 400
+"""From this status on an answer says no, which a server may before it has read the request."""
 
 
 class Place(Protocol):
@@ -33,52 +40,106 @@ class Place(Protocol):
         """Give it up."""
 
 
+def looking_at(transport: asyncio.BaseTransport) -> Callable[[int], Any]:
+    """Return a function that tells whether there is something to read on a connection, its end included.
+
+    It takes 0, the milliseconds that it waits.
+    """
+    sock = transport.get_extra_info("socket")
+    if sock is None:
+        return bool
+    if not hasattr(select, "poll"):  # Windows
+        return lambda _: select.select([sock.fileno()], [], [], 0)[0]
+    look = select.poll()
+    look.register(sock.fileno(), select.POLLIN)
+    return look.poll
+
+
 class Wire(asyncio.BufferedProtocol):
     """The protocol of one connection.
 
     Args:
         transport: the connection's.
         before: the protocol that it had, which still has to be told when the connection is lost.
+        trust: in the origin that it leads to.
+        max_head: the largest head of an answer in bytes.
         buffer: where asyncio puts what it reads; wires of one loop may share it. The other kind of protocol costs many
             times as much: for each read asyncio then takes 256 KiB from the system, and gives them back.
 
     """
 
     __slots__ = (
-        *("_before", "_body", "_buffer", "_cut", "_exchange", "_full", "_head", "_loop", "_paused", "_place"),
-        *("_reusable", "_upload", "transport"),
+        *("_before", "_body", "_buffer", "_cut", "_exchange", "_full", "_heads", "_is_last", "_look", "_loop"),
+        *("_paused", "_place", "_reusable", "_trust", "_upload", "_waits", "transport"),
     )
 
-    def __init__(self, transport: asyncio.Transport, before: asyncio.BaseProtocol, buffer: memoryview) -> None:
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        before: asyncio.BaseProtocol,
+        buffer: memoryview,
+        trust: Trust,
+        max_head: int = MAX_HEAD,
+    ) -> None:
         self.transport = transport
         self._before = before
         self._buffer = buffer
         self._loop = asyncio.get_running_loop()
         self._exchange: Exchange | None = None
         self._place: Place | None = None
-        self._head = b""  # what came of it so far
+        self._look = looking_at(transport)
+        self._trust = trust
+        self._heads = HeadReader(max_head)
         self._reusable = False
         self._body: Body | None = None
         self._paused = False
         self._cut: tuple[Exception | None] | None = None
         self._upload: memoryview | None = None
+        self._waits = False  # whether the request was too large for one write, so that some of it may not be sent
+        self._is_last = False  # whether the caller wants the connection closed
         self._full = False
+
+    # -- between two exchanges ---------------------------------------------------------------------------------------
+
+    def is_quiet(self) -> bool:
+        """Whether nothing has come, not even the end: what is there before a request was written does not answer it."""
+        return not self._look(0)
+
+    def is_usable(self) -> bool:
+        """Whether it may carry another exchange."""
+        return not self._look(0) and self._is_trusted()
+
+    def _is_trusted(self) -> bool:
+        return not self._trust.until or self._loop.time() >= self._trust.until
+
+    def _surplus(self, data: bytes) -> None:
+        if not is_farewell(data):
+            self._trust.surplus(self._loop.time())
 
     # -- out ---------------------------------------------------------------------------------------------------------
 
-    def begin(self, exchange: Exchange, place: Place, early: bytes = b"") -> None:
-        """Carry *exchange*; *early* came before anything was sent."""
+    def begin(self, exchange: Exchange, place: Place) -> None:
+        """Carry *exchange*."""
         self._exchange, self._place = exchange, place
         exchange.link = self
-        if early:
-            exchange.sent()
-            self._received(early)
+
+    def hear(self, data: bytes) -> None:
+        """Take what came before the connection had this protocol."""
+        self._received(data)
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether something of an answer came, or it cannot come any more."""
+        return self._exchange is None or self._body is not None or self._heads.begun
 
     def send(self, route: Route, secret: Secret, idempotency_key: str | None, body: bytes | None) -> None:
         """Send a request: at once, or a large one in slices, at most one in a turn of the loop."""
-        if self._exchange is None:
+        exchange = self._exchange
+        if exchange is None or self._body is not None:
             return  # the server answered before it was asked
-        if body is None or len(body) <= TOGETHER:
+        self._is_last = route.is_last
+        self._waits = body is not None and len(body) > TOGETHER
+        if body is None or not self._waits:
             self.transport.write(route.head(secret, idempotency_key, body) + (body or b""))
         else:
             self.transport.write(route.head(secret, idempotency_key, body))
@@ -87,7 +148,8 @@ class Wire(asyncio.BufferedProtocol):
                 self._send_slice()
                 return
             self.transport.write(body)
-        self._exchange.sent()
+        exchange.asked = True
+        exchange.sent()
 
     def _send_slice(self) -> None:
         if self._upload is None or self._exchange is None or self._full:
@@ -95,6 +157,7 @@ class Wire(asyncio.BufferedProtocol):
         piece, rest = self._upload[:SLICE], self._upload[SLICE:]
         self._upload = rest or None
         self.transport.write(piece)
+        self._exchange.asked = self._upload is None
         self._exchange.sent()
         self._loop.call_soon(self._send_slice)
 
@@ -120,20 +183,33 @@ class Wire(asyncio.BufferedProtocol):
     def _received(self, data: bytes) -> None:
         exchange = self._exchange
         if exchange is None:  # it answers nothing, and what comes after it could not be told apart
+            self._surplus(data)
             self.transport.abort()
             return
         try:
             if self._body is None:
-                found = read_head(self._head + data if self._head else data)
+                found = self._heads.feed(data)
                 if found is None:
-                    self._head += data
                     return
                 head, data = found
-                self._head, self._body, self._reusable = b"", head.body, head.reusable
+                if not exchange.asked or (self._waits and self._is_sending()):
+                    self._begin_early(exchange, head.status)
+                self._body, self._reusable = head.body, head.reusable and not self._is_last
                 exchange.began(head.status, head.headers)
             self._take(exchange, self._body, data)
-        except (BombError, MalformedError, TruncatedError) as error:
+        except (BombError, MalformedError, TruncatedError, UnaskedError) as error:
             self._fail(error)
+
+    def _begin_early(self, exchange: Exchange, status: int) -> None:
+        """Take a head that comes before its request was sent: a server need not hear what it refuses to its end."""
+        if status >= REFUSED:
+            exchange.asked, self._upload = False, None
+        elif not exchange.sent_at:
+            message = f"with status {status}"
+            raise UnaskedError(message)
+
+    def _is_sending(self) -> bool:
+        return self._upload is not None or self.transport.get_write_buffer_size() > 0
 
     def _take(self, exchange: Exchange, body: Body, data: bytes) -> None:
         piece = body.feed(data)
@@ -146,7 +222,13 @@ class Wire(asyncio.BufferedProtocol):
             piece = body.more() if body.held else b""
         if body.done:
             body.end()
-            self._end(keep=self._reusable and not body.rest and self._upload is None)
+            if self._waits and exchange.status < REFUSED and self._is_sending():
+                exchange.asked = False
+                message = f"with status {exchange.status}, to its end"
+                raise UnaskedError(message)
+            if body.rest and self._reusable:
+                self._surplus(body.rest)
+            self._end(keep=self._reusable and not body.rest and exchange.asked and self._is_trusted())
             exchange.ended()
         elif self._cut is not None:
             self._lose(*self._cut)
@@ -195,17 +277,18 @@ class Wire(asyncio.BufferedProtocol):
             self._end(keep=False)
             exchange.ended()
         else:
+            exchange.framed = body is None or body.framed
             self._fail(cause)
 
     def _check_end(self, body: Body | None) -> None:
         if body is not None:
             body.end()
-        elif self._head:
+        elif self._heads.begun:
             message = "in the middle of its head"
             raise TruncatedError(message)
 
     def _fail(self, cause: Exception | None) -> None:
-        exchange, answering = self._exchange, bool(self._body is not None or self._head)
+        exchange, answering = self._exchange, self._body is not None or self._heads.begun
         self._end(keep=False)
         if exchange is not None:
             exchange.failed(cause, answering=answering)
@@ -214,13 +297,14 @@ class Wire(asyncio.BufferedProtocol):
         """Carry nothing any more; give the connection back to the pool, or close it."""
         place, self._place = self._place, None
         self._exchange = self._body = self._cut = self._upload = None
-        self._head = b""
         if place is None:
             return
         if keep:
-            if self._paused:
-                self.resume()
-            place.release()
+            if not self._paused:
+                place.release()
+                return
+            self.resume()
+            self._loop.call_soon(place.release)  # after what TLS holds back, which resuming gives out in the next turn
         else:
             self.transport.abort()
             place.close()

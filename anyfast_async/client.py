@@ -15,6 +15,7 @@ from anyfast_async._budget import Spending
 from anyfast_async._caller import Caller
 from anyfast_async._core import answer
 from anyfast_async._core.backoff import RetryBudget
+from anyfast_async._core.http1 import MAX_HEAD
 from anyfast_async._core.rows import asked_for, id_of
 from anyfast_async._ending import Ending
 from anyfast_async._gate import Gate
@@ -24,7 +25,7 @@ from anyfast_async._map import MapRun
 from anyfast_async._mapping import AT_ONCE, run_of
 from anyfast_async._outgoing import UNARY_HEADERS, Route
 from anyfast_async._result import Progress
-from anyfast_async._settings import base_url_of, check_keyless, check_kind, headers_of, proxy_of, unused_proxy
+from anyfast_async._settings import base_url_of, check_keyless, check_kind, headers_of, proxy_of, unused_proxy, whole_in
 from anyfast_async._shared import Shared
 from anyfast_async._stats import Stats, stats_of
 from anyfast_async._stream import ChatStream
@@ -53,7 +54,7 @@ class AnyFast(Caller):
     """A client for the AnyFast gateway's chat completions.
 
     Use it as an async context manager, or call :meth:`aclose`. It may be built outside of an event loop, and belongs to
-    the loop in which it is first used.
+    the loop in which it is first used; once that one does not run any more, it serves the next.
 
     Args:
         api_key: the key: a ``str``, a ``pathlib.Path`` to a file that holds it (read again when it changes), or an
@@ -72,6 +73,8 @@ class AnyFast(Caller):
         ssl_context: for another certificate authority, or client certificates.
         allow_http: hosts to which plain http is allowed; also ``ANYFAST_ALLOW_HTTP``, separated by commas. Loopback is
             always allowed.
+        max_head: the largest head of an answer in bytes, 1024 to 16 MiB, provisional ones each for themselves; one that
+            is larger is an error. It is 128 KiB unless given.
 
     Raises:
         ConfigurationError: no key, or ``NO_KEY`` for the default gateway, or an argument that cannot be; the message
@@ -93,6 +96,7 @@ class AnyFast(Caller):
         proxy: str | None = None,
         ssl_context: ssl_module.SSLContext | None = None,
         allow_http: Sequence[str] = (),
+        max_head: int = MAX_HEAD,
     ) -> None:
         try:
             self._key = Key(api_key)
@@ -118,7 +122,10 @@ class AnyFast(Caller):
         self._root = True
         self._shared = Shared(
             Transport(
-                ssl_context=ssl_context, proxy=proxy_of(proxy, self._base_url), hint=unused_proxy(proxy, self._base_url)
+                ssl_context=ssl_context,
+                proxy=proxy_of(proxy, self._base_url),
+                hint=unused_proxy(proxy, self._base_url),
+                max_head=whole_in("max_head", max_head, 1024, 16 * 1024 * 1024),
             ),
             Gate(limits),
             RetryBudget(retry.retry_ratio),
@@ -317,8 +324,7 @@ class AnyFast(Caller):
                 larger ``max_tokens`` for ``retry="cut"``: what is recorded for an id then counts for any request.
             deadline: seconds for the whole run. At its end, items that are not answered carry ``DeadlineExceeded``;
                 ``error.billed`` of those that were not sent is ``"no"``.
-            give_up_after: seconds after which the run ends if nothing was answered and nothing is in flight: the
-                gateway throttles or is away.
+            give_up_after: seconds without an answer or anything in flight (throttled, away) that end the run.
             **options: as for :meth:`complete`, for every item.
 
         A run that ends early (``.stopped`` says why) finishes what is in flight, unless it is the deadline, and sends

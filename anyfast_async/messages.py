@@ -197,7 +197,9 @@ class ToolCall:
 
     @property
     def name(self) -> str:
-        """The function's name, ``""`` if the model gave none."""
+        """The name of the function or custom tool, ``""`` if the model gave none."""
+        if self.function is None and isinstance(custom := self.extra.get("custom"), Mapping):
+            return str(custom.get("name") or "")
         return (self.function.name if self.function else None) or ""
 
     @property

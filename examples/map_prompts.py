@@ -16,7 +16,9 @@ from typing import Any, TextIO
 
 from anyfast_async import AnyFast, AnyFastError, ChatRequest, Limits, Progress
 
-COLUMNS: tuple[str, ...] = ("id", "text", "finish_reason", "prompt_tokens", "completion_tokens", "error_kind", "error")
+COLUMNS: tuple[str, ...] = (
+    *("id", "text", "outcome", "finish_reason", "prompt_tokens", "completion_tokens", "error_kind", "error"),
+)
 
 
 def lines(path: Path) -> Iterator[dict[str, Any]]:

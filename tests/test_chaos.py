@@ -133,6 +133,7 @@ def differences(gateway: Gateway, seen: Seen) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("no_leaks")
+@pytest.mark.filterwarnings("ignore:.*sends more than the answers:UserWarning")
 async def test_no_answer_under_another_prompt_and_no_false_ledger(connect: Callable[..., AnyFast]) -> None:
     """Everybody gets their own answer, whatever 25 kinds of fault do, but where the server's log excuses it.
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ssl
+
 import aiohttp
 import aiohttp.http_exceptions
 import pytest
 
 from anyfast_async import APIConnectionError, ConnectTimeout
-from anyfast_async._core.http1 import MalformedError, TruncatedError
-from anyfast_async._faults import FAULTS, connection_error, fault_of
+from anyfast_async._core.bodies import MalformedError, TruncatedError
+from anyfast_async._faults import FAULTS, REFUSALS, connection_error, fault_of
 
 
 def every_subclass(*kinds: type[BaseException]) -> set[type[BaseException]]:
@@ -127,3 +129,68 @@ def test_orderly_end_without_an_answer() -> None:
 
     assert ["stale", "sent"] == [error.phase for error in errors]
     assert {"host: the server closed the connection without an answer"} == {str(error) for error in errors}
+
+
+def failure_of_tls(reason: str) -> ssl.SSLError:
+    error = ssl.SSLError(1, f"[SSL: {reason}] (_ssl.c:1006)")
+    error.reason = reason
+    return error
+
+
+def in_connecting(error: ssl.SSLError) -> aiohttp.ClientConnectorSSLError:
+    found = aiohttp.ClientConnectorSSLError.__new__(aiohttp.ClientConnectorSSLError)
+    found._os_error = error
+    return found
+
+
+@pytest.mark.parametrize("reason", REFUSALS)
+def test_refusals_of_tls_are_certain(reason: str) -> None:
+    """Tried again it would be the same: nothing was sent, nothing is tried again, and the error says what to do."""
+    for begins in ("", "SSLV3_", "TLSV1_", "SSL/TLS_"):
+        error = connection_error(in_connecting(failure_of_tls(begins + reason)), "host", reused=False, answering=False)
+        assert ("unsent", "never", "no", False) == (error.phase, error.retry_class, error.billed, error.retryable)
+        assert REFUSALS[reason] in str(error)
+
+
+def test_certificate_that_is_missed_after_the_handshake() -> None:
+    """With TLS 1.3 the alert comes when the request was written; on a connection in use such a thing is an accident."""
+    alert = failure_of_tls("TLSV13_ALERT_CERTIFICATE_REQUIRED")
+    new, used, late = (
+        connection_error(alert, "host", reused=reused, answering=answering)
+        for reused, answering in ((False, False), (True, False), (False, True))
+    )
+    assert [("unsent", "no"), ("stale", "maybe"), ("answering", "maybe")] == [
+        (e.phase, e.billed) for e in (new, used, late)
+    ]
+    broken = connection_error(failure_of_tls("WRONG_VERSION_NUMBER"), "host", reused=False, answering=False)
+    assert ("sent", "maybe", True) == (broken.phase, broken.billed, broken.retryable)
+
+
+def test_handshake_that_breaks_is_tried_again() -> None:
+    """An end in the middle of it is no refusal."""
+    error = connection_error(
+        in_connecting(failure_of_tls("UNEXPECTED_EOF_WHILE_READING")), "host", reused=False, answering=False
+    )
+    assert ("unsent", "unsent", True) == (error.phase, error.retry_class, error.retryable)
+
+
+def test_what_came_for_a_success_is_never_sent_again_for_its_form() -> None:
+    """Malformed after the head of a 2xx, which the reader or the exchange has read; not after another one."""
+    malformed = MalformedError("no")
+    classes = [
+        connection_error(malformed, "host", reused=False, answering=True, status=status).retry_class
+        for status in (200, 204, 299, 302, 404, 500, 0)
+    ]
+    assert ["never"] * 3 + ["ambiguous"] * 4 == classes
+    malformed.status = 200
+    assert "never" == connection_error(malformed, "host", reused=True, answering=True).retry_class
+
+
+def test_request_that_was_not_sent_whole_is_not_billed() -> None:
+    """Whatever breaks it off; a connection that had served before gets its immediate resend all the same."""
+    new, used = (
+        connection_error(None, "host", reused=reused, answering=False, asked=False) for reused in (False, True)
+    )
+    assert [("unsent", "unsent", "no"), ("stale", "stale", "no")] == [
+        (e.phase, e.retry_class, e.billed) for e in (new, used)
+    ]

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import socket
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from yarl import URL
 
+from anyfast_async._core.trust import WINDOW, Trust
 from anyfast_async._exchange import Exchange
 from anyfast_async._faults import connection_error
 from anyfast_async._key import Secret
 from anyfast_async._outgoing import Route
-from anyfast_async._wire import LARGE_BODY, SLICE, TOGETHER, Wire
+from anyfast_async._wire import LARGE_BODY, SLICE, TOGETHER, Wire, looking_at
 from anyfast_async.errors import APIConnectionError
 
 SECRET = Secret("sk-0123456789abcdef")
@@ -27,6 +30,10 @@ class Pipe(asyncio.Transport):
         super().__init__()
         self.written: list[bytes] = []
         self.told: list[str] = []
+        self.waiting = 0
+
+    def get_write_buffer_size(self) -> int:
+        return self.waiting
 
     def write(self, data: Any) -> None:
         self.written.append(bytes(data))
@@ -70,7 +77,15 @@ class Before(asyncio.Protocol):
 
 
 def explained(cause: BaseException | None, exchange: Exchange, *, answering: bool) -> APIConnectionError:
-    return connection_error(cause, exchange.host, reused=exchange.reused, answering=answering)
+    return connection_error(
+        cause,
+        exchange.host,
+        reused=exchange.reused,
+        answering=answering,
+        asked=exchange.asked,
+        status=exchange.status,
+        hide=exchange.hide,
+    )
 
 
 def receive(wire: Wire, data: bytes) -> None:
@@ -88,18 +103,24 @@ async def pipe() -> Pipe:
 
 
 @pytest.fixture
-async def wire(pipe: Pipe) -> Wire:
-    return Wire(pipe, Before(), memoryview(bytearray(2**16)))
+def trust() -> Trust:
+    return Trust()
 
 
-def begun(wire: Wire, place: Place, early: bytes = b"") -> Exchange:
+@pytest.fixture
+async def wire(pipe: Pipe, trust: Trust) -> Wire:
+    return Wire(pipe, Before(), memoryview(bytearray(2**16)), trust)
+
+
+def begun(wire: Wire, place: Place, *, asked: bool = True) -> Exchange:
     exchange = Exchange("host", lambda _: None, SECRET, explained)
-    wire.begin(exchange, place, early)
+    wire.begin(exchange, place)
+    exchange.asked = asked
     return exchange
 
 
-def route() -> Route:
-    return Route("POST", URL("http://host/v1/chat/completions"), {"A": "b"})
+def route(**headers: str) -> Route:
+    return Route("POST", URL("http://host/v1/chat/completions"), {"A": "b"}, headers)
 
 
 # -- out -------------------------------------------------------------------------------------------------------------
@@ -152,13 +173,50 @@ async def test_upload_ends_with_its_exchange(wire: Wire, pipe: Pipe) -> None:
     assert (2, ["abort"]) == (len(pipe.written), pipe.told)
 
 
-async def test_early_answer_to_an_upload_gives_the_connection_up(wire: Wire, pipe: Pipe) -> None:
-    """Whole before the request is: the answer counts, and the connection is closed."""
+@pytest.mark.parametrize("waiting", [0, 1])
+async def test_success_before_the_request_is_sent_is_none(wire: Wire, pipe: Pipe, waiting: int) -> None:
+    """A 200 that is whole in the middle of an upload, or while some of the request lies here, answers something else."""
     place = Place()
-    exchange = begun(wire, place)
-    wire.send(route(), SECRET, None, bytes(2 * LARGE_BODY))
+    exchange = begun(wire, place, asked=False)
+    wire.send(route(), SECRET, None, bytes(TOGETHER + 1 if waiting else 2 * LARGE_BODY))
+    pipe.waiting = waiting
     receive(wire, HEAD + b"hello")
-    assert (b"hello", ["close"]) == (await exchange.read(), place.told)
+    with pytest.raises(
+        APIConnectionError, match=r"answered before the request was sent \(with status 200, to"
+    ) as caught:
+        await exchange.read()
+    assert ("unsent", "no", ["close"]) == (caught.value.phase, caught.value.billed, place.told)
+
+
+async def test_refusal_of_an_upload_is_heard(wire: Wire, pipe: Pipe) -> None:
+    """A 413 in the middle of an upload ends it: nothing more is sent, and the connection is given up."""
+    place = Place()
+    exchange = begun(wire, place, asked=False)
+    wire.send(route(), SECRET, None, bytes(2 * LARGE_BODY))
+    receive(wire, b"HTTP/1.1 413 X\r\nContent-Length: 5\r\n\r\nhello")
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert (2, False, b"hello", ["close"]) == (len(pipe.written), exchange.asked, await exchange.read(), place.told)
+
+
+async def test_request_that_was_cut_is_not_billed(wire: Wire) -> None:
+    """A connection that ends in the middle of the request cannot have brought it."""
+    exchange = begun(wire, Place(), asked=False)
+    wire.send(route(), SECRET, None, bytes(2 * LARGE_BODY))
+    wire.eof_received()
+    with pytest.raises(APIConnectionError) as caught:
+        await exchange.opened()
+    assert ("unsent", "no") == (caught.value.phase, caught.value.billed)
+
+
+async def test_connection_that_the_caller_wants_closed_is_closed(wire: Wire, pipe: Pipe) -> None:
+    """After ``Connection: close`` nothing may follow (RFC 9112 9.6), and only there."""
+    for value, told in (("x, Close", "close"), ("keep-alive", "release")):
+        place = Place()
+        exchange = begun(wire, place)
+        wire.send(route(Connection=value), SECRET, None, b"{}")
+        receive(wire, HEAD + b"hello")
+        assert (b"hello", [told]) == (await exchange.read(), place.told)
 
 
 # -- in --------------------------------------------------------------------------------------------------------------
@@ -186,6 +244,35 @@ async def test_surplus_bytes_give_the_connection_up(wire: Wire, pipe: Pipe, surp
     assert (b"hello", ["close"], ["abort"]) == (await exchange.read(), place.told, pipe.told)
 
 
+@pytest.mark.parametrize("said", [b"\r\n", b"HTTP/1.1 408 X\r\nConnection: close\r\n\r\n"])
+async def test_farewell_only_ends_its_connection(wire: Wire, pipe: Pipe, trust: Trust, said: bytes) -> None:
+    """What servers say of an idle connection costs no trust, however often."""
+    for _ in range(3):
+        begun(wire, Place())
+        receive(wire, HEAD + b"hello")
+        receive(wire, said)
+    assert (["abort"] * 3, 0.0) == (pipe.told, trust.until)
+
+
+async def test_second_surplus_costs_the_trust(wire: Wire, trust: Trust) -> None:
+    """Behind an answer or between two: from the second one on connections are not kept for a minute."""
+    now = asyncio.get_running_loop().time()
+    for surplus, told in ((b"", "release"), (b"HTTP/1.1 200 OK", "close")):
+        place = Place()
+        begun(wire, place)
+        receive(wire, HEAD + b"hello" + surplus)
+        assert [told] == place.told
+    assert 0.0 == trust.until
+    receive(wire, HEAD)
+    assert now + WINDOW <= trust.until <= now + WINDOW + 9
+    assert trust.is_news
+    assert not wire.is_usable()
+    place = Place()
+    begun(wire, place)
+    receive(wire, HEAD + b"hello")
+    assert ["close"] == place.told
+
+
 async def test_bytes_that_nobody_asked_for_close_an_idle_connection(wire: Wire, pipe: Pipe) -> None:
     """Between two exchanges the pool finds it closed."""
     begun(wire, Place())
@@ -194,14 +281,52 @@ async def test_bytes_that_nobody_asked_for_close_an_idle_connection(wire: Wire, 
     assert ["abort"] == pipe.told
 
 
-async def test_what_came_before_the_request_is_heard(wire: Wire, pipe: Pipe) -> None:
-    """A server that answers before it is asked is answering; if it has answered whole, it is asked nothing."""
-    exchange = begun(wire, Place(), HEAD)
-    assert 200 == exchange.status
-    assert exchange.sent_at > 0
-    receive(wire, b"hello")
+async def test_success_before_a_request_is_none(wire: Wire, pipe: Pipe) -> None:
+    """A server that sends a 200 before it is asked is asked nothing, and has answered nothing."""
+    exchange = begun(wire, Place(), asked=False)
+    wire.hear(HEAD)
     wire.send(route(), SECRET, None, b"{}")
+    with pytest.raises(APIConnectionError, match="answered before the request was sent") as caught:
+        await exchange.opened()
+    assert ("unsent", "no", []) == (caught.value.phase, caught.value.billed, pipe.written)
+
+
+async def test_refusal_before_a_request_is_heard(wire: Wire, pipe: Pipe) -> None:
+    """A server that refuses before it is asked is answering; it is asked nothing."""
+    exchange = begun(wire, Place(), asked=False)
+    wire.hear(b"HTTP/1.1 503 X\r\nContent-Length: 5\r\n\r\n")
+    assert (503, False, True) == (exchange.status, exchange.asked, wire.is_answering)
+    wire.send(route(), SECRET, None, b"{}")
+    receive(wire, b"hello")
     assert (b"hello", []) == (await exchange.read(), pipe.written)
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ours, theirs
+
+
+@pytest.mark.parametrize("way", ["poll", "select"])
+@pytest.mark.parametrize("what", ["bytes", "end"])
+async def test_look_at_a_connection(
+    pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch, way: str, what: str
+) -> None:
+    """What lies in the kernel is seen though nobody has read it, and the end too; silence is none."""
+    ours, theirs = pair
+    if way == "select":
+        monkeypatch.delattr("select.poll")
+
+    class Over(Pipe):
+        def get_extra_info(self, name: str, default: Any = None) -> Any:
+            return ours if name == "socket" else default
+
+    look = looking_at(Over())
+    assert not look(0)
+    theirs.send(b"x") if what == "bytes" else theirs.close()
+    assert look(0)
+    assert look(0)
 
 
 @pytest.mark.parametrize(
@@ -251,6 +376,50 @@ async def test_body_until_close_ends_with_the_connection(wire: Wire) -> None:
         await exchange.read()
 
 
+async def test_whole_json_without_framing_is_an_answer(wire: Wire) -> None:
+    """A reset behind the last brace takes nothing away; with a length that was not reached something is missing."""
+    for head, whole in ((b"", True), (b"Content-Length: 99\r\n", False)):
+        exchange = begun(wire, Place())
+        receive(wire, b"HTTP/1.1 200 OK\r\n" + head + b'\r\n{"a": 1}')
+        wire.connection_lost(ConnectionResetError(104, "reset"))
+        if whole:
+            assert await exchange.read() == b'{"a": 1}'
+        else:
+            with pytest.raises(APIConnectionError):
+                await exchange.read()
+
+
+@pytest.mark.parametrize(
+    ("came", "words", "retry_class"),
+    [
+        (b"HTTP/1.1 200 OK\r\nnon sense", r"a line in the head that is no header: 'non sense'", "never"),
+        (b"HTTP/1.1 200 OK\r\nX: sk-0123456789abcdef\0\x1b[1m", r"'X: \*\*\*\\x00\\x1b\[1m'", "never"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxx\r\n", "a chunk without its size: 'xx'", "never"),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: compress\r\n\r\nxx", "packed with compress", "never"),
+        (b"HTTP/1.1 503 OK\r\nnon sense", "non sense", "ambiguous"),
+        (b"garbage", "'garbage'", "ambiguous"),
+    ],
+)
+async def test_what_is_no_http_is_told(wire: Wire, came: bytes, words: str, retry_class: str) -> None:
+    """With the line that is wrong, escaped and without the key; after the head of a success it is not sent again."""
+    exchange = begun(wire, Place())
+    receive(wire, came)
+    with pytest.raises(APIConnectionError, match=words) as caught:
+        await (exchange.read() if exchange.status else exchange.opened())
+    assert (retry_class, "maybe", "answering") == (caught.value.retry_class, caught.value.billed, caught.value.phase)
+
+
+async def test_tls_where_http_was_expected(wire: Wire) -> None:
+    """An alert in place of an answer: the error says what to do, and nothing was read on the other side."""
+    exchange = begun(wire, Place())
+    receive(wire, b"\x15\x03\x01\x00\x02\x02\x16")
+    with pytest.raises(
+        APIConnectionError, match="speaks TLS on this port; base_url must start with https://"
+    ) as caught:
+        await exchange.opened()
+    assert ("never", "no", False) == (caught.value.retry_class, caught.value.billed, caught.value.retryable)
+
+
 async def test_compressed_body_waits_for_room_and_survives_the_end(wire: Wire, pipe: Pipe) -> None:
     """Unpacking stops when the sink is full; the connection's end meanwhile takes nothing away."""
     got = bytearray()
@@ -282,8 +451,11 @@ async def test_compressed_body_waits_for_room_and_survives_the_end(wire: Wire, p
 
 async def test_paused_connection_reads_again_for_the_next_exchange(wire: Wire, pipe: Pipe) -> None:
     """A body whose sink was full at its end leaves a connection that is read, so that its closing is noticed."""
-    exchange = begun(wire, Place())
+    place = Place()
+    exchange = begun(wire, place)
     receive(wire, HEAD)
     exchange.pause()
     receive(wire, b"hello")
-    assert ["pause", "resume"] == pipe.told
+    assert (["pause", "resume"], []) == (pipe.told, place.told)
+    await asyncio.sleep(0)  # TLS gives out what it has held back in the next turn, which is looked at first
+    assert ["release"] == place.told

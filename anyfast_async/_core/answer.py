@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Final
@@ -24,12 +25,18 @@ __all__ = [
     "is_error",
     "is_html",
     "models_of",
+    "paid",
     "request_id",
     "shape_error",
     "verdict",
 ]
 
 SUCCESS: Final = range(200, 300)
+
+
+_BEGINNING: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:[{\[<:]|data:|event:|id:|retry:|\Z)")
+"""What an answer begins with that is JSON, a page, or an event stream under another label. In anything else, such as a
+body whose chunks were left in it, JSON is an accident."""
 
 
 def content_type(headers: Mapping[str, str]) -> str:
@@ -77,6 +84,8 @@ def _has_failed(completion: ChatCompletion) -> bool:
 
 def _read(headers: Mapping[str, str], body: bytes, *, now: float, hide: Hide) -> ChatCompletion:
     """Read an answer that is not simply a JSON completion: new-api relays what its upstream sends."""
+    if "event-stream" not in content_type(headers) and _BEGINNING.match(body) is None:
+        raise shape_error(headers, body, "the answer is no completion", status=200, hide=hide)
     reader = Reader(headers, clock=lambda: now, hide=hide)
     reader.feed(body)
     if reader.error is None:
@@ -85,14 +94,15 @@ def _read(headers: Mapping[str, str], body: bytes, *, now: float, hide: Hide) ->
     for item in reader.items:
         fold.take(item)
     error = reader.error
-    streamed = body.lstrip()[:1] not in (b"{", b"[", b"<") and (reader.done or bool(reader.items))
+    is_events = "event-stream" in content_type(headers) or reader.done or bool(reader.items)
+    streamed = is_events and body.lstrip()[:1] not in (b"{", b"[", b"<")
     if error is None and not fold.begun and not streamed:
         page = "the answer is a web page; does base_url end in /v1?" if is_html(headers, body) else None
         error = shape_error(headers, body, page or "the answer is no completion", status=200, hide=hide)
     error = error or (None if _is_whole(reader.items) else verdict(fold, accept_missing_finish=False))
     if error is not None:
         error.partial = fold.completion() if streamed or fold.begun else None
-        raise error
+        raise paid(error, fold)
     whole = payload_of(reader.items[0])
     completion = codec.structure(whole, ChatCompletion) if _is_whole(reader.items) else fold.completion()
     return codec.filled(completion, trace=Trace(ignored=reader.ignored)) if reader.ignored else completion
@@ -102,6 +112,14 @@ def _is_whole(items: Collection[Item]) -> bool:
     """Return whether what came is one answer, not the chunks of one."""
     messages = [[choice.get("message") for _, choice in choices_of(payload_of(item))] for item in items]
     return len(messages) == 1 and bool(messages[0]) and all(isinstance(message, dict) for message in messages[0])
+
+
+def paid(error: AnyFastError, fold: Fold) -> AnyFastError:
+    """Return *error*, which ended an answer; one of which something had come is paid for, and not asked for again."""
+    if isinstance(error, APIError) and not fold.empty:
+        error.billed = "maybe" if error.billed == "no" else error.billed
+        error.retry_class, error.retryable = "never", False
+    return error
 
 
 def verdict(fold: Fold, *, accept_missing_finish: bool) -> IncompleteStreamError | None:

@@ -82,10 +82,11 @@ class Choice:
         self._beside(choice)
         if self.finish_reason and self.calls and (held := self.calls.settle()):
             found = {**found, "tool_calls": [*(found.get("tool_calls") or ()), *held]}
-        given = choice.get("index")
-        if found is delta and type(given) is int and given == self.index:
+        given, reason = choice.get("index"), choice.get("finish_reason")
+        if found is delta and type(given) is int and given == self.index and (reason != "stop" or not self.calls):
             return choice
-        return {**choice, "index": self.index, "delta": found}
+        news = {**choice, "index": self.index, "delta": found}
+        return news | {"finish_reason": self.reason} if reason == "stop" else news
 
     # -- a delta -----------------------------------------------------------------------------------------------------
 

@@ -92,21 +92,28 @@ class Fold:
             self._take_usage(choice.get("usage"))  # Moonshot puts it here
             if index == 0 and state.waits:
                 self.template = None  # the other half of a character may come in what is like the template
-        self._take_usage(payload.get("usage"))
+        usage = self._take_usage(payload.get("usage"))
         self._same_id += payload.get("id") == self._head.get("id")
         if len(self._head) < len(_HEAD):
             self._head = {name: payload[name] for name in _HEAD if payload.get(name)} | self._head
         for name, value in payload.items():
             if name not in _NOISE:
                 merge(self._extra, {name: value})
-        if changed or payload.get("choices") is None:
-            return {**payload, "object": "chat.completion.chunk", "choices": choices}
+        if changed or not isinstance(payload.get("choices"), list):
+            payload = {**payload, "object": "chat.completion.chunk", "choices": choices}
+        if usage is not None and usage != payload["usage"]:
+            payload = {**payload, "usage": codec.copied(usage)}
+        if "error" in payload:  # some gateways' word for none; a browser would take it for one
+            payload = {name: value for name, value in payload.items() if name != "error"}
         return payload
 
-    def _take_usage(self, usage: Any) -> None:
-        if isinstance(usage, dict):
-            self._usage = {} if self._usage is None else self._usage
-            merge_usage(self._usage, usage)
+    def _take_usage(self, usage: Any) -> dict[str, Any] | None:
+        """Take the numbers that a chunk tells; return those that are known by now, None if it tells none."""
+        if not isinstance(usage, dict):
+            return None
+        self._usage = {} if self._usage is None else self._usage
+        merge_usage(self._usage, usage)
+        return self._usage
 
     def end(self) -> dict[str, Any] | None:
         """Say that nothing more comes; return a chunk of what was held back for it, None if nothing was."""

@@ -1,279 +1,51 @@
-"""The answers of an HTTP/1 server, read from bytes that are cut anywhere.
+"""The heads of an HTTP/1 server's answers, read from bytes that are cut anywhere (RFC 9112).
 
-:func:`read_head` finds the end of a head and says how its body is framed; the body takes the bytes after it and gives
-back what they carry. As tolerant as aiohttp's parser with its defaults, and as strict where two readers could disagree
+As tolerant as other clients where readers agree on what is meant, and as strict as RFC 9112 where they could disagree
 about where an answer ends.
 """
 
 from __future__ import annotations
 
-import abc
 import re
-import zlib
-from collections.abc import Collection
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
-MAX_LINE: Final = 8190
-"""Longest line of a head in bytes."""
-MAX_HEADERS: Final = 128
-MAX_HEAD: Final = 64 * 1024
-"""Largest head in bytes, provisional ones apart."""
-MAX_PIECE: Final = 256 * 1024
-"""Most bytes that are unpacked at once."""
-MAX_UNPACKED: Final = 8 * 1024 * 1024
-"""Bytes that a compressed body may unpack to, whatever it was; more must not be a bomb."""
-MAX_RATIO: Final = 100
-"""How many times as large as it came a body may unpack to: text packs to a tenth, a bomb to a thousandth."""
-MAX_STREAMS: Final = 1000
-"""Compressed streams in one body: each costs far more than the twenty bytes that it may have."""
-UNPACKED: Final = ("gzip", "x-gzip", "deflate")
-PACKED: Final = (*UNPACKED, "br", "zstd", "compress")
+from anyfast_async._core.bodies import Body, Chunked, MalformedError, Sized, UntilClose, end_of_lines
+from anyfast_async._core.packing import unpacked
 
-_STATUS: Final = re.compile(r"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n]*)?\r?\n")
-_FIELD: Final = re.compile(r"^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\r\n\0]*)\r?\n", re.MULTILINE)
-_FOLD: Final = re.compile(r"[ \t]*\r?\n[ \t]+")
-_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
-_NEXT_SIZE: Final = re.compile(b"\r\n" + _SIZE.pattern)
-_BEGINNING: Final = re.compile(rb"(?:[0-9A-Fa-f]{1,15}(?:[ \t]+|[ \t]*;[^\r\n]*)?\r?)?")
-
+MAX_HEAD: Final = 128 * 1024
+"""Largest head in bytes, unless another limit is set. There is none for a line, or for the number of lines."""
+MAX_PROVISIONAL: Final = 32
+"""Provisional answers before the one that counts (RFC 9110 15.2)."""
+MAX_DIGITS: Final = 18
 SWITCHING: Final = 101
 FINAL: Final = 200
 NO_BODY: Final = (204, 304)
-MAX_DIGITS: Final = 18
+OWS: Final = " \t"
+"""White space in fields (RFC 9110 5.6.3); what Unicode calls so besides is none."""
+NO_STATUS: Final = "it does not begin with a status line of HTTP/1"
+NO_FIELD: Final = "a line in the head that is no header"
+NO_LENGTH: Final = "more than one Content-Length, or one that is no number"
+
+_NAME: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+_STATUS: Final = re.compile(r"HTTP/1\.([0-9]) ([1-9][0-9]{2})(?: [^\r\n]*)?\r?\n")
+_FIELD: Final = re.compile(rf"^({_NAME}+):[ \t]*([^\r\n\0]*)\r?\n", re.MULTILINE)
+_FOLD: Final = re.compile(r"[ \t]*\r?\n[ \t]+")
+_LISTS: Final = ("connection", "content-encoding", "content-length", "transfer-encoding")
+"""Fields that say how an answer is read, and may stand there more than once: a list in several lines."""
+
+# What a head that has not come whole can begin with.
+_DIGITS: Final = b"0123456789"
+_STATUS_BEGUN: Final = (*(b"%c" % byte for byte in b"HTTP/1."), _DIGITS, b" ", _DIGITS[1:], _DIGITS, _DIGITS, b" \r\n")
+_LINES: Final = re.compile(rf"(?:(?:{_NAME}+:|[ \t])[^\r\n\0]*\r?\n)*+".encode())
+_LINE_BEGUN: Final = re.compile(rf"{_NAME}+|(?:(?:{_NAME}+:|[ \t])[^\r\n\0]*)?\r?".encode())
+_NAME_BEGUN: Final = re.compile(rf"{_NAME}*(?::[^\r\n\0]*\r?)?".encode())
+_VALUE_BEGUN: Final = re.compile(rb"[^\r\n\0]*\r?")
 
 
-class MalformedError(ValueError):
-    """What came is no HTTP/1, or goes beyond what is read of it."""
-
-
-class TruncatedError(ValueError):
-    """An answer ended before its end."""
-
-
-class BombError(ValueError):
-    """A body unpacks to far more than it is."""
-
-
-def check_ratio(packed: int, unpacked: int) -> None:
-    """Check how much a body has unpacked to.
-
-    Raises:
-        BombError: it is no honest compression.
-
-    """
-    if unpacked > max(MAX_UNPACKED, MAX_RATIO * packed):
-        message = f"the answer unpacks to more than {MAX_RATIO} times its size"
-        raise BombError(message)
-
-
-# -- bodies ----------------------------------------------------------------------------------------------------------
-
-
-class Body(abc.ABC):
-    """A body as it comes."""
-
-    done = False
-    """Whether all of it has been given out."""
-    held = False
-    """Whether :meth:`more` has something to give."""
-    rest = b""
-    """What came after the end."""
-
-    @abc.abstractmethod
-    def feed(self, data: bytes) -> bytes:
-        """Return what the next bytes carry of the body.
-
-        Raises:
-            MalformedError: they cannot belong to it.
-
-        """
-
-    def more(self) -> bytes:
-        """Return what else they carry, a bounded piece at a time, ``b""`` at last.
-
-        Raises:
-            MalformedError: as :meth:`feed`.
-            BombError: it is far more than what came.
-
-        """
-        return b""
-
-    @abc.abstractmethod
-    def end(self) -> None:
-        """Take the end of the connection.
-
-        Raises:
-            TruncatedError: it comes too early.
-
-        """
-
-
-class Sized(Body):
-    """A body of a length that was announced."""
-
-    def __init__(self, length: int) -> None:
-        self._left = length
-        self.done = length == 0
-
-    def feed(self, data: bytes) -> bytes:
-        left = self._left - len(data)
-        if left < 0:
-            data, self.rest = data[:left], data[left:]
-        self._left = max(left, 0)
-        self.done = left <= 0
-        return data
-
-    def end(self) -> None:
-        if not self.done:
-            message = f"{self._left} bytes are missing"
-            raise TruncatedError(message)
-
-
-class Chunked(Body):
-    """A body in chunks, each with its length before it."""
-
-    def __init__(self) -> None:
-        self._left = 0
-        self._size = _SIZE
-        self._line = b""
-        self._trailers = -1
-
-    def feed(self, data: bytes) -> bytes:
-        if self._line:
-            data, self._line = self._line + data, b""
-        pieces: list[bytes] = []
-        at = 0
-        while self._trailers < 0:
-            if self._left:
-                piece = data[at : at + self._left]
-                pieces.append(piece)
-                at += len(piece)
-                self._left -= len(piece)
-                if self._left:
-                    break
-                if data.startswith(b"\r\n", at):  # it nearly always comes with its chunk
-                    at += 2
-                    self._size = _SIZE
-            if at == len(data):
-                break
-            found = self._size.match(data, at)
-            if found is None:
-                self._line = _beginning(data[at:], self._size)
-                break
-            at = found.end()
-            self._left = int(found[1], 16)
-            self._size = _NEXT_SIZE
-            if not self._left:
-                self._trailers = 0
-        if self._trailers >= 0:
-            self._skip_trailers(data[at:])
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def _skip_trailers(self, data: bytes) -> None:
-        while not self.done:
-            line, newline, rest = data.partition(b"\n")
-            if not newline and len(line) <= MAX_LINE:
-                self._line = data
-                return
-            self._trailers += 1
-            if len(line) > MAX_LINE or self._trailers > MAX_HEADERS:
-                message = "trailers that are too long or too many"
-                raise MalformedError(message)
-            self.done = line in (b"", b"\r")
-            data = rest
-        self.rest = data
-
-    def end(self) -> None:
-        if not self.done:
-            message = "the last chunk is missing"
-            raise TruncatedError(message)
-
-
-def _beginning(line: bytes, size: re.Pattern[bytes]) -> bytes:
-    """Return *line*, the beginning of a chunk's size, if it can be one."""
-    before = b"\r\n" if size is _NEXT_SIZE else b""
-    begins = line[: len(before)] == before[: len(line)] and _BEGINNING.fullmatch(line, min(len(before), len(line)))
-    if not begins or len(line) > MAX_LINE:
-        message = "a chunk without its size"
-        raise MalformedError(message)
-    return line
-
-
-class UntilClose(Body):
-    """A body that ends with the connection."""
-
-    def feed(self, data: bytes) -> bytes:
-        return data
-
-    def end(self) -> None:
-        self.done = True
-
-
-class Packed(Body):
-    """A compressed body; what it unpacks to comes a bounded piece at a time."""
-
-    def __init__(self, body: Body, coding: str) -> None:
-        self._body = body
-        self._coding = coding
-        self._window = 15 if coding == "deflate" else 31
-        self._stream: Any = None
-        self._input = b""
-        self._streams = 0
-        self._came = 0
-        self._given = 0
-
-    @property
-    def done(self) -> bool:  # type: ignore[override]
-        return self._body.done and not self.held
-
-    @property
-    def rest(self) -> bytes:  # type: ignore[override]
-        return self._body.rest
-
-    def feed(self, data: bytes) -> bytes:
-        packed = self._body.feed(data)
-        self._came += len(packed)
-        self._input += packed
-        return self.more()
-
-    def more(self) -> bytes:
-        piece = b""
-        while not piece and (self._input or self.held):
-            stream = self._stream or self._begin(self._input[0])
-            try:
-                piece = stream.decompress(self._input, MAX_PIECE)
-            except zlib.error:
-                message = f"the body is not {self._coding}, as its head says"
-                raise MalformedError(message) from None
-            self._stream, self._input = (None, stream.unused_data) if stream.eof else (stream, stream.unconsumed_tail)
-            # A full piece may not be all that zlib has, even if it took the whole input.
-            self.held = bool(self._input) or (len(piece) == MAX_PIECE and not stream.eof)
-        self._given += len(piece)
-        check_ratio(self._came, self._given)
-        return piece
-
-    def _begin(self, first: int) -> Any:
-        if self._coding not in UNPACKED:
-            message = f"the body is packed with {self._coding}, which was not asked for"
-            raise MalformedError(message)
-        if self._coding == "deflate" and first & 0x0F != 8:  # noqa: PLR2004 - RFC 1950
-            self._window = -15  # some servers leave the zlib header out
-        self._streams += 1
-        if self._streams > MAX_STREAMS:
-            message = f"the body holds more than {MAX_STREAMS} compressed streams"
-            raise MalformedError(message)
-        return zlib.decompressobj(self._window)
-
-    def end(self) -> None:
-        self._body.end()
-        if self._stream is not None:
-            message = "the compressed body breaks off"
-            raise TruncatedError(message)
-
-
-# -- heads -----------------------------------------------------------------------------------------------------------
+class UnaskedError(ValueError):
+    """An answer that came before its request (RFC 9112 9.2)."""
 
 
 @attrs.define
@@ -288,103 +60,202 @@ class Head:
     """Whether the connection can serve another request when the body has ended."""
 
 
-def read_head(data: bytes) -> tuple[Head, bytes] | None:
-    """Return the first head in *data* that is not a provisional one, and the bytes after it; None if more are needed.
+class HeadReader:
+    """Reads one head after the other. It looks at each byte once, and keeps nothing but the head that has begun.
 
-    Raises:
-        MalformedError: *data* does not begin with a head.
+    Args:
+        limit: the largest head in bytes.
 
     """
-    while True:
-        data = data.lstrip(b"\r\n")
-        end, skip = data.find(b"\n\r\n"), 3
-        bare = data.find(b"\n\n", 0, end if end >= 0 else len(data))
-        if bare >= 0:
-            end, skip = bare, 2
-        if end < 0:
-            _check_beginning(data)
-            return None
-        head = _head(data[: end + 1].decode("utf-8", "surrogateescape"))
-        data = data[end + skip :]
-        if head.status >= FINAL:
-            return head, data
-        if head.status == SWITCHING:
+
+    __slots__ = ("_blank", "_head", "_limit", "_line", "_named", "_provisional", "_seen")
+
+    def __init__(self, limit: int = MAX_HEAD) -> None:
+        self._limit = limit
+        self._head = bytearray()
+        """What has come of it."""
+        self._blank = 0
+        """Line ends before it, which are dropped (RFC 9112 2.2)."""
+        self._provisional = 0
+        self._line = self._seen = 0
+        """Where the line begins that has begun, and up to where it was looked at; 0 stands for the status line."""
+        self._named = False
+        """Whether that line has its colon."""
+
+    @property
+    def begun(self) -> bool:
+        """Whether an answer has begun whose head is not there yet."""
+        return bool(self._head or self._provisional)
+
+    def feed(self, data: bytes) -> tuple[Head, bytes] | None:
+        """Return the first head that is not a provisional one, and the bytes after it; None if more are needed.
+
+        Raises:
+            MalformedError: what came is none and can become none.
+
+        """
+        whole: bytes | bytearray = b""
+        try:
+            while True:
+                start = len(self._head)
+                if start:
+                    whole = self._head
+                    whole += data
+                else:
+                    whole = data.lstrip(b"\r\n")
+                    self._blank += len(data) - len(whole)
+                end = end_of_lines(whole, max(start - 2, 0))
+                if end < 0:
+                    if not start:
+                        self._head += whole
+                    self._check_size(len(self._head) + 1)
+                    self._check_begun()
+                    return None
+                self._check_size(end)
+                head = _head(whole[:end].decode("utf-8", "surrogateescape"))
+                data = bytes(whole[end:])
+                self._end(head.status)
+                if head.status >= FINAL:
+                    return head, data
+        except MalformedError as error:
+            first = _STATUS.match(whole[: len(_STATUS_BEGUN)].decode("latin-1").strip("\r\n") + "\n")
+            error.status = int(first[2]) if first is not None else 0
+            raise
+
+    def _end(self, status: int) -> None:
+        """Forget a head that was read."""
+        if self._head:
+            self._head = bytearray()
+            self._line = self._seen = 0
+            self._named = False
+        self._blank = 0
+        if status >= FINAL:
+            self._provisional = 0
+            return
+        self._provisional += 1
+        if status == SWITCHING:
             message = "the server changes to a protocol that was not asked for"
             raise MalformedError(message)
+        if self._provisional > MAX_PROVISIONAL:
+            message = f"more than {MAX_PROVISIONAL} provisional answers"
+            raise MalformedError(message)
+
+    def _check_size(self, size: int) -> None:
+        if size + self._blank > self._limit:
+            message = f"a head of more than {self._limit} bytes, which AnyFast(max_head=...) allows"
+            raise MalformedError(message)
+
+    def _check_begun(self) -> None:
+        """Check what has come of a head: for what can become none nothing is waited."""
+        head = self._head
+        if not self._line:
+            end = head.find(b"\n", self._seen) + 1
+            begun = all(byte in allowed for byte, allowed in zip(head, _STATUS_BEGUN, strict=False))
+            if not begun or head.find(b"\r", self._seen, end - 2 if end else len(head) - 1) >= 0:
+                raise MalformedError.at(NO_STATUS, head[:end] or head)
+            self._line = self._seen = end
+        if not self._line:
+            self._seen = len(head) - head.endswith(b"\r")
+            return
+        white = head.startswith((b" ", b"\t"), self._line)
+        if white and head.find(b"\n") + 1 == self._line:  # there is no line that it could continue
+            raise MalformedError.at(NO_FIELD, head[self._line :].partition(b"\n")[0])
+        if head.find(b"\n", self._seen) >= 0:
+            self._line = self._seen = _LINES.match(head, self._line).end()  # type: ignore[union-attr]  # it may be empty
+            self._named = False
+            white = head.startswith((b" ", b"\t"), self._line)
+        allowed = _LINE_BEGUN if self._seen == self._line else _VALUE_BEGUN if self._named else _NAME_BEGUN
+        if not allowed.fullmatch(head, self._seen):
+            raise MalformedError.at(NO_FIELD, head[self._line :].partition(b"\n")[0])
+        self._named = self._named or white or head.find(b":", self._seen) >= 0
+        self._seen = len(head) - head.endswith(b"\r")
 
 
-def _check_beginning(data: bytes) -> None:
-    """Check what came of a head so far: nothing that is none is waited for."""
-    start = b"HTTP/1."
-    if data[: len(start)] != start[: len(data)]:
-        message = "an answer that does not begin with HTTP/1"
-        raise MalformedError(message)
-    if len(data) > MAX_HEAD or len(data) - data.rfind(b"\n") > MAX_LINE + 3:
-        message = f"a head of more than {MAX_HEAD} bytes, or {MAX_LINE} in a line"
-        raise MalformedError(message)
+def is_farewell(data: bytes) -> bool:
+    """Return whether bytes that nobody asked for only end their connection: line ends, or a refusal that closes it.
+
+    Servers say 408 before they close an idle connection (RFC 9110 15.5.9), and some end a body with an empty line.
+    """
+    try:
+        found = HeadReader().feed(data)
+    except MalformedError:
+        return False
+    if found is None:
+        return not data.strip(b"\r\n")
+    return found[0].status // 100 == 4 and not found[0].reusable  # noqa: PLR2004 - 4xx
+
+
+# -- a whole head ----------------------------------------------------------------------------------------------------
 
 
 def _head(text: str) -> Head:
-    if len(text) > MAX_LINE and max(map(len, text.split("\n"))) > MAX_LINE + 3:  # ": " and a CR do not count
-        message = f"a line of more than {MAX_LINE} bytes in the head"
-        raise MalformedError(message)
+    """Return the head that *text* is, with its empty line."""
     first = _STATUS.match(text)
     if first is None:
-        message = "a head without a status line of HTTP/1"
-        raise MalformedError(message)
-    fields = _fields(text[first.end() :])
-    headers = {name.lower(): value.rstrip(" \t") for name, value in fields}
-    twice = _twice(fields) if len(headers) < len(fields) else ()
-    status = int(first[2])
-    body = _body_of(status, headers, twice)
-    connection = headers.get("connection") if "connection" not in twice else "close"
-    reusable = type(body) is not UntilClose and _stays_open(first[1], connection)
-    coding = headers.get("content-encoding")
-    if coding is not None and coding.lower() in PACKED:
-        body = Packed(body, coding.lower())
-    return Head(status, headers, body, reusable)
-
-
-def _fields(text: str) -> list[tuple[str, str]]:
+        raise MalformedError.at(NO_STATUS, _as_bytes(text).partition(b"\n")[0])
+    text = text[first.end() :]
     fields: list[tuple[str, str]] = _FIELD.findall(text)
-    if len(fields) != text.count("\n"):
-        text = _FOLD.sub(" ", text)
-        fields = _FIELD.findall(text)
-        if len(fields) != text.count("\n"):
-            message = "a line in the head that is no header"
-            raise MalformedError(message)
-    if len(fields) > MAX_HEADERS:
-        message = f"more than {MAX_HEADERS} headers"
-        raise MalformedError(message)
+    if len(fields) != text.count("\n") - 1:
+        fields = _unfolded(text)
+    headers = {name.lower(): value.rstrip(OWS) for name, value in fields}
+    says = headers if len(headers) == len(fields) else headers | _joined(fields)
+    status = int(first[2])
+    coding, length = says.get("transfer-encoding"), says.get("content-length")
+    reusable = _stays_open(first[1], says.get("connection"))
+    codings = says.get("content-encoding")
+    size = _length(length) if length is not None and coding is None else None
+    body: Body
+    if status < FINAL or status in NO_BODY:
+        body = Sized(0)
+    elif size is not None:
+        body = Sized(size)
+    elif coding is not None:
+        # It wins over a length; what two readers may see differently is the last on its connection (RFC 9112 6.3).
+        reusable = reusable and length is None
+        packed, _, last = coding.rpartition(",")
+        chunked = coding.isascii() and last.strip(OWS).lower() == "chunked"
+        body = Chunked() if chunked else UntilClose()
+        codings = ",".join(filter(None, (codings, packed)))
+    else:
+        body = UntilClose()
+    reusable = reusable and body.framed
+    return Head(status, headers, unpacked(body, codings) if codings else body, reusable)
+
+
+def _unfolded(text: str) -> list[tuple[str, str]]:
+    """Return the fields of lines of which some go on in the next one (RFC 9112 5.2)."""
+    text = _FOLD.sub(" ", text)
+    fields: list[tuple[str, str]] = _FIELD.findall(text)
+    lines = text.split("\n")[:-2]
+    if len(fields) != len(lines):
+        wrong = next(line for line in lines if not _FIELD.match(line + "\n"))
+        raise MalformedError.at(NO_FIELD, _as_bytes(wrong))
     return fields
 
 
-def _twice(fields: list[tuple[str, str]]) -> set[str]:
-    names = [name.lower() for name, _ in fields]
-    return {name for name in names if names.count(name) > 1}
+def _joined(fields: list[tuple[str, str]]) -> dict[str, str]:
+    """Return what is said in several lines as the one list that it is (RFC 9110 5.3)."""
+    return {
+        known: ",".join(value.strip(OWS) for name, value in fields if name.lower() == known)
+        for known in _LISTS
+        if any(name.lower() == known for name, _ in fields)
+    }
 
 
 def _stays_open(minor: str, connection: str | None) -> bool:
     if connection is None:
-        return minor == "1"
-    options = {option.strip() for option in connection.lower().split(",")}
-    return "close" not in options and (minor == "1" or "keep-alive" in options)
+        return minor != "0"
+    options = {option.strip(OWS) for option in connection.lower().split(",")}
+    return connection.isascii() and "close" not in options and (minor != "0" or "keep-alive" in options)
 
 
-def _body_of(status: int, headers: dict[str, str], twice: Collection[str]) -> Body:
-    """Return how the body is framed (RFC 9112 6.3)."""
-    coding, length = headers.get("transfer-encoding"), headers.get("content-length")
-    if coding is not None and length is not None:
-        message = "both Transfer-Encoding and Content-Length"
-        raise MalformedError(message)
-    is_length = length is None or (length.isascii() and length.isdigit() and len(length) <= MAX_DIGITS)
-    if not is_length or "content-length" in twice:
-        message = "more than one Content-Length, or one that is no number"
-        raise MalformedError(message)
-    if status < FINAL or status in NO_BODY:
-        return Sized(0)
-    if length is not None:
-        return Sized(int(length))
-    if coding is not None and coding.lower().rpartition(",")[2].strip() == "chunked":
-        return Chunked()
-    return UntilClose()
+def _length(text: str) -> int:
+    """Return the length that is said, once or several times the same (RFC 9110 8.6)."""
+    same, *others = {part.strip(OWS) for part in text.split(",")}
+    if others or not (same.isascii() and same.isdigit() and len(same) <= MAX_DIGITS):
+        raise MalformedError.at(NO_LENGTH, _as_bytes(text))
+    return int(same)
+
+
+def _as_bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

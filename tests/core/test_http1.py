@@ -1,77 +1,31 @@
-"""The answers of an HTTP/1 server from bytes: framings, limits, compression, and aiohttp's parser beside ours."""
+"""The heads of an HTTP/1 server's answers from bytes: one verdict for every cut, limits, and aiohttp's parser beside ours."""
 
 from __future__ import annotations
 
 import asyncio
 import gzip
+import os
 import random
-import time
-import zlib
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any, Final
 
 import pytest
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import HttpResponseParser
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from anyfast_async._core import http1
-from anyfast_async._core.http1 import BombError, MalformedError, Sized, TruncatedError, UntilClose, read_head
+from anyfast_async._core.bodies import MalformedError, Sized, UntilClose
+from anyfast_async._core.http1 import MAX_HEAD, MAX_PROVISIONAL, HeadReader, is_farewell
 
-JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-
-
-class Read(NamedTuple):
-    status: int
-    headers: dict[str, str]
-    body: bytes
-    reusable: bool
-    whole: bool
-    rest: bytes
-
-
-def read(pieces: Iterable[bytes]) -> Read | None:
-    """What the pieces amount to when the connection ends after them; None without a whole head."""
-    begun, head, got = b"", None, []
-    for data in pieces:
-        if head is None:
-            begun += data
-            found = read_head(begun)
-            if found is None:
-                continue
-            head, data = found  # noqa: PLW2901
-        if head.body.done:
-            head.body.rest += data
-            continue
-        piece = head.body.feed(data)
-        while piece:
-            got.append(piece)
-            piece = head.body.more()
-    if head is None:
-        return None
-    whole = True
-    try:
-        head.body.end()
-    except TruncatedError:
-        whole = False
-    return Read(head.status, head.headers, b"".join(got), head.reusable, whole, head.body.rest)
-
-
-def cuts(data: bytes) -> Iterator[list[bytes]]:
-    """*data* whole, by the byte, and in two at every place."""
-    yield [data]
-    yield [data[i : i + 1] for i in range(len(data))]
-    for i in range(len(data)):
-        yield [data[:i], data[i:]]
-
-
-def head(*lines: str) -> bytes:
-    return "".join(f"{line}\r\n" for line in ("HTTP/1.1 200 OK", *lines, "")).encode()
-
+from .reading import BODIES, FIRST, JSON, LINES, ODD, Read, cut_at, cuts, head, made, mutated, read, verdict
 
 PACKED = gzip.compress(b"hello", mtime=0)
+LONG: Final = bool(os.environ.get("ANYFAST_LONG"))
 
-# -- framings --------------------------------------------------------------------------------------------------------
+# -- heads -----------------------------------------------------------------------------------------------------------
 
 WHOLE = {
     "length": (JSON + b"Content-Length: 5\r\n\r\nhello", b"hello", True),
@@ -85,6 +39,15 @@ WHOLE = {
     "provisional": (b"HTTP/1.1 103 X\r\nLink: x\r\n\r\nHTTP/1.1 100 X\r\n\r\n" + JSON + b"\r\nhello", b"hello", False),
     "bare line feeds": (b"HTTP/1.1 200 OK\nContent-Length: 5\n\nhello", b"hello", True),
     "no content": (b"HTTP/1.1 204 No Content\r\n\r\n", b"", True),
+    "equal lengths": (JSON + b"Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello", b"hello", True),
+    "list of equal lengths": (JSON + b"Content-Length: 5, 5\r\n\r\nhello", b"hello", True),
+    "chunks and a length": (
+        JSON + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", b"hello", False
+    ),
+    "line ends before": (b"\r\n\n\r\n" + JSON + b"Content-Length: 5\r\n\r\nhello", b"hello", True),
+    "http 1.2": (b"HTTP/1.2 200 OK\r\nContent-Length: 5\r\n\r\nhello", b"hello", True),
+    "odd end": (b"HTTP/1.1 200 OK\nContent-Length: 5\r\n\nhello", b"hello", True),
+    "folded": (b"HTTP/1.1 200 OK\r\nA: b\r\n\tc\r\nContent-Length: 5\r\n\r\nhello", b"hello", True),
     "gzip": (JSON + b"Content-Encoding: gzip\r\nContent-Length: 25\r\n\r\n" + PACKED, b"hello", True),
 }  # fmt: skip
 
@@ -121,16 +84,41 @@ def test_what_follows_an_answer_is_no_part_of_it() -> None:
 
 def test_names_are_lower_case_and_the_last_counts() -> None:
     """Headers are looked up in lower case; of equal ones the last counts, white space around values does not."""
-    found = read_head(head("X-A: 1", "x-a:2 ", "X-B:\t a b\t", "Empty:", "U: é", "Content-Length: 0"))
+    found = HeadReader().feed(head("X-A: 1", "x-a:2 ", "X-B:\t a b\t", "Empty:", "U: é", "Content-Length: 0"))
     assert found is not None
     assert {"x-a": "2", "x-b": "a b", "empty": "", "u": "é", "content-length": "0"} == found[0].headers
 
 
 def test_folded_headers_are_joined() -> None:
     """A value that goes on in the next line, which RFC 9112 forbids and old servers do, is one value."""
-    found = read_head(head("A: b", "  c", "Content-Length: 0"))
+    found = HeadReader().feed(head("A: b", "  c", "Content-Length: 0"))
     assert found is not None
     assert "b c" == found[0].headers["a"]
+
+
+def test_what_is_said_twice_is_a_list() -> None:
+    """What says how an answer is read counts in every line that says it."""
+    twice = head("Connection: x", "connection: close", "Content-Length: 0")
+    assert [False, False] == [
+        one.reusable
+        for data in (twice, head("Connection: close", "Connection: x", "Content-Length: 0"))
+        if (one := read([data]))
+    ]
+
+
+@pytest.mark.parametrize("white", ["\xa0", "\x0b", "\x0c", "\x1c", "\x85", "\u2003"])
+def test_white_space_is_space_and_tab(white: str) -> None:
+    """RFC 9110 5.6.3: what Unicode calls white space is a part of a name, which so is another one."""
+    chunks = b"5\r\nhello\r\n0\r\n\r\n"
+    for value in (f"x,{white}chunked", f"{white}chunked", f"chunked{white}", "chun\u212aed"):
+        one = read([head(f"Transfer-Encoding: {value}") + chunks])
+        assert one is not None
+        assert (chunks, False) == (one.body, one.reusable)
+    for value in (f"{white}5", f"5{white}"):
+        assert "malformed 200" == verdict([head(f"Content-Length: {value}")])
+    one = read([b"HTTP/1.0 200 OK\r\nConnection: \xe2\x84\xaaeep-alive\r\nContent-Length: 0\r\n\r\n"])
+    assert one is not None
+    assert not one.reusable
 
 
 MALFORMED = {
@@ -144,11 +132,12 @@ MALFORMED = {
     "no name": head(": x"),
     "nul": head("A: \0"),
     "carriage return": head("A: x\ry"),
-    "two lengths": head("Content-Length: 5", "Content-Length: 5"),
+    "two lengths": head("Content-Length: 5", "Content-Length: 6"),
+    "two lengths that look different": head("Content-Length: 5", "Content-Length: 05"),
     "signed length": head("Content-Length: +5"),
-    "list of lengths": head("Content-Length: 5, 5"),
+    "list of lengths": head("Content-Length: 5, 6"),
+    "list of lengths with a hole": head("Content-Length: 5,,5"),
     "endless length": head("Content-Length: " + "9" * 19),
-    "length and chunks": head("Content-Length: 5", "Transfer-Encoding: chunked"),
     "another protocol": b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n",
     "chunk without a size": head("Transfer-Encoding: chunked") + b"\r\nx",
     "signed chunk": head("Transfer-Encoding: chunked") + b"+5\r\nhello",
@@ -157,13 +146,10 @@ MALFORMED = {
     "chunk with a bare line feed": head("Transfer-Encoding: chunked") + b"5\nhello",
     "chunk that is longer than it says": head("Transfer-Encoding: chunked") + b"1\r\nxy\r\n",
     "not gzip": head("Content-Encoding: gzip", "Content-Length: 5") + b"hello",
-    "brotli": head("Content-Encoding: br", "Content-Length: 5") + b"hello",
-    "129 headers": head(*(f"A{i}: x" for i in range(129))),
-    "long line": head("A: " + "x" * 8190),
-    "long line without an end": head()[:-2] + b"A: " + b"x" * 8300,
-    "long head without an end": head(*(f"A{i}: {'x' * 8000}" for i in range(9)))[:-2],
-    "130 trailers": head("Transfer-Encoding: chunked") + b"0\r\n" + b"a: b\r\n" * 130,
-    "long trailer": head("Transfer-Encoding: chunked") + b"0\r\na: " + b"b" * 8200,
+    "compress": head("Content-Encoding: compress", "Content-Length: 5") + b"hello",
+    "long head without an end": head(*(f"A{i}: {'x' * 8000}" for i in range(17)))[:-2],
+    "many trailers": head("Transfer-Encoding: chunked") + b"0\r\n" + b"a: b\r\n" * 11_000,
+    "long trailer": head("Transfer-Encoding: chunked") + b"0\r\na: " + b"b" * 66_000,
     "long chunk extension": head("Transfer-Encoding: chunked") + b"5;" + b"b" * 8200,
 }
 
@@ -173,92 +159,214 @@ def test_what_is_no_http_is_refused(name: str) -> None:
     """What no reader should guess about is refused as soon as it shows, whole or by the byte."""
     data = MALFORMED[name]
     size = 1 + len(data) // 500
-    for pieces in ([data], [data[i : i + size] for i in range(0, len(data), size)]):
-        with pytest.raises(MalformedError):
-            read(pieces)
+    verdicts = {verdict(pieces) for pieces in ([data], [data[i : i + size] for i in range(0, len(data), size)])}
+    assert len(verdicts) == 1
+    assert str(*verdicts).startswith("malformed")
 
 
-def test_128_headers_of_8190_bytes_in_all_pass() -> None:
-    """The limits themselves are within them."""
-    lines = [f"A{i}: x" for i in range(126)]
-    assert read([head(*lines, "B: " + "x" * 8189, "Content-Length: 0")]) is not None
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        (b"HTTP/1.1 20 Fine\r\n", b"HTTP/1.1 20 Fine"),
+        (b"HTTP/one 200", b"HTTP/one 200"),
+        (b"HTTP/1.1 200 a\rb", b"HTTP/1.1 200 a\rb"),
+        (b"HTTP/1.1 200\rb", b"HTTP/1.1 200\rb"),
+        (b"HTTP/1.1 200 OK\r\nA: b\r\nnon sense", b"non sense"),
+        (b"HTTP/1.1 200 OK\r\n: x", b": x"),
+        (b"HTTP/1.1 200 OK\r\nA\r\nB: c", b"A"),
+        (b"HTTP/1.1 200 OK\r\nA: b\0", b"A: b\0"),
+        (b"HTTP/1.1 200 OK\r\nA: b\rc", b"A: b\rc"),
+        (b"HTTP/1.1 200 OK\r\n folded", b" folded"),
+        (b"HTTP/1.1 200 OK\r\n\rx", b"\rx"),
+        (b"SSH-2.0-x", b"SSH-2.0-x"),
+    ],
+)
+def test_what_can_become_no_head_fails_at_once(data: bytes, line: bytes) -> None:
+    """Nothing is waited for, whole or by the byte, and the error has the line."""
+    reader = HeadReader()
+    with pytest.raises(MalformedError) as caught:
+        reader.feed(data)
+    assert line == caught.value.line
+
+    reader = HeadReader()
+    with pytest.raises(MalformedError) as caught:
+        for i in range(len(data)):
+            reader.feed(data[i : i + 1])
+    assert line.startswith(caught.value.line)
 
 
-# -- compression -----------------------------------------------------------------------------------------------------
+ENDINGS = (
+    b"\n\n",
+    b"\r\n\r\n",
+    b"\n\r\n",
+    b"\n",
+    b": x\r\n\r\n",
+    b"x: x\r\n\r\n",
+    b"\r\n",
+    *(b"HTTP/1.1 200\n\n"[i:] for i in range(13)),
+)
 
 
-def packed(data: bytes, window: int) -> bytes:
-    packer = zlib.compressobj(9, zlib.DEFLATED, window)
-    return packer.compress(data) + packer.flush()
+def test_what_is_waited_for_can_still_become_a_head() -> None:
+    """After whatever bytes a reader wants more, some end makes a head of them."""
+    rand = random.Random(7)
+    for _ in range(3000 if LONG else 300):
+        data = mutated(made(rand), rand).partition(b"\r\n\r\n")[0]
+        reader = HeadReader()
+        for size in range(len(data) + 1):
+            try:
+                if size and reader.feed(data[size - 1 : size]) is not None:
+                    break
+            except MalformedError:
+                break
+            begun = data[:size]
+            if b" 101" not in begun and b"ength" not in begun.lower():
+                assert any(is_head(begun + end) for end in ENDINGS), begun
 
 
-@pytest.mark.parametrize(("coding", "window"), [("gzip", 31), ("X-GZIP", 31), ("deflate", 15), ("Deflate", -15)])
-def test_compressed_bodies(coding: str, window: int) -> None:
-    """Gzip and deflate, with the zlib header or, as some servers send it, without; text around every buffer's size."""
-    for size in (0, 1, 1000, http1.MAX_PIECE - 1, http1.MAX_PIECE, http1.MAX_PIECE + 1, 3 * http1.MAX_PIECE):
-        text = random.Random(size).randbytes(size // 8) * 8 + b"x" * (size % 8)
-        body = packed(text, window)
-        one = read([head(f"Content-Encoding: {coding}", f"Content-Length: {len(body)}") + body])
-        assert one is not None
-        assert (text, True) == (one.body, one.whole)
+def is_head(data: bytes) -> bool:
+    """Whether *data* begins with a head, a provisional one included."""
+    try:
+        return HeadReader().feed(data + b"HTTP/1.1 200 OK\r\n\r\n") is not None
+    except MalformedError:
+        return False
 
 
-def test_several_streams_in_one_body() -> None:
-    """Two gzip streams one after the other are one body; a thousand and one are refused."""
-    one = read([head("Content-Encoding: gzip") + gzip.compress(b"a") + gzip.compress(b"b")])
-    assert one is not None
-    assert b"ab" == one.body
-    with pytest.raises(MalformedError, match="1000 compressed streams"):
-        read([head("Content-Encoding: gzip") + gzip.compress(b"") * 1001])
+# -- bounds ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("coding", ["identity", "utf-8", ""])
-def test_codings_that_are_none(coding: str) -> None:
-    """What some servers write there beside compressions changes nothing."""
-    one = read([head(f"Content-Encoding: {coding}", "Content-Length: 5") + b"hello"])
-    assert one is not None
-    assert b"hello" == one.body
+def test_limit_is_that_of_the_whole_head() -> None:
+    """128 KiB, in one line or in thousands; one byte more is refused, whatever the cut, with its status."""
+    for lines in ([], ["a:"] * 20_000):
+        left = MAX_HEAD - len(head(*lines, "P: ", "Content-Length: 0"))
+        good, bad = (head(*lines, "P: " + "x" * more, "Content-Length: 0") for more in (left, left + 1))
+        for size in (2 * MAX_HEAD, 1448, 60_000):
+            assert read([good[i : i + size] for i in range(0, len(good), size)]) is not None
+            assert "malformed 200" == verdict([bad[i : i + size] for i in range(0, len(bad), size)])
 
 
-def test_a_bomb_is_unpacked_a_piece_at_a_time() -> None:
-    """8 MiB in 8 KB come in pieces of 256 KiB, and only as they are asked for."""
-    body = packed(bytes(http1.MAX_UNPACKED), 31)
-    found = read_head(head("Content-Encoding: gzip") + body)
-    assert found is not None
-    first, rest = found
-    pieces = [first.body.feed(rest)]
-    assert not first.body.done
-    while first.body.held:
-        pieces.append(first.body.more())
-    assert {http1.MAX_PIECE, 0} >= {len(piece) for piece in pieces[:-1]}
-    assert http1.MAX_UNPACKED == sum(map(len, pieces))
+def test_limit_can_be_set() -> None:
+    """What was made for another limit counts to that one."""
+    data = head("A: " + "x" * 2000)
+    assert read([data], len(data)) is not None
+    assert "malformed 200" == verdict([data], len(data) - 1)
 
 
-def test_a_bomb_is_refused() -> None:
-    """Beyond 8 MiB a body may unpack to a hundred times its size, which text does not; a bomb does at once."""
-    text = random.Random(1).randbytes(2**20) * 40
-    one = read([head("Content-Encoding: gzip") + packed(text[: 2**20], 31)])
-    assert one is not None
-    with pytest.raises(BombError, match="more than 100 times its size"):
-        read([head("Content-Encoding: gzip") + packed(bytes(http1.MAX_UNPACKED + 1), 31)])
-
-
-def test_time_is_linear() -> None:
-    """Four times the head, the chunks or the compressed streams take at most eight times as long."""
-
-    def seconds(data: bytes, size: int) -> float:
-        best = 9.0
-        for _ in range(3):
-            began = time.process_time()
+def test_32_provisional_answers_are_the_most() -> None:
+    """Then comes the one that counts, or none any more."""
+    hint = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+    last = JSON + b"Content-Length: 0\r\n\r\n"
+    for size in (1, 50, 10_000):
+        data = hint * MAX_PROVISIONAL + last
+        assert read([data[i : i + size] for i in range(0, len(data), size)]) is not None
+        data = hint + data
+        with pytest.raises(MalformedError, match="more than 32 provisional answers"):
             read([data[i : i + size] for i in range(0, len(data), size)])
-            best = min(best, time.process_time() - began)
-        return best
 
-    chunk = b"4\r\nabcd\r\n"
-    assert seconds(head("Transfer-Encoding: chunked") + chunk * 40_000, 2**16) < 8 * max(
-        seconds(head("Transfer-Encoding: chunked") + chunk * 10_000, 2**16), 0.002
-    )
-    assert seconds(head(*(f"A{i}: {'x' * 450}" for i in range(120))), 64) < 0.5
+
+def test_one_reader_reads_one_answer_after_the_other() -> None:
+    """Of what it has read nothing is left: provisional heads and line ends are counted anew."""
+    reader = HeadReader(100)
+    for _ in range(10):
+        for size in (1, 500):
+            data = b"\r\n" * 8 + b"HTTP/1.1 102 X\r\n\r\n" * 4 + JSON + b"\r\n"
+            found = [reader.feed(data[i : i + size]) for i in range(0, len(data), size)]
+            assert [False] * (len(found) - 1) + [True] == [one is not None for one in found]
+            assert not reader.begun
+
+
+@pytest.mark.parametrize("unit", [b"\r\n", b"\n", b"\r"])
+def test_line_ends_before_a_head_are_not_kept(unit: bytes) -> None:
+    """They are dropped as they come, and refused once they are more than a head may be."""
+    reader = HeadReader()
+    for _ in range(MAX_HEAD // (1024 * len(unit)) - 1):
+        assert reader.feed(unit * 1024) is None
+        assert (b"", False) == (bytes(reader._head), reader.begun)
+    with pytest.raises(MalformedError, match="a head of more than"):
+        for _ in range(3):
+            reader.feed(unit * 1024)
+
+
+def test_each_byte_is_looked_at_a_few_times() -> None:
+    """However a head is cut, what the reader searches through is a small multiple of it."""
+    looked = 0
+
+    class Counted(bytearray):
+        def find(self, what: Any, start: Any = 0, end: Any = None) -> int:  # type: ignore[override]
+            nonlocal looked
+            looked += (len(self) if end is None else end) - start
+            return super().find(what, start, len(self) if end is None else end)
+
+    for lines in (["A: " + "x" * 20_000], ["A" * 20_000 + ": x"], ["a: b"] * 3000):
+        data, looked = head(*lines), 0
+        reader = HeadReader()
+        reader._head = Counted()
+        for i in range(len(data)):
+            if reader.feed(data[i : i + 1]) is not None:
+                break
+        assert looked < 20 * len(data)
+
+
+# -- every cut -------------------------------------------------------------------------------------------------------
+
+EVERY = [*(data for data, _, _ in WHOLE.values()), *(data for data in MALFORMED.values() if len(data) < 1000)]
+PARTS = st.sampled_from([*(f"{line}\r\n".encode() for line in (*FIRST, *LINES)), *BODIES, *ODD, b"\r\n", b"x" * 40])
+
+
+@pytest.mark.parametrize("number", range(len(EVERY)))
+def test_every_case_has_one_verdict(number: int) -> None:
+    """Whatever the reader's cases are, and what is cut from their ends: one verdict for every cut."""
+    data = EVERY[number]
+    for begun in (data, data[: len(data) // 2], data[:-1], data + data):
+        assert len({str(verdict(pieces)) for pieces in cuts(begun)}) == 1, begun
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.one_of(st.lists(PARTS, max_size=12).map(b"".join), st.sampled_from(EVERY), st.binary(max_size=60)),
+    st.lists(st.integers(0, 10_000), max_size=8),
+    st.sampled_from([60, MAX_HEAD]),
+)
+def test_any_bytes_have_one_verdict(data: bytes, places: list[int], limit: int) -> None:
+    """Whole, by the byte and cut anywhere, under a small limit and under a large one."""
+    ways = ([data], [data[i : i + 1] for i in range(len(data))], cut_at(data, places))
+    assert len({str(verdict(pieces, limit)) for pieces in ways}) == 1
+
+
+@pytest.mark.reliability
+def test_mutated_answers_have_one_verdict() -> None:
+    """500 000 heads and bodies with changed bytes: three random cuts of each say what the whole says; nothing crashes."""
+    rand = random.Random(1)
+    sources = [data for data in EVERY if len(data) < 400]
+    for _ in range(500_000 if LONG else 2_000):
+        data = mutated(made(rand) if rand.random() < 0.5 else rand.choice(sources), rand)
+        whole = verdict([data])
+        for _ in range(3):
+            places = [rand.randrange(len(data) + 1) for _ in range(rand.randrange(1, 6))]
+            assert whole == verdict(cut_at(data, places)), (data, places)
+
+
+# -- bytes that nobody asked for -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "only_ends"),
+    [
+        (b"\r\n", True),
+        (b"\n\r\n", True),
+        (b"HTTP/1.1 408 Too Slow\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", True),
+        (b"HTTP/1.0 408 Request Time-out\r\n\r\n<html>", True),
+        (b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n", True),
+        (b"HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n", False),
+        (b"HTTP/1.1 503 X\r\nConnection: close\r\n\r\n", False),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", False),
+        (b"HTTP/1.1 200 OK\r\nConte", False),
+        (b"garbage", False),
+    ],
+)
+def test_some_surplus_only_ends_its_connection(data: bytes, only_ends: bool) -> None:
+    """Line ends, and a 4xx that closes, are what servers say of a connection that was idle."""
+    assert only_ends == is_farewell(data)
 
 
 # -- beside aiohttp --------------------------------------------------------------------------------------------------
@@ -297,56 +405,81 @@ class Theirs:
         return message.code, headers, body, not message.should_close, whole
 
 
-LINES = [
-    "Content-Length: 5", "Content-Length: 0", "Content-Length: 7", "content-length:5", "Content-Length: x",
-    "Transfer-Encoding: chunked", "transfer-encoding: Chunked", "Transfer-Encoding: gzip, chunked",
-    "Transfer-Encoding: identity", "Connection: close", "Connection: keep-alive", "Connection: Keep-Alive, x",
-    "Connection: x, Close", "A: b", "A:", "A: \t b", "Content-Type: text/plain", "no colon", "A\tb: c", "é: x",
-    "A: é", "X: " + "y" * 300, " folded", "Content-Encoding: utf-8", "Date: now", "Set-Cookie: a=b",
-]  # fmt: skip
-BODIES = [
-    b"hello", b"", b"hell", b"5\r\nhello\r\n0\r\n\r\n", b"5;x=y\r\nhello\r\n0\r\nA: b\r\n\r\n", b"5\r\nhello\r\n",
-    b"5\r\nhello0\r\n\r\n", b"g\r\nhello\r\n0\r\n\r\n", b"2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n", b"5\r\nhell",
-]  # fmt: skip
-FIRST = [
-    "HTTP/1.1 200 OK", "HTTP/1.1 404 Not Found", "HTTP/1.0 200 OK", "HTTP/1.1 500", "HTTP/1.1 204 No", "HTP/1.1 200 OK",
-]  # fmt: skip
+def _fields(data: bytes, name: bytes) -> list[bytes]:
+    begun = re.split(rb"\n\r?\n", data, maxsplit=1)[0]
+    return re.findall(rb"(?im)^%b[ \t]*:[ \t]*([^\r\n]*)" % name, begun)
 
 
-def made(rand: random.Random) -> bytes:
-    """An answer of likely and unlikely parts."""
-    lines = [rand.choice(FIRST), *rand.choices(LINES, k=rand.randrange(6)), "", ""]
-    end = "\n" if rand.random() < 0.05 else "\r\n"
-    return end.join(lines).encode() + rand.choice(BODIES)
+def _head_of(data: bytes) -> bytes:
+    return re.split(rb"\n\r?\n", data, maxsplit=1)[0] + b"\n"
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_aiohttp_reads_the_same(seed: int) -> None:
-    """Over made-up answers, cut at random, aiohttp's parser reads what ours reads and refuses what ours refuses."""
-    rand = random.Random(seed)
-    different = []
-    for _ in range(100):
-        data = made(rand)
-        places = sorted(rand.choices(range(len(data) + 1), k=rand.randrange(4)))
-        pieces = [data[a:b] for a, b in zip([0, *places], [*places, len(data)], strict=True)]
-        theirs = Theirs().read(pieces)
-        ours: Any
-        try:
-            one = read(pieces)
-            ours = None if one is None else one[:5]
-            surplus = one is not None and one.rest != b""
-        except MalformedError:
-            ours, surplus = "refused", False
-        if surplus:
+REASONS: Final[dict[str, Callable[[bytes, Any, Any], Any]]] = {
+    "RFC 9112 6.3: Transfer-Encoding wins over Content-Length; there both are refused": lambda data, _, theirs: (
+        theirs == "refused" and _fields(data, b"transfer-encoding") and _fields(data, b"content-length")
+    ),
+    "RFC 9110 8.6: a length that is said twice may be taken; there it is refused": lambda data, _, theirs: (
+        theirs == "refused" and len(_fields(data, b"content-length")) > 1
+    ),
+    "RFC 9112 6.1: codings of the transfer are undone; there the packed bytes are the body": lambda data, _, __: any(
+        b"gzip" in value or b"deflate" in value for value in _fields(data, b"transfer-encoding")
+    ),
+    "RFC 9112 6.3: a coding is a name, with white space and other letters in it another one": lambda data, _, __: any(
+        re.search(rb"[^\x21-\x7e, ]|[ ]", value) for value in _fields(data, b"transfer-encoding")
+    ),
+    "RFC 9112 5.2: a folded line is one space, in the middle of fields alone": lambda data, _, __: re.search(
+        rb"\n[ \t]", _head_of(data)
+    ),
+    "RFC 9112 2.2: a CR without a LF is no line end, and nothing to guess about": lambda data, ours, _: (
+        ours == "refused" and re.search(rb"\r(?!\n)", data)
+    ),
+    "RFC 9112 5.1: no white space before the colon of a field": lambda data, ours, _: (
+        ours == "refused"
+        and re.search(rb"(?m)^[^:\r\n]*[^!#$%&'*+\-.^_`|~0-9A-Za-z:\r\n][^:\r\n]*(:|$)", _head_of(data))
+    ),
+    "RFC 9112 7.1: the lines of chunks end with CR and LF, and there is nothing but a size in them": lambda _, ours, __: (
+        ours == "refused"
+    ),
+    "RFC 9110 2.5: a higher minor version is read as the highest that is known": lambda data, _, __: re.match(
+        rb"[\r\n]*HTTP/1\.[2-9] ", data
+    ),
+    "Extensions of chunks, and trailers, are skipped, whatever they are; there they are read": lambda data, _, theirs: (
+        theirs == "refused" and re.search(rb"\n(0+[ \t]*\r\n|[0-9A-Fa-f]+[ \t]*;)", data)
+    ),
+    "What has not come whole is refused there as soon as a value is wrong": lambda _, ours, theirs: (
+        ours is None and theirs == "refused"
+    ),
+}
+"""Where aiohttp's parser reads something else, and why. The first that holds counts."""
+
+
+def differences(rand: random.Random, count: int) -> Iterator[tuple[bytes, Any, Any]]:
+    """Answers, made-up and mutated, that aiohttp's parser reads otherwise, with what it and ours make of them."""
+    for number in range(count):
+        data = mutated(made(rand), rand) if number % 2 else made(rand)
+        pieces = cut_at(data, [rand.randrange(1000) for _ in range(rand.randrange(4))])
+        found = verdict(pieces)
+        if isinstance(found, Read) and found.rest:
             continue  # aiohttp takes it for the next answer, we close the connection
+        ours: Any = "refused" if isinstance(found, str) else None if found is None else found[:5]
+        theirs = Theirs().read(pieces)
         if isinstance(ours, tuple) and isinstance(theirs, tuple) and theirs[3]:
             ours = (*ours[:3], True, ours[4])  # we may be more careful about using a connection again
         if ours != theirs:
-            different.append((pieces, ours, theirs))
-    assert different == []
+            yield data, ours, theirs
+
+
+def test_aiohttp_reads_the_same_but_for_reasons() -> None:
+    """Over made-up and mutated answers, cut at random, aiohttp's parser says the same, or there is a reason why not."""
+    found = list(differences(random.Random(3), 20_000 if LONG else 1500))
+    unexplained = [one for one in found if not any(reason(*one) for reason in REASONS.values())]
+    assert unexplained == []
+    if LONG:
+        used = {next(name for name, reason in REASONS.items() if reason(*one)) for one in found}
+        assert set(REASONS) - used <= {"RFC 9110 2.5: a higher minor version is read as the highest that is known"}
 
 
 def test_the_body_says_how_it_is_framed() -> None:
     """An answer to nothing has no body; one without a length lasts until the connection is closed."""
-    kinds = [type(found[0].body) for lines in ((), ("Content-Length: 1",)) if (found := read_head(head(*lines)))]
+    kinds = [type(one[0].body) for lines in ((), ("Content-Length: 1",)) if (one := HeadReader().feed(head(*lines)))]
     assert [UntilClose, Sized] == kinds

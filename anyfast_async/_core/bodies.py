@@ -1,0 +1,192 @@
+"""How the bodies of HTTP/1 answers end: after a length, with a last chunk, or with the connection (RFC 9112 6, 7)."""
+
+from __future__ import annotations
+
+import abc
+import re
+from typing import Final
+
+MAX_SIZE_LINE: Final = 8190
+"""Longest line before a chunk in bytes, its extensions included."""
+MAX_TRAILERS: Final = 64 * 1024
+"""Most bytes of trailers, which nobody reads."""
+
+_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
+_NEXT_SIZE: Final = re.compile(b"\r\n" + _SIZE.pattern)
+_BEGINNING: Final = re.compile(rb"(?:[0-9A-Fa-f]{1,15}(?:[ \t]+|[ \t]*;[^\r\n]*)?\r?)?")
+
+
+class MalformedError(ValueError):
+    """What came is no HTTP/1, or goes beyond what is read of it."""
+
+    line = b""
+    """The line that is wrong, as it came; it is shown to nobody as it is."""
+    status = 0
+    """The status of the answer that it is found in, where that was read."""
+
+    @classmethod
+    def at(cls, message: str, line: bytes | bytearray) -> MalformedError:
+        """Return the error for a *line* that is wrong."""
+        error = cls(message)
+        error.line = bytes(line[:MAX_SIZE_LINE]).rstrip(b"\r\n")
+        return error
+
+
+class TruncatedError(ValueError):
+    """An answer ended before its end."""
+
+
+def end_of_lines(data: bytes | bytearray, start: int = 0) -> int:
+    """Return where the empty line ends that ends the lines in *data*, looked for from *start* on; -1 without one.
+
+    A line feed alone ends a line too (RFC 9112 2.2).
+    """
+    end = data.find(b"\n\r\n", start)
+    bare = data.find(b"\n\n", start, end + 1 if end >= 0 else len(data))
+    if bare >= 0:
+        return bare + 2
+    return end + 3 if end >= 0 else -1
+
+
+class Body(abc.ABC):
+    """A body as it comes."""
+
+    done = False
+    """Whether all of it has been given out."""
+    held = False
+    """Whether :meth:`more` has something to give."""
+    rest = b""
+    """What came after the end."""
+    framed = True
+    """Whether it says itself where it ends."""
+
+    @abc.abstractmethod
+    def feed(self, data: bytes) -> bytes:
+        """Return what the next bytes carry of the body.
+
+        Raises:
+            MalformedError: they cannot belong to it.
+
+        """
+
+    def more(self) -> bytes:
+        """Return what else they carry, a bounded piece at a time, ``b""`` at last.
+
+        Raises:
+            MalformedError: as :meth:`feed`.
+            BombError: it is far more than what came.
+
+        """
+        return b""
+
+    @abc.abstractmethod
+    def end(self) -> None:
+        """Take the end of the connection.
+
+        Raises:
+            TruncatedError: it comes too early.
+
+        """
+
+
+class Sized(Body):
+    """A body of a length that was announced."""
+
+    def __init__(self, length: int) -> None:
+        self._left = length
+        self.done = length == 0
+
+    def feed(self, data: bytes) -> bytes:
+        left = self._left - len(data)
+        if left < 0:
+            data, self.rest = data[:left], data[left:]
+        self._left = max(left, 0)
+        self.done = left <= 0
+        return data
+
+    def end(self) -> None:
+        if not self.done:
+            message = f"{self._left} bytes are missing"
+            raise TruncatedError(message)
+
+
+class Chunked(Body):
+    """A body in chunks, each with its length before it."""
+
+    def __init__(self) -> None:
+        self._left = 0
+        self._size = _SIZE
+        self._line = b""
+        self._trailers = -1
+
+    def feed(self, data: bytes) -> bytes:
+        if self._line:
+            data, self._line = self._line + data, b""
+        pieces: list[bytes] = []
+        at = 0
+        while self._trailers < 0:
+            if self._left:
+                piece = data[at : at + self._left]
+                pieces.append(piece)
+                at += len(piece)
+                self._left -= len(piece)
+                if not self._left and data.startswith(b"\r\n", at):  # it nearly always comes with its chunk
+                    at += 2
+                    self._size = _SIZE
+            if at == len(data):
+                break
+            found = self._size.match(data, at)
+            if found is None:
+                self._line = _beginning(data[at:], self._size)
+                break
+            if found.end() - found.start(1) > MAX_SIZE_LINE:
+                raise _no_size(found[0])
+            at = found.end()
+            self._left = int(found[1], 16)
+            self._size = _NEXT_SIZE
+            if not self._left:
+                self._trailers = 0
+                data, at = b"\n" + data[at:], 0  # where there are no trailers, this line's end begins the empty one
+        if self._trailers >= 0:
+            self._skip_trailers(data[at:])
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _skip_trailers(self, data: bytes) -> None:
+        end = end_of_lines(data)
+        self.done = end >= 0
+        self.rest = data[end:] if self.done else b""
+        self._line = b"" if self.done else data[-2:]
+        self._trailers += (end if self.done else len(data)) - len(self._line)
+        if self._trailers > MAX_TRAILERS:
+            message = f"trailers of more than {MAX_TRAILERS} bytes"
+            raise MalformedError(message)
+
+    def end(self) -> None:
+        if not self.done:
+            message = "the last chunk is missing"
+            raise TruncatedError(message)
+
+
+def _beginning(line: bytes, size: re.Pattern[bytes]) -> bytes:
+    """Return *line*, the beginning of a chunk's size, if it can be one."""
+    before = b"\r\n" if size is _NEXT_SIZE else b""
+    begins = line[: len(before)] == before[: len(line)] and _BEGINNING.fullmatch(line, min(len(before), len(line)))
+    if not begins or len(line) - len(before) > MAX_SIZE_LINE:
+        raise _no_size(line)
+    return line
+
+
+def _no_size(line: bytes) -> MalformedError:
+    return MalformedError.at("a chunk without its size", line.lstrip(b"\r\n").partition(b"\n")[0])
+
+
+class UntilClose(Body):
+    """A body that ends with the connection."""
+
+    framed = False
+
+    def feed(self, data: bytes) -> bytes:
+        return data
+
+    def end(self) -> None:
+        self.done = True

@@ -1,0 +1,139 @@
+"""aiohttp's pool of connections, and what it has to do that it does not do by itself.
+
+Connections are looked at before they are used again, TLS is 1.2 or later, and TCP asks whether the other side is there.
+``limit=0``: the connector's own queue loses wake-ups when a waiter is woken and cancelled in one tick; our gate is the
+only queue.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import os
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import Any, Final
+
+import aiohttp
+
+from anyfast_async._core.trust import Trust
+from anyfast_async._wire import Wire, looking_at
+
+KEEPALIVE: Final = 55.0
+"""Seconds an idle connection is kept: below the 60 s after which common proxies drop it."""
+PROBE_AFTER: Final = 60
+"""Seconds of silence after which TCP asks whether the other side is still there."""
+
+
+def socket_factory(address: Any) -> socket.socket:
+    family, kind, protocol, _, _ = address
+    sock = socket.socket(family, kind, protocol)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", PROBE_AFTER), ("TCP_KEEPALIVE", PROBE_AFTER), ("TCP_KEEPINTVL", 15)):
+        option = getattr(socket, name, None)  # Linux has the first, macOS the second
+        if option is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+    return sock
+
+
+@functools.cache
+def default_context() -> ssl.SSLContext:
+    """Return the context for TLS where the user has none: the system's authorities, and TLS from 1.2 on.
+
+    ``ssl.create_default_context`` leaves the version to how Python and OpenSSL were built, and some distributions
+    build them to take 1.0.
+    """
+    context = ssl.create_default_context()
+    context.minimum_version = max(context.minimum_version, ssl.TLSVersion.TLSv1_2)
+    context.set_alpn_protocols(("http/1.1",))
+    return context
+
+
+class Target(aiohttp.ClientRequest):
+    """Where a connection leads, in the form that aiohttp's connector takes; it is never sent."""
+
+    trust: Trust
+
+    @functools.cached_property
+    def connection_key(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride] - it is worked out once
+        """What tells connections apart in the pool."""
+        return super().connection_key
+
+
+class Connector(aiohttp.TCPConnector):
+    """aiohttp's pool, which does not look at a connection before it gives it out again."""
+
+    async def _get(self, key: Any, traces: Any) -> aiohttp.connector.Connection | None:
+        """Return a kept connection on which nothing lies, None if there is none.
+
+        What came after the last answer (a second answer, a refusal of the idle connection, its end) would be taken for
+        the next one: RFC 9112 9.2. It is read before the connection is closed, to learn what it was.
+        """
+        while (kept := await super()._get(key, traces)) is not None and not _is_usable(kept):
+            self._loop.call_soon(self._loop.call_soon, kept.close)
+        return kept
+
+
+def _is_usable(kept: aiohttp.connector.Connection) -> bool:
+    transport, handler = kept.transport, kept.protocol
+    if transport is None or handler is None:
+        return False
+    wire = transport.get_protocol()
+    if isinstance(wire, Wire):
+        return wire.is_usable()
+    return not handler.should_close and not looking_at(transport)(0)
+
+
+def is_known() -> bool:
+    """Whether this aiohttp takes what the direct way gives it."""
+    connect = inspect.signature(aiohttp.BaseConnector.connect).parameters
+    target = inspect.signature(aiohttp.ClientRequest).parameters
+    get = inspect.signature(aiohttp.BaseConnector._get).parameters  # noqa: SLF001 - the look before reuse
+    return (
+        tuple(connect) == ("self", "req", "traces", "timeout")
+        and tuple(get) == ("self", "key", "traces")
+        and {"method", "url", "loop", "proxy", "ssl"} <= set(target)
+    )
+
+
+def new_session(tls: ssl.SSLContext | None, max_head: int, trace: aiohttp.TraceConfig) -> aiohttp.ClientSession:
+    """Return a session with a pool of its own: no redirects, no cookies, no environment, no clocks of aiohttp's."""
+    return aiohttp.ClientSession(
+        connector=Connector(
+            limit=0,
+            keepalive_timeout=KEEPALIVE,
+            ttl_dns_cache=300,
+            ssl=tls or True,
+            socket_factory=socket_factory,
+        ),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None),
+        trust_env=False,
+        trace_configs=[trace],
+        max_line_size=max_head,
+        max_field_size=max_head,
+        max_headers=max_head,
+    )
+
+
+def abandon(session: aiohttp.ClientSession) -> None:
+    """Close the connections of a session whose loop was left and does not run, so that nothing of it can be awaited."""
+    connector = session.connector
+    session.detach()
+    if connector is None:
+        return
+    for transport in tuple(_transports(connector)):
+        sock = transport.get_extra_info("socket")
+        transport.abort()  # a turn of its loop would close it
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(sock.fileno())) as other:
+            other.shutdown(socket.SHUT_RDWR)
+    connector._close()  # noqa: SLF001 - close() would have to be awaited
+
+
+def _transports(connector: aiohttp.BaseConnector) -> Iterator[Any]:
+    kept = (handler for handlers in connector._conns.values() for handler, _ in handlers)  # noqa: SLF001
+    for handler in (*kept, *connector._acquired):  # noqa: SLF001
+        if handler.transport is not None:
+            yield handler.transport

@@ -1,0 +1,111 @@
+"""Bodies and where they end: sizes of chunks, trailers, and the lines between them."""
+
+from __future__ import annotations
+
+import pytest
+
+from anyfast_async._core.bodies import (
+    MAX_SIZE_LINE,
+    MAX_TRAILERS,
+    Chunked,
+    MalformedError,
+    Sized,
+    TruncatedError,
+    end_of_lines,
+)
+
+from .reading import cuts
+
+
+@pytest.mark.parametrize(
+    ("data", "end"),
+    [
+        (b"a\n\n", 3),
+        (b"a\r\n\r\n", 5),
+        (b"a\n\r\nb\n\n", 4),
+        (b"a\r\n\n\r\n", 4),
+        (b"a\n\n\r\n", 3),
+        (b"a\r\n\r", -1),
+        (b"a\n", -1),
+        (b"\r\r\n", -1),
+    ],
+)
+def test_end_of_lines(data: bytes, end: int) -> None:
+    """Lines end with LF, or with CR and LF, in any mixture; the first empty one ends them."""
+    assert end == end_of_lines(data)
+
+
+def test_end_of_lines_is_looked_for_from_a_place_on() -> None:
+    """What was looked through before is not looked at again."""
+    assert -1 == end_of_lines(b"a\n\nb", 2)
+
+
+def unchunked(data: bytes) -> list[tuple[bytes, bool, bytes] | str]:
+    """What *data* amounts to, cut in every way."""
+    found = []
+    for pieces in cuts(data):
+        body, got, surplus = Chunked(), b"", b""
+        try:
+            for piece in pieces:
+                if body.done:
+                    surplus += piece
+                else:
+                    got += body.feed(piece)
+            found.append((got, body.done, body.rest + surplus))
+        except MalformedError:
+            found.append("malformed")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("data", "amounts"),
+    [
+        (b"2\r\nhe\r\n003 ;x=y\r\nllo\r\n0\r\n\r\nrest", (b"hello", True, b"rest")),
+        (b"5\r\nhello\r\n0\r\nA: b\r\nC\n\nrest", (b"hello", True, b"rest")),
+        (b"5\r\nhello\r\n0;x\r\n\nrest", (b"hello", True, b"rest")),
+        (b"5\r\nhello\r\n0\r\n\r\n\r\n", (b"hello", True, b"\r\n")),
+        (b"5\r\nhello\r\n0\r\n\rA: b\r\n\r\n", (b"hello", True, b"")),
+        (b"5\r\nhello\r\n0\r\nA: b\r\n", (b"hello", False, b"")),
+        (b"5\r\nhello\r\n", (b"hello", False, b"")),
+        (b"5\r\nhello0\r\n\r\n", "malformed"),
+        (b"5\nhello", "malformed"),
+        (b"-5\r\nhello", "malformed"),
+        (b"5 x\r\nhello", "malformed"),
+    ],
+)
+def test_chunks_under_every_cut(data: bytes, amounts: object) -> None:
+    """One outcome, however it is cut."""
+    assert {str(amounts)} == set(map(str, unchunked(data)))
+
+
+@pytest.mark.parametrize("size", [1, 7, 1448, 10**6])
+def test_lines_of_chunks_and_trailers_have_limits(size: int) -> None:
+    """The limit itself passes and one byte more does not, whatever the cut; trailers have no limit for a line."""
+
+    def passes(data: bytes) -> bool:
+        body = Chunked()
+        try:
+            for i in range(0, len(data), size):
+                body.feed(data[i : i + size])
+        except MalformedError:
+            return False
+        return body.done
+
+    def chunk(extension: int) -> bytes:
+        return b"1\r\nx\r\n1;" + b"y" * extension + b"\r\nx\r\n0\r\n\r\n"
+
+    def trailers(length: int) -> bytes:
+        return b"0\r\nA: " + b"y" * length + b"\r\n\r\n"
+
+    assert [True, False] == [passes(chunk(MAX_SIZE_LINE - 4)), passes(chunk(MAX_SIZE_LINE - 3))]
+    assert [True, False] == [passes(trailers(MAX_TRAILERS - 8)), passes(trailers(MAX_TRAILERS - 7))]
+
+
+def test_what_is_missing_is_told() -> None:
+    """A length that was not reached, and a last chunk that did not come."""
+    sized = Sized(5)
+    sized.feed(b"hel")
+    with pytest.raises(TruncatedError, match="2 bytes are missing"):
+        sized.end()
+    with pytest.raises(TruncatedError, match="the last chunk is missing"):
+        Chunked().end()
