@@ -24,12 +24,12 @@ async def test_the_place_is_given_up_and_taken_again() -> None:
     """Another takes it meanwhile; back, it waits until a place is free."""
     aside, told = Aside(), news()
     left: list[str] = []
-    aside.are_others_done = lambda: False
 
     def leave() -> bool:
         left.append("left")
         return True
 
+    aside.are_others_done = lambda: False
     aside.on_leave = leave
     standing = asyncio.create_task(aside.stand(told))
     await turn()

@@ -216,10 +216,11 @@ def test_few_grants_prove_nothing() -> None:
 
 def test_learned_limit_is_doubted_ever_more() -> None:
     """After two minutes in which nothing was refused it grows by 2 percent, after each further one by 4, 8 ..."""
-    learned, now = Learned(), 16.0
-    limits: dict[float, float] = {}
-    grant(learned, 100, 0.0)
+    learned, now = Learned(), 0.0
+    grant(learned, 100, now)
     learned.refused(16.0, proven=True)
+    limits: dict[float, float] = {}
+    now = 16.0
     while now < 600:
         wait = learned.wait(now)
         limits.setdefault(learned.granted.limit, now)

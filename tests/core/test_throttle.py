@@ -165,7 +165,7 @@ def test_refused_while_others_are_in_flight_there_are_fewer_next_time() -> None:
 
 def test_minutes_of_refusals_teach_the_minutes_limit() -> None:
     """Ten seconds of refusals of several rows: what was granted in the last minute is the limit, and is waited for."""
-    throttle = Throttle()
+    throttle, now = Throttle(), 0.0
     for sent in cascade(throttle, 50, 10, 0.0):
         succeed(throttle, sent, 0.5)
     now = 0.0
