@@ -354,6 +354,8 @@ class Call(Generic[T]):
         gate, lane = self.shared.gate, self.lane
         if isinstance(error, APIConnectionError) and error.retryable and permit.at < self.shared.running.woke_at:
             error.retry_class = "slept"
+        if self.ending is not None:
+            self.ending.weigh(lane, error)
         status = getattr(error, "status_code", None) or self.status
         rand = random.random()  # noqa: S311 - jitter
         if status == UNAVAILABLE and error.retry_class == "ambiguous":

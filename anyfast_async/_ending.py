@@ -113,6 +113,11 @@ class Ending:
         if self._patience is not None:
             self._last_answer = asyncio.get_running_loop().time()
 
+    def weigh(self, lane: Hashable, error: AnyFastError) -> None:
+        """Take it for an outage if a model is called unknown that was answered: its channels may all be off."""
+        if error.kind == "model" and lane in self._answered:
+            error.retry_class, error.retryable = "refused", True
+
     def failed(self, lane: Hashable, error: AnyFastError, model: str | None) -> None:
         """Take in what an item of *lane* has failed with: the model may be closed for this run.
 

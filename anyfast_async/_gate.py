@@ -21,7 +21,8 @@ from anyfast_async.errors import ClientStateError, QueueFullError
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
 
-    from anyfast_async._core.throttle import Refusal, Suspicion
+    from anyfast_async._core.throttle import Refusal
+    from anyfast_async._core.trial import Suspicion
     from anyfast_async.policies import Limits
 
 

@@ -15,7 +15,8 @@ import attrs
 from anyfast_async._core.bucket import Pace, Slot, Window
 from anyfast_async._core.estimate import Expected
 from anyfast_async._core.outage import Outage
-from anyfast_async._core.throttle import Refusal, Suspicion, Throttle
+from anyfast_async._core.throttle import Refusal, Throttle
+from anyfast_async._core.trial import Suspicion
 
 
 @attrs.define(eq=False)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, Literal
 
-from anyfast_async._core.throttle import LONGEST_HOLD, Refusal, Suspicion, nothing
+from anyfast_async._core.throttle import LONGEST_HOLD, Refusal
+from anyfast_async._core.trial import Suspicion, nothing
 from anyfast_async._retry import longest_wait
 
 if TYPE_CHECKING:

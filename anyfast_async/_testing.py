@@ -11,7 +11,8 @@ import attrs
 
 from anyfast_async import _call
 from anyfast_async._core.outage import ALONE, Company, Outage
-from anyfast_async._core.throttle import Refusal, Suspicion
+from anyfast_async._core.throttle import Refusal
+from anyfast_async._core.trial import Suspicion
 from anyfast_async._gate import Gate
 from anyfast_async._lane import Permit
 from anyfast_async._retry import Retries, call_again

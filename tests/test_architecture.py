@@ -96,7 +96,7 @@ CORE_ORDER: Final = (
     {"__init__.py"},
     {
         *("backoff.py", "bodies.py", "bucket.py", "closed.py", "delay.py", "histogram.py", "index.py", "jsontext.py"),
-        *("limiter.py", "outage.py", "pages.py", "reserved.py", "sse.py", "trust.py"),
+        *("limiter.py", "outage.py", "pages.py", "reserved.py", "sse.py", "trial.py", "trust.py"),
     },
     {"lossless.py", "packing.py", "rows.py", "template.py", "throttle.py", "usage.py", "verdicts.py"},
     {"codec.py", "http1.py"},

@@ -609,13 +609,14 @@ async def test_a_deadline_is_no_items_own_failure(tmp_path: Path) -> None:
 
 
 async def test_a_model_that_an_earlier_run_answered_is_not_unknown(tmp_path: Path) -> None:
-    """Its rows fail one by one: what is said of it concerns the row, or passes."""
+    """It is away, as when all its channels are switched off: its rows are sent again."""
     path = tmp_path / "run.jsonl"
     await Rig(lambda *_: 0.001).map(rows(3), journal=path)
 
-    results = await Rig(lambda *_: ModelNotFoundError("no channel")).map(rows(9), journal=path, concurrency=1)
+    said = iter([ModelNotFoundError("no channel")])
+    results = await Rig(lambda *_: next(said, 0.001)).map(rows(9), journal=path, concurrency=1)
 
-    assert kinds(results) == {"ok": 3, "model": 6}
+    assert (kinds(results), len(results[3].attempts)) == ({"ok": 9}, 2)
 
 
 async def test_what_is_recorded_is_given_though_the_run_ends(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from anyfast_async import ClientStateError, Limits, QueueFullError
-from anyfast_async._core.throttle import Refusal, Suspicion
+from anyfast_async._core.throttle import Refusal
+from anyfast_async._core.trial import Suspicion
 from anyfast_async._gate import Gate
 from anyfast_async._lane import Lane, Permit
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from anyfast_async._core.bucket import Pace, Window
-from anyfast_async._core.throttle import Refusal, Suspicion
+from anyfast_async._core.throttle import Refusal
+from anyfast_async._core.trial import Suspicion
 from anyfast_async._lane import Lane
 
 

@@ -299,3 +299,30 @@ async def test_max_retry_after_of_a_row(policy: dict[str, Any], asked: float, se
 
     assert [r.ok for r in results] == [True, sent == 2]
     assert len(gateway.sent) == 1 + sent
+
+
+# -- a model that is called unknown ----------------------------------------------------------------------------------
+
+UNKNOWN = Answer(503, b'{"error":{"message":"no channel","code":"model_not_found"}}')
+
+
+async def test_model_that_was_answered_is_away_not_unknown() -> None:
+    """All its channels are off for a minute: rows wait for it, and none fails."""
+    gateway = Gateway(lambda at, _: UNKNOWN if 5 <= at < 65 else Answer(200, completion()))
+
+    _, ended, failed = await ran(gateway, 200, 8)
+
+    assert failed == {}
+    assert ended < 65 + 60
+    assert len(gateway.sent) <= 250
+
+
+async def test_model_that_was_never_answered_fails_what_was_sent() -> None:
+    """The others of its rows are not sent, because of the model."""
+    gateway = Gateway(lambda *_: UNKNOWN)
+    async with client_on(gateway) as client:
+        results = await client.map([f"{n}" for n in range(200)], concurrency=8)
+
+    kinds = Counter(r.error.kind for r in results if r.error is not None)
+    assert kinds == {"model": len(gateway.sent), "not_sent": 200 - len(gateway.sent)}
+    assert len(gateway.sent) <= 8

@@ -11,13 +11,13 @@ Arithmetic on a given ``now``; random numbers are arguments.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import ClassVar, Final, Protocol
 
 import attrs
 
 from anyfast_async._core.bucket import PERIOD, Learned, Slot
 from anyfast_async._core.limiter import Places, Rate
+from anyfast_async._core.trial import Suspicion, Trial
 
 FIRST_HOLD: Final = 1.0
 """Seconds of the first hold, where the server does not say: proxies count over a second."""
@@ -33,32 +33,10 @@ SHARE: Final = 10
 """Requests whose time at the lane's own recent rate is held, after the refusal of one row alone."""
 RECENT: Final = 2.0
 """Seconds over which that rate is taken."""
+LONGEST_SCALE: Final = 3.0
+"""Seconds in which a rate may double, at most."""
 LEAST_RECENT: Final = 0.25
 """The same for a lane that has just begun."""
-
-
-def nothing() -> None:
-    """Do nothing: nobody waits for the verdict."""
-
-
-@attrs.define(eq=False)
-class Suspicion:
-    """What is held against one row that was refused."""
-
-    strikes: int = 0
-    """Refusals that are its own fault: it went first after a hold, and two that were sent later were answered."""
-    goes_first: bool = False
-    """Whether it is the one to go first after the hold that its refusal began."""
-    on_trial: bool = False
-    """Whether it went first and was refused all the same, and nobody knows yet whose fault that is."""
-    on_verdict: Callable[[], None] = nothing
-    """Called when that is known, or nobody will know."""
-
-    def judge(self, *, guilty: bool) -> None:
-        """End the trial."""
-        self.on_trial = False
-        self.strikes += guilty
-        self.on_verdict()
 
 
 @attrs.frozen
@@ -100,19 +78,6 @@ class Entry(Protocol):
 
 
 @attrs.define(eq=False)
-class Trial:
-    """A row that was refused although it went first after a hold: is it the row, or the limiter?"""
-
-    row: Suspicion
-    number: int
-    """Of its request."""
-    answered: int = 0
-    """Requests that were sent later and taken."""
-
-    WITNESSES: ClassVar[int] = 2
-
-
-@attrs.define(eq=False)
 class Throttle:
     """What one lane knows of the limiter behind it."""
 
@@ -150,6 +115,8 @@ class Throttle:
     """When the streak began."""
     _row: Suspicion | None = attrs.field(default=None, init=False)
     """Of the row whose refusal began the hold."""
+    _is_silent: bool = attrs.field(default=True, init=False)
+    """Whether the last refusal did not say for how long."""
     _alone: bool = attrs.field(default=False, init=False)
     """Whether nobody else was refused."""
     _limited: bool = attrs.field(default=False, init=False)
@@ -218,20 +185,25 @@ class Throttle:
         self._watch()
 
     def _testify(self, entry: Entry) -> None:
-        trial = self.trial
-        if trial is None or entry.number <= trial.number:
-            return
-        trial.answered += 1
-        if trial.answered >= Trial.WITNESSES:
+        if self.trial is not None and self.trial.hear(entry.number):
             self.trial = None
-            trial.row.judge(guilty=True)
 
     def _follow(self, entry: Entry, now: float) -> None:
         """Let the others follow the request that went first, at the rate seen so far to begin with."""
         self._worked = entry.at - self._since
-        if self._limited and self._worked < self.PROOF and self.rate is None and self.places is None:
-            seen = self.learned.granted.taken / max(1.0, min(PERIOD, now - self._began))
-            self.rate = Rate(max(seen, 1 / PERIOD), max(1.0, self._worked))
+        granted = self.learned.granted.taken - 1
+        # Where the server says for how long, or nothing was granted before, nothing of a rate was seen.
+        if self._is_silent and self._limited and granted and self._worked < self.PROOF and self._is_unknown:
+            seconds = max(1.0, min(PERIOD, now - self._began))
+            self.rate = Rate(granted / seconds, self._scale)
+
+    @property
+    def _is_unknown(self) -> bool:
+        return self.rate is None and self.places is None
+
+    @property
+    def _scale(self) -> float:
+        return min(max(1.0, self._worked), LONGEST_SCALE)
 
     # -- after it was refused ----------------------------------------------------------------------------------------
 
@@ -283,8 +255,8 @@ class Throttle:
         self.streak += 1
         if self.streak > 1 and row is not self._row:
             self._limited = True
-        self._row = row
-        if refusal.asked is None and self._limited and self._open and self.streak <= self.SLOWED and self._is_known:
+        self._row, self._is_silent = row, refusal.asked is None
+        if self._is_silent and self._limited and self._open and self.streak <= self.SLOWED and self._is_known:
             self._slow_down(now)
             self._let_go(None)
             return True
@@ -347,7 +319,7 @@ class Throttle:
         elif self.places is None or not self.places.refused(others):
             self.places, self._by_rate = None, True
             if self.rate is None:
-                self.rate = Rate(self._measured, max(1.0, self._worked))
+                self.rate = Rate(self._measured, self._scale)
             self.rate.refused(now, self._measured)
 
     def _length(self, now: float, recent: float, refusal: Refusal) -> float:

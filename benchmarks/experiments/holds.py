@@ -5,6 +5,7 @@ limiter refuses or grants, and time jumps from event to event. The rules that lo
 library's. The numbers seen, and what was decided, stand in ``README.md`` beside this file.
 """
 
+# ruff: noqa: ARG002, C901, PLR0915 - one world, told from top to bottom; rules and limiters with one shape
 from __future__ import annotations
 
 import heapq
@@ -16,7 +17,8 @@ from typing import Any
 
 import attrs
 
-from anyfast_async._core.throttle import Refusal, Suspicion
+from anyfast_async._core.throttle import Refusal
+from anyfast_async._core.trial import Suspicion
 from anyfast_async._lane import Lane, Permit
 
 # -- limiters --------------------------------------------------------------------------------------------------------
@@ -104,7 +106,7 @@ class AtOnce:
     places: int
     busy: int = 0
 
-    def grants(self, now: float) -> bool:  # noqa: ARG002 - as the others
+    def grants(self, now: float) -> bool:
         granted = self.busy < self.places
         self.busy += granted
         return granted
@@ -126,7 +128,7 @@ class Outcome:
     refusals: list[float]
 
 
-def run(  # noqa: C901, PLR0915 - one loop over one clock
+def run(
     rule: Any,
     limiter: Any,
     *,
@@ -245,7 +247,7 @@ class Steps(Chosen):
         self.steps = steps
         self.since = 0.0
 
-    def succeeded(self, entry: Permit, now: float, concurrency: int) -> None:  # noqa: ARG002
+    def succeeded(self, entry: Permit, now: float, concurrency: int) -> None:
         one = self.throttle
         if one.ceiling is not None and entry.hold == one.holds:
             one.streak = 0
@@ -253,7 +255,7 @@ class Steps(Chosen):
             if one.ceiling >= concurrency:
                 one.ceiling = None
 
-    def refused(self, entry: Permit, now: float, rand: float, record: Suspicion) -> None:  # noqa: ARG002
+    def refused(self, entry: Permit, now: float, rand: float, record: Suspicion) -> None:
         one = self.throttle
         one.learned.granted.settle(now, entry.granted, -1)
         if entry.hold == one.holds:

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anyfast_async._core.bucket import Slot
-from anyfast_async._core.throttle import Refusal, Suspicion, Throttle
+from anyfast_async._core.throttle import Refusal, Throttle
+from anyfast_async._core.trial import Suspicion
 
 
 @attrs.frozen

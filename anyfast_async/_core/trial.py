@@ -1,0 +1,55 @@
+"""Whose fault is a refusal: the row's, or the limiter's?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import attrs
+
+
+def nothing() -> None:
+    """Do nothing: nobody waits for the verdict."""
+
+
+@attrs.define(eq=False)
+class Suspicion:
+    """What is held against one row that was refused."""
+
+    strikes: int = 0
+    """Refusals that are its own fault: it went first after a hold, and two that were sent later were answered."""
+    goes_first: bool = False
+    """Whether it is the one to go first after the hold that its refusal began."""
+    on_trial: bool = False
+    """Whether it went first and was refused all the same, and nobody knows yet whose fault that is."""
+    on_verdict: Callable[[], None] = nothing
+    """Called when that is known, or nobody will know."""
+
+    def judge(self, *, guilty: bool) -> None:
+        """End the trial."""
+        self.on_trial = False
+        self.strikes += guilty
+        self.on_verdict()
+
+
+@attrs.define(eq=False)
+class Trial:
+    """A row that was refused although it went first after a hold: is it the row, or the limiter?"""
+
+    row: Suspicion
+    number: int
+    """Of its request."""
+    answered: int = 0
+    """Requests that were sent later and taken."""
+
+    WITNESSES: ClassVar[int] = 2
+
+    def hear(self, number: int) -> bool:
+        """Take in that the request of *number* was taken; return whether that ends the trial."""
+        if number <= self.number:
+            return False
+        self.answered += 1
+        if self.answered < self.WITNESSES:
+            return False
+        self.row.judge(guilty=True)
+        return True
