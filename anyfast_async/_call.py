@@ -13,10 +13,11 @@ import attrs
 from anyfast_async._clock import Clock
 from anyfast_async._core.codec import filled
 from anyfast_async._core.outage import ALONE
+from anyfast_async._core.throttle import Refusal
 from anyfast_async._core.usage import used_by
 from anyfast_async._patience import Patience
 from anyfast_async._retry import Retries, call_again
-from anyfast_async._standing import Standing
+from anyfast_async._standing import UNAVAILABLE, Standing, weigh_page
 from anyfast_async.completions import ChatCompletion, Trace, Usage
 from anyfast_async.errors import (
     AnyFastError,
@@ -351,13 +352,12 @@ class Call(Generic[T]):
             error.args = (f"{error} ({self.key.advice})",)  # only here is it known where the key came from
         self._failure = error
         gate, lane = self.shared.gate, self.lane
-        now = asyncio.get_running_loop().time()
         if isinstance(error, APIConnectionError) and error.retryable and permit.at < self.shared.running.woke_at:
             error.retry_class = "slept"
         status = getattr(error, "status_code", None) or self.status
-        if status == 503 and error.retry_class == "ambiguous" and lane.bounced(permit, now):  # noqa: PLR2004
-            error.retry_class, error.billed = "throttled", "no"
         rand = random.random()  # noqa: S311 - jitter
+        if status == UNAVAILABLE and error.retry_class == "ambiguous":
+            weigh_page(error, gate, permit, Refusal(None, rand, self.policy.first_hold))
         match error.retry_class:
             case "throttled":
                 gate.answered(lane)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
 from anyfast_async._core import codec
-from anyfast_async._core.bodies import MalformedError, TruncatedError
+from anyfast_async._core.bodies import TruncatedError
 from anyfast_async._core.packing import BombError
 from anyfast_async.errors import APIConnectionError, ResponseShapeError
 
@@ -166,8 +166,6 @@ class Exchange:
             self._broken = ResponseShapeError(str(cause))
         else:
             self._broken = self._explain(cause, self, answering=answering)
-            if self.status and self._broken.retry_class == "ambiguous":
-                self._broken.retry_class = "never" if isinstance(cause, MalformedError) else "cut"
         self._end()
 
     def _end(self) -> None:

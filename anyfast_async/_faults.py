@@ -127,6 +127,8 @@ def connection_error(
         if isinstance(error, MalformedError) and (status or error.status) in SUCCESS:
             # What was paid for came in a form that cannot be read, and the next one would too.
             found.retry_class, found.retryable = "never", False
+        elif status in SUCCESS:
+            found.retry_class = "cut"
     elif reused:
         found.phase, found.retry_class = "stale", "stale"
         found.billed = "maybe" if asked else "no"

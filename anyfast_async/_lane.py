@@ -116,6 +116,10 @@ class Lane:
             self._bounced = now, self.outage.successes
         return True
 
+    def is_new(self, permit: Permit) -> bool:
+        """Return whether nothing was answered yet, and nothing held before this request."""
+        return permit.hold == 0 and self.quickest == math.inf
+
     def left(self, permit: Permit) -> None:
         """Count a call that has ended."""
         self.throttle.left(permit)

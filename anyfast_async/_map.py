@@ -317,7 +317,9 @@ class MapRun(Generic[T]):
     @property
     def _is_full(self) -> bool:
         if self._ordered:
-            return self._next_index - self._given >= REORDER_WINDOW * self._concurrency and not self._exhausted
+            # What is refused while others are answered holds back the results behind it; the others are to show that.
+            window = REORDER_WINDOW * self._concurrency * (2 if self._aside.count else 1)
+            return self._next_index - self._given >= window and not self._exhausted
         return len(self._ready) >= self._concurrency
 
     async def _room(self) -> None:

@@ -1,7 +1,7 @@
 """An exchange by aiohttp's ``ClientSession``.
 
-It is for mocks and tracers, which hook in there, for plain http through a proxy, and for an aiohttp whose pool is not the
-one known here.
+It is for mocks and tracers, which hook in there, for plain http through a proxy, and for an aiohttp whose pool is not
+the one known here.
 
 Bodies are read by ``readany`` under a counter: ``read()`` lifts the limit on decompressed data, ``readline`` fails on
 long lines.

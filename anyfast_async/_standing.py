@@ -8,7 +8,7 @@ itself. In a map it stands aside until that is known; then it holds nobody, and 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from anyfast_async._core.throttle import LONGEST_HOLD, Refusal, Suspicion, nothing
 from anyfast_async._retry import longest_wait
@@ -19,6 +19,19 @@ if TYPE_CHECKING:
     from anyfast_async._lane import Lane, Permit
     from anyfast_async.errors import AnyFastError
     from anyfast_async.policies import RetryPolicy
+
+
+UNAVAILABLE: Final = 503
+"""What limiters in front of a gateway say instead of 429, in a page."""
+
+
+def weigh_page(error: AnyFastError, gate: Gate, permit: Permit, refusal: Refusal) -> None:
+    """Take a page with 503 for throttling if it came sooner than any answer; before any, hold as if it were."""
+    lane = permit.lane
+    if lane.bounced(permit, asyncio.get_running_loop().time()):
+        error.retry_class, error.billed = "throttled", "no"
+    elif lane.is_new(permit):
+        gate.throttled(permit, refusal, Suspicion())
 
 
 class Standing:
@@ -76,6 +89,11 @@ class Standing:
         self._overlong = error
         return "waits"
 
+    @property
+    def seconds(self) -> float:
+        """How long it waits between two tests under suspicion."""
+        return max(self._asked, min(2.0**self._tests, LONGEST_HOLD))
+
     # -- when it is tried again --------------------------------------------------------------------------------------
 
     async def turn(self) -> None:
@@ -98,7 +116,7 @@ class Standing:
         if not row.strikes:
             return
         if row.strikes < self._policy.attempts:
-            await self._stand_aside(max(self._asked, min(2.0**self._tests, LONGEST_HOLD)))
+            await self._stand_aside(self.seconds)
         else:
             self._is_last = self._ending is not None
             if not self._is_alone:

@@ -15,6 +15,7 @@ from anyfast_async._core.throttle import Refusal, Suspicion
 from anyfast_async._gate import Gate
 from anyfast_async._lane import Permit
 from anyfast_async._retry import Retries, call_again
+from anyfast_async._standing import Standing
 from anyfast_async.client import AnyFast
 from anyfast_async.errors import AnyFastError, DeadlineExceeded
 
@@ -69,7 +70,7 @@ def skip_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def lifted(gate: Gate, permit: Permit, refusal: Refusal, row: Suspicion) -> float:
         until = hold(gate, permit, refusal, row)
-        permit.lane.throttle.forget()
+        permit.lane.throttle.lift(asyncio.get_running_loop().time())
         return until
 
     def at_once(
@@ -81,6 +82,7 @@ def skip_waits(monkeypatch: pytest.MonkeyPatch) -> None:
         return call_again(first, attempt, delay, lambda _: asyncio.sleep(0))
 
     monkeypatch.setattr(Gate, "throttled", lifted)
+    monkeypatch.setattr(Standing, "seconds", 0.0)
     monkeypatch.setattr(Outage, "failed", lambda *_, **__: False)
     monkeypatch.setattr(_call, "Retries", SkippingRetries)
     monkeypatch.setattr(_call, "call_again", at_once)

@@ -25,7 +25,15 @@ from anyfast_async._map import MapRun
 from anyfast_async._mapping import AT_ONCE, run_of
 from anyfast_async._outgoing import UNARY_HEADERS, Route
 from anyfast_async._result import Progress
-from anyfast_async._settings import base_url_of, check_keyless, check_kind, headers_of, proxy_of, unused_proxy, whole_in
+from anyfast_async._settings import (
+    base_url_of,
+    check_keyless,
+    check_kind,
+    headers_of,
+    proxy_of,
+    unused_proxy,
+    whole_in,
+)
 from anyfast_async._shared import Shared
 from anyfast_async._stats import Stats, stats_of
 from anyfast_async._stream import ChatStream
@@ -74,8 +82,7 @@ class AnyFast(Caller):
         ssl_context: for another certificate authority, or client certificates.
         allow_http: hosts to which plain http is allowed; also ``ANYFAST_ALLOW_HTTP``, separated by commas. Loopback is
             always allowed.
-        max_head: the largest head of an answer in bytes, 1024 to 16 MiB, provisional ones each for themselves; one that
-            is larger is an error. It is 128 KiB unless given.
+        max_head: the largest head of an answer in bytes, 1024 to 16 MiB; a larger one is an error.
         prices: what tokens cost, for ``Budget(usd=...)`` and every cost that is told; else the list prices of the extra
             ``prices``, where it is installed.
 

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from anyfast_async import ClientStateError, Limits, QueueFullError
+from anyfast_async._core.throttle import Refusal, Suspicion
 from anyfast_async._gate import Gate
 from anyfast_async._lane import Lane, Permit
 
@@ -36,6 +37,12 @@ def loop() -> VirtualTimeLoop:
 
 def queue(gate: Gate, lane: Lane, tokens: float = 0.0) -> asyncio.Task[Permit]:
     return asyncio.get_running_loop().create_task(gate.acquire(lane, tokens))
+
+
+def refuse(
+    gate: Gate, permit: Permit, asked: float | None = None, rand: float = 0.0, row: Suspicion | None = None
+) -> float:
+    return gate.throttled(permit, Refusal(asked, rand), row or Suspicion())
 
 
 async def turn(times: int = 3) -> None:
@@ -331,13 +338,13 @@ async def test_hold_stops_one_lane_and_no_other() -> None:
     """After a throttled answer calls on that lane wait for the hold; another lane goes on."""
     gate = Gate(Limits())
     permit = await gate.acquire(gate.lane("a"))
-    held_until = gate.throttled(permit, None, 0.0)
+    held_until = refuse(gate, permit)
     gate.release(permit)
 
     gate.release(await gate.acquire(gate.lane("b")))
-    assert (now(), held_until) == (0.0, 5.0)
+    assert (now(), held_until) == (0.0, 1.0)
     gate.release(await gate.acquire(gate.lane("a")))
-    assert now() == 5.0
+    assert now() == 1.0
 
 
 async def test_the_servers_delay_wins() -> None:
@@ -345,7 +352,7 @@ async def test_the_servers_delay_wins() -> None:
     gate = Gate(Limits())
     permit = await gate.acquire(gate.lane("a"))
 
-    assert gate.throttled(permit, 2.0, 1.0) == pytest.approx(2.2)
+    assert refuse(gate, permit, 2.0, 1.0) == pytest.approx(2.2)
     gate.release(permit)
 
 
@@ -355,31 +362,31 @@ async def test_cascade_counts_once() -> None:
     permits = [await gate.acquire(gate.lane("a")) for _ in range(50)]
     await asyncio.sleep(1)
 
-    held = [gate.throttled(permit, None, 0.0) for permit in permits]
+    held = [refuse(gate, permit) for permit in permits]
     for permit in permits:
         gate.release(permit)
 
-    assert held == [6.0] * 50
-    assert gate.lane("a").streak == 1
+    assert held[1:] == [2.0] * 49
+    assert gate.lane("a").throttle.streak == 1
 
 
 async def test_holds_grow_while_throttling_goes_on() -> None:
-    """Throttled again after each hold, the lane holds 5, 10, 20, 40, 60 and 60 seconds."""
-    gate = Gate(Limits())
+    """Throttled again after each hold, the lane holds 1, 2, 4, 8, 16, 32, 60 and 60 seconds."""
+    gate, row = Gate(Limits()), Suspicion()
     holds = []
-    for _ in range(6):
+    for _ in range(8):
         permit = await gate.acquire(gate.lane("a"))
-        holds.append(gate.throttled(permit, None, 0.0) - now())
+        holds.append(refuse(gate, permit, row=row) - now())
         gate.release(permit)
 
-    assert holds == [5.0, 10.0, 20.0, 40.0, 60.0, 60.0]
+    assert holds == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
 
 
-async def test_after_a_hold_the_lane_ramps_up() -> None:
-    """The first one goes alone; each success lets one more in beside its successor."""
+async def test_after_a_hold_others_follow_the_first() -> None:
+    """The first one goes alone; where nobody else was refused, the others go at once when it is taken."""
     gate = Gate(Limits(concurrency=64))
     permit = await gate.acquire(gate.lane("a"))
-    gate.throttled(permit, None, 0.0)
+    refuse(gate, permit)
     gate.release(permit)
     together: dict[float, int] = {}
 
@@ -392,22 +399,62 @@ async def test_after_a_hold_the_lane_ramps_up() -> None:
 
     await asyncio.gather(*(call() for _ in range(31)))
 
-    assert together == {5.0: 1, 6.0: 2, 7.0: 4, 8.0: 8, 9.0: 16}
+    assert together == {1.0: 1, 2.0: 30}
+
+
+async def test_after_an_outage_the_lane_ramps_up() -> None:
+    """A gateway that is back gets one request, then each success lets one more in beside its successor."""
+    gate = Gate(Limits(concurrency=64))
+    gate.lane("a").throttle.hold()
+    together: dict[float, int] = {}
+
+    async def call() -> None:
+        permit = await gate.acquire(gate.lane("a"))
+        together[now()] = together.get(now(), 0) + 1
+        await asyncio.sleep(1)
+        gate.succeeded(permit)
+        gate.release(permit)
+
+    await asyncio.gather(*(call() for _ in range(31)))
+
+    assert together == {0.0: 1, 1.0: 2, 2.0: 4, 3.0: 8, 4.0: 16}
+    assert gate.lane("a").throttle.ceiling == 32
 
 
 async def test_ramp_ends_at_the_concurrency() -> None:
     """Once as many are let in as the limit allows, the lane is as before the hold."""
     gate = Gate(Limits(concurrency=4))
-    permit = await gate.acquire(gate.lane("a"))
-    gate.throttled(permit, None, 0.0)
-    gate.release(permit)
+    gate.lane("a").throttle.hold()
 
     for _ in range(3):
         permit = await gate.acquire(gate.lane("a"))
         gate.succeeded(permit)
         gate.release(permit)
 
-    assert (gate.lane("a").ceiling, gate.lane("a").streak) == (None, 0)
+    throttle = gate.lane("a").throttle
+    assert (throttle.ceiling, throttle.streak, throttle.watching) == (None, 0, False)
+
+
+async def test_who_goes_first_goes_before_all_others_of_the_lane() -> None:
+    """A row that is tried after a hold does not wait behind the others; those of other lanes are not concerned."""
+    gate = Gate(Limits())
+    lane = gate.lane("a")
+    permit = await gate.acquire(lane)
+    refuse(gate, permit)
+    gate.release(permit)
+    order: list[str] = []
+
+    async def call(name: str, *, first: bool) -> None:
+        permit = await gate.queue(lane, first=first)
+        order.append(name)
+        gate.succeeded(permit)
+        gate.release(permit)
+
+    others = [asyncio.create_task(call(name, first=False)) for name in "bcd"]
+    await turn()
+    await asyncio.gather(*others, call("a", first=True))
+
+    assert order == ["a", "b", "c", "d"]
 
 
 async def test_hold_is_not_prolonged_by_a_call_from_before_it() -> None:
@@ -416,7 +463,7 @@ async def test_hold_is_not_prolonged_by_a_call_from_before_it() -> None:
     stream = await gate.acquire(gate.lane("a"))
     await asyncio.sleep(1)
     permit = await gate.acquire(gate.lane("a"))
-    gate.throttled(permit, None, 0.0)
+    refuse(gate, permit)
     gate.release(permit)
 
     try:
@@ -425,7 +472,7 @@ async def test_hold_is_not_prolonged_by_a_call_from_before_it() -> None:
     finally:
         gate.release(stream)
 
-    assert now() == 6.0
+    assert now() == 2.0
     gate.release(permit)
 
 
@@ -505,18 +552,3 @@ async def test_reset_keeps_what_the_limits_counted() -> None:
     assert gate.in_flight == 0
     gate.release(await gate.acquire(gate.lane("a")))
     assert now() == pytest.approx(60.1)
-
-
-async def test_refusal_within_a_stated_limit_is_short() -> None:
-    """What is refused within a stated limit waits for ten requests' share; refused again, for 5 s, then 10 s."""
-    gate = Gate(Limits(requests_per_minute=3000))
-    lane = gate.lane("a")
-    holds = []
-    for _ in range(3):
-        permit = await gate.acquire(lane)
-        began = now()
-        gate.throttled(permit, None, 0.0)
-        gate.release(permit)
-        holds.append(lane.held_until - began)
-
-    assert holds == [pytest.approx(10 * 60 / 3000 * 1.03), 5.0, 10.0]

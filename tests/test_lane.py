@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from anyfast_async._core.bucket import Pace, Window
+from anyfast_async._core.throttle import Refusal, Suspicion
 from anyfast_async._lane import Lane
 
 
@@ -28,7 +29,7 @@ def test_the_longest_wait_counts() -> None:
     assert one.wait(1.0, 10) == pytest.approx(59.1)
     assert one.limited_by(1.0, 10) == "tokens_per_minute"
 
-    one.held_until = 300.0
+    one.throttle.held_until = 300.0
     assert one.wait(1.0, 10) == 299.0
     assert one.limited_by(1.0, 10) == "throttling"
 
@@ -41,44 +42,25 @@ def test_limits_that_are_over_are_not_called_throttling() -> None:
     assert one.limited_by(100.0, 0) == "requests_per_minute"
 
 
-def test_ramp_counts_only_calls_from_after_the_hold() -> None:
-    """A success from before the hold says nothing of what the gateway takes now."""
-    one = lane()
-    before, refused = one.take(0.0, 0), one.take(0.0, 0)
-    one.throttled(refused, 0.0, 2, 0.0)
-    one.ramp(before, 200)
-    assert one.ceiling == 1
+def test_a_stated_limit_is_spread_after_a_refusal_within_it() -> None:
+    """What is refused within a stated limit is held for ten requests' time of it, then as long as without one."""
+    one = lane(requests=3000)
+    row, holds, at = Suspicion(), [], 0.0
+    for _ in range(3):
+        one.throttled(one.take(at, 0), at, row, Refusal(None, 0.0))
+        holds.append(one.held_until - at)
+        at = one.held_until
 
-    after = one.take(3.0, 0)
-    assert one.wait(3.0, 0) is None
-    one.ramp(after, 200)
-    one.left(after)
-    assert (one.ceiling, one.streak, one.wait(3.0, 0)) == (2, 0, 0.0)
-
-
-# -- refusals that come too soon to be about the request -------------------------------------------------------------
+    assert holds == pytest.approx([10 * 60 / 3000 * 1.03, 2.0, 4.0])
+    assert one.pace is not None
+    assert one.pace.tolerance == 0.02
 
 
-def test_refusal_that_is_no_sooner_than_an_answer_may_be_about_it() -> None:
-    """As long as nothing is known of answers, and as long as it takes as long as one."""
-    one = lane()
-    assert not one.bounced(one.take(0.0, 1), 0.001)
+def test_a_stated_delay_leaves_the_stated_limit_as_it_is() -> None:
+    """The server said when to come back: that is no word on how the limit is counted."""
+    one = lane(requests=600)
+    one.throttled(one.take(0.0, 0), 0.0, Suspicion(), Refusal(2.0, 0.0))
 
-    one.quickest = 0.5
-    one.outage.succeeded(0.0)
-    assert not one.bounced(one.take(10.0, 1), 10.5)
-    assert one.bounced(one.take(10.0, 1), 10.4)
-
-
-def test_refusals_without_an_answer_between_are_an_outage() -> None:
-    """What was on its way, or comes before an answer could, is of the same burst; later ones are not believed."""
-    one = lane()
-    one.quickest = 0.5
-    one.outage.succeeded(0.0)
-    before = [one.take(10.0, 1) for _ in range(3)]
-
-    assert [True, True, True] == [one.bounced(permit, 10.01) for permit in before]
-    assert one.bounced(one.take(10.2, 1), 10.21)
-    assert not one.bounced(one.take(11.0, 1), 11.01)
-    one.outage.succeeded(11.0)
-    assert one.bounced(one.take(12.0, 1), 12.01)
+    assert one.held_until == 2.0
+    assert one.pace is not None
+    assert one.pace.tolerance > 0.02

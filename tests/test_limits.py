@@ -565,3 +565,83 @@ async def test_a_picture_teaches_nothing_about_text() -> None:
 
     assert tokens_within(gateway, 6, 20_000) - 20_000 <= 100_000
     assert most_in_a_minute([(at, 20_005.0) for at in gateway.sent[1:]]) <= 100_000
+
+
+# -- proxies in front of the gateway ---------------------------------------------------------------------------------
+
+
+def bucket(rate: float, burst: float, status: int = 429) -> Callable[[float, bytes], Answer]:
+    """So many a second, and a burst besides; what is beyond gets a page."""
+    level = last = 0.0
+
+    def decide(at: float, _: bytes) -> Answer:
+        nonlocal level, last
+        level, last = max(0.0, level - (at - last) * rate), at
+        if level > burst:
+            return Answer(status, b"<html><title>Too Many Requests</title></html>", {"content-type": "text/html"})
+        level += 1
+        return Answer(200, completion())
+
+    return decide
+
+
+class AtOnce(Gateway):
+    """Grants so many in flight."""
+
+    def __init__(self, places: int, latency: float, status: int = 429) -> None:
+        super().__init__(self._place, latency)
+        self.places, self.busy, self.status = places, 0, status
+
+    def _place(self, _: float, __: bytes) -> Answer:
+        if self.busy >= self.places:
+            return Answer(self.status, b"<html><title>busy</title></html>", {"content-type": "text/html"})
+        self.busy += 1
+        asyncio.get_running_loop().call_later(self.latency - 1e-6, self._free)
+        return Answer(200, completion())
+
+    def _free(self) -> None:
+        self.busy -= 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("latency", [0.02, 0.5])
+@pytest.mark.parametrize(("rate", "burst"), [(20, 5), (50, 20)])
+async def test_proxy_that_counts_over_seconds_is_used_well(
+    rate: float, burst: float, latency: float, seed: int
+) -> None:
+    """120 rows, 32 at once, pages without a word of when: 2.5 times the best possible time, 1.3 sends a row at most."""
+    random.seed(seed)
+    gateway = Gateway(bucket(rate, burst), latency)
+    async with client_on(gateway) as client:
+        results = await client.map([f"{n}" for n in range(120)], concurrency=32)
+
+    assert all(r.ok for r in results)
+    assert now() <= 2.5 * ((120 - burst - 1) / rate + latency)
+    assert len(gateway.sent) <= 1.3 * 120
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("places", "latency"), [(4, 0.25), (8, 1.0)])
+async def test_proxy_that_counts_what_is_in_flight_is_used_well(places: int, latency: float, seed: int) -> None:
+    """120 rows, 16 at once: 2.5 times the best possible time, 1.3 sends a row at most."""
+    random.seed(seed)
+    gateway = AtOnce(places, latency)
+    async with client_on(gateway) as client:
+        results = await client.map([f"{n}" for n in range(120)], concurrency=16)
+
+    assert all(r.ok for r in results)
+    assert now() <= 2.5 * 120 / places * latency
+    assert len(gateway.sent) <= 1.3 * 120
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_proxy_that_says_503_is_used_well(at_once: bool) -> None:
+    """A page with 503 that comes sooner than any answer is a limiter's, too."""
+    random.seed(3)
+    gateway = AtOnce(4, 0.25, 503) if at_once else Gateway(bucket(20, 5, 503), 0.1)
+    async with client_on(gateway) as client:
+        results = await client.map([f"{n}" for n in range(120)], concurrency=16 if at_once else 32)
+
+    assert [r.error for r in results if r.error] == []
+    assert now() <= 2.5 * (120 / 4 * 0.25 if at_once else 115 / 20)
+    assert len(gateway.sent) <= 1.3 * 120

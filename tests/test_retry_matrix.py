@@ -148,19 +148,19 @@ async def offline(connect: Connect) -> AnyFast:
 
 @pytest.mark.virtual
 @pytest.mark.parametrize("verb", ["complete", "stream"])
-async def test_throttling_for_ever_is_met_with_five_requests(
+async def test_throttling_for_ever_is_met_with_seven_requests(
     mocked: aioresponses.aioresponses, offline: AnyFast, verb: str
 ) -> None:
-    """429 without a word of when: held for 5, 10, 20 and 40 s, each by up to a fifth more; then patience ends."""
+    """429 without a word of when: held for 1, 2, 4 ... 32 s, each by up to a fifth more; then patience ends."""
     gateway = Gateway(mocked, lambda _: refusal(429))
 
     with pytest.raises(RateLimitError) as caught:
         await call(offline, verb)
 
     waits = [later - earlier for earlier, later in zip(gateway.asked, gateway.asked[1:], strict=False)]
-    assert [True] * 4 == [low <= wait <= 1.2 * low for low, wait in zip((5, 10, 20, 40), waits, strict=True)], waits
+    assert [True] * 6 == [n <= wait <= 1.2 * n for n, wait in zip((1, 2, 4, 8, 16, 32), waits, strict=True)], waits
     assert now() == gateway.asked[-1]  # and at once
-    assert [(429, "rate_limit", "no")] * 5 == [(a.status_code, a.outcome, a.billed) for a in caught.value.attempts]
+    assert [(429, "rate_limit", "no")] * 7 == [(a.status_code, a.outcome, a.billed) for a in caught.value.attempts]
 
 
 @pytest.mark.virtual
@@ -223,7 +223,10 @@ SPELLINGS: Final[dict[str, Asks]] = {
     "too large for a float": after("1e999", None),
     "hexadecimal": after("0x7", None),
     "underscore": after("1_0", None),
-    "unit": after("7 seconds", None),
+    "unit": after("7 seconds", 7),
+    "short unit": after("7s", 7),
+    "Go": after("1m6.5s", 66.5),
+    "list": after("5, 7", 7),
     "words": after("soon", None),
     "empty": after("", None),
     "date ahead": date(30),
@@ -255,7 +258,7 @@ async def test_spelling_of_a_delay(
     first, second = gateway.asked
     ours = (0.5, 1.0) if status == 503 else (0.0, 0.1)  # what is asked is what throttling is about
     if asks.low is None:
-        low, high = (0.5, 1.0) if status == 503 else (5.0, 6.0)
+        low, high = (0.5, 1.0) if status == 503 else (1.0, 1.2)
     else:
         low, high = max(asks.low, ours[0]), max(1.1 * asks.high, ours[1])
     assert low <= second - first <= high + 1e-6

@@ -478,7 +478,7 @@ CASES: Final[Mapping[str, Case]] = {
     "error after text": streamed(E.APIError, *CUT, event(error={"message": ECHO})),
     "error after the stream": streamed(E.APIError, *CUT, json.dumps({"error": {"message": ECHO}}).encode()),
     "event that is no JSON": streamed(E.ResponseShapeError, *CUT, f"data: {ECHO}\n\n".encode()),
-    "event that is no object": streamed(E.ResponseShapeError, f"data: [{json.dumps(ECHO)}]\n\n".encode()),
+    "event that is no object": streamed(E.IncompleteStreamError, f"data: [{json.dumps(ECHO)}]\n\n".encode()),
     "stream cut": streamed(E.IncompleteStreamError, *CUT, end="rst"),
     "stream without finish": streamed(E.IncompleteStreamError, *CUT, b"data: [DONE]\n\n"),
     "stream without anything": streamed(E.IncompleteStreamError),

@@ -8,6 +8,7 @@ import pytest
 
 from anyfast_async import Limits
 from anyfast_async._budget import Spending
+from anyfast_async._core.throttle import Refusal, Suspicion
 from anyfast_async._gate import Gate
 from anyfast_async._stats import Phases, stats_of
 
@@ -68,7 +69,7 @@ async def test_hold_and_outage_are_named() -> None:
     gate = Gate(Limits())
     lane = gate.lane("a")
     permit = await gate.acquire(lane)
-    gate.throttled(permit, 30, 0.0)
+    gate.throttled(permit, Refusal(30, 0.0), Suspicion())
     waiting = asyncio.create_task(gate.acquire(lane))
     await asyncio.sleep(0)
     assert "1 waiting for the gateway's limiter (30 s to go)" in str(stats_of(gate, Spending(None), Phases()))

@@ -175,7 +175,7 @@ async def test_upload_ends_with_its_exchange(wire: Wire, pipe: Pipe) -> None:
 
 @pytest.mark.parametrize("waiting", [0, 1])
 async def test_success_before_the_request_is_sent_is_none(wire: Wire, pipe: Pipe, waiting: int) -> None:
-    """A 200 that is whole in the middle of an upload, or while some of the request lies here, answers something else."""
+    """A 200 that is whole while some of the request is still here answers something else."""
     place = Place()
     exchange = begun(wire, place, asked=False)
     wire.send(route(), SECRET, None, bytes(TOGETHER + 1 if waiting else 2 * LARGE_BODY))

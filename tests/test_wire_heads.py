@@ -50,7 +50,7 @@ def written(raw: RawServers, given: dict[str, Any]) -> bytes:
     kind = "application/json"
     if "events" in given:
         kind = "text/event-stream"
-        body = raw.event("ok") + raw.event(finish="stop") + raw.DONE
+        body: bytes = raw.event("ok") + raw.event(finish="stop") + raw.DONE
     else:
         body = given["text"].encode() if "text" in given else json.dumps(raw.completion_body("own")).encode()
     for _ in given.get("pack", ()):
@@ -62,12 +62,13 @@ def written(raw: RawServers, given: dict[str, Any]) -> bytes:
     head = (
         given.get("before", "") + "\r\n".join(lines).replace("LEN", str(len(body))) + given.get("head_end", "\r\n\r\n")
     )
+    data: bytes = head.encode()
     if framing == "silence":
-        return head.encode()
+        return data
     if framing in ("chunked", "own-chunked"):
         extension = given.get("extension", "") * given.get("extension_times", 1)
         body = b"%x%b\r\n%b\r\n0\r\n\r\n" % (len(body), extension.encode(), body)
-    return head.encode() + body
+    return data + body
 
 
 async def outcome_of(connect: Connect, base_url: str, how: str, row: dict[str, Any]) -> Any:

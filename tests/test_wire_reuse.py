@@ -18,7 +18,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import pytest
 import trustme
@@ -60,7 +60,7 @@ class Late:
         self.due = self.over = 0
         """How often it will say something late, and has done so."""
 
-    def __enter__(self) -> Late:
+    def __enter__(self) -> Self:
         self._threads[0].start()
         return self
 
@@ -159,7 +159,7 @@ async def seen_by(client: AnyFast, server: Late, given: dict[str, Any], calls: i
             seen["doubled"] += answer.trace is not None and len(answer.trace.attempts) > 1
         until = time.monotonic() + 2
         while given.get("work") and server.over < server.due and time.monotonic() < until:
-            time.sleep(0.0005)  # the loop does not turn
+            time.sleep(0.0005)  # noqa: ASYNC251 - the loop must not turn
     return seen
 
 
@@ -219,7 +219,7 @@ async def test_no_surplus_is_an_answer(
 async def test_no_call_is_sent_twice_for_a_connection_that_was_closed(
     connect: Connect, raw_server: RawServers, authority: trustme.CA, tls: bool
 ) -> None:
-    """1000 calls to a server that closes after each answer without saying so: one attempt each, and no trust is lost."""
+    """1000 calls to a server that closes after each answer without saying so: one attempt each, no trust is lost."""
     given = {"recipe": "idle_close", "work": 0.02}
     with warnings.catch_warnings(), served(raw_server, connect, given, authority if tls else None) as (server, client):
         warnings.simplefilter("error")

@@ -13,12 +13,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from itertools import pairwise
 from typing import Any, Final
 
-EPOCH: Final = 1e9
-"""From here on a number of seconds is a date: nobody asks to wait for 31 years."""
-EPOCH_MS: Final = 1e11
+_YEAR: Final = 366 * 86400.0
 
 _UNITS: Final = (
     (0.001, ("ms", "msec", "msecs", "millisecond", "milliseconds", "毫秒")),
@@ -43,7 +40,7 @@ _WORDS: Final = re.compile(
     re.IGNORECASE,
 )
 _NAMED_SECONDS: Final = re.compile(
-    r"retry[-_ ]after(?:[\"']?[:=] ?| )[\"']?([0-9]{1,15}(?:\.[0-9]{1,9})?)(?![\w.:-])", re.IGNORECASE
+    r"retry[-_ ]after(?:[\"']?[:=] ?| )[\"']?([0-9]{1,15}(?:\.[0-9]{1,9})?)(?![\w:-]|\.[0-9])", re.IGNORECASE
 )
 _SEARCHED: Final = 8192
 """Characters of a message that are searched for words."""
@@ -60,7 +57,8 @@ def duration(text: str) -> float | None:
     if not _DURATION.fullmatch(spaced):
         return None
     parts = [(float(number), _SCALE[unit.lower()]) for number, unit in _PART_OF_DURATION.findall(spaced)]
-    if any(smaller >= larger for (_, larger), (_, smaller) in pairwise(parts)):
+    scales = [scale for _, scale in parts]
+    if scales != sorted(set(scales), reverse=True):
         return None  # a list
     return sum(number * scale for number, scale in parts)
 
@@ -102,9 +100,10 @@ def _seconds(value: Any, now: float) -> float | None:
 
 
 def _until(number: float, now: float) -> float:
-    if number < EPOCH:
+    """Return the seconds that a bare number means: nearly as large as *now* it is a date, a thousand times that too."""
+    if number < now - _YEAR or now < _YEAR:
         return number
-    return max(0.0, (number / 1000 if number >= EPOCH_MS else number) - now)
+    return max(0.0, (number if number < 100 * now else number / 1000) - now)
 
 
 def _milliseconds(value: Any, now: float) -> float | None:
@@ -113,7 +112,7 @@ def _milliseconds(value: Any, now: float) -> float | None:
     number = _number(value.strip()) if isinstance(value, str) else value
     if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 <= number < math.inf:
         return _seconds(value, now) if isinstance(value, str) else None
-    return _until(number, now) if number >= EPOCH_MS else number / 1000
+    return _until(number, now) if number >= 1000 * (now - _YEAR) > 0 else number / 1000
 
 
 def _longest(found: Iterable[float | None]) -> float | None:

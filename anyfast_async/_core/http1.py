@@ -12,7 +12,7 @@ from typing import Final
 import attrs
 
 from anyfast_async._core.bodies import Body, Chunked, MalformedError, Sized, UntilClose, end_of_lines
-from anyfast_async._core.packing import unpacked
+from anyfast_async._core.packing import PACKED, unpacked
 
 MAX_HEAD: Final = 128 * 1024
 """Largest head in bytes, unless another limit is set. There is none for a line, or for the number of lines."""
@@ -26,6 +26,7 @@ OWS: Final = " \t"
 """White space in fields (RFC 9110 5.6.3); what Unicode calls so besides is none."""
 NO_STATUS: Final = "it does not begin with a status line of HTTP/1"
 NO_FIELD: Final = "a line in the head that is no header"
+NO_TRANSFER: Final = "a Transfer-Encoding that is not known"
 NO_LENGTH: Final = "more than one Content-Length, or one that is no number"
 
 _NAME: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
@@ -212,8 +213,7 @@ def _head(text: str) -> Head:
     elif coding is not None:
         # It wins over a length; what two readers may see differently is the last on its connection (RFC 9112 6.3).
         reusable = reusable and length is None
-        packed, _, last = coding.rpartition(",")
-        chunked = coding.isascii() and last.strip(OWS).lower() == "chunked"
+        chunked, packed = _transfer(coding)
         body = Chunked() if chunked else UntilClose()
         codings = ",".join(filter(None, (codings, packed)))
     else:
@@ -255,6 +255,18 @@ def _length(text: str) -> int:
     if others or not (same.isascii() and same.isdigit() and len(same) <= MAX_DIGITS):
         raise MalformedError.at(NO_LENGTH, _as_bytes(text))
     return int(same)
+
+
+def _transfer(text: str) -> tuple[bool, str]:
+    """Return whether a body comes in chunks, and the codings below them (RFC 9112 6.1, 7)."""
+    names = [name for part in text.split(",") if (name := part.strip(OWS).lower())]
+    chunked = names[-1:] == ["chunked"]
+    while names[-1:] == ["chunked"]:  # said twice it is done once, with a second one who only says it
+        names.pop()
+    names = [name for name in names if name != "identity"]
+    if not text.isascii() or not set(names) <= set(PACKED):
+        raise MalformedError.at(NO_TRANSFER, _as_bytes(text))
+    return chunked, ",".join(names)
 
 
 def _as_bytes(text: str) -> bytes:

@@ -33,6 +33,8 @@ SHARE: Final = 10
 """Requests whose time at the lane's own recent rate is held, after the refusal of one row alone."""
 RECENT: Final = 2.0
 """Seconds over which that rate is taken."""
+LEAST_RECENT: Final = 0.25
+"""The same for a lane that has just begun."""
 
 
 def nothing() -> None:
@@ -379,18 +381,15 @@ class Throttle:
 
     def _recent(self, now: float) -> float:
         """Return the requests a second that were granted of late."""
-        return max(self.learned.granted.since(now - RECENT) / RECENT, 1.0)
+        seconds = max(LEAST_RECENT, min(RECENT, now - self._began))
+        return max(self.learned.granted.since(now - RECENT) / seconds, 1.0)
 
     def _watch(self) -> None:
         self.watching = self.ceiling is not None or self.places is not None or self.trial is not None or self.streak > 0
 
-    # -- another loop ------------------------------------------------------------------------------------------------
-
-    def forget(self) -> None:
-        """Forget the limiter and the hold; what is in flight counts on."""
-        in_flight, number, holds = self.in_flight, self.number, self.holds
-        self.__init__()  # type: ignore[misc]  # as it was made
-        self.in_flight, self.number, self.holds = in_flight, number, holds + 1
+    def lift(self, now: float) -> None:
+        """End the hold, and forget what the limiter was taken for."""
+        self.held_until, self.learned, self.rate, self.places = now, Learned(), None, None
 
     def renewed(self) -> Throttle:
         """Return one for another loop, the clock of which may start anywhere: it keeps what the minute has granted."""

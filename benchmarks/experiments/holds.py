@@ -104,7 +104,7 @@ class AtOnce:
     places: int
     busy: int = 0
 
-    def grants(self, now: float) -> bool:
+    def grants(self, now: float) -> bool:  # noqa: ARG002 - as the others
         granted = self.busy < self.places
         self.busy += granted
         return granted
@@ -126,7 +126,7 @@ class Outcome:
     refusals: list[float]
 
 
-def run(
+def run(  # noqa: C901, PLR0915 - one loop over one clock
     rule: Any,
     limiter: Any,
     *,
@@ -245,7 +245,7 @@ class Steps(Chosen):
         self.steps = steps
         self.since = 0.0
 
-    def succeeded(self, entry: Permit, now: float, concurrency: int) -> None:
+    def succeeded(self, entry: Permit, now: float, concurrency: int) -> None:  # noqa: ARG002
         one = self.throttle
         if one.ceiling is not None and entry.hold == one.holds:
             one.streak = 0
@@ -253,7 +253,7 @@ class Steps(Chosen):
             if one.ceiling >= concurrency:
                 one.ceiling = None
 
-    def refused(self, entry: Permit, now: float, rand: float, record: Suspicion) -> None:
+    def refused(self, entry: Permit, now: float, rand: float, record: Suspicion) -> None:  # noqa: ARG002
         one = self.throttle
         one.learned.granted.settle(now, entry.granted, -1)
         if entry.hold == one.holds:

@@ -65,7 +65,7 @@ def test_requests_without_an_answer(gateway: Simulator, anyfast: Callable[..., A
 
     assert (0, "c", 0) == (asked.code, line["custom_id"], ran.code), asked.err + ran.err
     assert "1 row of in.csv hold no request" in asked.err
-    assert line["body"] == gateway.requests[-1].body
+    assert line["body"].items() <= gateway.requests[-1].body.items()
     assert (50, "Be 'brief'.") == (line["body"]["max_tokens"], line["body"]["messages"][0]["content"])
     ids = [json.loads(one)["custom_id"] for one in Path("out.jsonl").read_text().splitlines()]
     assert ["a", "b", "c"] == sorted(ids)

@@ -42,7 +42,7 @@ def test_end_of_lines_is_looked_for_from_a_place_on() -> None:
 
 def unchunked(data: bytes) -> list[tuple[bytes, bool, bytes] | str]:
     """What *data* amounts to, cut in every way."""
-    found = []
+    found: list[tuple[bytes, bool, bytes] | str] = []
     for pieces in cuts(data):
         body, got, surplus = Chunked(), b"", b""
         try:

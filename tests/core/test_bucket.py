@@ -192,19 +192,14 @@ def grant(learned: Learned, count: int, now: float) -> None:
         learned.granted.take(now, 1)
 
 
-def refuse(learned: Learned, now: float, streak: int) -> None:
-    learned.refused(now, learned.granted.take(now, 1), streak)
-
-
-def test_limit_is_learned_from_the_third_refusal_in_a_row() -> None:
+def test_limit_is_learned_from_a_refusal_that_proves_it() -> None:
     """What was granted in the last minute is the limit; before the proof nothing is held back."""
     learned = Learned()
     grant(learned, 300, 0.0)
-    refuse(learned, 1.0, 1)
-    refuse(learned, 6.0, 2)
+    learned.refused(6.0, proven=False)
     assert learned.wait(6.0) == 0.0
 
-    refuse(learned, 16.0, 3)
+    learned.refused(16.0, proven=True)
 
     assert learned.wait(17.0) == pytest.approx(60.1 - 17.0)
     assert learned.wait(60.2) == 0.0
@@ -214,37 +209,35 @@ def test_few_grants_prove_nothing() -> None:
     """Fewer than ten granted requests may just have found what others left of the limit."""
     learned = Learned()
     grant(learned, 9, 0.0)
-    for streak, at in enumerate((1.0, 6.0, 16.0), 1):
-        refuse(learned, at, streak)
+    learned.refused(16.0, proven=True)
 
     assert learned.wait(17.0) == 0.0
 
 
 def test_learned_limit_is_doubted_ever_more() -> None:
-    """Each minute in which it was used up and nothing refused raises it by 2, 4, 8 ... percent."""
+    """After two minutes in which nothing was refused it grows by 2 percent, after each further one by 4, 8 ..."""
     learned, now = Learned(), 0.0
     grant(learned, 100, now)
-    for streak, at in enumerate((1.0, 6.0, 16.0), 1):
-        refuse(learned, at, streak)
-    limits, now = [], 16.0
+    learned.refused(16.0, proven=True)
+    limits: dict[float, float] = {}
+    now = 16.0
     while now < 600:
         wait = learned.wait(now)
-        if learned.granted.limit not in limits:
-            limits.append(learned.granted.limit)
+        limits.setdefault(learned.granted.limit, now)
         if wait == 0:
             learned.granted.take(now, 1)
         now += wait
 
-    assert limits[:4] == [100, 102, pytest.approx(106.08), pytest.approx(114.57, abs=0.01)]
+    assert [*limits][:4] == [100, 102, pytest.approx(106.08), pytest.approx(114.57, abs=0.01)]
+    assert [*limits.values()][1] >= 16 + 120
 
 
 def test_refusal_confirms_a_learned_limit_at_once() -> None:
     """Once learned, a single refusal brings a limit that had grown back to what was granted."""
     learned = Learned()
     grant(learned, 100, 0.0)
-    for streak, at in enumerate((1.0, 6.0, 16.0), 1):
-        refuse(learned, at, streak)
+    learned.refused(16.0, proven=True)
     learned.granted.limit = 120.0
-    refuse(learned, 30.0, 1)
+    learned.refused(30.0, proven=False)
 
     assert learned.granted.limit == 100.0

@@ -1,4 +1,4 @@
-"""The heads of an HTTP/1 server's answers from bytes: one verdict for every cut, limits, and aiohttp's parser beside ours."""
+"""The heads of an HTTP/1 server's answers from bytes: one verdict for every cut, bounds, aiohttp's parser."""
 
 from __future__ import annotations
 
@@ -106,14 +106,26 @@ def test_what_is_said_twice_is_a_list() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("codings", "body"),
+    [("Chunked", b"hello"), ("identity,\tchunked", b"hello"), ("chunked, chunked", b"hello"), ("identity", None)],
+)
+def test_codings_of_the_transfer(codings: str, body: bytes | None) -> None:
+    """In one line or several; without chunks a body lasts until the connection ends. What is unknown is refused."""
+    sent = b"5\r\nhello\r\n0\r\n\r\n"
+    for lines in ([f"Transfer-Encoding: {codings}"], [f"Transfer-Encoding: {one}" for one in codings.split(",")]):
+        one = read([head(*lines) + sent])
+        assert one is not None
+        assert (body or sent, body is not None) == (one.body, one.reusable)
+    for bad in ("chunked, gzip", "chunked, identity", "x, chunked", "chunked;x=y", "gzip chunked"):
+        assert "malformed 200" == verdict([head(f"Transfer-Encoding: {bad}")])
+
+
 @pytest.mark.parametrize("white", ["\xa0", "\x0b", "\x0c", "\x1c", "\x85", "\u2003"])
 def test_white_space_is_space_and_tab(white: str) -> None:
     """RFC 9110 5.6.3: what Unicode calls white space is a part of a name, which so is another one."""
-    chunks = b"5\r\nhello\r\n0\r\n\r\n"
     for value in (f"x,{white}chunked", f"{white}chunked", f"chunked{white}", "chun\u212aed"):
-        one = read([head(f"Transfer-Encoding: {value}") + chunks])
-        assert one is not None
-        assert (chunks, False) == (one.body, one.reusable)
+        assert "malformed 200" == verdict([head(f"Transfer-Encoding: {value}")])
     for value in (f"{white}5", f"5{white}"):
         assert "malformed 200" == verdict([head(f"Content-Length: {value}")])
     one = read([b"HTTP/1.0 200 OK\r\nConnection: \xe2\x84\xaaeep-alive\r\nContent-Length: 0\r\n\r\n"])
@@ -220,7 +232,7 @@ def test_what_is_waited_for_can_still_become_a_head() -> None:
             except MalformedError:
                 break
             begun = data[:size]
-            if b" 101" not in begun and b"ength" not in begun.lower():
+            if b" 101" not in begun and not re.search(rb"(?i)ength|encoding", begun):
                 assert any(is_head(begun + end) for end in ENDINGS), begun
 
 
@@ -292,7 +304,7 @@ def test_each_byte_is_looked_at_a_few_times() -> None:
     looked = 0
 
     class Counted(bytearray):
-        def find(self, what: Any, start: Any = 0, end: Any = None) -> int:  # type: ignore[override]
+        def find(self, what: Any, start: Any = 0, end: Any = None) -> int:
             nonlocal looked
             looked += (len(self) if end is None else end) - start
             return super().find(what, start, len(self) if end is None else end)
@@ -335,7 +347,7 @@ def test_any_bytes_have_one_verdict(data: bytes, places: list[int], limit: int) 
 
 @pytest.mark.reliability
 def test_mutated_answers_have_one_verdict() -> None:
-    """500 000 heads and bodies with changed bytes: three random cuts of each say what the whole says; nothing crashes."""
+    """500 000 heads and bodies with changed bytes: three random cuts of each say what the whole says."""
     rand = random.Random(1)
     sources = [data for data in EVERY if len(data) < 400]
     for _ in range(500_000 if LONG else 2_000):
@@ -424,8 +436,8 @@ REASONS: Final[dict[str, Callable[[bytes, Any, Any], Any]]] = {
     "RFC 9112 6.1: codings of the transfer are undone; there the packed bytes are the body": lambda data, _, __: any(
         b"gzip" in value or b"deflate" in value for value in _fields(data, b"transfer-encoding")
     ),
-    "RFC 9112 6.3: a coding is a name, with white space and other letters in it another one": lambda data, _, __: any(
-        re.search(rb"[^\x21-\x7e, ]|[ ]", value) for value in _fields(data, b"transfer-encoding")
+    "RFC 9112 6.1: an unknown Transfer-Encoding cannot be undone; there it is passed over": lambda data, ours, _: (
+        ours == "refused" and _fields(data, b"transfer-encoding")
     ),
     "RFC 9112 5.2: a folded line is one space, in the middle of fields alone": lambda data, _, __: re.search(
         rb"\n[ \t]", _head_of(data)
@@ -437,7 +449,7 @@ REASONS: Final[dict[str, Callable[[bytes, Any, Any], Any]]] = {
         ours == "refused"
         and re.search(rb"(?m)^[^:\r\n]*[^!#$%&'*+\-.^_`|~0-9A-Za-z:\r\n][^:\r\n]*(:|$)", _head_of(data))
     ),
-    "RFC 9112 7.1: the lines of chunks end with CR and LF, and there is nothing but a size in them": lambda _, ours, __: (
+    "RFC 9112 7.1: lines of chunks end with CR and LF, and have nothing but a size": lambda _, ours, __: (
         ours == "refused"
     ),
     "RFC 9110 2.5: a higher minor version is read as the highest that is known": lambda data, _, __: re.match(

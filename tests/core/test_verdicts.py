@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anyfast_async._core import verdicts
-from anyfast_async._core.backoff import MODEL_CODES, QUOTA_CODES
+from anyfast_async._core.closed import MODEL_CODES, QUOTA_CODES
 from anyfast_async._core.verdicts import DETERMINISTIC_CODES, OVERLOAD_CODES, STATUSES, verdict
 from anyfast_async.errors import status_error
 
