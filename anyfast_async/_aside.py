@@ -43,7 +43,7 @@ class Aside:
             alone = self.are_others_done()
             self._waiting.discard(news)
             self.count -= 1
-        await self._place()
+        await self.place()
         return alone
 
     def look(self) -> None:
@@ -69,7 +69,8 @@ class Aside:
                 return
         self._free += 1
 
-    async def _place(self) -> None:
+    async def place(self) -> None:
+        """Wait for a place, and take it."""
         if self._free:
             self._free -= 1
             return

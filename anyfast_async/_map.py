@@ -328,7 +328,12 @@ class MapRun(Generic[T]):
             self._aside.look()
             waiter = asyncio.get_running_loop().create_future()
             self._waiting.append(waiter)
+            if not self._ordered:
+                await waiter
+                continue
+            self._aside.free()  # who stood aside may be what it waits for
             await waiter
+            await self._aside.place()
 
     def _stop(self) -> None:
         """Pull no more, because the run ends early; a source that is being waited for is left after a while."""

@@ -64,3 +64,31 @@ def test_a_stated_delay_leaves_the_stated_limit_as_it_is() -> None:
     assert one.held_until == 2.0
     assert one.pace is not None
     assert one.pace.tolerance > 0.02
+
+
+# -- refusals that come too soon to be about the request -------------------------------------------------------------
+
+
+def test_refusal_that_is_no_sooner_than_an_answer_may_be_about_it() -> None:
+    """As long as nothing is known of answers, and as long as it takes as long as one."""
+    one = lane()
+    assert not one.bounced(one.take(0.0, 1), 0.001)
+
+    one.quickest = 0.5
+    one.outage.succeeded(0.0)
+    assert not one.bounced(one.take(10.0, 1), 10.5)
+    assert one.bounced(one.take(10.0, 1), 10.4)
+
+
+def test_refusals_without_an_answer_between_are_an_outage() -> None:
+    """What was on its way, or comes before an answer could, is of the same burst; later ones are not believed."""
+    one = lane()
+    one.quickest = 0.5
+    one.outage.succeeded(0.0)
+    before = [one.take(10.0, 1) for _ in range(3)]
+
+    assert [True, True, True] == [one.bounced(permit, 10.01) for permit in before]
+    assert one.bounced(one.take(10.2, 1), 10.21)
+    assert not one.bounced(one.take(11.0, 1), 11.01)
+    one.outage.succeeded(11.0)
+    assert one.bounced(one.take(12.0, 1), 12.01)

@@ -168,6 +168,7 @@ def test_minutes_of_refusals_teach_the_minutes_limit() -> None:
     throttle, now = Throttle(), 0.0
     for sent in cascade(throttle, 50, 10, 0.0):
         succeed(throttle, sent, 0.5)
+    now = 0.0
     for _ in range(4):
         now = throttle.held_until
         refuse(throttle, send(throttle, now), now, Suspicion())
