@@ -111,7 +111,7 @@ def test_what_is_said_twice_is_a_list() -> None:
     [("Chunked", b"hello"), ("identity,\tchunked", b"hello"), ("chunked, chunked", b"hello"), ("identity", None)],
 )
 def test_codings_of_the_transfer(codings: str, body: bytes | None) -> None:
-    """In one line or in several; without chunks a body lasts until the connection ends. What is not known is refused."""
+    """In one line or in several; without chunks a body lasts until the end. What is not known is refused."""
     sent = b"5\r\nhello\r\n0\r\n\r\n"
     for lines in ([f"Transfer-Encoding: {codings}"], [f"Transfer-Encoding: {one}" for one in codings.split(",")]):
         one = read([head(*lines) + sent])
@@ -436,7 +436,7 @@ REASONS: Final[dict[str, Callable[[bytes, Any, Any], Any]]] = {
     "RFC 9112 6.1: codings of the transfer are undone; there the packed bytes are the body": lambda data, _, __: any(
         b"gzip" in value or b"deflate" in value for value in _fields(data, b"transfer-encoding")
     ),
-    "RFC 9112 6.1: what is not known of a Transfer-Encoding cannot be undone; there it is passed over": lambda data, ours, _: (
+    "RFC 9112 6.1: a Transfer-Encoding that is not known is not undone; there it is passed over": lambda data, ours, _: (
         ours == "refused" and _fields(data, b"transfer-encoding")
     ),
     "RFC 9112 5.2: a folded line is one space, in the middle of fields alone": lambda data, _, __: re.search(
