@@ -74,11 +74,6 @@ class Account:
             self._prompt = asked(self._request)
         return self._prompt
 
-    @property
-    def is_limited(self) -> bool:
-        """Whether there is a budget."""
-        return self._spending.budget is not None
-
     def likely(self) -> float:
         """Return the tokens to count within a minute."""
         lane = self._lane
@@ -168,7 +163,8 @@ class Account:
             return
         model = (self._request.model or "") if self._request is not None else ""
         self._spending.reported(self._reserved, model, used)
-        self._ended(now, used)
+        if self._pending is not None:
+            self._ended(now, used)
 
     def _ended(self, now: float, used: Used | None) -> None:
         """Learn from an answer, if it says what it used."""

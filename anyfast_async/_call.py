@@ -249,7 +249,7 @@ class Call(Generic[T]):
             self._pause(now)
         if self._failure is not None:
             now = await self._reconsidered()
-        if self.patient and account.is_limited:
+        if self.patient and self.shared.spending.budget is not None:
             await account.room()
             now = asyncio.get_running_loop().time()
         try:

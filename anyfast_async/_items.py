@@ -105,8 +105,8 @@ class Items(Generic[T]):
     def __init__(self, plan: Plan[T]) -> None:
         self._plan = plan
         self._room = Room()
-        self.witness_of: Callable[[Any], Witness | None] = lambda _: None
-        """Returns who is told of the requests of an item."""
+        self.witness_of: Callable[[Any], Witness] | None = None
+        """Returns who is told of the requests of an item, if somebody is."""
 
     async def call(self, index: int, item: Any) -> Result[T]:
         """Return what becomes of an item."""
@@ -129,28 +129,27 @@ class Items(Generic[T]):
         except AnyFastError as bad:
             return Result(index, item, error=bad.with_traceback(None))
 
-    async def _result(self, index: int, item: Any, name: Any, request: ChatRequest, body: bytes) -> Result[T]:
-        return await self._sent_for(Result(index, item, name), request, body, self.witness_of(item))
-
-    async def _sent_for(
-        self, result: Result[T], request: ChatRequest, body: bytes, witness: Witness | None
+    async def _result(  # noqa: PLR0917 - an item with all that is known of it
+        self, index: int, item: Any, name: Any, request: ChatRequest, body: bytes, witness: Witness | None = None
     ) -> Result[T]:
-        """Send *request*; return *result* with what became of it."""
         plan = self._plan
-        result = attrs.evolve(result, model=request.model, prices=plan.spending.prices)
+        model, prices = request.model, plan.spending.prices
         lane = plan.lane_of(request)
         refused = plan.ending.refused(lane)
         if refused is not None:
-            return attrs.evolve(result, error=refused)
+            return Result(index, item, name, error=refused, model=model, prices=prices)
+        if witness is None and self.witness_of is not None:
+            witness = self.witness_of(item)
         try:
             completion = await plan.send(request, body, witness)
         except AnyFastError as error:
             plan.ending.failed(lane, error, request.model)
-            return attrs.evolve(result, error=error.with_traceback(None), attempts=error.attempts)
+            error = error.with_traceback(None)
+            return Result(index, item, name, error=error, attempts=error.attempts, model=model, prices=prices)
         plan.ending.answered(lane)
         value, misfit = self._parsed(completion)
         attempts = completion.trace.attempts if completion.trace is not None else ()
-        return attrs.evolve(result, completion=completion, value=value, error=misfit, attempts=attempts)
+        return Result(index, item, name, completion, value, misfit, attempts, model=model, prices=prices)
 
     def _parsed(self, completion: ChatCompletion) -> tuple[T | None, OutputError | None]:
         if self._plan.into is None:

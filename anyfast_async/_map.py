@@ -371,7 +371,7 @@ class MapRun(Generic[T]):
 
     def _count(self, result: Result[T]) -> None:
         self._done += 1
-        if result.completion is not None and not result.recorded:
+        if self._progress is not None and result.completion is not None and not result.recorded:
             used = used_by(result.completion.usage)
             self._spent.add(result.model or "", used)
             self._tokens += 0 if used is None else used.tokens

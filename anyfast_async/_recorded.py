@@ -41,6 +41,8 @@ from anyfast_async.requests import ChatRequest
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from anyfast_async._account import Witness
+
 T = TypeVar("T")
 
 HEADER: Final = {"written by": "map"}
@@ -119,7 +121,9 @@ class RecordedItems(Items[T]):
             self._record(*sent, result)
             await self._journal.saved()
 
-    async def _result(self, index: int, item: Any, name: Any, request: ChatRequest, body: bytes) -> Result[T]:
+    async def _result(  # noqa: PLR0917 - as in Items
+        self, index: int, item: Any, name: Any, request: ChatRequest, body: bytes, witness: Witness | None = None
+    ) -> Result[T]:
         try:
             stem = await self._stem(request, body)
             key = self._key(name, stem)
@@ -133,8 +137,8 @@ class RecordedItems(Items[T]):
             return recorded
         if self._plan.ending.refused(lane) is None:
             self._sent[index] = key, stem
-        witness = RowWitness(self._journal, key)
-        result = await self._sent_for(Result(index, item, name), request, body, witness)
+        witness = witness or RowWitness(self._journal, key)
+        result = await super()._result(index, item, name, request, body, witness)
         if recorded is None or recorded.completion is None or result.completion is not None:
             return result
         return attrs.evolve(recorded, attempts=result.attempts)  # an answer is worth more than a later failure

@@ -16,6 +16,7 @@ from anyfast_async import (
     Choice,
     Limits,
     Price,
+    Prices,
 )
 from anyfast_async._account import Account, limits_of
 from anyfast_async._budget import Need, Spending
@@ -139,7 +140,7 @@ async def test_a_call_without_room_leaves_the_minute_alone() -> None:
 async def test_money_is_reserved_by_the_highest_price() -> None:
     """A prompt that may be audio and an answer that may be images are reserved as such."""
     gate, told = Gate(Limits()), Told()
-    spending = Spending(Budget(usd=1.0))
+    spending = Spending(Budget(usd=1.0), Prices("USD", {}))
     price = Price(1, 10, audio=2, image=100)
     account = Account(spending, gate.lane("a"), ChatRequest("x" * 84, max_tokens=900), price, told)
     account.goes_out(gate, await gate.acquire(gate.lane("a")))

@@ -139,9 +139,9 @@ class Chunked(Body):
             if found is None:
                 self._line = _beginning(data[at:], self._size)
                 break
-            if found.end() - found.start(1) > MAX_SIZE_LINE:
+            begun, at = at, found.end()
+            if at - begun > MAX_SIZE_LINE and at - found.start(1) > MAX_SIZE_LINE:
                 raise _no_size(found[0])
-            at = found.end()
             self._left = int(found[1], 16)
             self._size = _NEXT_SIZE
             if not self._left:

@@ -21,6 +21,7 @@ MAX_PROVISIONAL: Final = 32
 MAX_DIGITS: Final = 18
 SWITCHING: Final = 101
 FINAL: Final = 200
+EMPTY_LINE: Final = b"\r\n\r\n"
 NO_BODY: Final = (204, 304)
 OWS: Final = " \t"
 """White space in fields (RFC 9110 5.6.3); what Unicode calls so besides is none."""
@@ -31,8 +32,8 @@ NO_LENGTH: Final = "more than one Content-Length, or one that is no number"
 
 _NAME: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 _STATUS: Final = re.compile(r"HTTP/1\.([0-9]) ([1-9][0-9]{2})(?: [^\r\n]*)?\r?\n")
-_FIELD: Final = re.compile(rf"^({_NAME}+):[ \t]*([^\r\n\0]*)\r?\n", re.MULTILINE)
-_FOLD: Final = re.compile(r"[ \t]*\r?\n[ \t]+")
+_FIELD: Final = re.compile(rf"^({_NAME}++):[ \t]*+([^\r\n\0]*+)\r?\n", re.MULTILINE)
+_FOLD: Final = re.compile(r"\r?\n[ \t]++")
 _LISTS: Final = ("connection", "content-encoding", "content-length", "transfer-encoding")
 """Fields that say how an answer is read, and may stand there more than once: a list in several lines."""
 
@@ -95,8 +96,10 @@ class HeadReader:
             MalformedError: what came is none and can become none.
 
         """
-        whole: bytes | bytearray = b""
+        whole: bytes | bytearray = data
         try:
+            if not (self._head or self._blank or self._provisional) and (found := self._read_at_once(data)) is not None:
+                return found
             while True:
                 start = len(self._head)
                 if start:
@@ -113,15 +116,27 @@ class HeadReader:
                     self._check_begun()
                     return None
                 self._check_size(end)
-                head = _head(whole[:end].decode("utf-8", "surrogateescape"))
+                head = _head(*_lines(whole[:end].decode("utf-8", "surrogateescape")))
                 data = bytes(whole[end:])
                 self._end(head.status)
                 if head.status >= FINAL:
                     return head, data
         except MalformedError as error:
-            first = _STATUS.match(whole[: len(_STATUS_BEGUN)].decode("latin-1").strip("\r\n") + "\n")
-            error.status = int(first[2]) if first is not None else 0
+            begun = _STATUS.match(whole[: len(_STATUS_BEGUN)].decode("latin-1").strip("\r\n") + "\n")
+            error.status = int(begun[2]) if begun is not None else 0
             raise
+
+    def _read_at_once(self, data: bytes) -> tuple[Head, bytes] | None:
+        """Read a head as nearly all are: it comes whole, its lines are fields, it is no provisional one."""
+        end = data.find(EMPTY_LINE) + len(EMPTY_LINE)
+        if not len(EMPTY_LINE) <= end <= self._limit:
+            return None
+        text = data[:end].decode("utf-8", "surrogateescape")
+        first = _STATUS.match(text)
+        if first is None or first[2] < "200":
+            return None
+        fields = _FIELD.findall(text, first.end())
+        return (_head(first, fields), data[end:]) if len(fields) == text.count("\n") - 2 else None
 
     def _end(self, status: int) -> None:
         """Forget a head that was read."""
@@ -189,22 +204,35 @@ def is_farewell(data: bytes) -> bool:
 # -- a whole head ----------------------------------------------------------------------------------------------------
 
 
-def _head(text: str) -> Head:
-    """Return the head that *text* is, with its empty line."""
+def _lines(text: str) -> tuple[re.Match[str], list[tuple[str, str]]]:
+    """Return the first line and the fields of a head; *text* is all of it, with its empty line."""
     first = _STATUS.match(text)
     if first is None:
         raise MalformedError.at(NO_STATUS, _as_bytes(text).partition(b"\n")[0])
     text = text[first.end() :]
-    fields: list[tuple[str, str]] = _FIELD.findall(text)
-    if len(fields) != text.count("\n") - 1:
-        fields = _unfolded(text)
+    fields = _FIELD.findall(text)
+    if len(fields) == text.count("\n") - 1:
+        return first, fields
+    text = _FOLD.sub(" ", text)  # a line may go on in the next one (RFC 9112 5.2)
+    fields = _FIELD.findall(text)
+    lines = text.split("\n")[:-2]
+    if len(fields) != len(lines):
+        wrong = next(line for line in lines if not _FIELD.match(line + "\n"))
+        raise MalformedError.at(NO_FIELD, _as_bytes(wrong))
+    return first, fields
+
+
+def _head(first: re.Match[str], fields: list[tuple[str, str]]) -> Head:
     headers = {name.lower(): value.rstrip(OWS) for name, value in fields}
     says = headers if len(headers) == len(fields) else headers | _joined(fields)
     status = int(first[2])
     coding, length = says.get("transfer-encoding"), says.get("content-length")
-    reusable = _stays_open(first[1], says.get("connection"))
+    connection = says.get("connection")
+    reusable = first[1] != "0" if connection is None else _stays_open(first[1], connection)
     codings = says.get("content-encoding")
-    size = _length(length) if length is not None and coding is None else None
+    size = None
+    if length is not None and coding is None:
+        size = int(length) if length.isascii() and length.isdigit() and len(length) <= MAX_DIGITS else _length(length)
     body: Body
     if status < FINAL or status in NO_BODY:
         body = Sized(0)
@@ -212,25 +240,14 @@ def _head(text: str) -> Head:
         body = Sized(size)
     elif coding is not None:
         # It wins over a length; what two readers may see differently is the last on its connection (RFC 9112 6.3).
-        reusable = reusable and length is None
         chunked, packed = _transfer(coding)
+        reusable = reusable and chunked and length is None
         body = Chunked() if chunked else UntilClose()
         codings = ",".join(filter(None, (codings, packed)))
     else:
         body = UntilClose()
-    reusable = reusable and body.framed
+        reusable = False
     return Head(status, headers, unpacked(body, codings) if codings else body, reusable)
-
-
-def _unfolded(text: str) -> list[tuple[str, str]]:
-    """Return the fields of lines of which some go on in the next one (RFC 9112 5.2)."""
-    text = _FOLD.sub(" ", text)
-    fields: list[tuple[str, str]] = _FIELD.findall(text)
-    lines = text.split("\n")[:-2]
-    if len(fields) != len(lines):
-        wrong = next(line for line in lines if not _FIELD.match(line + "\n"))
-        raise MalformedError.at(NO_FIELD, _as_bytes(wrong))
-    return fields
 
 
 def _joined(fields: list[tuple[str, str]]) -> dict[str, str]:
@@ -242,9 +259,7 @@ def _joined(fields: list[tuple[str, str]]) -> dict[str, str]:
     }
 
 
-def _stays_open(minor: str, connection: str | None) -> bool:
-    if connection is None:
-        return minor != "0"
+def _stays_open(minor: str, connection: str) -> bool:
     options = {option.strip(OWS) for option in connection.lower().split(",")}
     return connection.isascii() and "close" not in options and (minor != "0" or "keep-alive" in options)
 
