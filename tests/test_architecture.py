@@ -101,7 +101,10 @@ CORE_ORDER: Final = (
     {"lossless.py", "packing.py", "rows.py", "template.py", "throttle.py", "usage.py", "verdicts.py"},
     {"codec.py", "http1.py"},
     {"estimate.py", "pieces.py", "problem.py"},
+    {"calls.py"},
+    {"choice.py"},
     {"fold.py"},
+    {"reader.py"},
     {"answer.py"},
     {"journal.py"},
     {"again.py"},
@@ -213,11 +216,13 @@ PURE: Final = {
         "bisect",
         "cattrs",
         "collections",
+        "contextlib",
         "datetime",
         "decimal",
         "email",
         "functools",
         "html",
+        "itertools",
         "importlib",
         "json",
         "math",
@@ -288,6 +293,8 @@ def test_server_and_client_of_aiohttp_are_apart() -> None:
 
 LONGEST: Final = 400
 LONGER: Final = {
+    "_call.py": (445, "one logical call; its rooms are being rebuilt"),
+    "_journal.py": (405, "one journal: opened, written, mended"),
     "client.py": (430, "the verbs of a client with their signatures and their documentation"),
     "openai/_resources.py": (470, "the vendor SDK's resources with their signatures"),
     "simulator/quirk_forms.py": (460, "a catalogue, one small function per quirk"),
@@ -326,6 +333,10 @@ TESTED_THROUGH: Final[Mapping[str, str]] = {
     "_version.py": "test_exports.py",  # one constant
     "_caller.py": "test_client.py",  # the other half of the client
     "_shared.py": "test_client.py",  # what the client binds to a loop
+    "_core/calls.py": "core/test_fold_calls.py",  # which fragment belongs to which call
+    "_core/choice.py": "core/test_fold.py",  # one choice of what is folded
+    "_core/reader.py": "core/test_answer.py",  # every way to an answer goes through it
+    "_session.py": "test_transport.py",  # the session's way, beside the direct one
     "_kinds.py": "test_schema.py",  # the reading of classes, which the schema shows
     "cli/signals.py": "cli/test_simulate.py",  # needs a process that gets signals
     # the door is tested as programs see it
