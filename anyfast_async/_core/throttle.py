@@ -137,17 +137,16 @@ class Throttle:
 
     def wait(self, now: float) -> float | None:
         """Return the seconds until the next request may go; None if only the end of another one can tell."""
-        if self.is_full:
-            return None
-        wait = max(self.held_until - now, self.learned.wait(now), 0.0)
-        return wait if self.rate is None else max(wait, self.rate.wait(now))
-
-    @property
-    def is_full(self) -> bool:
-        """Whether as many are in flight as may be."""
         if self.ceiling is not None and self.since_hold >= self.ceiling:
-            return True
-        return self.places is not None and self.in_flight >= self.places.count
+            return None
+        if self.places is not None and self.in_flight >= self.places.count:
+            return None
+        wait = self.held_until - now
+        if self.learned.granted.limit < math.inf and (other := self.learned.wait(now)) > wait:
+            wait = other
+        if self.rate is not None and (other := self.rate.wait(now)) > wait:
+            wait = other
+        return wait if wait > 0 else 0.0
 
     def take(self, now: float) -> Slot:
         """Count a request that is let in; return where it stands among what was granted."""
