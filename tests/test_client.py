@@ -553,7 +553,7 @@ async def offline(connect: Connect) -> AnyFast:
 
 @pytest.mark.parametrize("verb", ["complete", "stream"])
 async def test_every_status_has_its_class(mocked: aioresponses.aioresponses, offline: AnyFast, verb: str) -> None:
-    """400 to 599: named ones have their class, 500 and above are the server's, the rest ``APIStatusError``."""
+    """400 to 599: named ones have their class, 402 is no money, 500 up are the server's, the rest ``APIStatusError``."""
     for status in range(400, 600):
         mocked.post(CHAT, status=status, payload={"error": {"message": "no", "type": "x", "code": "y", "param": "z"}})
         client = offline.with_options(model=f"model-{status}")  # a 429 holds its model's next call
@@ -561,7 +561,8 @@ async def test_every_status_has_its_class(mocked: aioresponses.aioresponses, off
             await (client.complete("Hi") if verb == "complete" else client.stream("Hi").drain())
         error = caught.value
 
-        assert type(error) is CLASSES.get(status, InternalServerError if status >= 500 else APIStatusError)
+        rest = InsufficientQuotaError if status == 402 else InternalServerError if status >= 500 else APIStatusError
+        assert type(error) is CLASSES.get(status, rest)
         assert (error.status_code, error.message, error.code, error.type, error.param) == (status, "no", "y", "x", "z")
 
 

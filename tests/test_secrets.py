@@ -434,7 +434,7 @@ CASES: Final[Mapping[str, Case]] = {
     "401": status(E.AuthenticationError, 401),
     "401 streamed": status(E.AuthenticationError, 401, how="stream"),
     "401 of models": status(E.AuthenticationError, 401, how="models"),
-    "402": status(E.APIStatusError, 402),
+    "402": status(E.InsufficientQuotaError, 402),
     "403": status(E.PermissionDeniedError, 403),
     "404": status(E.NotFoundError, 404),
     "409": status(E.ConflictError, 409),
