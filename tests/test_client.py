@@ -553,7 +553,7 @@ async def offline(connect: Connect) -> AnyFast:
 
 @pytest.mark.parametrize("verb", ["complete", "stream"])
 async def test_every_status_has_its_class(mocked: aioresponses.aioresponses, offline: AnyFast, verb: str) -> None:
-    """400 to 599: named ones have their class, 402 is no money, 500 up are the server's, the rest ``APIStatusError``."""
+    """400 to 599: named ones have their class, 402 is no money, 500 up the server's, the rest ``APIStatusError``."""
     for status in range(400, 600):
         mocked.post(CHAT, status=status, payload={"error": {"message": "no", "type": "x", "code": "y", "param": "z"}})
         client = offline.with_options(model=f"model-{status}")  # a 429 holds its model's next call
