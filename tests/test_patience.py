@@ -128,6 +128,7 @@ WHEN: Final = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:map\\(concurrency=:UserWarning")
 @pytest.mark.parametrize(("concurrency", "at_once", "latency"), [(8, 200, 0.1), (64, 200, 1.0), (64, 8, 1.0)])
 @pytest.mark.parametrize("when", WHEN)
 @pytest.mark.parametrize("kind", KINDS)
