@@ -14,7 +14,10 @@ import pytest
 
 from anyfast_async import AnyFast, APIConnectionError, InternalServerError, Limits, RetryPolicy
 
-pytestmark = pytest.mark.virtual
+pytestmark = [
+    pytest.mark.virtual,
+    pytest.mark.filterwarnings("ignore:map\\(concurrency=:UserWarning"),  # wider than the limits, on purpose
+]
 
 PAGE: Final = b"<html><head><title>502 Bad Gateway</title></head><body>sorry</body></html>"
 LENGTH: Final = 25.0
@@ -128,7 +131,6 @@ WHEN: Final = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:map\\(concurrency=:UserWarning")
 @pytest.mark.parametrize(("concurrency", "at_once", "latency"), [(8, 200, 0.1), (64, 200, 1.0), (64, 8, 1.0)])
 @pytest.mark.parametrize("when", WHEN)
 @pytest.mark.parametrize("kind", KINDS)

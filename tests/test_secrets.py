@@ -503,7 +503,7 @@ CASES: Final[Mapping[str, Case]] = {
         E.APIConnectionError, lambda raw: raw.answer(ECHO.encode(), content_encoding="gzip"), "fin"
     ),
     "many headers": served(
-        E.APIConnectionError, b"HTTP/1.1 200 OK\r\n" + f"{KEY}: {KEY}\r\n".encode() * 1000 + b"\r\n", "fin"
+        E.APIConnectionError, b"HTTP/1.1 200 OK\r\n" + f"{KEY}: {KEY}\r\n".encode() * 4000 + b"\r\n", "fin"
     ),
     "untrusted": Case(E.APIConnectionError, untrusted),
     "no TLS": Case(E.APIConnectionError, no_tls),

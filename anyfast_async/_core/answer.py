@@ -85,6 +85,7 @@ def _has_failed(completion: ChatCompletion) -> bool:
 def _read(headers: Mapping[str, str], body: bytes, *, now: float, hide: Hide) -> ChatCompletion:
     """Read an answer that is not simply a JSON completion: new-api relays what its upstream sends."""
     if "event-stream" not in content_type(headers) and _BEGINNING.match(body) is None:
+        _no_page(headers, body, 200, hide)
         raise shape_error(headers, body, "the answer is no completion", status=200, hide=hide)
     reader = Reader(headers, clock=lambda: now, hide=hide)
     reader.feed(body)

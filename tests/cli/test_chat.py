@@ -85,7 +85,7 @@ def test_as_json(gateway: Simulator, anyfast: Callable[..., Any], bodies: Any) -
     value = json.loads(ran.out)
     assert (0, 1) == (ran.code, ran.out.count("\n"))
     assert ("chat.completion", "Paris.") == (value["object"], value["choices"][0]["message"]["content"])
-    assert "stream" not in bodies()[0]
+    assert bodies()[0]["stream"] is False
 
 
 def test_bad_options_are_all_named(anyfast: Callable[..., Any], gateway: Simulator) -> None:
