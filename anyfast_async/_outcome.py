@@ -83,8 +83,10 @@ def outcome_of_choice(choice: Choice) -> Outcome:
 
 def outcome_of(completion: ChatCompletion) -> Outcome:
     """Return what an answer amounts to: that of the first choice that is not ok."""
-    outcomes = map(outcome_of_choice, completion.choices)
-    return next((outcome for outcome in outcomes if outcome != "ok"), "ok" if completion.choices else "empty")
+    for choice in completion.choices:
+        if (outcome := outcome_of_choice(choice)) != "ok":
+            return outcome
+    return "ok" if completion.choices else "empty"
 
 
 def diagnosis_of(completion: ChatCompletion) -> str | None:

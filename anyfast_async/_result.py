@@ -37,7 +37,7 @@ class Result(Generic[T]):
     """Whether it was read from a journal and not sent."""
     model: str | None = attrs.field(default=None, kw_only=True, repr=False)
     """The model that was asked, None where the item did not get as far."""
-    _prices: Prices | None = attrs.field(default=None, kw_only=True, repr=False, eq=False)
+    _prices: Prices | None = attrs.field(default=None, kw_only=True, repr=False, eq=False, alias="prices")
 
     @property
     def ok(self) -> bool:
@@ -122,8 +122,8 @@ class Progress:
     """Since the first item was taken."""
     usage_missing: int = 0
     """Answers of which the gateway did not say what they used."""
-    _spent: Spent = attrs.field(factory=Spent, repr=False, eq=False)
-    _prices: Prices | None = attrs.field(default=None, repr=False, eq=False)
+    _spent: Spent = attrs.field(factory=Spent, repr=False, eq=False, alias="spent")
+    _prices: Prices | None = attrs.field(default=None, repr=False, eq=False, alias="prices")
 
     @property
     def cost(self) -> float | None:

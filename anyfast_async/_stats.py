@@ -58,8 +58,8 @@ class Stats:
     total: Phase = Phase()
     """The whole call that succeeded."""
 
-    _spent: Spent = attrs.field(factory=Spent, repr=False)
-    _prices: Prices | None = attrs.field(default=None, repr=False)
+    _spent: Spent = attrs.field(factory=Spent, repr=False, alias="spent")
+    _prices: Prices | None = attrs.field(default=None, repr=False, alias="prices")
 
     @property
     def cost(self) -> float | None:

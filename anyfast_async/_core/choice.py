@@ -246,7 +246,9 @@ def _plus(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]
     """Return the delta that says what two say."""
     both = dict(first)
     for name, value in second.items():
-        old = both.get(name)
-        joined = isinstance(value, (str, list)) and type(old) is type(value)
-        both[name] = old + value if joined else value if value is not None else old
+        old: Any = both.get(name)
+        if isinstance(value, (str, list)) and type(old) is type(value):
+            both[name] = old + value
+        else:
+            both[name] = old if value is None else value
     return both

@@ -171,10 +171,11 @@ def recorded_as(name: Any) -> str:
         return "tuple:" + "".join(f"{len(part)}:{part}" for part in parts)
     if type(name).__module__ == "numpy" and hasattr(name, "item"):
         name = name.item()
+    value: Any = name
     for kind, tag, text in _TAGS:
         if isinstance(name, kind):
             try:
-                return f"{tag}:{text(name)}"
+                return f"{tag}:{text(value)}"
             except ValueError:  # more digits than Python writes
                 break
     problem = (

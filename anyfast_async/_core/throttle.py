@@ -59,22 +59,27 @@ class Entry(Protocol):
     @property
     def at(self) -> float:
         """When."""
+        ...
 
     @property
     def granted(self) -> Slot:
         """Where it is counted among what was granted."""
+        ...
 
     @property
     def hold(self) -> int:
         """Number of the hold before it."""
+        ...
 
     @property
     def number(self) -> int:
         """Its place among those of the lane."""
+        ...
 
     @property
     def first(self) -> bool:
         """Whether it was the first after a hold."""
+        ...
 
 
 @attrs.define(eq=False)
