@@ -246,8 +246,8 @@ def _plus(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]
     """Return the delta that says what two say."""
     both = dict(first)
     for name, value in second.items():
-        old: Any = both.get(name)
-        if isinstance(value, (str, list)) and type(old) is type(value):
+        old = both.get(name)
+        if {type(old), type(value)} in ({str}, {list}):
             both[name] = old + value
         else:
             both[name] = old if value is None else value
