@@ -15,7 +15,7 @@ class Aside:
     """Those of one map."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count: int = 0
         """How many there are."""
         self.on_leave: Callable[[], bool] = lambda: False
         """Called when one gives up its place; returns whether another row takes it."""

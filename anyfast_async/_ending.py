@@ -67,9 +67,9 @@ class Ending:
         """What ended it early, None if nothing did."""
         self.over: AnyFastError | None = None
         """What items that are not sent carry after that."""
-        self.is_late = False
+        self.is_late: bool = False
         """Whether it was the deadline."""
-        self.aside = Aside()
+        self.aside: Aside = Aside()
         """Items that are refused while others are answered."""
         self._calls = calls
         self._deadline = _seconds("deadline", deadline)
