@@ -122,12 +122,19 @@ def asked(request: ChatRequest | None) -> Asked:
             media, size = MEDIA[kind], _base64(value)
             likely[kind] = likely.get(kind, 0.0) + media.tokens(size)
             possible[kind] = possible.get(kind, 0.0) + media.bound(size)
-        if calls := _field(message, "tool_calls"):
+        if calls := _calls_of(message):
             count(codec.dumps(calls).decode())
     for described in (request.tools, request.response_format):
         if described:
             count(codec.dumps(described).decode())
     return Asked(likely, possible)
+
+
+def _calls_of(message: Any) -> Any:
+    """Return the tool calls of a message as they are sent: those of an answer are objects."""
+    calls = _field(message, "tool_calls")
+    sent_as_it_is = not calls or isinstance(message, Mapping)
+    return calls if sent_as_it_is else codec.message_to_wire(message).get("tool_calls")
 
 
 _NOTHING: Final = Asked({TEXT: 0.0}, {TEXT: 0.0})

@@ -16,9 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anyfast_async import AudioPart, ChatRequest, FilePart, ImagePart, UserMessage, VideoPart
+from anyfast_async import AssistantMessage, AudioPart, ChatRequest, FilePart, ImagePart, UserMessage, VideoPart
+from anyfast_async._core import codec
 from anyfast_async._core.bucket import Window
 from anyfast_async._core.estimate import ASSUMED, Asked, Expected, Lengths, asked, tokens_of
+from anyfast_async.messages import FunctionCall, ToolCall
 
 LONG = os.environ.get("ANYFAST_LONG") == "1"
 TEXT = Asked({"text": 100.0}, {"text": 400.0})
@@ -113,6 +115,23 @@ def learn(expected: Expected, length: int, times: int, max_tokens: int | None = 
     for _ in range(times):
         expected.end(expected.begin(max_tokens, 0.0), max_tokens, n, 0.0, length)
         expected.asked(TEXT, 100)
+
+
+def test_tool_calls_of_an_answer_count_as_they_are_sent() -> None:
+    """A message that the model wrote goes back into the history: its calls count, whatever kind they are of."""
+    calls = (
+        ToolCall(id="k1", type="function", function=FunctionCall(name="weather", arguments='{"city":"Oslo"}')),
+        ToolCall(id="k2", type="custom", extra={"custom": {"name": "py", "input": "1"}}),
+    )
+    answer = AssistantMessage(tool_calls=calls)
+    raw = {"role": "assistant", "content": None, "tool_calls": codec.as_dict(answer)["tool_calls"]}
+
+    first, second, other = (
+        asked(ChatRequest(model="m", messages=[UserMessage("q"), one])) for one in (answer, raw, AssistantMessage("x"))
+    )
+
+    assert first == second
+    assert first.tokens > other.tokens
 
 
 def test_before_anything_is_known_everything_is_possible() -> None:
