@@ -1,71 +1,67 @@
-"""From the head of a streamed answer to its first content, or to its end where nothing is handed on before.
+"""Calls that are streamed: from the head of the answer to its first content, or to its end if it is handed on whole.
 
-:func:`receive` is for streams that a reader takes over, :class:`Draining` for ``complete(via_stream=True)``. What fails
-in here is part of an attempt, so that it may be tried again.
+What fails in here is part of an attempt, so that it may be tried again.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
+from anyfast_async._call import Call
 from anyfast_async._core import answer, codec
 from anyfast_async._core.fold import Fold
 from anyfast_async._core.template import payload_of
 from anyfast_async._reception import Reception
-from anyfast_async.completions import Trace
+from anyfast_async.completions import ChatCompletion, Trace
+from anyfast_async.errors import AnyFastError
 
 if TYPE_CHECKING:
-    from anyfast_async._call import Call
-    from anyfast_async._clock import Clock
+    from anyfast_async._account import Account
+    from anyfast_async._call import T
+    from anyfast_async._clock import Wait
+    from anyfast_async._ending import Ending
+    from anyfast_async._exchange import Exchange
     from anyfast_async._lane import Permit
-    from anyfast_async._transport import Exchange
-    from anyfast_async.completions import ChatCompletion
+    from anyfast_async._shared import Shared
+    from anyfast_async._spec import Spec
 
 
-async def receive(
-    exchange: Exchange,
-    call: Call[Reception],
-    permit: Permit,
-    clock: Clock,
-    *,
-    accept_missing_finish: bool,
-) -> Reception:
-    """Turn an exchange whose head arrived into a reception with its first content.
+class StreamCall(Call[Reception]):
+    """A call for a stream, which a reader takes over with its first content."""
 
-    *clock* runs for the first token; once a stream arrives the reception keeps it itself.
+    __slots__ = ()
 
-    Raises:
-        AnyFastError: there was none; the exchange is closed.
+    waits_for: ClassVar[Wait] = "first_token"
+    keeps_permit: ClassVar[bool] = True
 
-    """
-    reception = Reception(exchange, permit, call.timeouts, call.deadline)
-    try:
-        await _start(exchange, reception, clock)
-        await reception.opened()
-        if reception.first_content is None:
-            _check_empty(reception, accept_missing_finish=accept_missing_finish)
-    except BaseException:
-        reception.close()
-        raise
-    call.first_token = reception.first_content
-    reception.overdue = call.overdue
-    call.shared.running.add(reception)
+    async def attempt(self, permit: Permit) -> Reception:
+        """Send the request; return the reception with the first content in it."""
+        exchange = await self.exchange()
+        reception = Reception(exchange, permit, self.spec.timeouts, self.began if self.deadline else None, self)
+        try:
+            await _start(self, exchange, reception)
+            await reception.opened()
+            if reception.first_content is None:
+                _check_empty(reception, accept_missing_finish=self.spec.accept_missing_finish)
+        except BaseException:
+            reception.close()
+            raise
+        self.first_token = reception.first_content
+        self.shared.running.add(reception)
+        reception.hand_over()
+        return reception
 
-    def ended() -> None:
-        call.shared.running.discard(reception)
-        call.end(permit, reception.error, left=reception.left)
-
-    reception.on_end = ended
-    if reception.ended:
-        ended()
-    return reception
+    def received(self, reception: Reception) -> None:
+        """Hear from a reception that was handed over that it has ended."""
+        self.shared.running.discard(reception)
+        self.ended(reception.permit, reception.error, left=reception.left)
 
 
-async def _start(exchange: Exchange, reception: Reception, clock: Clock) -> None:
+async def _start(call: Call[T], exchange: Exchange, reception: Reception) -> None:
     now = time.time()
     if exchange.status not in answer.SUCCESS:
-        clock.stop()
+        call.stand()
         body = await exchange.read_error(reception.timeouts.first_token)
         raise answer.error_of(exchange.status, exchange.headers, body, now=now, hide=exchange.hide)
     kind = answer.content_type(exchange.headers)
@@ -74,7 +70,7 @@ async def _start(exchange: Exchange, reception: Reception, clock: Clock) -> None
         completion = answer.completion_of(exchange.status, exchange.headers, body, now=now, hide=exchange.hide)
         reception.give(codec.as_dict(completion))
     else:
-        clock.stop()
+        call.stand()  # the reception keeps the clock from here on
         reception.start()
 
 
@@ -89,43 +85,55 @@ def _check_empty(reception: Reception, *, accept_missing_finish: bool) -> None:
         raise error
 
 
-class Draining:
-    """An answer that is streamed and handed on whole: until then each attempt may be followed by another."""
+class DrainCall(Call[ChatCompletion]):
+    """A call that is streamed and answered whole: until then each attempt may be followed by another."""
 
-    def __init__(self, *, accept_missing_finish: bool) -> None:
-        self._accept_missing_finish = accept_missing_finish
+    __slots__ = ("_fold", "_request_id")
+
+    waits_for: ClassVar[Wait] = "first_token"
+
+    def __init__(
+        self,
+        shared: Shared,
+        spec: Spec,
+        account: Account,
+        ending: Ending | None = None,
+        content: bytes | None = None,
+    ) -> None:
+        super().__init__(shared, spec, account, ending, content)
         self._fold = Fold()
+        """What came in the last attempt."""
         self._request_id: str | None = None
 
-    def begin(self) -> None:
-        """Begin another attempt."""
-        self._fold = Fold()
-
-    async def read(
-        self, exchange: Exchange, call: Call[ChatCompletion], permit: Permit, clock: Clock
-    ) -> ChatCompletion:
-        """Turn an exchange whose head arrived into the completion.
-
-        *clock* runs for the first token; *call* keeps the time of the whole.
-
-        Raises:
-            AnyFastError: there is none; the exchange is closed.
-
-        """
-        self._request_id = answer.request_id(exchange.headers)
-        reception = Reception(exchange, permit, call.timeouts, None)
+    async def run(self) -> ChatCompletion:
+        """Make the call; its error holds what came in the last attempt."""
         try:
-            await _start(exchange, reception, clock)
+            return await super().run()
+        except AnyFastError as error:
+            error.partial = self._partial() or error.partial
+            raise
+
+    async def attempt(self, permit: Permit) -> ChatCompletion:
+        """Send the request, read the stream to its end."""
+        self._fold = Fold()
+        exchange = await self.exchange()
+        self._request_id = answer.request_id(exchange.headers)
+        reception = Reception(exchange, permit, self.spec.timeouts)  # the call keeps the time of the whole
+        try:
+            await _start(self, exchange, reception)
             await self._drain(reception)
-            call.first_token = reception.first_content
-            error = reception.error or answer.verdict(self._fold, accept_missing_finish=self._accept_missing_finish)
+            self.first_token = reception.first_content
+            lenient = self.spec.accept_missing_finish
+            error = reception.error or answer.verdict(self._fold, accept_missing_finish=lenient)
             await reception.aclose()
         finally:
             reception.close()
         if error is not None:
             raise answer.paid(error, self._fold)
         completion = codec.filled(self._fold.completion(), request_id=self._request_id, headers=exchange.headers)
-        return codec.filled(completion, trace=Trace(ignored=reception.ignored))
+        codec.filled(completion, trace=Trace(ignored=reception.ignored))
+        self.settle(permit, completion.usage)
+        return completion
 
     async def _drain(self, reception: Reception) -> None:
         while True:
@@ -140,8 +148,8 @@ class Draining:
                 return
             await reception.news()
 
-    def partial(self, call: Call[ChatCompletion]) -> ChatCompletion | None:
+    def _partial(self) -> ChatCompletion | None:
         """Return what came in the last attempt, None if nothing did; without headers, for an exception."""
         if not self._fold.begun:
             return None
-        return codec.filled(call.traced(self._fold.completion()), request_id=self._request_id)
+        return codec.filled(self.traced(self._fold.completion()), request_id=self._request_id)

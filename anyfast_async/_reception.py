@@ -9,18 +9,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
-from anyfast_async._clock import STOOD_STILL
+from anyfast_async._clock import Clocked, Wait, late
 from anyfast_async._core.reader import Reader
 from anyfast_async._core.template import payload_of
 from anyfast_async.errors import (
     AnyFastError,
     APIConnectionError,
     ClientStateError,
-    FirstTokenTimeout,
-    IdleTimeout,
     IncompleteStreamError,
 )
 
@@ -37,30 +35,49 @@ DRAIN: Final = 0.1
 """Seconds that a finished stream waits for the end of the body, so that the connection can be used again."""
 
 
-class Reception:
-    """The arriving side of one attempt."""
+class Owner(Protocol):
+    """The call that a reception is of."""
+
+    def overdue(self) -> AnyFastError:
+        """Return the exception for ``Timeouts.total``."""
+        ...
+
+    def received(self, reception: Reception) -> None:
+        """Hear that a reception that was handed over has ended."""
+
+
+class Reception(Clocked):
+    """The arriving side of one attempt.
+
+    Args:
+        exchange: whose body arrives.
+        permit: what it goes on using.
+        timeouts: its clocks.
+        total_since: since when the total runs; None: somebody else keeps it.
+        owner: hears of its end, once it was handed over; None: nobody does.
+
+    """
 
     __slots__ = (
-        *(
-            "_arrived",
-            "_began",
-            "_buffered",
-            "_clock",
-            "_exchange",
-            "_given",
-            "_held",
-            "_last_content",
-            "_loop",
-            "_loose",
-        ),
-        *("_over", "_reader", "_total", "_waiter", "ended", "error", "first_content", "items", "left", "on_end"),
-        *("overdue", "paused", "permit", "timeouts"),
+        *("_arrived", "_buffered", "_exchange", "_held", "_is_handed_over", "_loose", "_over", "_owner", "_reader"),
+        *("_sent_at", "_waiter", "ended", "error", "first_content", "items", "left", "paused", "permit", "timeouts"),
     )
 
-    def __init__(self, exchange: Exchange, permit: Permit, timeouts: Timeouts, deadline: float | None) -> None:
-        self._loop = asyncio.get_running_loop()
+    LASTS: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        permit: Permit,
+        timeouts: Timeouts,
+        total_since: float | None = None,
+        owner: Owner | None = None,
+    ) -> None:
+        super().__init__(asyncio.get_running_loop())
         self.permit = permit
         self._exchange = exchange
+        self._owner = owner
+        self._is_handed_over = False
         self.timeouts = timeouts
         self._reader = Reader(exchange.headers, clock=time.time, hide=exchange.hide)
         self.items = self._reader.items
@@ -73,10 +90,7 @@ class Reception:
         # For items that came at once: how many have come by then, their bytes. Only where the reader lags behind.
         self._held: deque[tuple[int, int]] | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._began = self._last_content = exchange.sent_at
-        self._clock: asyncio.TimerHandle | None = None
-        self._given = False  # whether a clock that rang late has its time once more
-        self._total: asyncio.TimerHandle | None = None
+        self._sent_at = exchange.sent_at
         self._over = False  # whether the body has ended
         self.first_content: float | None = None
         """Seconds from sending to the first event with content."""
@@ -84,11 +98,9 @@ class Reception:
         self.left = False
         """Whether the reader closed it before its end."""
         self.error: AnyFastError | None = None
-        self.on_end: Callable[[], None] | None = None
-        self.overdue: Callable[[], AnyFastError] | None = None
-        self._arm()
-        if deadline is not None:
-            self._total = self._loop.call_at(deadline, self._out_of_time)
+        self.wait("first_token", timeouts.first_token, self._sent_at)
+        if total_since is not None:
+            self.run_total(timeouts.total, total_since)
 
     @property
     def done(self) -> bool:
@@ -133,11 +145,11 @@ class Reception:
 
     def _said(self) -> None:
         """Take in that there was content."""
-        self._given = False
-        self._last_content = self._loop.time()
+        now = self._loop.time()
+        self.go_on(now)
         if self.first_content is None:
-            self.first_content = self._last_content - self._began
-            self._arm()
+            self.first_content = now - self._sent_at
+            self.wait("idle", self.timeouts.idle, now)
 
     def _hold(self, new: int) -> None:
         """Count *new* items, and the bytes that they came in."""
@@ -193,7 +205,7 @@ class Reception:
         """Have the connection read again, if half of the buffer is free."""
         if not self._full(MAX_BUFFER // 2):
             self.paused = False
-            self._last_content = self._loop.time()  # what comes now could not come before
+            self.go_on(self._loop.time())  # what comes now could not come before
             self._exchange.resume()
 
     def waiting(self) -> list[dict[str, Any]]:
@@ -220,53 +232,36 @@ class Reception:
         if self.first_content is None and self.error is not None:
             raise self.error
 
+    def hand_over(self) -> None:
+        """Be of a call that has succeeded: its owner hears of the end, now if that has come already."""
+        self._is_handed_over = True
+        if self.ended:
+            self._tell()
+
+    def _tell(self) -> None:
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            owner.received(self)
+
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     # -- clocks and the end ------------------------------------------------------------------------------------------
 
-    def _arm(self) -> None:
-        """Set the timer for the clock that runs now: first token, later idle."""
-        if self._clock is not None:
-            self._clock.cancel()
-            self._clock = None
-        limit = self.timeouts.first_token if self.first_content is None else self.timeouts.idle
-        if limit is not None and not self.ended:
-            # Judged one turn after it rings: when the process or the loop stood still, what has arrived meanwhile is
-            # read first.
-            due = self._last_content + limit
-            self._clock = self._loop.call_at(due, self._ring, limit)
-
-    def _ring(self, limit: float) -> None:
-        self._clock = self._loop.call_later(0, self._judge, limit)
-
-    def _judge(self, limit: float) -> None:
-        self._clock = None
-        now = self._loop.time()
-        late = now - self._last_content - limit
-        if late > STOOD_STILL and not self._given:
-            self._given = True  # the process stood still: its time once more, the answer may wait to be read
-            self._last_content = now
-        if self.paused and self.first_content is not None:
-            self._last_content = now
-        if self._last_content + limit > now:
-            self._arm()  # content came since the timer was set, or could not come
-        elif self.first_content is None:
-            self._stop(FirstTokenTimeout(f"no content within {limit:g} s (Timeouts.first_token)"))
+    def out_of_time(self, wait: Wait | None) -> None:
+        """Hear that a clock has run out."""
+        if wait is None:
+            if self._is_handed_over and self._owner is not None:  # before that the call ends it
+                self._stop(self._owner.overdue())
+        elif wait == "idle" and self.paused:
+            self.go_on(self._loop.time())  # content could not come
         else:
-            self._stop(IdleTimeout(f"no content for {limit:g} s (Timeouts.idle)"))
-
-    def _out_of_time(self) -> None:
-        if self.overdue is not None:
-            self._stop(self.overdue())
+            self._stop(late(wait, getattr(self.timeouts, wait)))
 
     def stop(self) -> None:
         """End with ``ClientStateError``, because the client is closed."""
         self._stop(ClientStateError("the client was closed"))
-
-    def look(self, now: float) -> None:
-        """Do nothing: a stream is there for long, its clock has a timer of its own."""
 
     def woke(self, at: float) -> None:
         """Take in that the process slept: an answer that has begun cannot be asked for again, its clock tells."""
@@ -281,12 +276,9 @@ class Reception:
         self.ended = True
         # The frames that it came through hold what the server sent, which may name the key.
         self.error = error.with_traceback(None) if error is not None else None
-        for timer in (self._clock, self._total):
-            if timer is not None:
-                timer.cancel()
-        if self.on_end is not None:
-            self.on_end()
-            self.on_end = None
+        self.silence()
+        if self._is_handed_over:
+            self._tell()
         self._wake()
 
     def close(self) -> None:

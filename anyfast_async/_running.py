@@ -30,16 +30,20 @@ class Member(Protocol):
 
 
 class Running:
-    """The calls and streams of a client that are on their way."""
+    """The calls and streams of a client that are on their way.
 
-    def __init__(self) -> None:
+    Args:
+        on_wake: called when the process runs on after a sleep.
+
+    """
+
+    def __init__(self, on_wake: Callable[[], None] = lambda: None) -> None:
         self.members: set[Member] = set()
         """Calls and streams that are on their way."""
         self._empty: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._seen = (0.0, 0.0, 0.0)
-        self.on_wake: Callable[[], None] = lambda: None
-        """Called when the process runs on after a sleep."""
+        self._on_wake = on_wake
         self.woke_at = -math.inf
         """Loop time at which it last did."""
 
@@ -95,7 +99,7 @@ class Running:
         then, wall, worked = self._seen
         if slept(loop.time() - then, time.time() - wall, time.process_time() - worked):
             self.woke_at = loop.time()
-            self.on_wake()
+            self._on_wake()
             loop.call_later(AWAKE, self._tell, self.woke_at)
         now = loop.time()
         for member in self.members:

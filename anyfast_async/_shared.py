@@ -4,39 +4,67 @@ from __future__ import annotations
 
 import asyncio
 import os
+from typing import TYPE_CHECKING
 
-import attrs
-
-from anyfast_async._budget import Spending
-from anyfast_async._core.backoff import RetryBudget
+from anyfast_async._core.http1 import MAX_HEAD
 from anyfast_async._gate import Gate
 from anyfast_async._running import Running
 from anyfast_async._stats import Phases
 from anyfast_async._transport import Transport
 from anyfast_async.errors import ClientStateError
 
+if TYPE_CHECKING:
+    import ssl
 
-@attrs.define(eq=False)
+    from anyfast_async._budget import Spending
+    from anyfast_async._core.backoff import RetryBudget
+    from anyfast_async.policies import Limits
+
+
 class Shared:
-    """Connections, limits and counters, and the loop that they belong to."""
+    """Connections, limits and counters, and the loop that they belong to.
 
-    transport: Transport
-    gate: Gate
-    retry_budget: RetryBudget
-    spending: Spending
-    running: Running = attrs.field(factory=Running)
-    phases: Phases = attrs.field(factory=Phases)
-    warned: set[str] = attrs.field(factory=set)
-    """What was warned of: model ids, and a concurrency above the limit."""
-    loop: asyncio.AbstractEventLoop | None = None
-    """The loop that it serves, None before its first use."""
-    process: int = 0
-    """The process of that loop; a child that was forked from it starts with an empty pool."""
-    closed: bool = False
+    Args:
+        limits: what the client allows itself.
+        retry_budget: how many retries there may be.
+        spending: what it may spend, and has spent.
+        ssl_context: for TLS, None for the system's authorities.
+        proxy: the URL of one.
+        hint: said where no connection could be made.
+        max_head: the largest head of an answer in bytes.
 
-    def __attrs_post_init__(self) -> None:
-        self.transport.on_loop_end = self.running.stop
-        self.running.on_wake = self.transport.renew
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        retry_budget: RetryBudget,
+        spending: Spending,
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        proxy: str | None = None,
+        hint: str = "",
+        max_head: int = MAX_HEAD,
+    ) -> None:
+        self.gate = Gate(limits)
+        self.retry_budget = retry_budget
+        self.spending = spending
+        self.running = Running(self._renew)
+        self.transport = Transport(
+            ssl_context=ssl_context, proxy=proxy, hint=hint, max_head=max_head, on_loop_end=self.running.stop
+        )
+        self.phases = Phases()
+        self.warned: set[str] = set()
+        """What was warned of: model ids, and a concurrency above the limit."""
+        self.loop: asyncio.AbstractEventLoop | None = None
+        """The loop that it serves, None before its first use."""
+        self.process = 0
+        """The process of that loop; a child that was forked from it starts with an empty pool."""
+        self.closed = False
+
+    def _renew(self) -> None:
+        """Hear that the process runs on after a sleep."""
+        self.transport.renew()
 
     async def enter(self) -> None:
         """Bind to the running loop, again if the loop before it does not run any more or was left behind by a fork.

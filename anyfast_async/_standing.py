@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from anyfast_async._core.throttle import LONGEST_HOLD, Refusal
 from anyfast_async._core.trial import Suspicion, nothing
 from anyfast_async._retry import longest_wait
+from anyfast_async._waits import waits
 
 if TYPE_CHECKING:
     from anyfast_async._ending import Ending
@@ -93,7 +94,7 @@ class Standing:
     @property
     def seconds(self) -> float:
         """How long it waits between two tests under suspicion."""
-        return max(self._asked, min(2.0**self._tests, LONGEST_HOLD))
+        return 0.0 if waits().skipped else max(self._asked, min(2.0**self._tests, LONGEST_HOLD))
 
     # -- when it is tried again --------------------------------------------------------------------------------------
 

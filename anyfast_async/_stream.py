@@ -22,11 +22,11 @@ from anyfast_async.errors import AnyFastError, ClientStateError, IncompleteStrea
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from anyfast_async._call import Call
+    from anyfast_async._opening import StreamCall
 
 _NONE: Final[deque[Item]] = deque()
 
-Opened: TypeAlias = "tuple[Call[Reception], Reception]"
+Opened: TypeAlias = "tuple[StreamCall, Reception]"
 
 
 class ChatStream:
@@ -41,7 +41,7 @@ class ChatStream:
     def __init__(self, opened: Callable[[], Awaitable[Opened]], *, accept_missing_finish: bool = False) -> None:
         self._opened = opened
         self._accept_missing_finish = accept_missing_finish
-        self._call: Call[Reception] | None = None
+        self._call: StreamCall | None = None
         self._reception: Reception | None = None
         self._fold = Fold()
         self._items: deque[Item] = _NONE

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Final
 
 import attrs
 
-from anyfast_async import _call
-from anyfast_async._core.outage import ALONE, Company, Outage
-from anyfast_async._core.throttle import Refusal
-from anyfast_async._core.trial import Suspicion
-from anyfast_async._gate import Gate
-from anyfast_async._lane import Permit
-from anyfast_async._retry import Retries, call_again
-from anyfast_async._standing import Standing
+from anyfast_async._core.outage import ALONE, Company
+from anyfast_async._retry import Retries
+from anyfast_async._waits import Waits, using
 from anyfast_async.client import AnyFast
 from anyfast_async.errors import AnyFastError, DeadlineExceeded
-
-if TYPE_CHECKING:
-    import pytest
 
 CLOSING: Final = 5.0
 """Seconds for closing a client whose loop runs in another thread."""
@@ -65,28 +57,20 @@ class SkippingRetries(Retries):
         return wait
 
 
-def skip_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+class SkippedWaits(Waits):
+    """Takes no time."""
+
+    retries = SkippingRetries
+    skipped = True
+
+    async def sleep(self, seconds: float) -> None:  # noqa: ARG002 - it is what is skipped
+        """Let others run."""
+        await asyncio.sleep(0)
+
+
+def skip_waits() -> AbstractContextManager[None]:
     """Skip the waits between attempts, and the hold after throttled ones; wait for no outage to end."""
-    hold = Gate.throttled
-
-    def lifted(gate: Gate, permit: Permit, refusal: Refusal, row: Suspicion) -> float:
-        until = hold(gate, permit, refusal, row)
-        permit.lane.throttle.lift(asyncio.get_running_loop().time())
-        return until
-
-    def at_once(
-        first: AnyFastError,
-        attempt: Callable[[], Awaitable[Any]],
-        delay: Callable[[AnyFastError], float | None],
-        _: Callable[[float], Awaitable[None]],
-    ) -> Awaitable[Any]:
-        return call_again(first, attempt, delay, lambda _: asyncio.sleep(0))
-
-    monkeypatch.setattr(Gate, "throttled", lifted)
-    monkeypatch.setattr(Standing, "seconds", 0.0)
-    monkeypatch.setattr(Outage, "failed", lambda *_, **__: False)
-    monkeypatch.setattr(_call, "Retries", SkippingRetries)
-    monkeypatch.setattr(_call, "call_again", at_once)
+    return using(SkippedWaits())
 
 
 # -- a client that any runner may use --------------------------------------------------------------------------------

@@ -97,10 +97,25 @@ async def _refusal(exchange: Exchange) -> AnyFastError:
 
 
 class Transport:
-    """The pooled connections of a client. It belongs to the loop in which it is first used."""
+    """The pooled connections of a client. It belongs to the loop in which it is first used.
+
+    Args:
+        ssl_context: for TLS, None for the system's authorities.
+        proxy: the URL of one.
+        hint: said where no connection could be made.
+        max_head: the largest head of an answer in bytes.
+        on_loop_end: called when the loop ends while there are connections.
+
+    """
 
     def __init__(
-        self, *, ssl_context: ssl.SSLContext | None, proxy: str | None, hint: str = "", max_head: int = MAX_HEAD
+        self,
+        *,
+        ssl_context: ssl.SSLContext | None,
+        proxy: str | None,
+        hint: str = "",
+        max_head: int = MAX_HEAD,
+        on_loop_end: Callable[[], None] = lambda: None,
     ) -> None:
         self._hint = hint
         self._ssl = ssl_context
@@ -118,8 +133,7 @@ class Transport:
         self._is_direct = False
         self._closed = False
         self._ending: AsyncGenerator[None, None] | None = None
-        self.on_loop_end: Callable[[], None] = lambda: None
-        """Called when the loop ends while there are connections."""
+        self._on_loop_end = on_loop_end
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
@@ -302,18 +316,26 @@ class Transport:
             yield
         finally:
             if self._session is session:
-                self.on_loop_end()
+                self._on_loop_end()
                 await self.leave_loop()
 
-    def __del__(self) -> None:
+    def let_go(self) -> bool:
+        """Close the connections without waiting for it, from any thread; return whether there were any to close."""
         session, loop = self._session, self._loop
         if session is None or loop is None or session.closed:
-            return
+            return False
         close = getattr(session.connector, "_close", None)  # close() would have to be awaited
         session.detach()  # aiohttp has nothing more to say of it
-        if not loop.is_closed() and close is not None:
+        if close is not None and loop.is_closed():
+            close()
+        elif close is not None:
             loop.call_soon_threadsafe(close)
-        warnings.warn("an AnyFast client was never closed; use `async with`, or await aclose()", ResourceWarning, 2)
+        return True
+
+    def __del__(self) -> None:
+        if self.let_go():
+            message = "an AnyFast client was never closed; use `async with`, or await aclose()"
+            warnings.warn(message, ResourceWarning, 2)
 
     async def aclose(self) -> None:
         """Close every connection."""

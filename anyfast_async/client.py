@@ -1,29 +1,25 @@
 """``AnyFast``: composes the floors below.
 
-The verbs and their documentation stand here; how a call is made stands in ``_caller``.
+The verbs and their documentation stand here; how a call is made stands in ``_calls``.
 """
 
 from __future__ import annotations
 
 import os
 import ssl as ssl_module
-import time
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, overload
 
 from anyfast_async._budget import Spending
-from anyfast_async._caller import Caller
-from anyfast_async._core import answer
+from anyfast_async._calls import Calls, Setup
 from anyfast_async._core.backoff import RetryBudget
 from anyfast_async._core.http1 import MAX_HEAD
 from anyfast_async._core.rows import asked_for, id_of
 from anyfast_async._ending import Ending
-from anyfast_async._gate import Gate
 from anyfast_async._items import Plan
 from anyfast_async._key import Key, KeySource
 from anyfast_async._map import MapRun
 from anyfast_async._mapping import AT_ONCE, run_of
-from anyfast_async._outgoing import UNARY_HEADERS, Route
 from anyfast_async._result import Progress
 from anyfast_async._settings import (
     base_url_of,
@@ -37,7 +33,6 @@ from anyfast_async._settings import (
 from anyfast_async._shared import Shared
 from anyfast_async._stats import Stats, stats_of
 from anyfast_async._stream import ChatStream
-from anyfast_async._transport import Transport
 from anyfast_async.completions import ChatCompletion, Model
 from anyfast_async.messages import Prompt
 from anyfast_async.policies import Budget, Limits, RetryPolicy, Timeouts, as_timeouts
@@ -47,9 +42,6 @@ from anyfast_async.requests import ChatOptions, ChatRequest, prompt_of
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from anyfast_async._call import Call
-    from anyfast_async._clock import Clock
-    from anyfast_async._lane import Lane, Permit
 
 T = TypeVar("T")
 
@@ -59,7 +51,7 @@ CLOSING: Final = 1.0
 _UNSET: Final[Any] = object()
 
 
-class AnyFast(Caller):
+class AnyFast:
     """A client for the AnyFast gateway's chat completions.
 
     Use it as an async context manager, or call :meth:`aclose`. It may be built outside of an event loop, and belongs to
@@ -110,7 +102,7 @@ class AnyFast(Caller):
         prices: Prices | None = None,
     ) -> None:
         try:
-            self._key = Key(api_key)
+            key = Key(api_key)
         finally:
             del api_key  # tracebacks may show locals
         check_kind("limits", limits, Limits)
@@ -119,36 +111,38 @@ class AnyFast(Caller):
         check_kind("budget", budget, Budget, None)
         check_kind("prices", prices, Prices, None)
         check_kind("ssl_context", ssl_context, ssl_module.SSLContext, None)
-        self._allow_http = tuple(allow_http)
-        self._base_url = base_url_of(base_url, self._allow_http)
-        if self._key.absent:
-            check_keyless(self._base_url)
-        self._origin = self._base_url.origin()
-        self._model = model if model is not None else os.environ.get("ANYFAST_MODEL") or None
-        self._limits = limits
-        self._retry = retry
-        self._timeouts = timeouts
-        self._headers = headers_of("headers", headers)
-        self._routes: dict[tuple[str, str], Route] = {}
-        self._lanes: dict[str, Lane] = {}
-        self._root = True
+        allowed = tuple(allow_http)
+        address = base_url_of(base_url, allowed)
+        if key.absent:
+            check_keyless(address)
+        setup = Setup(
+            key=key,
+            base_url=address,
+            allow_http=allowed,
+            model=model if model is not None else os.environ.get("ANYFAST_MODEL") or None,
+            limits=limits,
+            retry=retry,
+            timeouts=timeouts,
+            headers=headers_of("headers", headers),
+        )
         self._shared = Shared(
-            Transport(
-                ssl_context=ssl_context,
-                proxy=proxy_of(proxy, self._base_url),
-                hint=unused_proxy(proxy, self._base_url),
-                max_head=whole_in("max_head", max_head, 1024, 16 * 1024 * 1024),
-            ),
-            Gate(limits),
+            limits,
             RetryBudget(retry.retry_ratio),
             Spending(budget, prices),
+            ssl_context=ssl_context,
+            proxy=proxy_of(proxy, address),
+            hint=unused_proxy(proxy, address),
+            max_head=whole_in("max_head", max_head, 1024, 16 * 1024 * 1024),
         )
-        if budget is not None and budget.usd is not None and self._model is not None:
-            self._price_of(self._model)
+        self._calls = Calls(self._shared, setup)
+        self._root = True
+        if budget is not None and budget.usd is not None and setup.model is not None:
+            self._calls.price_of(setup.model)
 
     def __repr__(self) -> str:
         # A traceback that shows locals may show a client whose construction failed.
-        base_url, model = getattr(self, "_base_url", ""), getattr(self, "_model", None)
+        setup = self._calls.setup if hasattr(self, "_calls") else None
+        base_url, model = ("", None) if setup is None else (setup.base_url, setup.model)
         return f"AnyFast(base_url={str(base_url)!r}, model={model!r})"
 
     async def __aenter__(self) -> Self:
@@ -197,29 +191,29 @@ class AnyFast(Caller):
             ConfigurationError: as at construction.
 
         """
-        other = object.__new__(type(self))
-        other.__dict__.update(self.__dict__)
-        other._root = False
-        other._routes, other._lanes = {}, {}
+        before = self._calls.setup
+        changes: dict[str, Any] = {}
         try:
             if api_key is not _UNSET:
-                other._key = Key(api_key)
+                changes["key"] = Key(api_key)
         finally:
             del api_key  # tracebacks may show locals
         if base_url is not _UNSET:
-            other._base_url = base_url_of(base_url, self._allow_http)
-            other._origin = other._base_url.origin()
-        if other._key.absent:
-            check_keyless(other._base_url)
+            changes["base_url"] = base_url_of(base_url, before.allow_http)
         if model is not _UNSET:
-            other._model = model
+            changes["model"] = model
         if retry is not _UNSET:
             check_kind("retry", retry, RetryPolicy)
-            other._retry = retry
+            changes["retry"] = retry
         if timeouts is not _UNSET:
-            other._timeouts = as_timeouts(timeouts, self._timeouts)
+            changes["timeouts"] = as_timeouts(timeouts, before.timeouts)
         if headers is not _UNSET:
-            other._headers = self._headers | headers_of("headers", headers)
+            changes["headers"] = {**before.headers, **headers_of("headers", headers)}
+        calls = self._calls.changed(**changes)
+        if calls.setup.key.absent:
+            check_keyless(calls.setup.base_url)
+        other = object.__new__(type(self))
+        other._shared, other._calls, other._root = self._shared, calls, False
         return other
 
     # -- the verbs ---------------------------------------------------------------------------------------------------
@@ -237,7 +231,8 @@ class AnyFast(Caller):
                 money.
 
         """
-        return await self._complete(self._request(messages, options), options)
+        calls = self._calls
+        return await calls.complete(calls.request(messages, options), options)
 
     def stream(self, messages: Prompt | ChatRequest, **options: Unpack[ChatOptions]) -> ChatStream:
         """Return the stream that answers *messages*; nothing is sent before it is entered, awaited or iterated over.
@@ -250,7 +245,7 @@ class AnyFast(Caller):
             RequestValidationError: naming every bad field; nothing is sent.
 
         """
-        return self._stream(self._request(messages, options), options)
+        return self._calls.stream(self._calls.request(messages, options), options)
 
     @overload
     def map(
@@ -354,17 +349,18 @@ class AnyFast(Caller):
                 every other exception) is a list of what there is.
 
         """
+        calls, default = self._calls, self._calls.setup.model
         # Options that are wrong for every item are wrong before the first one is pulled.
-        self._request("x", {**options, "model": options.get("model") or self._model or "named by the item"}, into)
-        self._call_timeouts(options)
+        calls.request("x", {**options, "model": options.get("model") or default or "named by the item"}, into)
+        calls.timeouts_of(options)
         headers_of("extra_headers", options.get("extra_headers"))
-        self._warn_of_concurrency(concurrency)
-        ending = Ending(self._calls_of, deadline=deadline, give_up_after=give_up_after)
+        calls.warn_of_concurrency(concurrency)
+        ending = Ending(calls.of, deadline=deadline, give_up_after=give_up_after)
         plan: Plan[Any] = Plan(
-            request_of=lambda item: self._request(prompt_of(item, request), options, into),
-            send=lambda asked, body, witness: self._complete(asked, options, body=body, ending=ending, witness=witness),
+            request_of=lambda item: calls.request(prompt_of(item, request), options, into),
+            send=lambda asked, body, witness: calls.complete(asked, options, body=body, ending=ending, witness=witness),
             spending=self._shared.spending,
-            lane_of=lambda asked: self._lane_of(asked.model or ""),
+            lane_of=lambda asked: calls.lane_of(asked.model or ""),
             id_of=id_of if id is None else asked_for(id),
             ending=ending,
             stream=bool(options.get("via_stream")),
@@ -397,8 +393,8 @@ class AnyFast(Caller):
             AnyFastError: the call failed.
 
         """
-        request = self._request(messages, options, kind)
-        return (await self._complete(request, options)).parse(kind)
+        calls = self._calls
+        return (await calls.complete(calls.request(messages, options, kind), options)).parse(kind)
 
     async def models(self) -> list[Model]:
         """Return the models that the key may use, as the gateway lists them.
@@ -407,15 +403,7 @@ class AnyFast(Caller):
             AnyFastError: the call failed.
 
         """
-        route = self._route("models", UNARY_HEADERS)
-
-        async def attempt(_: Permit, clock: Clock) -> list[Model]:
-            exchange, body = await self._round_trip(route, None, None, self._timeouts, clock, call)
-            return answer.models_of(exchange.status, exchange.headers, body, now=time.time(), hide=exchange.hide)
-
-        await self._shared.enter()
-        call: Call[list[Model]] = self._call(None, self._timeouts)
-        return await call.run(attempt)
+        return await self._calls.models()
 
     def stats(self) -> Stats:
         """Return what the client is doing now, and what it has done; ``str()`` of it is a sentence."""

@@ -73,7 +73,7 @@ def anyfast_client(anyfast_simulator: Simulator) -> Iterator[AnyFast]:  # noqa: 
 
 
 @pytest.fixture
-def anyfast_no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+def anyfast_no_wait() -> Iterator[None]:
     """Let retries come at once: neither the wait between them nor the hold after throttling takes time.
 
     A gateway that is away is not waited for: a row of ``map`` fails after its attempts. Nothing else changes. The
@@ -85,4 +85,5 @@ def anyfast_no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     from anyfast_async._testing import skip_waits  # noqa: PLC0415 - the client's imports
 
-    skip_waits(monkeypatch)
+    with skip_waits():
+        yield

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeAlias
 
 import pytest
+from yarl import URL
 
 from anyfast_async import (
     AnyFastError,
@@ -29,14 +30,13 @@ from anyfast_async import (
 from anyfast_async._account import Account
 from anyfast_async._budget import Spending
 from anyfast_async._call import Call
-from anyfast_async._clock import Clock
 from anyfast_async._core.backoff import RetryBudget
 from anyfast_async._ending import Ending
-from anyfast_async._gate import Gate
 from anyfast_async._key import Key
 from anyfast_async._lane import Permit
+from anyfast_async._outgoing import Route
 from anyfast_async._shared import Shared
-from anyfast_async._transport import Transport
+from anyfast_async._spec import Spec
 from anyfast_async.errors import Billed, RetryClass
 
 pytestmark = pytest.mark.virtual
@@ -61,12 +61,30 @@ def now() -> float:
 
 
 class Scripted(Call[Any]):
-    """A call whose attempts are written down beforehand."""
+    """A call whose attempts are written down beforehand; it notes when they were made."""
 
-    attempt: Callable[[Permit, Clock], Awaitable[Any]]
+    def __init__(self, steps: Iterable[Step], sent: list[float], *given: Any) -> None:
+        super().__init__(*given)
+        self._steps = list(steps)
+        self._sent_times = sent
 
-    async def run(self, attempt: Callable[[Permit, Clock], Awaitable[Any]] | None = None) -> Any:
-        return await super().run(attempt or self.attempt)
+    async def attempt(self, permit: Permit) -> Any:
+        self._sent_times.append(now())
+        self.on_sent(now())
+        while self._steps:
+            match self._steps.pop(0):
+                case AnyFastError() as error:
+                    raise error
+                case str(result):
+                    return result
+                case int() | float() as seconds:
+                    await asyncio.sleep(seconds)
+                case step:
+                    await step(permit)
+        return "done"
+
+
+ROUTE = Route("POST", URL("http://127.0.0.1/v1/chat/completions"))
 
 
 async def asked() -> str:
@@ -86,11 +104,10 @@ class Rig:
         lane: str = "a",
         **policy: Any,
     ) -> None:
-        self.gate = Gate(limits)
         self.spending = Spending(budget)
         self.retry_budget = RetryBudget(0.2, reserve=retry_budget)
-        transport = Transport(ssl_context=None, proxy=None)
-        self.shared = Shared(transport, self.gate, self.retry_budget, self.spending)
+        self.shared = Shared(limits, self.retry_budget, self.spending)
+        self.gate = self.shared.gate
         self.running = self.shared.running
         self.policy = RetryPolicy(**policy)
         self.sent: list[float] = []
@@ -98,34 +115,15 @@ class Rig:
     def call(
         self, *steps: Step, total: float | None = None, patient: bool = False, renewable: bool = False, lane: str = "a"
     ) -> Scripted:
-        left = list(steps)
-
-        async def attempt(permit: Permit, clock: Clock) -> Any:
-            self.sent.append(now())
-            clock.start(now())
-            while left:
-                match left.pop(0):
-                    case AnyFastError() as error:
-                        raise error
-                    case str(result):
-                        return result
-                    case int() | float() as seconds:
-                        await asyncio.sleep(seconds)
-                    case step:
-                        await step(permit)
-            return "done"
-
-        call = Scripted(
-            self.shared,
+        spec = Spec(
             self.gate.lane(lane),
             self.policy,
             Timeouts(total=total, response=None),
-            account=Account(self.spending, self.gate.lane(lane), ChatRequest("x" * 84, max_tokens=100)),
-            ending=Ending() if patient else None,
-            key=Key(asked if renewable else "sk-0123456789abcdef"),
+            Key(asked if renewable else "sk-0123456789abcdef"),
+            ROUTE,
         )
-        call.attempt = attempt
-        return call
+        account = Account(self.spending, spec.lane, ChatRequest("x" * 84, max_tokens=100))
+        return Scripted(steps, self.sent, self.shared, spec, account, Ending() if patient else None)
 
     @property
     def idle(self) -> bool:

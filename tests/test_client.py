@@ -254,7 +254,7 @@ async def test_key_function_is_asked_for_each_attempt(raw_server: RawServers, co
 )
 def test_spellings_of_the_base_url(given: str | None, url: str) -> None:
     """With or without ``/v1`` and slashes, the address is the same."""
-    assert str(AnyFast(KEY, base_url=given)._base_url) == url
+    assert str(AnyFast(KEY, base_url=given)._calls.setup.base_url) == url
 
 
 @pytest.mark.parametrize(
@@ -421,7 +421,7 @@ async def test_options_share_pool_and_limits(sim: Simulator, connect: Connect) -
 
     assert (sim.connections, sim.peak_in_flight, len(sim.requests)) == (1, 1, 11)
     assert {r.body["model"] for r in sim.requests if "x-team" in r.headers} == {"gemini-2.5-flash"}
-    assert (other._timeouts.total, client._timeouts.total) == (5, None)
+    assert (other._calls.setup.timeouts.total, client._calls.setup.timeouts.total) == (5, None)
 
 
 async def test_options_with_the_same_key_share_its_limits(sim: Simulator, connect: Connect) -> None:

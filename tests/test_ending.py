@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import attrs
 import pytest
+from yarl import URL
 
 from anyfast_async import (
     APIConnectionError,
@@ -37,22 +38,22 @@ from anyfast_async import (
 from anyfast_async._account import Account
 from anyfast_async._budget import Spending
 from anyfast_async._call import Call
-from anyfast_async._clock import Clock
 from anyfast_async._core.answer import completion_of
 from anyfast_async._core.backoff import RetryBudget
 from anyfast_async._core.rows import id_of
 from anyfast_async._ending import Ending
-from anyfast_async._gate import Gate
 from anyfast_async._items import Plan
 from anyfast_async._key import Key
 from anyfast_async._lane import Permit
 from anyfast_async._map import MapRun
 from anyfast_async._mapping import run_of
+from anyfast_async._outgoing import Route
 from anyfast_async._shared import Shared
-from anyfast_async._transport import Transport
+from anyfast_async._spec import Spec
 from anyfast_async.errors import AnyFastError
 
 virtual = pytest.mark.virtual
+ROUTE: Final = Route("POST", URL("http://127.0.0.1/v1/chat/completions"))
 ANSWER: Final = completion_of(
     200,
     {},
@@ -91,8 +92,7 @@ class Rig:
         self.later = math.inf
         """When they become 100."""
         self.policy = RetryPolicy(**policy)
-        transport = Transport(ssl_context=None, proxy=None)
-        self.shared = Shared(transport, Gate(limits), RetryBudget(0.2, reserve=1000.0), Spending(None))
+        self.shared = Shared(limits, RetryBudget(0.2, reserve=1000.0), Spending(None))
         self.sent: list[str] = []
         self.at: list[float] = []
         self._seen: Counter[str] = Counter()
@@ -114,16 +114,11 @@ class Rig:
         )
 
         async def send(request: ChatRequest, _: bytes, __: object) -> ChatCompletion:
-            call: Call[ChatCompletion] = Call(
-                self.shared,
-                self.shared.gate.lane(request.model),
-                self.policy,
-                Timeouts(total=total, response=None),
-                account=Account(self.shared.spending, self.shared.gate.lane(request.model), request),
-                ending=ending,
-                key=Key("sk-0123456789abcdef"),
-            )
-            return call.traced(await call.run(lambda permit, clock: self._attempt(str(request.user), permit, clock)))
+            lane = self.shared.gate.lane(request.model)
+            key = Key("sk-0123456789abcdef")
+            spec = Spec(lane, self.policy, Timeouts(total=total, response=None), key, ROUTE)
+            call = Scripted(self, str(request.user), spec, Account(self.shared.spending, lane, request), ending)
+            return call.traced(await call.run())
 
         plan: Plan[None] = Plan(
             request_of=lambda item: ChatRequest("x", model=str(item).partition("/")[0], user=str(item)),
@@ -138,8 +133,7 @@ class Rig:
         given = {"journal": None, "progress": False, "stop_on": ("auth",), "concurrency": 8, "ordered": False}
         return run_of(source, plan, **(given | options))
 
-    async def _attempt(self, item: str, _: Permit, clock: Clock) -> ChatCompletion:
-        clock.start(now())  # the request is sent
+    async def attempt(self, item: str) -> ChatCompletion:
         self.sent.append(item)
         self.at.append(now())
         self._seen[item] += 1
@@ -149,6 +143,19 @@ class Rig:
             raise step
         await asyncio.sleep(step)
         return ANSWER
+
+
+class Scripted(Call[ChatCompletion]):
+    """The call of an item, as its rig has it."""
+
+    def __init__(self, rig: Rig, item: str, spec: Spec, account: Account, ending: Ending) -> None:
+        super().__init__(rig.shared, spec, account, ending)
+        self._rig = rig
+        self._item = item
+
+    async def attempt(self, _: Permit) -> ChatCompletion:
+        self.on_sent(now())
+        return await self._rig.attempt(self._item)
 
 
 def rows(count: int, model: str = "m") -> list[str]:

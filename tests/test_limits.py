@@ -81,7 +81,6 @@ class Gateway:
         self.latency = latency
         self.sent: list[float] = []
         self.refused = 0
-        self.on_loop_end: Callable[[], None] = lambda: None
 
     async def exchange(self, *_: Any, body: bytes, on_sent: Callable[[float], None], **__: Any) -> Answer:
         on_sent(now())
@@ -109,7 +108,6 @@ def client_on(gateway: Gateway, **options: Any) -> AnyFast:
     client = AnyFast(KEY, base_url="http://127.0.0.1:1/v1", model="gemini-2.5-pro", **options)
     transport: Any = gateway
     client._shared.transport = transport
-    client._shared.running.on_wake = gateway.renew
     return client
 
 

@@ -65,7 +65,6 @@ class Gateway:
     def __init__(self, latency: float) -> None:
         self.latency = latency
         self.sent: list[str] = []
-        self.on_loop_end: Callable[[], None] = lambda: None
 
     async def exchange(self, *_: Any, body: bytes, on_sent: Callable[[float], None], **__: Any) -> Answer:
         row = str(json.loads(body)["messages"][0]["content"])
@@ -91,7 +90,6 @@ def client_on(gateway: Gateway, **options: Any) -> AnyFast:
     client = AnyFast("sk-test-0123456789", base_url="http://127.0.0.1:1/v1", model="m", **options)
     transport: Any = gateway
     client._shared.transport = transport
-    client._shared.running.on_wake = gateway.renew
     return client
 
 

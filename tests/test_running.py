@@ -68,9 +68,8 @@ async def test_clocks_are_looked_at() -> None:
 
 async def test_all_are_told_after_a_sleep() -> None:
     """Idle connections are given up at once; whoever is still on its way five seconds later hears of the sleep."""
-    running, early, late = Running(), Member(), Member()
     renewed: list[float] = []
-    running.on_wake = lambda: renewed.append(loop().time())
+    running, early, late = Running(lambda: renewed.append(loop().time())), Member(), Member()
     running.add(early)
     running.add(late)
     await asyncio.sleep(LOOK + 1)

@@ -57,7 +57,6 @@ class Gateway:
         self.decide = decide
         self.latency = latency
         self.sent: list[float] = []
-        self.on_loop_end: Callable[[], None] = lambda: None
 
     async def exchange(self, *_: Any, body: bytes, on_sent: Callable[[float], None], **__: Any) -> Answer:
         on_sent(now())
@@ -77,7 +76,6 @@ def client_on(gateway: Gateway, **options: Any) -> AnyFast:
     client = AnyFast("sk-test-0123456789", base_url="http://127.0.0.1:1/v1", model="gemini-2.5-pro", **options)
     transport: Any = gateway
     client._shared.transport = transport
-    client._shared.running.on_wake = gateway.renew
     return client
 
 

@@ -20,8 +20,8 @@ from anyfast_async import (
     RetryPolicy,
     Timeouts,
 )
-from anyfast_async._gate import Gate
 from anyfast_async._testing import client_until_loop_ends, skip_waits
+from anyfast_async._waits import waits
 from anyfast_async.simulator import Simulator
 
 if TYPE_CHECKING:
@@ -34,8 +34,9 @@ SLOW = RetryPolicy(backoff=(20, 30))
 
 
 @pytest.fixture
-def skipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    skip_waits(monkeypatch)
+def skipped() -> Iterator[None]:
+    with skip_waits():
+        yield
 
 
 async def elapsed(coroutine: Any) -> tuple[Any, float]:
@@ -117,13 +118,13 @@ async def test_limits_hold(skipped: None, sim: Simulator, connect: Callable[...,
         await client.complete("two", timeout=0.02)
 
 
-def test_patch_ends_with_the_test() -> None:
-    """Everything is put back."""
-    original = Gate.throttled
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        skip_waits(monkeypatch)
-        assert Gate.throttled is not original
-    assert Gate.throttled is original
+def test_waits_end_with_the_test() -> None:
+    """Everything is as before."""
+    before = waits()
+    with skip_waits():
+        assert waits().skipped
+    assert waits() is before
+    assert not before.skipped
 
 
 # -- a client that any runner may use --------------------------------------------------------------------------------

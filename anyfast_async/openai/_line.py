@@ -4,30 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import attrs
 
-from anyfast_async._core import codec
+from anyfast_async._calls import Calls
 from anyfast_async._core.problem import as_is, shown_headers
 from anyfast_async.client import AnyFast
 from anyfast_async.openai._http import Headers, HTTPResponse, Request
 
-if TYPE_CHECKING:
-    from yarl import URL
-
-    from anyfast_async._call import Call
-    from anyfast_async._clock import Clock
-    from anyfast_async._exchange import Exchange
-    from anyfast_async._outgoing import Route
-    from anyfast_async.policies import Timeouts
-    from anyfast_async.requests import ChatRequest
-
 
 @attrs.define
 class Wire:
-    """The last attempt of a call, as it was on the wire."""
+    """The last attempt of a call, as it was on the wire; it hears of each."""
 
     request: Request
     status: int | None = None
@@ -40,6 +30,21 @@ class Wire:
     seconds: float = 0.0
     hide: Callable[[str], str] = as_is
     """Takes the key out of what an exception shows."""
+
+    def on_attempt_start(self) -> None:
+        """Forget the attempt before."""
+        self.status, self.attempts = None, self.attempts + 1
+        self.began = asyncio.get_running_loop().time()
+
+    def on_attempt_head(self, status: int, headers: Mapping[str, str], hide: Callable[[str], str]) -> None:
+        """Keep the head of the answer."""
+        self.status, self.headers, self.hide = status, Headers(headers), hide
+        self.seconds = asyncio.get_running_loop().time() - self.began
+
+    def on_attempt_end(self, content: bytes) -> None:
+        """Keep the body of an answer that was read in one piece."""
+        self.content = content
+        self.seconds = asyncio.get_running_loop().time() - self.began
 
     def response(self, content: bytes | None = None) -> HTTPResponse:
         """Return the response; for an exception with *content*, which is fit to be shown, and such headers."""
@@ -65,29 +70,21 @@ class Lifetime:
         await self.client.aclose()
 
     def __del__(self) -> None:
-        # Programs for the vendor SDK do not close it, and nothing is said then.
-        transport = self.client._shared.transport  # noqa: SLF001 - see the class
-        session, loop = transport._session, transport.loop  # noqa: SLF001
-        if self.ended or session is None or session.closed or loop is None:
-            return
-        connector = session.connector
-        session.detach()
-        if connector is not None and loop.is_closed():
-            connector._close()  # noqa: SLF001 - close() wants to be awaited, and there is no loop
-        elif connector is not None:
-            loop.call_soon_threadsafe(connector._close)  # noqa: SLF001
+        if not self.ended:  # programs for the vendor SDK do not close it, and nothing is said then
+            self.client._shared.transport.let_go()  # noqa: SLF001 - the door is of the house
 
 
-class Line(AnyFast):
-    """An ``AnyFast`` for one call; it shares connections and limits with the one that it was made of."""
+@attrs.frozen
+class Line:
+    """For one call: what makes it, within the limits and over the connections of a client, and what came of it."""
 
+    calls: Calls
     wire: Wire
-    _query: Sequence[tuple[str, str]]
 
     @property
     def base_url(self) -> str:
         """The gateway, ending in a slash."""
-        return f"{self._base_url}/"
+        return f"{self.calls.setup.base_url}/"
 
     @classmethod
     def of(cls, client: AnyFast, path: str, query: Sequence[tuple[str, str]], **settings: Any) -> Line:
@@ -97,32 +94,7 @@ class Line(AnyFast):
             ConfigurationError: as ``AnyFast.with_options``.
 
         """
-        line = object.__new__(cls)
-        line.__dict__.update(client.with_options(**settings).__dict__)
-        line._query = query
-        method = "GET" if path == "models" else "POST"
-        line.wire = Wire(Request(method, str(line._url(path))))
-        return line
-
-    async def _encoded(self, request: ChatRequest) -> bytes:
-        return codec.unsaid(await super()._encoded(request))  # as the vendor SDK does
-
-    def _url(self, path: str) -> URL:
-        return super()._url(path).update_query(self._query)
-
-    async def _send(
-        self, route: Route, key: str | None, body: bytes | None, timeouts: Timeouts, clock: Clock
-    ) -> Exchange:
-        wire, loop = self.wire, asyncio.get_running_loop()
-        wire.status, wire.attempts, wire.began = None, wire.attempts + 1, loop.time()
-        exchange = await super()._send(route, key, body, timeouts, clock)
-        wire.status, wire.headers, wire.seconds = exchange.status, Headers(exchange.headers), loop.time() - wire.began
-        wire.hide = exchange.hide
-        return exchange
-
-    async def _round_trip(  # noqa: PLR0917 - as above it
-        self, route: Route, key: str | None, body: bytes | None, timeouts: Timeouts, clock: Clock, call: Call[Any]
-    ) -> tuple[Exchange, bytes]:
-        exchange, content = await super()._round_trip(route, key, body, timeouts, clock, call)
-        self.wire.content, self.wire.seconds = content, asyncio.get_running_loop().time() - self.wire.began
-        return exchange, content
+        # A request for a whole answer does not say that it is one, as with the vendor SDK.
+        calls = client.with_options(**settings)._calls.changed(query=tuple(query), says_whole=False)  # noqa: SLF001
+        wire = Wire(Request("GET" if path == "models" else "POST", str(calls.url_of(path))))
+        return cls(calls.changed(hooks=wire), wire)

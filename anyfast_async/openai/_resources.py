@@ -110,7 +110,8 @@ async def _asked(caller: Caller, messages: Any, model: Any, options: Mapping[str
     fields = fields_of(options)
     line = caller.line("chat/completions", options)
     try:
-        completion = await line.complete(as_wire(messages), model=as_wire(model), **fields)
+        asked = line.calls.request(as_wire(messages), {"model": as_wire(model), **fields})
+        completion = await line.calls.complete(asked, fields)
     except AnyFastError as error:
         raise translated(error, line.wire) from error
     identity = line.wire.headers.get("x-request-id") or completion.request_id
@@ -128,7 +129,8 @@ async def _streamed(caller: Caller, messages: Any, model: Any, options: Mapping[
     fields = fields_of(options)
     line = caller.line("chat/completions", options)
     try:
-        stream = await line.stream(as_wire(messages), model=as_wire(model), **fields)
+        asked = line.calls.request(as_wire(messages), {"model": as_wire(model), **fields})
+        stream = await line.calls.stream(asked, fields)
     except AnyFastError as error:
         raise translated(error, line.wire) from error
     found = AsyncStream(stream, line.wire, caller.lifetime)
@@ -321,7 +323,7 @@ class AsyncChatWithRawResponse:
 async def _listed(caller: Caller, options: Mapping[str, Any]) -> APIResponse[AsyncPage]:
     line = caller.line("models", options)
     try:
-        await line.models()
+        await line.calls.models()
     except AnyFastError as error:
         raise translated(error, line.wire) from error
     headers = line.wire.headers

@@ -1,0 +1,259 @@
+"""How a client makes its calls: checks what is asked, and makes each call of a spec; the verbs are the client's.
+
+A call goes: request built and checked, encoded once, then total( retry( gate( exchange ) ) ), and one pure function
+turns what came into a completion or an exception.
+"""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from anyfast_async._account import Account
+from anyfast_async._call import Call
+from anyfast_async._core import codec
+from anyfast_async._mapping import AT_ONCE
+from anyfast_async._opening import DrainCall, StreamCall
+from anyfast_async._outgoing import STREAM_HEADERS, UNARY_HEADERS, Route, encoded
+from anyfast_async._schema import response_format, writes_out
+from anyfast_async._settings import headers_of
+from anyfast_async._spec import Spec
+from anyfast_async._stream import ChatStream
+from anyfast_async._unary import ModelsCall, UnaryCall
+from anyfast_async.errors import ConfigurationError, FieldError, RequestValidationError, escaped
+from anyfast_async.messages import GEMINI_MODELS, Prompt
+from anyfast_async.policies import as_timeouts
+from anyfast_async.requests import ChatRequest, as_request
+
+if TYPE_CHECKING:
+    from yarl import URL
+
+    from anyfast_async._account import Witness
+    from anyfast_async._ending import Ending
+    from anyfast_async._hooks import Hooks
+    from anyfast_async._key import Key
+    from anyfast_async._lane import Lane
+    from anyfast_async._reception import Reception
+    from anyfast_async._shared import Shared
+    from anyfast_async.completions import ChatCompletion, Model
+    from anyfast_async.policies import Limits, RetryPolicy, Timeouts
+    from anyfast_async.prices import Price
+
+_STEERING: Final = frozenset({"system", "timeout", "via_stream", "accept_missing_finish", "extra_headers"})
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Setup:
+    """What a client was built with, or made of another one by ``with_options``."""
+
+    key: Key
+    base_url: URL
+    allow_http: tuple[str, ...]
+    """Hosts to which plain http is allowed."""
+    model: str | None
+    """Of calls that name none."""
+    limits: Limits
+    retry: RetryPolicy
+    timeouts: Timeouts
+    headers: Mapping[str, str]
+    """Sent with every request."""
+    query: Sequence[tuple[str, str]] = ()
+    """Put behind every address."""
+    says_whole: bool = True
+    """Whether a request for a whole answer says that it is one."""
+    hooks: Hooks | None = None
+    """Told of every attempt."""
+
+
+class Calls:
+    """Makes the calls of one client.
+
+    Args:
+        shared: what it has in common with others.
+        setup: its own settings.
+
+    """
+
+    def __init__(self, shared: Shared, setup: Setup) -> None:
+        self.shared = shared
+        self.setup = setup
+        self._origin = setup.base_url.origin()
+        self._specs: dict[tuple[str, str, bool], Spec] = {}
+        """Of calls without settings of their own: by path, model, and whether they are streamed."""
+
+    def changed(self, **changes: Any) -> Calls:
+        """Return what makes calls with such changes to the setup; the rest is shared."""
+        return Calls(self.shared, attrs.evolve(self.setup, **changes))
+
+    # -- the calls ---------------------------------------------------------------------------------------------------
+
+    async def complete(
+        self,
+        request: ChatRequest,
+        options: Mapping[str, Any],
+        *,
+        body: bytes | None = None,
+        ending: Ending | None = None,
+        witness: Witness | None = None,
+    ) -> ChatCompletion:
+        """Make a call; with *ending* it is one of a map, which is patient. *witness* is told of what is sent."""
+        shared = self.shared
+        streams = bool(options.get("via_stream"))
+        spec = self._spec("chat/completions", request.model or "", options, streams=streams)
+        await shared.enter()
+        content = await self._encoded(request, stream=streams) if body is None else body
+        account = Account(shared.spending, spec.lane, request, spec.price, witness)
+        kind = DrainCall if streams else UnaryCall
+        call = kind(shared, spec, account, ending, content)
+        return call.traced(await call.run())
+
+    def stream(self, request: ChatRequest, options: Mapping[str, Any]) -> ChatStream:
+        """Return the stream that answers *request*."""
+        spec = self._spec("chat/completions", request.model or "", options, streams=True)
+
+        async def opened() -> tuple[StreamCall, Reception]:
+            shared = self.shared
+            await shared.enter()
+            content = await self._encoded(request, stream=True)
+            account = Account(shared.spending, spec.lane, request, spec.price)
+            call = StreamCall(shared, spec, account, None, content)
+            return call, await call.run()
+
+        return ChatStream(opened, accept_missing_finish=spec.accept_missing_finish)
+
+    async def models(self) -> list[Model]:
+        """Return the models that the key may use."""
+        shared = self.shared
+        spec = self._spec("models", "", {}, streams=False)
+        await shared.enter()
+        return await ModelsCall(shared, spec, Account(shared.spending, spec.lane, None)).run()
+
+    async def _encoded(self, request: ChatRequest, *, stream: bool) -> bytes:
+        content = await encoded(request, stream=stream)
+        return content if stream or self.setup.says_whole else codec.unsaid(content)
+
+    def of(self, ending: Ending) -> list[Call[Any]]:
+        """Return the calls on their way that are of one map."""
+        return [one for one in self.shared.running.members if isinstance(one, Call) and one.ending is ending]
+
+    # -- what they are made of ---------------------------------------------------------------------------------------
+
+    def _spec(self, path: str, model: str, options: Mapping[str, Any], *, streams: bool) -> Spec:
+        timeout, extra = options.get("timeout"), options.get("extra_headers")
+        lenient = bool(options.get("accept_missing_finish"))
+        is_usual = timeout is None and not extra and not lenient
+        spec = self._specs.get((path, model, streams)) if is_usual else None
+        if spec is None:
+            setup = self.setup
+            own = headers_of("extra_headers", extra)
+            spec = Spec(
+                self.lane_of(model),
+                setup.retry,
+                self.timeouts_of(options),
+                setup.key,
+                Route(
+                    "GET" if path == "models" else "POST",
+                    self.url_of(path),
+                    STREAM_HEADERS if streams else UNARY_HEADERS,
+                    setup.headers,
+                    own,
+                ),
+                self.price_of(model) if self._is_priced and path != "models" else None,
+                lenient,
+                setup.hooks,
+            )
+            if is_usual:
+                if len(self._specs) >= _MOST_SPECS:
+                    self._specs.clear()
+                self._specs[path, model, streams] = spec
+        return spec
+
+    def url_of(self, path: str) -> URL:
+        """Return the address of *path*."""
+        url = self.setup.base_url / path
+        return url.update_query(self.setup.query) if self.setup.query else url
+
+    def lane_of(self, model: str) -> Lane:
+        """Return where calls of *model* are counted."""
+        return self.shared.gate.lane((self._origin, self.setup.key.identity, model))
+
+    def timeouts_of(self, options: Mapping[str, Any]) -> Timeouts:
+        """Return the clocks of a call.
+
+        Raises:
+            ConfigurationError: ``timeout`` cannot be.
+
+        """
+        value = options.get("timeout")
+        return self.setup.timeouts if value is None else as_timeouts(value, self.setup.timeouts)
+
+    @property
+    def _is_priced(self) -> bool:
+        budget = self.shared.spending.budget
+        return budget is not None and budget.usd is not None
+
+    def price_of(self, model: str) -> Price:
+        """Return what a model costs.
+
+        Raises:
+            ConfigurationError: there is no price for it, so a budget in money means nothing.
+
+        """
+        prices = self.shared.spending.prices
+        price = prices.price(model) if prices is not None else None
+        if price is None:
+            message = (
+                f"Budget(usd=...) needs the price of {escaped(model, 60)!r}, which is not among those of "
+                f"{prices.source if prices is not None else 'none'}; give AnyFast(prices=Prices(...)) with it"
+            )
+            raise ConfigurationError(message)
+        return price
+
+    # -- checks ------------------------------------------------------------------------------------------------------
+
+    def request(self, messages: Prompt | ChatRequest, options: Mapping[str, Any], into: Any = None) -> ChatRequest:
+        """Return the checked request with its model; it asks for JSON of the class *into*, if that is given."""
+        fields = dict(options)
+        for name in _STEERING & fields.keys():
+            del fields[name]
+        if fields.get("model") is None and not (isinstance(messages, ChatRequest) and messages.model):
+            fields["model"] = self.setup.model
+        if into is not None and fields.get("response_format") is None:
+            model = fields.get("model") or getattr(messages, "model", None)
+            fields["response_format"] = response_format(into, write_out=writes_out(model))
+        request = as_request(messages, fields, system=options.get("system"))
+        if request.model is None:
+            problem = (
+                "is not set: pass model= to the call or to AnyFast(...), or set ANYFAST_MODEL; there is no default"
+            )
+            raise RequestValidationError.of([FieldError("model", problem)])
+        self._warn_of_unknown(request.model)
+        return request
+
+    def _warn_of_unknown(self, model: str) -> None:
+        if not model.startswith("gemini-") or model in GEMINI_MODELS or model in self.shared.warned:
+            return
+        self.shared.warned.add(model)
+        near = difflib.get_close_matches(model, GEMINI_MODELS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        warnings.warn(f"{escaped(model, 60)!r} is not among the documented Gemini models{hint}", stacklevel=4)
+
+    def warn_of_concurrency(self, asked: int) -> None:
+        """Warn of a map that is wider than the client's limit."""
+        limit, said = self.setup.limits.concurrency, f"concurrency {asked}"
+        if asked is AT_ONCE or not isinstance(asked, int) or asked <= limit or said in self.shared.warned:
+            return
+        self.shared.warned.add(said)
+        message = (
+            f"map(concurrency={asked}) is more than Limits(concurrency={limit}) of the client: no more than {limit} "
+            "calls are in flight at once"
+        )
+        warnings.warn(message, stacklevel=3)
+
+
+_MOST_SPECS: Final = 256
+"""Specs that are kept: as many models are hardly asked by one client at a time."""

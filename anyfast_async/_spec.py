@@ -1,0 +1,37 @@
+"""What calls have in common that ask alike: under which policies, where to, with which key. Frozen, and made once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+if TYPE_CHECKING:
+    from anyfast_async._hooks import Hooks
+    from anyfast_async._key import Key
+    from anyfast_async._lane import Lane
+    from anyfast_async._outgoing import Route
+    from anyfast_async.policies import RetryPolicy, Timeouts
+    from anyfast_async.prices import Price
+
+
+@attrs.frozen(eq=False)
+class Spec:
+    """Made by the client; a call only reads it."""
+
+    lane: Lane
+    """Where the gate counts it."""
+    policy: RetryPolicy
+    """Whether it is tried again."""
+    timeouts: Timeouts
+    """Its clocks."""
+    key: Key
+    """The key that its attempts show."""
+    route: Route
+    """Where its requests go."""
+    price: Price | None = None
+    """Of its model, where a budget is in money."""
+    accept_missing_finish: bool = False
+    """Whether a stream that ends in order without a finish reason is complete."""
+    hooks: Hooks | None = None
+    """Told of its attempts."""

@@ -1,0 +1,60 @@
+"""Calls that are answered in one piece: a completion, and the list of models."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from anyfast_async._call import Call
+from anyfast_async._core import answer
+from anyfast_async._core.answer import SUCCESS
+from anyfast_async.completions import ChatCompletion, Model
+
+if TYPE_CHECKING:
+    from anyfast_async._call import T
+    from anyfast_async._exchange import Exchange
+    from anyfast_async._lane import Permit
+
+
+async def content_of(call: Call[T], exchange: Exchange) -> bytes:
+    """Read the body of an answer to *call*, the head of which is there."""
+    try:
+        if exchange.status in SUCCESS:
+            content = await exchange.read()
+        else:
+            call.stand()
+            content = await exchange.read_error(call.spec.timeouts.response)
+    except BaseException:
+        exchange.close()
+        raise
+    if call.spec.hooks is not None:
+        call.spec.hooks.on_attempt_end(content)
+    return content
+
+
+class UnaryCall(Call[ChatCompletion]):
+    """A call for a completion."""
+
+    __slots__ = ()
+
+    async def attempt(self, permit: Permit) -> ChatCompletion:
+        """Send the request, read the answer."""
+        exchange = await self.exchange()
+        content = await content_of(self, exchange)
+        completion = answer.completion_of(
+            exchange.status, exchange.headers, content, now=time.time(), hide=exchange.hide
+        )
+        self.settle(permit, completion.usage)
+        return completion
+
+
+class ModelsCall(Call[list[Model]]):
+    """A call for the models that a key may use."""
+
+    __slots__ = ()
+
+    async def attempt(self, _: Permit) -> list[Model]:
+        """Send the request, read the answer."""
+        exchange = await self.exchange()
+        content = await content_of(self, exchange)
+        return answer.models_of(exchange.status, exchange.headers, content, now=time.time(), hide=exchange.hide)
