@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from anyfast_async._budget import Need
@@ -43,8 +43,9 @@ class Account:
     Args:
         spending: of the client.
         lane: where answers teach how long answers are.
-        request: what is asked; None: nothing that costs tokens.
-        price: of its model, where a budget is in money.
+        request: what is asked, or what makes it, for when somebody wants to know; None: nothing that costs tokens.
+        model: that is asked; None: the request's own.
+        price: of it, where a budget is in money.
         witness: is told of each request.
 
     """
@@ -57,15 +58,23 @@ class Account:
         self,
         spending: Spending,
         lane: Lane,
-        request: ChatRequest | None,
+        request: ChatRequest | Callable[[], ChatRequest] | None,
         price: Price | None = None,
         witness: Witness | None = None,
+        model: str | None = None,
     ) -> None:
         self._spending = spending
         self._lane = lane
-        self._request = request
+        self._asked = request
+        self._model = model
         self._price = price
         self._witness = witness
+
+    @property
+    def _request(self) -> ChatRequest | None:
+        if callable(self._asked):
+            self._asked = self._asked()
+        return self._asked
 
     @property
     def prompt(self) -> Asked:
@@ -77,13 +86,13 @@ class Account:
     def likely(self) -> float:
         """Return the tokens to count within a minute."""
         lane = self._lane
-        if lane.tokens is None or self._request is None:
+        if lane.tokens is None or self._asked is None:
             return 0.0
         return lane.expected.likely(self.prompt, *limits_of(self._request), lane.tokens.limit)
 
     def _possible(self) -> Need:
         """Return what to reserve of a budget."""
-        if self._request is None:
+        if self._asked is None:
             return Need()
         left = self._spending.left(self._price)
         before, answer = self._lane.expected.possible(self.prompt, *limits_of(self._request), left)
@@ -91,7 +100,7 @@ class Account:
 
     def _assumed(self) -> Need:
         """Return what a request is taken to have used of which nothing is known, and for which nothing was reserved."""
-        if self._request is None:
+        if self._asked is None:
             return Need()
         longest, n = limits_of(self._request)
         return Need(self.prompt.tokens + n * min(ASSUMED, longest or ASSUMED))
@@ -133,7 +142,7 @@ class Account:
             gate.settle(permit, 0)
             spending.unsent(self._reserved)
             raise
-        if self._request is not None and (self._lane.tokens is not None or spending.is_reserving):
+        if self._asked is not None and (self._lane.tokens is not None or spending.is_reserving):
             self._pending = self._lane.expected.begin(limits_of(self._request)[0], permit.at)
 
     # -- after it ----------------------------------------------------------------------------------------------------
@@ -161,7 +170,9 @@ class Account:
         if used is None:
             self.unknown(now, answered=True)
             return
-        model = (self._request.model or "") if self._request is not None else ""
+        model = self._model
+        if model is None:
+            model = (self._request.model or "") if self._request is not None else ""
         self._spending.reported(self._reserved, model, used)
         if self._pending is not None:
             self._ended(now, used)

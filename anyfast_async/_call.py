@@ -201,9 +201,30 @@ class Call(Interruptible, Generic[T]):
             worked = 0.0 if self._trouble is None else self._trouble.worked
             self.run_total(self.spec.timeouts.total, permit.at - worked)
         is_kept = False
+        failure: AnyFastError | None = None
         try:
             account.goes_out(shared.gate, permit)
-            result = await self._recorded(permit)
+            self.trying_since = self._tried_at = permit.at
+            self._is_out, self.status = False, None
+            try:
+                result = await self.attempt(permit)
+            except AnyFastError as error:
+                self._failed(error, permit)
+                failure = error
+            except BaseException as error:
+                failure = self.taken(whole=False) if isinstance(error, asyncio.CancelledError) else None
+                if failure is None:
+                    self._cut_off(permit)
+                    raise
+                self._failed(failure, permit)
+            finally:
+                self.forget(whole=False)
+                self.stand()
+                self.sent = self.sent or self._is_out
+                self.trying_since = None
+            if failure is not None:
+                # The frames below hold what the server sent, which may name the key.
+                raise failure.with_traceback(None)
             shared.gate.succeeded(permit)
             is_kept = self._streaming = self.keeps_permit
         finally:
@@ -212,34 +233,6 @@ class Call(Interruptible, Generic[T]):
         if not is_kept:
             self._done(permit, "ok", "yes")
         return result
-
-    async def _recorded(self, permit: Permit) -> T:
-        """Make an attempt; write it down if it fails."""
-        self.trying_since = self._tried_at = permit.at
-        self._is_out, self.status = False, None
-        try:
-            return await self.attempt(permit)
-        except AnyFastError as error:
-            self._failed(error, permit)
-            failure = error
-        except BaseException as error:
-            found = self.taken(whole=False) if isinstance(error, asyncio.CancelledError) else None
-            if found is None:
-                # Ended from outside, by the deadline, by closing the client or by the caller: if it was sent, it may
-                # have arrived.
-                billed: Billed = "maybe" if self._is_out else "no"
-                self._count(permit, billed, sent=self._is_out)
-                self._write(permit, "cancelled", self.status, billed)
-                raise
-            self._failed(found, permit)
-            failure = found
-        finally:
-            self.forget(whole=False)
-            self.stand()
-            self.sent = self.sent or self._is_out
-            self.trying_since = None
-        # The frames below hold what the server sent, which may name the key.
-        raise failure.with_traceback(None)
 
     # -- admission ---------------------------------------------------------------------------------------------------
 
@@ -333,8 +326,8 @@ class Call(Interruptible, Generic[T]):
 
     # -- what attempts are made of -----------------------------------------------------------------------------------
 
-    async def exchange(self) -> Exchange:
-        """Send the request; return when the head of the answer is there."""
+    async def exchange(self, *, in_one: bool = False) -> Exchange:
+        """Send the request; return when the head of the answer is there, or all of it that came *in one* piece."""
         spec = self.spec
         hooks = spec.hooks
         if hooks is not None:
@@ -346,6 +339,7 @@ class Call(Interruptible, Generic[T]):
             idempotency_key=self._idempotency_key,
             connect_timeout=spec.timeouts.connect,
             on_sent=self.on_sent,
+            in_one=in_one,
         )
         self.connect, self.status = exchange.connect_seconds, exchange.status
         if hooks is not None:
@@ -378,6 +372,15 @@ class Call(Interruptible, Generic[T]):
         if (first := seconds if self.first_token is None else self.first_token) < self.lane.quickest:
             self.lane.quickest = first
         self.shared.phases.add(self.queued, self.connect, self.first_token, self.took)
+
+    def _cut_off(self, permit: Permit) -> None:
+        """Write down an attempt that was ended by the deadline, by closing the client or by the caller.
+
+        If it was sent, it may have arrived.
+        """
+        billed: Billed = "maybe" if self._is_out else "no"
+        self._count(permit, billed, sent=self._is_out)
+        self._write(permit, "cancelled", self.status, billed)
 
     def _failed(self, error: AnyFastError, permit: Permit) -> None:
         status = getattr(error, "status_code", None) or self.status

@@ -6,7 +6,9 @@ turns what came into a completion or an exception.
 
 from __future__ import annotations
 
+import asyncio
 import difflib
+import functools
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -19,12 +21,13 @@ from anyfast_async._core import codec
 from anyfast_async._mapping import AT_ONCE
 from anyfast_async._opening import DrainCall, StreamCall
 from anyfast_async._outgoing import STREAM_HEADERS, UNARY_HEADERS, Route, encoded
+from anyfast_async._plan import PLACE, Plan, Plans, key_of
 from anyfast_async._schema import response_format, writes_out
 from anyfast_async._settings import headers_of
 from anyfast_async._spec import Spec
 from anyfast_async._stream import ChatStream
 from anyfast_async._unary import ModelsCall, UnaryCall
-from anyfast_async.errors import ConfigurationError, FieldError, RequestValidationError, escaped
+from anyfast_async.errors import AnyFastError, ConfigurationError, FieldError, RequestValidationError, escaped
 from anyfast_async.messages import GEMINI_MODELS, Prompt
 from anyfast_async.policies import as_timeouts
 from anyfast_async.requests import ChatRequest, as_request
@@ -82,6 +85,7 @@ class Calls:
         self.shared = shared
         self.setup = setup
         self._origin = setup.base_url.origin()
+        self._plans = Plans()
         self._specs: dict[tuple[str, str, bool], Spec] = {}
         """Of calls without settings of their own: by path, model, and whether they are streamed."""
 
@@ -106,9 +110,20 @@ class Calls:
         spec = self._spec("chat/completions", request.model or "", options, streams=streams)
         await shared.enter()
         content = await self._encoded(request, stream=streams) if body is None else body
-        account = Account(shared.spending, spec.lane, request, spec.price, witness)
-        kind = DrainCall if streams else UnaryCall
-        call = kind(shared, spec, account, ending, content)
+        account = Account(shared.spending, spec.lane, request, spec.price, witness, spec.model)
+        call = (DrainCall if streams else UnaryCall)(shared, spec, account, ending, content)
+        return call.traced(await call.run())
+
+    async def complete_planned(
+        self, plan: Plan, prompt: str, body: bytes, *, ending: Ending | None = None, witness: Witness | None = None
+    ) -> ChatCompletion:
+        """Make a call as :meth:`complete` does, for a *prompt* of which a plan has made the *body*."""
+        shared, spec = self.shared, plan.spec
+        if shared.closed or shared.loop is not asyncio.get_running_loop():
+            await shared.enter()
+        asked = functools.partial(plan.request, prompt)
+        account = Account(shared.spending, spec.lane, asked, spec.price, witness, spec.model)
+        call = (DrainCall if plan.streams else UnaryCall)(shared, spec, account, ending, body)
         return call.traced(await call.run())
 
     def stream(self, request: ChatRequest, options: Mapping[str, Any]) -> ChatStream:
@@ -119,7 +134,7 @@ class Calls:
             shared = self.shared
             await shared.enter()
             content = await self._encoded(request, stream=True)
-            account = Account(shared.spending, spec.lane, request, spec.price)
+            account = Account(shared.spending, spec.lane, request, spec.price, None, spec.model)
             call = StreamCall(shared, spec, account, None, content)
             return call, await call.run()
 
@@ -162,6 +177,7 @@ class Calls:
                     setup.headers,
                     own,
                 ),
+                model,
                 self.price_of(model) if self._is_priced and path != "models" else None,
                 lenient,
                 setup.hooks,
@@ -171,6 +187,25 @@ class Calls:
                     self._specs.clear()
                 self._specs[path, model, streams] = spec
         return spec
+
+    def plan(self, options: Mapping[str, Any], into: type[Any] | None = None) -> Plan | None:
+        """Return what calls with these options have in common that ask one text each, None if there is no such plan."""
+        key = key_of(options, into)
+        plan = self._plans.get(key)
+        if plan is None and self._plans.is_due(key, options):
+            plan = self._new_plan(options, into)
+            if plan is not None:
+                self._plans.add(key, plan)
+        return plan
+
+    def _new_plan(self, options: Mapping[str, Any], into: type[Any] | None) -> Plan | None:
+        streams = bool(options.get("via_stream"))
+        try:
+            request = self.request(PLACE, options, into)
+            spec = self._spec("chat/completions", request.model or "", options, streams=streams)
+            return Plan(request, spec, streams=streams, says_whole=self.setup.says_whole)
+        except (AnyFastError, ValueError):
+            return None  # what is wrong with the options is said of the call
 
     def url_of(self, path: str) -> URL:
         """Return the address of *path*."""

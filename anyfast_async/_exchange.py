@@ -80,12 +80,13 @@ class Exchange:
         on_sent: told the loop time each time when a piece of the request is sent.
         secret: the key, which is taken out of what is said about errors. What the server sends stays as it came.
         explain: makes our exception of what broke the exchange off.
+        in_one: whether the answer is of use only as a whole, so that it may be read with its head.
 
     """
 
     __slots__ = (
-        *("asked", "connect_seconds", "framed", "headers", "hide", "host", "link", "on_sent", "reused"),
-        *("sent_at", "status"),
+        *("asked", "connect_seconds", "framed", "headers", "hide", "host", "in_one", "link", "on_sent", "reused"),
+        *("sent_at", "status", "whole"),
         *("_broken", "_enough", "_explain", "_limit", "_loop", "_over", "_paused", "_pieces", "_sink", "_size"),
         "_waiter",
     )
@@ -96,6 +97,8 @@ class Exchange:
         on_sent: Callable[[float], None],
         secret: Secret,
         explain: Explain,
+        *,
+        in_one: bool = False,
     ) -> None:
         self.host = host
         self.on_sent = on_sent
@@ -110,6 +113,9 @@ class Exchange:
         self.reused = False
         """Whether the connection had served before."""
         self.connect_seconds: float | None = None
+        self.in_one = in_one
+        self.whole: bytes | None = None
+        """The body, if it came in one piece with its head."""
         self.status = 0
         self.headers: Mapping[str, str] = {}
         """With lower-case names."""
@@ -138,6 +144,14 @@ class Exchange:
         """The head of the answer is there."""
         self.status, self.headers = status, headers
         self._wake()
+
+    def came(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        """The whole answer is there."""
+        self.status, self.headers, self.whole = status, headers, body
+        self._over = True
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def arrived(self, data: bytes) -> None:
         """The next bytes of the body are there."""
@@ -203,6 +217,8 @@ class Exchange:
             ResponseShapeError: it is larger than *limit*.
 
         """
+        if self.whole is not None:
+            return self.whole
         if not self._over:
             await self._hold(limit + 1)
         if self._size > limit:

@@ -29,8 +29,9 @@ class Spec:
     """The key that its attempts show."""
     route: Route
     """Where its requests go."""
+    model: str = ""
     price: Price | None = None
-    """Of its model, where a budget is in money."""
+    """Of the model, where a budget is in money."""
     accept_missing_finish: bool = False
     """Whether a stream that ends in order without a finish reason is complete."""
     hooks: Hooks | None = None

@@ -149,11 +149,12 @@ class Transport:
         idempotency_key: str | None = None,
         connect_timeout: float | None,
         on_sent: Callable[[float], None],
+        in_one: bool = False,
     ) -> Exchange:
         """Send a request and return when the head of the answer is there.
 
         *on_sent* is told the loop time each time when a piece of the request is sent: the clocks that wait for the
-        answer start there.
+        answer start there. *in_one*: only the whole answer is of use.
 
         Raises:
             APIConnectionError: there is no answer.
@@ -164,7 +165,7 @@ class Transport:
         if self._ssl is None and route.secure:
             self._ssl = await asyncio.to_thread(default_context)  # it reads the system's authorities, once
         session = self._session_here()
-        exchange = Exchange(route.host, on_sent, secret, self._explained)
+        exchange = Exchange(route.host, on_sent, secret, self._explained, in_one=in_one)
         patience = _to_connect(connect_timeout)
         found: APIConnectionError | None = None
         try:

@@ -20,7 +20,7 @@ async def content_of(call: Call[T], exchange: Exchange) -> bytes:
     """Read the body of an answer to *call*, the head of which is there."""
     try:
         if exchange.status in SUCCESS:
-            content = await exchange.read()
+            content = exchange.whole if exchange.whole is not None else await exchange.read()
         else:
             call.stand()
             content = await exchange.read_error(call.spec.timeouts.response)
@@ -39,8 +39,10 @@ class UnaryCall(Call[ChatCompletion]):
 
     async def attempt(self, permit: Permit) -> ChatCompletion:
         """Send the request, read the answer."""
-        exchange = await self.exchange()
-        content = await content_of(self, exchange)
+        exchange = await self.exchange(in_one=True)
+        content = exchange.whole
+        if content is None or self.spec.hooks is not None:
+            content = await content_of(self, exchange)
         completion = answer.completion_of(
             exchange.status, exchange.headers, content, now=time.time(), hide=exchange.hide
         )

@@ -178,7 +178,15 @@ class Wire(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Hear from asyncio that something came."""
-        self._received(bytes(self._buffer[:nbytes]))
+        data = bytes(self._buffer[:nbytes])
+        exchange = self._exchange
+        if exchange is not None and exchange.in_one and exchange.asked and self._body is None and not self._waits:
+            found = self._heads.read_whole(data)
+            if found is not None:
+                self._end(keep=not self._is_last and self._is_trusted())
+                exchange.came(200, *found)
+                return
+        self._received(data)
 
     def _received(self, data: bytes) -> None:
         exchange = self._exchange

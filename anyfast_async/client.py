@@ -232,6 +232,9 @@ class AnyFast:
 
         """
         calls = self._calls
+        plan = calls.plan(options)
+        if plan is not None and (body := plan.body(messages)) is not None:
+            return await calls.complete_planned(plan, messages, body)  # type: ignore[arg-type]  # a text
         return await calls.complete(calls.request(messages, options), options)
 
     def stream(self, messages: Prompt | ChatRequest, **options: Unpack[ChatOptions]) -> ChatStream:
@@ -394,6 +397,9 @@ class AnyFast:
 
         """
         calls = self._calls
+        plan = calls.plan(options, kind)
+        if plan is not None and (body := plan.body(messages)) is not None:
+            return (await calls.complete_planned(plan, messages, body)).parse(kind)  # type: ignore[arg-type]  # a text
         return (await calls.complete(calls.request(messages, options, kind), options)).parse(kind)
 
     async def models(self) -> list[Model]:

@@ -45,6 +45,7 @@ class Answer:
     content: bytes
     headers: dict[str, str] = attrs.field(factory=dict)
     connect_seconds: float | None = None
+    whole: bytes | None = None
 
     async def read(self, *_: Any) -> bytes:
         return self.content

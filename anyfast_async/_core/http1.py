@@ -7,7 +7,8 @@ about where an answer ends.
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 import attrs
 
@@ -44,6 +45,90 @@ _LINES: Final = re.compile(rf"(?:(?:{_NAME}+:|[ \t])[^\r\n\0]*\r?\n)*+".encode()
 _LINE_BEGUN: Final = re.compile(rf"{_NAME}+|(?:(?:{_NAME}+:|[ \t])[^\r\n\0]*)?\r?".encode())
 _NAME_BEGUN: Final = re.compile(rf"{_NAME}*(?::[^\r\n\0]*\r?)?".encode())
 _VALUE_BEGUN: Final = re.compile(rb"[^\r\n\0]*\r?")
+
+
+_USUAL: Final = re.compile(rf"HTTP/1\.1 200(?: [^\r\n]*+)?\r\n((?:{_NAME}++:[^\r\n\0]*+\r\n)++)\r\n".encode())
+"""A head as nearly all are: a whole one of a success, its lines ended and its fields written as they should be."""
+_UNUSUAL: Final = (b"\ntransfer-encoding:", b"\ncontent-encoding:", b"\ntrailer:")
+_LENGTH: Final = b"\ncontent-length:"
+_CONNECTION: Final = b"\nconnection:"
+
+
+class Fields(Mapping[str, str]):
+    """The fields of a head, read when somebody asks for them: by lower-case names, of equal names the last.
+
+    Args:
+        lines: the fields as they came, each with its line's end, a line feed before the first one.
+
+    """
+
+    __slots__ = ("_all", "_lines", "_lower")
+
+    def __init__(self, lines: bytes) -> None:
+        self._lines = lines
+        self._lower = lines.lower()
+        self._all: dict[str, str] | None = None
+
+    def _read(self) -> dict[str, str]:
+        if self._all is None:
+            text = self._lines.decode("utf-8", "surrogateescape")
+            self._all = {name.lower(): value.rstrip(OWS) for name, value in _FIELD.findall(text, 1)}
+        return self._all
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the value of a field, *default* if there is none."""
+        if self._all is not None:
+            return self._all.get(name, default)
+        try:
+            sought = b"\n%b:" % name.encode("ascii")
+        except UnicodeEncodeError:
+            return default
+        at = self._lower.rfind(sought)
+        if at < 0 or b":" in sought[1:-1] or b"\r" in sought:
+            return default
+        start = at + len(sought)
+        value = self._lines[start : self._lines.index(b"\r", start)]
+        return value.decode("utf-8", "surrogateescape").strip(OWS)
+
+    def __getitem__(self, name: str) -> str:
+        return self._read()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read())
+
+    def __len__(self) -> int:
+        return len(self._read())
+
+    def __repr__(self) -> str:
+        return repr(self._read())
+
+    def __reduce__(self) -> tuple[type[dict[str, str]], tuple[dict[str, str]]]:
+        return dict, (self._read(),)
+
+
+def read_whole(data: bytes, limit: int = MAX_HEAD) -> tuple[Fields, bytes] | None:
+    """Return the fields and the body of *data* if that is a whole answer as nearly all are, after which others can come.
+
+    None says nothing: then :class:`HeadReader` is asked. What is taken here, it reads the same.
+    """
+    found = _USUAL.match(data)
+    if found is None:
+        return None
+    start = found.end()
+    lines = data[found.start(1) - 1 : start - 2]
+    lower = lines.lower()
+    at = lower.find(_LENGTH)
+    if at < 0 or start > limit or lower.find(_LENGTH, at + 1) >= 0 or any(name in lower for name in _UNUSUAL):
+        return None
+    digits = lower[at + len(_LENGTH) : lower.index(b"\r", at)].strip(b" \t")
+    if not digits.isdigit() or len(digits) > MAX_DIGITS or start + int(digits) != len(data):
+        return None
+    if (at := lower.find(_CONNECTION)) >= 0 and (
+        lower[at + len(_CONNECTION) : lower.index(b"\r", at)].strip(b" \t") != b"keep-alive"
+        or lower.find(_CONNECTION, at + 1) >= 0
+    ):
+        return None
+    return Fields(lines), data[start:]
 
 
 class UnaskedError(ValueError):
@@ -88,6 +173,12 @@ class HeadReader:
     def begun(self) -> bool:
         """Whether an answer has begun whose head is not there yet."""
         return bool(self._head or self._provisional)
+
+    def read_whole(self, data: bytes) -> tuple[Fields, bytes] | None:
+        """Return what the function does, of what comes next; None too if something has come already."""
+        if self._head or self._blank or self._provisional:
+            return None
+        return read_whole(data, self._limit)
 
     def feed(self, data: bytes) -> tuple[Head, bytes] | None:
         """Return the first head that is not a provisional one, and the bytes after it; None if more are needed.
