@@ -54,7 +54,7 @@ class Account:
     _reserved: Reserved | None = None
     _pending: Pending | None = None
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - made for each call: names cost time
         self,
         spending: Spending,
         lane: Lane,

@@ -183,56 +183,44 @@ class Call(Interruptible, Generic[T]):
     async def _once(self) -> T:
         """Make an attempt when the gate lets it."""
         shared, lane, account = self.shared, self.lane, self.account
-        came = now = self._loop.time()
+        came = self._loop.time()
         is_row = self.ending is not None
         if is_row:
-            self._pause(now)
-        if self._trouble is not None:
-            await self._trouble.heard()
-            now = self._loop.time()
-        if is_row and (shared.spending.budget is not None or lane.outage.since is not None):
-            permit = await self._let_in()
-        else:
-            permit = await self.admitted(now)
+            self._pause(came)
+        if self._trouble is None and not (is_row and self._has_to_wait):
+            permit = await self.admitted(came)
             if is_row and lane.outage.since is not None:
                 permit = await self.trouble.patience.admitted(permit)
+        else:
+            permit = await self._let_in()
         self.queued += permit.at - came
-        if is_row and self.spec.timeouts.total is not None:
-            worked = 0.0 if self._trouble is None else self._trouble.worked
-            self.run_total(self.spec.timeouts.total, permit.at - worked)
+        if is_row:
+            self._work_on(permit)
         is_kept = False
-        failure: AnyFastError | None = None
         try:
             account.goes_out(shared.gate, permit)
             self.trying_since = self._tried_at = permit.at
             self._is_out, self.status = False, None
             try:
                 result = await self.attempt(permit)
-            except AnyFastError as error:
-                self._failed(error, permit)
-                failure = error
             except BaseException as error:
-                failure = self.taken(whole=False) if isinstance(error, asyncio.CancelledError) else None
+                failure = self._failed(error, permit)
                 if failure is None:
-                    self._cut_off(permit)
                     raise
-                self._failed(failure, permit)
+            else:
+                shared.gate.succeeded(permit)
+                if self.keeps_permit:
+                    is_kept = self._streaming = True
+                else:
+                    self._done(permit, "ok", "yes")
+                return result
             finally:
-                self.forget(whole=False)
-                self.stand()
-                self.sent = self.sent or self._is_out
-                self.trying_since = None
-            if failure is not None:
-                # The frames below hold what the server sent, which may name the key.
-                raise failure.with_traceback(None)
-            shared.gate.succeeded(permit)
-            is_kept = self._streaming = self.keeps_permit
+                self._rest()
         finally:
             if not is_kept:
                 shared.gate.release(permit)
-        if not is_kept:
-            self._done(permit, "ok", "yes")
-        return result
+        # The frames below hold what the server sent, which may name the key.
+        raise failure.with_traceback(None)
 
     # -- admission ---------------------------------------------------------------------------------------------------
 
@@ -245,16 +233,23 @@ class Call(Interruptible, Generic[T]):
             return permit
         return await gate.queue(lane, tokens, estimate, first=first, counts=self.ending is None)
 
+    @property
+    def _has_to_wait(self) -> bool:
+        """Whether a row waits for room in the budget, or for a gateway that is away."""
+        return self.shared.spending.budget is not None or self.lane.outage.since is not None
+
     async def _let_in(self) -> Permit:
-        """Wait until the budget has room for a row, the gateway is back, and for admission."""
-        account, lane = self.account, self.lane
-        if self.shared.spending.budget is not None:
+        """Wait until it is clear that there is to be an attempt, and for all that it needs."""
+        account, lane, is_row = self.account, self.lane, self.ending is not None
+        if self._trouble is not None:
+            await self._trouble.heard()
+        if is_row and self.shared.spending.budget is not None:
             await account.room()
         try:
-            if lane.outage.since is not None:
+            if is_row and lane.outage.since is not None:
                 return await self.trouble.patience.admitted(None)
             permit = await self.admitted(self._loop.time())
-            if lane.outage.since is not None:
+            if is_row and lane.outage.since is not None:
                 permit = await self.trouble.patience.admitted(permit)
         except BaseException:
             account.cancel()
@@ -275,6 +270,12 @@ class Call(Interruptible, Generic[T]):
             if not self.trouble.is_excused and self.lane.outage.since is None:
                 self.trouble.worked += now - self._tried_at
             self.run_total(None, now)
+
+    def _work_on(self, permit: Permit) -> None:
+        """Have a row's total run on from its admission."""
+        if self.spec.timeouts.total is not None:
+            worked = 0.0 if self._trouble is None else self._trouble.worked
+            self.run_total(self.spec.timeouts.total, permit.at - worked)
 
     # -- ended by others ---------------------------------------------------------------------------------------------
 
@@ -373,22 +374,32 @@ class Call(Interruptible, Generic[T]):
             self.lane.quickest = first
         self.shared.phases.add(self.queued, self.connect, self.first_token, self.took)
 
-    def _cut_off(self, permit: Permit) -> None:
-        """Write down an attempt that was ended by the deadline, by closing the client or by the caller.
-
-        If it was sent, it may have arrived.
-        """
-        billed: Billed = "maybe" if self._is_out else "no"
-        self._count(permit, billed, sent=self._is_out)
-        self._write(permit, "cancelled", self.status, billed)
-
-    def _failed(self, error: AnyFastError, permit: Permit) -> None:
+    def _failed(self, found: BaseException, permit: Permit) -> AnyFastError | None:
+        """Write down an attempt that *found* ended; return our error for it, None if somebody else ended the call."""
+        error = found if isinstance(found, AnyFastError) else None
+        if isinstance(found, asyncio.CancelledError):
+            error = self.taken(whole=False)
+        if error is None:
+            # By the deadline, by closing the client or by the caller: if it was sent, it may have arrived.
+            billed: Billed = "maybe" if self._is_out else "no"
+            self._count(permit, billed, sent=self._is_out)
+            self._write(permit, "cancelled", self.status, billed)
+            return None
         status = getattr(error, "status_code", None) or self.status
         self.trouble.failed(error, permit, status)
         sent = self._is_out or self.status is not None or error.billed != "no"
         self._count(permit, error.billed, sent=sent)
         self._write(permit, error.kind, status, error.billed)
         error.attempts = tuple(self.ledger)
+        return error
+
+    def _rest(self) -> None:
+        """Be between two attempts."""
+        if self._error is not None:
+            self.forget(whole=False)
+        self._limit = None
+        self.sent = self.sent or self._is_out
+        self.trying_since = None
 
     def _count(self, permit: Permit, billed: Billed, *, sent: bool) -> None:
         """Count what an attempt that has ended without an answer may have used."""

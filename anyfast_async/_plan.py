@@ -1,7 +1,7 @@
 """What calls with the same options have in common, made once: the checked request and its body, but for the prompt.
 
-A plan is found by the options' values, which therefore cannot change: text, numbers, booleans, tuples of text, clocks. It
-is made when they come for the second time, because options that come once are not worth it.
+A plan is found by the options' values, which therefore cannot change: text, numbers, booleans, tuples of text, clocks.
+It is made when they come for the second time, because options that come once are not worth it.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class Plan:
         self._first = request.messages[:-1]
         """The system's message, if there is one."""
         body = codec.encode(request, stream=streams)
-        self._before, place, self._after = (body if says_whole else codec.unsaid(body)).partition(codec.dumps(PLACE))
-        if not place or PLACE in str(self._fields) + str(self._first) or len(body) > LARGEST:
+        self._before, _, self._after = (body if says_whole else codec.unsaid(body)).partition(codec.dumps(PLACE))
+        if body.count(codec.dumps(PLACE)[1:-1]) != 1 or len(body) > LARGEST:
             message = "no plan can be made of it"
             raise ValueError(message)
 

@@ -7,6 +7,7 @@ only queue.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import inspect
@@ -17,12 +18,12 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import aiohttp
+from yarl import URL
 
 from anyfast_async._core.trust import Trust
+from anyfast_async._idle import KEEPALIVE, Idle
 from anyfast_async._wire import Wire, looking_at
 
-KEEPALIVE: Final = 55.0
-"""Seconds an idle connection is kept: below the 60 s after which common proxies drop it."""
 PROBE_AFTER: Final = 60
 """Seconds of silence after which TCP asks whether the other side is still there."""
 
@@ -52,9 +53,24 @@ def default_context() -> ssl.SSLContext:
 
 
 class Target(aiohttp.ClientRequest):
-    """Where a connection leads, in the form that aiohttp's connector takes; it is never sent."""
+    """Where connections lead, in the form that aiohttp's connector takes; it is never sent.
 
-    trust: Trust
+    Args:
+        url: the origin.
+        loop: theirs.
+        proxy: if they go through one.
+        tls: if they use it.
+        trust: in the origin.
+
+    """
+
+    def __init__(
+        self, url: URL, loop: asyncio.AbstractEventLoop, *, proxy: URL | None, tls: ssl.SSLContext | bool, trust: Trust
+    ) -> None:
+        super().__init__("GET", url, loop=loop, proxy=proxy, ssl=tls)
+        self.trust = trust
+        self.idle = Idle(loop)
+        """The connections that wait."""
 
     @functools.cached_property
     def connection_key(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride] - it is worked out once

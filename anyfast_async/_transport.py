@@ -23,7 +23,7 @@ import io
 import ssl
 import time
 import warnings
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import aiohttp
@@ -35,6 +35,7 @@ from anyfast_async._core.http1 import MAX_HEAD
 from anyfast_async._core.trust import Trust
 from anyfast_async._exchange import ERROR_PATIENCE, Exchange
 from anyfast_async._faults import connection_error
+from anyfast_async._idle import Kept
 from anyfast_async._outgoing import Route
 from anyfast_async._pool import Target, abandon, default_context, is_known, new_session
 from anyfast_async._session import Progress, Reading, SentHeaders, is_hooked, tracing
@@ -83,6 +84,15 @@ async def _is_silent(wire: Wire, exchange: Exchange, early: bytes, moment: float
     return False
 
 
+def _warn_of_surplus(trust: Trust, route: Route) -> None:
+    trust.is_news = False
+    warnings.warn(
+        f"{route.host} sends more than the answers to its requests: for a minute each request gets a connection of its "
+        "own, so that no answer is taken for another's",
+        stacklevel=3,
+    )
+
+
 async def _refusal(exchange: Exchange) -> AnyFastError:
     """Return what a server said instead of hearing the request to its end: nothing can have come of it."""
     body = await exchange.read_error(None)
@@ -91,6 +101,12 @@ async def _refusal(exchange: Exchange) -> AnyFastError:
     if error.retry_class == "ambiguous":
         error.retry_class = "refused"
     return error
+
+
+def _clear(targets: Mapping[Origin, Target]) -> None:
+    """Let go of the connections that wait, after the connector that made them was closed."""
+    for target in targets.values():
+        target.idle.close()
 
 
 # -- both ------------------------------------------------------------------------------------------------------------
@@ -122,12 +138,12 @@ class Transport:
         self._proxy = proxy
         self._max_head = max_head
         self._session: aiohttp.ClientSession | None = None
-        self._left: list[aiohttp.ClientSession] = []
-        """Sessions whose connections are not used again, until they are closed."""
+        self._left: list[tuple[aiohttp.ClientSession, dict[Origin, Target]]] = []
+        """Sessions whose connections are not used again, until they are closed, and where those wait."""
         self._parents: list[object] = []
         """What belongs to the process that this one was forked from."""
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._buffer = memoryview(bytearray(READ_SIZE))
+        self._buffer: memoryview | None = None
         self._targets: dict[Origin, Target] = {}
         self._trust: dict[Origin, Trust] = {}
         self._is_direct = False
@@ -162,15 +178,24 @@ class Transport:
 
         """
         secret = key.fixed or await key.get()
-        if self._ssl is None and route.secure:
-            self._ssl = await asyncio.to_thread(default_context)  # it reads the system's authorities, once
-        session = self._session_here()
+        session = self._session
+        if session is None or self._closed or (self._ssl is None and route.secure):
+            session = await self._session_for(route)
         exchange = Exchange(route.host, on_sent, secret, self._explained, in_one=in_one)
         patience = _to_connect(connect_timeout)
         found: APIConnectionError | None = None
         try:
             if self._is_direct and not is_hooked() and (route.secure or self._proxy is None):
-                wire = await self._wired(session, route, exchange, patience)
+                target = self._targets.get(route.origin) or self._new_target(route)
+                if target.trust.is_news:
+                    _warn_of_surplus(target.trust, route)
+                kept = target.idle.take()
+                if kept is not None:
+                    wire = kept.wire
+                    exchange.reused = True
+                    wire.begin(exchange, kept)
+                else:
+                    wire = await self._connected(session, target, route, exchange, patience)
                 wire.send(route, secret, idempotency_key, body)
             else:
                 exchange.asked = True
@@ -200,7 +225,8 @@ class Transport:
         if found is not None:
             raise found
         try:
-            await exchange.opened()
+            if not exchange.status:
+                await exchange.opened()
             if not exchange.asked and exchange.status >= REFUSED:
                 raise await _refusal(exchange)  # noqa: TRY301 - it is closed as if it was cancelled
         except BaseException:
@@ -220,20 +246,17 @@ class Transport:
             hide=exchange.hide,
         )
 
-    async def _wired(
-        self, session: aiohttp.ClientSession, route: Route, exchange: Exchange, patience: aiohttp.ClientTimeout
+    async def _connected(
+        self,
+        session: aiohttp.ClientSession,
+        target: Target,
+        route: Route,
+        exchange: Exchange,
+        patience: aiohttp.ClientTimeout,
     ) -> Wire:
-        """Return a connection that carries *exchange*."""
+        """Return a new connection that carries *exchange*."""
         connector = session.connector
         assert connector is not None  # noqa: S101 - the session was made with it
-        target = self._targets.get(route.origin) or self._new_target(route)
-        if target.trust.is_news:
-            target.trust.is_news = False
-            warnings.warn(
-                f"{route.host} sends more than the answers to its requests: for a minute each request gets a "
-                "connection of its own, so that no answer is taken for another's",
-                stacklevel=2,
-            )
         began = time.perf_counter()
         try:
             connection = await connector.connect(target, [], patience)
@@ -242,30 +265,46 @@ class Transport:
                 raise
             raise aiohttp.ConnectionTimeoutError from None
         transport = connection.transport
-        wire = transport.get_protocol() if transport is not None else None
-        if isinstance(wire, Wire):
-            exchange.reused = True
-            wire.begin(exchange, connection)
-            return wire
         exchange.connect_seconds = time.perf_counter() - began
-        if transport is None or wire is None or transport.is_closing():  # in the moment since it was made
+        if transport is None or transport.is_closing():  # in the moment since it was made
             connection.close()
             raise aiohttp.ServerDisconnectedError
-        early: bytes = getattr(wire, "_tail", b"")  # what a server said before it was asked
-        wire = Wire(transport, wire, self._buffer, target.trust, self._max_head)
-        transport.set_protocol(wire)
-        wire.begin(exchange, connection)
-        if early or not (route.secure or target.trust.is_silent) or not wire.is_quiet():
-            target.trust.is_silent = await _is_silent(wire, exchange, early, 0 if route.secure else MOMENT)
+        early: bytes = getattr(transport.get_protocol(), "_tail", b"")  # what a server said before it was asked
+        trust = target.trust
+        kept = Kept(connection, transport, target.idle, buffer=self._read_into, trust=trust, max_head=self._max_head)
+        wire = kept.wire
+        wire.begin(exchange, kept)
+        if early or not (route.secure or trust.is_silent) or not wire.is_quiet():
+            trust.is_silent = await _is_silent(wire, exchange, early, 0 if route.secure else MOMENT)
         return wire
+
+    @property
+    def _read_into(self) -> memoryview:
+        """Where all connections put what they read, one after the other; made with the first of them."""
+        if self._buffer is None:
+            self._buffer = memoryview(bytearray(READ_SIZE))
+        return self._buffer
+
+    @property
+    def in_use(self) -> int:
+        """Connections that carry an exchange."""
+        connector = None if self._session is None else self._session.connector
+        busy = 0 if connector is None else len(connector._acquired)  # noqa: SLF001 - of aiohttp, for who looks closely
+        return busy - sum(len(target.idle) for target in self._targets.values())
 
     def _new_target(self, route: Route) -> Target:
         proxy = URL(self._proxy) if self._proxy is not None else None
         loop = asyncio.get_running_loop()
-        target = Target("GET", route.url.origin(), loop=loop, proxy=proxy, ssl=self._ssl or True)
-        target.trust = self._trust.setdefault(route.origin, Trust())
+        trust = self._trust.setdefault(route.origin, Trust())
+        target = Target(route.url.origin(), loop, proxy=proxy, tls=self._ssl or True, trust=trust)
         self._targets[route.origin] = target
         return target
+
+    async def _session_for(self, route: Route) -> aiohttp.ClientSession:
+        """Return the session, made now, with TLS if *route* wants it."""
+        if self._ssl is None and route.secure:
+            self._ssl = await asyncio.to_thread(default_context)  # it reads the system's authorities, once
+        return self._session_here()
 
     def _session_here(self) -> aiohttp.ClientSession:
         if self._session is not None and not self._closed:
@@ -285,18 +324,18 @@ class Transport:
     def renew(self) -> None:
         """Use no idle connection again, because they may be dead without a sign; those in use go on."""
         if self._session is not None:
-            self._left.append(self._session)
-            self._session = None
+            self._left.append((self._session, self._targets))
+            self._session, self._targets = None, {}
 
     def leave_to_parent(self) -> None:
         """After a fork: forget the connections. They are the parent's; closing them here would disturb it."""
         self.renew()
         self._loop = None
-        for session in self._left:
+        for session, targets in self._left:
             connector = session.connector
             session.detach()
             connector._closed = True  # type: ignore[union-attr]  # noqa: SLF001 - so that its end closes nothing
-            self._parents.append((connector, self._ending))
+            self._parents.append((connector, targets, self._ending))
         self._left.clear()
         self._ending = None
 
@@ -305,11 +344,14 @@ class Transport:
         self.renew()
         loop, self._loop = self._loop, None
         while self._left:
-            session = self._left.pop()
-            if loop is None or loop.is_closed() or loop is asyncio.get_running_loop():
-                await session.close()
-            else:
-                abandon(session)
+            session, targets = self._left.pop()
+            try:
+                if loop is None or loop.is_closed() or loop is asyncio.get_running_loop():
+                    await session.close()
+                else:
+                    abandon(session)
+            finally:
+                _clear(targets)
 
     async def _until_the_loop_ends(self, session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
         """Close the connections when the loop shuts its generators down: later nothing could, and asyncio warns."""
@@ -329,6 +371,7 @@ class Transport:
         session.detach()  # aiohttp has nothing more to say of it
         if close is not None and loop.is_closed():
             close()
+            _clear(self._targets)
         elif close is not None:
             loop.call_soon_threadsafe(close)
         return True

@@ -30,6 +30,9 @@ REFUSED: Final = 400
 """From this status on an answer says no, which a server may before it has read the request."""
 
 
+_NOBODY: Final = asyncio.BaseProtocol()
+
+
 class Place(Protocol):
     """The connection's place in the pool."""
 
@@ -267,7 +270,8 @@ class Wire(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Hear from asyncio that the connection is gone."""
         self._lose(exc)
-        self._before.connection_lost(exc)
+        before, self._before = self._before, _NOBODY  # the two would hold each other
+        before.connection_lost(exc)
 
     def _lose(self, cause: Exception | None) -> None:
         exchange, body = self._exchange, self._body

@@ -66,13 +66,11 @@ class _Steps:
 
 async def settled(client: AnyFast) -> tuple[int, int, int, int]:
     """Connections in use, calls in flight, queued and running, after the loop had a moment."""
-    session = client._shared.transport._session
     left = (0, 0, 0, 0)
     for _ in range(200):
-        connector = session.connector if session is not None else None
         gate = client._shared.gate
         left = (
-            len(connector._acquired) if connector is not None else 0,
+            client._shared.transport.in_use,
             gate.in_flight,
             gate.queued,
             len(client._shared.running.members),

@@ -32,10 +32,7 @@ ONCE = RetryPolicy(attempts=1)
 
 
 def connections_in_use(client: AnyFast) -> int:
-    session = client._shared.transport._session
-    assert session is not None
-    assert session.connector is not None
-    return len(session.connector._acquired)
+    return client._shared.transport.in_use
 
 
 # -- reading ---------------------------------------------------------------------------------------------------------

@@ -309,10 +309,7 @@ async def test_error_whose_body_breaks_off_gives_its_connection_back(raw_server:
 
 
 def connections_in_use(client: AnyFast) -> int:
-    session = client._shared.transport._session
-    assert session is not None
-    assert session.connector is not None
-    return len(session.connector._acquired)
+    return client._shared.transport.in_use
 
 
 @pytest.mark.parametrize("end", ["fin", "rst"])
@@ -911,14 +908,18 @@ async def test_pool_has_no_queue_of_its_own(client: AnyFast) -> None:
     assert (session.trust_env, session.timeout.total) == (False, None)
 
 
+def protocols_of(connector: Any) -> list[Any]:
+    """The protocols that aiohttp made, of all connections: those that wait and, as it sees it, those in use."""
+    return [*connector._acquired, *(protocol for kept in connector._conns.values() for protocol, _ in kept)]
+
+
 async def test_connections_are_probed(client: AnyFast) -> None:
     """Sockets ask after 60 s of silence whether the other side is still there."""
     await client.complete("Hi")
     session = client._shared.transport._session
     assert session is not None
-    assert session.connector is not None
-    (protocols,) = session.connector._conns.values()
-    sock = protocols[0][0].transport.get_extra_info("socket")  # type: ignore[union-attr]
+    (protocol,) = protocols_of(session.connector)
+    sock = protocol.transport.get_extra_info("socket")
 
     assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
     if hasattr(socket, "TCP_KEEPIDLE"):
@@ -1003,9 +1004,8 @@ async def test_tracer_sees_every_request(connect: Connect, sim: Simulator, monke
 def test_aiohttp_is_the_one_that_is_known(way: str) -> None:
     """Fails when aiohttp's connector, request or session have changed: every call then goes the session's way.
 
-    Read again what ``Transport._wired`` relies on: the arguments of ``BaseConnector.connect`` and ``_get``, and what it
-    makes of its target, ``Connection.transport``, ``release`` and ``close``, and ``_tail`` of the protocol that is
-    replaced.
+    Read again what ``Transport._connected`` relies on: the arguments of ``BaseConnector.connect`` and ``_get``, what
+    it makes of its target, ``Connection.transport`` and ``close``, and ``_tail`` of the protocol that is replaced.
     """
     assert _pool.is_known()
     assert _session.is_hooked() == (way == "session")
@@ -1016,8 +1016,7 @@ async def test_protocol_that_is_replaced_keeps_nothing(client: AnyFast, way: str
     await client.complete("Hi")
     session = client._shared.transport._session
     assert session is not None
-    assert session.connector is not None
-    ((protocol, _),) = next(iter(session.connector._conns.values()))
+    (protocol,) = protocols_of(session.connector)
 
     assert (protocol._tail, protocol.should_close) == (b"", False)
 

@@ -108,8 +108,13 @@ def trust() -> Trust:
 
 
 @pytest.fixture
-async def wire(pipe: Pipe, trust: Trust) -> Wire:
-    return Wire(pipe, Before(), memoryview(bytearray(2**16)), trust)
+async def before() -> Before:
+    return Before()
+
+
+@pytest.fixture
+async def wire(pipe: Pipe, before: Before, trust: Trust) -> Wire:
+    return Wire(pipe, before, memoryview(bytearray(2**16)), trust)
 
 
 def begun(wire: Wire, place: Place, *, asked: bool = True) -> Exchange:
@@ -350,7 +355,7 @@ async def test_end_of_the_connection_is_told(wire: Wire, came: bytes, phase: str
     assert (phase, ["close"]) == (caught.value.phase, place.told)
 
 
-async def test_reset_is_told(wire: Wire) -> None:
+async def test_reset_is_told(wire: Wire, before: Before) -> None:
     """The system's words for a lost connection are in the message; the protocol from before hears of it too."""
     exchange = begun(wire, Place())
     exchange.reused = True
@@ -358,8 +363,7 @@ async def test_reset_is_told(wire: Wire) -> None:
     with pytest.raises(APIConnectionError, match="Connection reset by peer") as caught:
         await exchange.opened()
     assert "stale" == caught.value.retry_class
-    assert isinstance(wire._before, Before)
-    assert wire._before.lost is not None
+    assert before.lost is not None
 
 
 async def test_body_until_close_ends_with_the_connection(wire: Wire) -> None:

@@ -49,7 +49,7 @@ _VALUE_BEGUN: Final = re.compile(rb"[^\r\n\0]*\r?")
 
 _USUAL: Final = re.compile(rf"HTTP/1\.1 200(?: [^\r\n]*+)?\r\n((?:{_NAME}++:[^\r\n\0]*+\r\n)++)\r\n".encode())
 """A head as nearly all are: a whole one of a success, its lines ended and its fields written as they should be."""
-_UNUSUAL: Final = (b"\ntransfer-encoding:", b"\ncontent-encoding:", b"\ntrailer:")
+_UNUSUAL: Final = re.compile(rb"\n(?:transfer-encoding|content-encoding|trailer):")
 _LENGTH: Final = b"\ncontent-length:"
 _CONNECTION: Final = b"\nconnection:"
 
@@ -107,7 +107,7 @@ class Fields(Mapping[str, str]):
 
 
 def read_whole(data: bytes, limit: int = MAX_HEAD) -> tuple[Fields, bytes] | None:
-    """Return the fields and the body of *data* if that is a whole answer as nearly all are, after which others can come.
+    """Return the fields and the body of *data*, if that is a whole answer as nearly all are and others may follow it.
 
     None says nothing: then :class:`HeadReader` is asked. What is taken here, it reads the same.
     """
@@ -118,7 +118,7 @@ def read_whole(data: bytes, limit: int = MAX_HEAD) -> tuple[Fields, bytes] | Non
     lines = data[found.start(1) - 1 : start - 2]
     lower = lines.lower()
     at = lower.find(_LENGTH)
-    if at < 0 or start > limit or lower.find(_LENGTH, at + 1) >= 0 or any(name in lower for name in _UNUSUAL):
+    if at < 0 or start > limit or lower.find(_LENGTH, at + 1) >= 0 or _UNUSUAL.search(lower):
         return None
     digits = lower[at + len(_LENGTH) : lower.index(b"\r", at)].strip(b" \t")
     if not digits.isdigit() or len(digits) > MAX_DIGITS or start + int(digits) != len(data):
