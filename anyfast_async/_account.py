@@ -131,18 +131,21 @@ class Account:
         spending, reserved = self._spending, self._reserved
         try:
             if reserved is None or not reserved.kept:
-                self._reserved = spending.admit(self._possible() if spending.is_reserving else Need())
+                is_free = spending.budget is None or not spending.is_reserving
+                self._reserved = spending.admit() if is_free else spending.admit(self._possible())
         except BaseException:
             gate.settle(permit, 0)
             raise
-        try:
-            if self._witness is not None:
+        if self._witness is not None:
+            try:
                 self._witness.goes_out(Need() if self._reserved is None else self._reserved.need)
-        except BaseException:
-            gate.settle(permit, 0)
-            spending.unsent(self._reserved)
-            raise
-        if self._asked is not None and (self._lane.tokens is not None or spending.is_reserving):
+            except BaseException:
+                gate.settle(permit, 0)
+                spending.unsent(self._reserved)
+                raise
+        if self._asked is not None and (
+            self._lane.tokens is not None or (spending.budget is not None and spending.is_reserving)
+        ):
             self._pending = self._lane.expected.begin(limits_of(self._request)[0], permit.at)
 
     # -- after it ----------------------------------------------------------------------------------------------------

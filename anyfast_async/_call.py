@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+from collections.abc import Coroutine, Iterable
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import attrs
 
@@ -76,7 +76,7 @@ class Call(Interruptible, Generic[T]):
         ending: Ending | None = None,
         content: bytes | None = None,
     ) -> None:
-        super().__init__(asyncio.get_running_loop())
+        super().__init__(shared.loop or asyncio.get_running_loop())
         self.shared = shared
         self.spec = spec
         self.lane: Lane = spec.lane
@@ -327,13 +327,15 @@ class Call(Interruptible, Generic[T]):
 
     # -- what attempts are made of -----------------------------------------------------------------------------------
 
-    async def exchange(self, *, in_one: bool = False) -> Exchange:
-        """Send the request; return when the head of the answer is there, or all of it that came *in one* piece."""
+    def exchange(self, *, in_one: bool = False) -> Coroutine[Any, Any, Exchange]:
+        """Send the request; return when the head of the answer is there, or all of it if it is of use *in one* piece.
+
+        What it returns is to be told to :meth:`headed`.
+        """
         spec = self.spec
-        hooks = spec.hooks
-        if hooks is not None:
-            hooks.on_attempt_start()
-        exchange = await self.shared.transport.exchange(
+        if spec.hooks is not None:
+            spec.hooks.on_attempt_start()
+        return self.shared.transport.exchange(
             spec.route,
             key=spec.key,
             body=self._content,
@@ -342,10 +344,12 @@ class Call(Interruptible, Generic[T]):
             on_sent=self.on_sent,
             in_one=in_one,
         )
+
+    def headed(self, exchange: Exchange) -> None:
+        """Take in that the head of an answer is there."""
         self.connect, self.status = exchange.connect_seconds, exchange.status
-        if hooks is not None:
-            hooks.on_attempt_head(exchange.status, exchange.headers, exchange.hide)
-        return exchange
+        if self.spec.hooks is not None:
+            self.spec.hooks.on_attempt_head(exchange.status, exchange.headers, exchange.hide)
 
     def on_sent(self, at: float) -> None:
         """Take in that a piece of the request was sent: the clock of the attempt starts, or starts again."""

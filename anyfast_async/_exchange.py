@@ -80,6 +80,7 @@ class Exchange:
         on_sent: told the loop time each time when a piece of the request is sent.
         secret: the key, which is taken out of what is said about errors. What the server sends stays as it came.
         explain: makes our exception of what broke the exchange off.
+        loop: the running one.
         in_one: whether the answer is of use only as a whole, so that it may be read with its head.
 
     """
@@ -97,6 +98,7 @@ class Exchange:
         on_sent: Callable[[float], None],
         secret: Secret,
         explain: Explain,
+        loop: asyncio.AbstractEventLoop | None = None,
         *,
         in_one: bool = False,
     ) -> None:
@@ -122,7 +124,7 @@ class Exchange:
         self.link: Link | None = None
         """Set by the link."""
         self._explain = explain
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop or asyncio.get_running_loop()
         self._pieces: list[bytes] = []
         self._size = 0
         self._enough = HOLD
@@ -205,9 +207,16 @@ class Exchange:
 
         """
         while not self.status and not self._over:
-            await self._news()
+            await self.news()
         if not self.status and self._broken is not None:
             raise self._broken
+
+    def news(self) -> asyncio.Future[None]:
+        """Return what is done when something has come, or nothing does any more; to be awaited at once."""
+        self._waiter = waiter = self._loop.create_future()
+        if self._over:
+            waiter.set_result(None)
+        return waiter
 
     async def read(self, limit: int = MAX_BODY) -> bytes:
         """Read the whole body.
@@ -304,16 +313,12 @@ class Exchange:
         if self._size < enough:
             self.resume()
         while not self._over and self._size < enough:
-            await self._news()
+            await self.news()
 
     def _taken(self) -> bytes:
         """Return what is there, which is gone then."""
         pieces, self._pieces, self._size = self._pieces, [], 0
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def _news(self) -> asyncio.Future[None]:
-        self._waiter = waiter = self._loop.create_future()
-        return waiter
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

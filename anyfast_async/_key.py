@@ -57,11 +57,12 @@ _MISSING: Final = (
 class Secret:
     """A key that does not show: not in repr, str, format, pickles or tracebacks with locals."""
 
-    __slots__ = ("_bytes", "_value")
+    __slots__ = ("_bytes", "_line", "_value")
 
     def __init__(self, value: str) -> None:
         self._value = value
         self._bytes = value.encode()
+        self._line = b"Authorization: Bearer %b\r\n" % self._bytes
 
     def __repr__(self) -> str:
         return "Secret('***')"
@@ -76,7 +77,7 @@ class Secret:
 
     def line(self) -> bytes:
         """Return the same as it stands in a request's head."""
-        return b"Authorization: Bearer %b\r\n" % self._bytes
+        return self._line
 
     def digest(self) -> bytes:
         """Return a hash of the key."""

@@ -38,6 +38,7 @@ class StreamCall(Call[Reception]):
     async def attempt(self, permit: Permit) -> Reception:
         """Send the request; return the reception with the first content in it."""
         exchange = await self.exchange()
+        self.headed(exchange)
         reception = Reception(exchange, permit, self.spec.timeouts, self.began if self.deadline else None, self)
         try:
             await _start(self, exchange, reception)
@@ -117,6 +118,7 @@ class DrainCall(Call[ChatCompletion]):
         """Send the request, read the stream to its end."""
         self._fold = Fold()
         exchange = await self.exchange()
+        self.headed(exchange)
         self._request_id = answer.request_id(exchange.headers)
         reception = Reception(exchange, permit, self.spec.timeouts)  # the call keeps the time of the whole
         try:

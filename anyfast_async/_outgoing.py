@@ -40,6 +40,11 @@ STREAM_HEADERS: Final = _COMMON_HEADERS | {
 }
 
 
+_KEY_LINE: Final = f"{IDEMPOTENCY_KEY}: %b\r\n".encode()
+_HEAD: Final = b"%b" + _KEY_LINE + b"%bContent-Length: %d\r\n\r\n"
+"""Of nearly every request."""
+
+
 class Route:
     """Where requests go, and the part of their heads that is the same for all of them, written once.
 
@@ -70,9 +75,11 @@ class Route:
 
     def head(self, secret: Secret, key: str | None, body: bytes | None) -> bytes:
         """Return the head of one request; *key* is the call's idempotency key, unless the headers have another."""
-        given = b"" if key is None or self._own_key else b"%b: %b\r\n" % (IDEMPOTENCY_KEY.encode(), key.encode())
-        length = b"" if body is None else b"Content-Length: %d\r\n" % len(body)
-        return b"%b%b%b%b\r\n" % (self._lines, given, secret.line(), length)
+        if key is None or self._own_key or body is None:
+            given = b"" if key is None or self._own_key else _KEY_LINE % key.encode()
+            length = b"" if body is None else b"Content-Length: %d\r\n" % len(body)
+            return b"%b%b%b%b\r\n" % (self._lines, given, secret.line(), length)
+        return _HEAD % (self._lines, key.encode(), secret.line(), len(body))
 
     def fields(self, secret: Secret, key: str | None) -> dict[str, str]:
         """Return the headers of one request, without those that HTTP needs."""
@@ -82,7 +89,16 @@ class Route:
 
 def idempotency_key() -> str:
     """Return the key of a new call, the same on all of its attempts; the gateway promises nothing for it."""
-    return os.urandom(16).hex()
+    if not _UNUSED:
+        found = os.urandom(16 * 64).hex()
+        _UNUSED.extend([found[at : at + 32] for at in range(0, len(found), 32)])
+    return _UNUSED.pop()
+
+
+_UNUSED: Final[list[str]] = []
+"""Keys of calls to come: asking the system for chance costs as much for many as for one."""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_UNUSED.clear)  # two processes must not use the same
 
 
 async def encoded(request: ChatRequest, *, stream: bool) -> bytes:

@@ -181,7 +181,7 @@ class Transport:
         session = self._session
         if session is None or self._closed or (self._ssl is None and route.secure):
             session = await self._session_for(route)
-        exchange = Exchange(route.host, on_sent, secret, self._explained, in_one=in_one)
+        exchange = Exchange(route.host, on_sent, secret, self._explained, self._loop, in_one=in_one)
         patience = _to_connect(connect_timeout)
         found: APIConnectionError | None = None
         try:
@@ -226,7 +226,9 @@ class Transport:
             raise found
         try:
             if not exchange.status:
-                await exchange.opened()
+                await exchange.news()
+                if not exchange.status:
+                    await exchange.opened()
             if not exchange.asked and exchange.status >= REFUSED:
                 raise await _refusal(exchange)  # noqa: TRY301 - it is closed as if it was cancelled
         except BaseException:

@@ -40,6 +40,7 @@ class UnaryCall(Call[ChatCompletion]):
     async def attempt(self, permit: Permit) -> ChatCompletion:
         """Send the request, read the answer."""
         exchange = await self.exchange(in_one=True)
+        self.headed(exchange)
         content = exchange.whole
         if content is None or self.spec.hooks is not None:
             content = await content_of(self, exchange)
@@ -58,5 +59,6 @@ class ModelsCall(Call[list[Model]]):
     async def attempt(self, _: Permit) -> list[Model]:
         """Send the request, read the answer."""
         exchange = await self.exchange()
+        self.headed(exchange)
         content = await content_of(self, exchange)
         return answer.models_of(exchange.status, exchange.headers, content, now=time.time(), hide=exchange.hide)

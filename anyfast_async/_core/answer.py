@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from typing import Final
 
 from anyfast_async._core import codec
@@ -70,8 +69,10 @@ def completion_of(
         raise error_of(status, headers, body, now=now, hide=hide)
     completion = None
     if body.startswith(b"{"):
-        with suppress(codec.InvalidJSONError):
+        try:
             completion = codec.decode_completion(body)
+        except codec.InvalidJSONError:
+            completion = None
     if completion is None or not completion.choices or completion.extra.get("error") or _has_failed(completion):
         completion = _read(headers, body, now=now, hide=hide)
     return codec.filled(completion, request_id=request_id(headers), headers=headers)
@@ -79,7 +80,10 @@ def completion_of(
 
 def _has_failed(completion: ChatCompletion) -> bool:
     """Return whether a choice may name an error (OpenRouter)."""
-    return any(choice.finish_reason == "error" or choice.extra.get("error") for choice in completion.choices)
+    for choice in completion.choices:  # one, nearly always: a generator would cost more than the look
+        if choice.finish_reason == "error" or choice.extra.get("error"):
+            return True
+    return False
 
 
 def _read(headers: Mapping[str, str], body: bytes, *, now: float, hide: Hide) -> ChatCompletion:

@@ -103,7 +103,7 @@ def _counted(hook: Hook) -> Hook:
 
     def read(value: Any, _: Any = None) -> Any:
         usage = hook(value)
-        return _MISFIT if usage == empty else usage
+        return usage if usage.total_tokens or usage != empty else _MISFIT
 
     return read
 
