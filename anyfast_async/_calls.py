@@ -21,7 +21,7 @@ from anyfast_async._core import codec
 from anyfast_async._mapping import AT_ONCE
 from anyfast_async._opening import DrainCall, StreamCall
 from anyfast_async._outgoing import STREAM_HEADERS, UNARY_HEADERS, Route, encoded
-from anyfast_async._plan import PLACE, Plan, Plans, key_of
+from anyfast_async._plan import PLACE, CallPlan, Plans, can_plan, key_of
 from anyfast_async._schema import response_format, writes_out
 from anyfast_async._settings import headers_of
 from anyfast_async._spec import Spec
@@ -115,7 +115,7 @@ class Calls:
         return call.traced(await call.run())
 
     async def complete_planned(
-        self, plan: Plan, prompt: str, body: bytes, *, ending: Ending | None = None, witness: Witness | None = None
+        self, plan: CallPlan, prompt: str, body: bytes, witness: Witness | None = None, *, ending: Ending | None = None
     ) -> ChatCompletion:
         """Make a call as :meth:`complete` does, for a *prompt* of which a plan has made the *body*."""
         shared, spec = self.shared, plan.spec
@@ -188,7 +188,7 @@ class Calls:
                 self._specs[path, model, streams] = spec
         return spec
 
-    def plan(self, options: Mapping[str, Any], into: type[Any] | None = None) -> Plan | None:
+    def plan(self, options: Mapping[str, Any], into: type[Any] | None = None) -> CallPlan | None:
         """Return what calls with these options have in common that ask one text each, None if there is no such plan."""
         key = key_of(options, into)
         plan = self._plans.get(key)
@@ -198,12 +198,16 @@ class Calls:
                 self._plans.add(key, plan)
         return plan
 
-    def _new_plan(self, options: Mapping[str, Any], into: type[Any] | None) -> Plan | None:
+    def plan_of_run(self, options: Mapping[str, Any], into: type[Any] | None) -> CallPlan | None:
+        """Return what the calls of one map have in common, None if something in the options can change."""
+        return self._new_plan(options, into) if can_plan(options) else None
+
+    def _new_plan(self, options: Mapping[str, Any], into: type[Any] | None) -> CallPlan | None:
         streams = bool(options.get("via_stream"))
         try:
             request = self.request(PLACE, options, into)
             spec = self._spec("chat/completions", request.model or "", options, streams=streams)
-            return Plan(request, spec, streams=streams, says_whole=self.setup.says_whole)
+            return CallPlan(request, spec, streams=streams, says_whole=self.setup.says_whole)
         except (AnyFastError, ValueError):
             return None  # what is wrong with the options is said of the call
 

@@ -20,6 +20,7 @@ from anyfast_async.requests import ChatRequest
 if TYPE_CHECKING:
     from anyfast_async._account import Witness
     from anyfast_async._budget import Spending
+    from anyfast_async._plan import CallPlan
 
 T = TypeVar("T")
 RequestOf: TypeAlias = Callable[[Any], ChatRequest]
@@ -40,6 +41,11 @@ class Room:
         self._limit = limit
         self._encoding = False
         self._waiting: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def is_free(self) -> bool:
+        """Whether nobody waits, and there is room for another one."""
+        return not self._encoding and not self._waiting and self.held < self._limit
 
     async def encoded(self, request: ChatRequest, *, stream: bool) -> bytes:
         """Return the body of *request*, which counts from here on until it is given to :meth:`leave`."""
@@ -63,7 +69,8 @@ class Room:
     def leave(self, body: bytes) -> None:
         """Count *body* no more."""
         self.held -= len(body)
-        self._next_turn()
+        if self._waiting:
+            self._next_turn()
 
     def _end_turn(self) -> None:
         self._encoding = False
@@ -77,12 +84,25 @@ class Room:
                 turn.set_result(None)
 
 
+def _same(item: Any) -> Any:
+    return item
+
+
+@attrs.frozen
+class Texts:
+    """How plain texts are sent, of which nothing has to be looked at but the text."""
+
+    plan: CallPlan
+    send: Callable[[str, bytes, Witness | None], Awaitable[ChatCompletion]]
+    """Sends one, with its body."""
+
+
 @attrs.frozen
 class Plan(Generic[T]):
     """What is done with each item of one map."""
 
     request_of: RequestOf
-    """Makes the request of an item; raises ``AnyFastError`` for a bad one."""
+    """Makes the request of a prompt; raises ``AnyFastError`` for a bad one."""
     send: Send
     """Sends a request, the body of which is given; who is told of it, too."""
     spending: Spending
@@ -97,6 +117,10 @@ class Plan(Generic[T]):
     """Whether bodies are those of streams."""
     into: type[T] | None
     """What answers are parsed into."""
+    prompt_of: Callable[[Any], Any] = _same
+    """Makes the prompt of an item; raises ``AnyFastError`` for a bad one."""
+    texts: Texts | None = None
+    """How prompts are sent that are plain texts; None: as all others."""
 
 
 class Items(Generic[T]):
@@ -110,10 +134,18 @@ class Items(Generic[T]):
 
     async def call(self, index: int, item: Any) -> Result[T]:
         """Return what becomes of an item."""
-        plan, name = self._plan, None
+        plan, name, room = self._plan, None, self._room
         try:
             name = plan.id_of(item)
-            request = plan.request_of(item)
+            prompt = plan.prompt_of(item)
+            texts = plan.texts
+            if texts is not None and room.is_free and (body := texts.plan.body(prompt)) is not None:
+                room.held += len(body)
+                try:
+                    return await self._of_text(index, item, name, prompt, body)
+                finally:
+                    room.leave(body)
+            request = plan.request_of(prompt)
             body = await self._room.encoded(request, stream=plan.stream)
         except AnyFastError as error:
             return Result(index, item, name, error=error.with_traceback(None))
@@ -140,10 +172,26 @@ class Items(Generic[T]):
             return Result(index, item, name, error=refused, model=model, prices=prices)
         if witness is None and self.witness_of is not None:
             witness = self.witness_of(item)
+        return await self._answer(index, item, name, lane, model, plan.send(request, body, witness))
+
+    async def _of_text(self, index: int, item: Any, name: Any, prompt: str, body: bytes) -> Result[T]:
+        plan, texts = self._plan, self._plan.texts
+        assert texts is not None  # noqa: S101 - the body is by its plan
+        spec = texts.plan.spec
+        refused = plan.ending.refused(spec.lane)
+        if refused is not None:
+            return Result(index, item, name, error=refused, model=spec.model, prices=plan.spending.prices)
+        witness = None if self.witness_of is None else self.witness_of(item)
+        return await self._answer(index, item, name, spec.lane, spec.model, texts.send(prompt, body, witness))
+
+    async def _answer(  # noqa: PLR0917 - as above
+        self, index: int, item: Any, name: Any, lane: Hashable, model: str | None, sent: Awaitable[ChatCompletion]
+    ) -> Result[T]:
+        plan, prices = self._plan, self._plan.spending.prices
         try:
-            completion = await plan.send(request, body, witness)
+            completion = await sent
         except AnyFastError as error:
-            plan.ending.failed(lane, error, request.model)
+            plan.ending.failed(lane, error, model)
             error = error.with_traceback(None)
             return Result(index, item, name, error=error, attempts=error.attempts, model=model, prices=prices)
         plan.ending.answered(lane)

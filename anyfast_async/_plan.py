@@ -33,7 +33,7 @@ _EACH: Final = frozenset({"user", "user_id", "seed"})
 _new = object.__new__
 
 
-class Plan:
+class CallPlan:
     """Of calls whose prompt is a text, a user's message by itself.
 
     Args:
@@ -82,10 +82,10 @@ class Plans:
     __slots__ = ("_plans", "_seen")
 
     def __init__(self) -> None:
-        self._plans: dict[Hashable, Plan] = {}
+        self._plans: dict[Hashable, CallPlan] = {}
         self._seen: set[int] = set()
 
-    def get(self, key: Hashable) -> Plan | None:
+    def get(self, key: Hashable) -> CallPlan | None:
         """Return the plan for *key*, None if there is none, or it holds something that can change."""
         try:
             return self._plans.get(key)
@@ -94,9 +94,8 @@ class Plans:
 
     def is_due(self, key: Hashable, options: Mapping[str, Any]) -> bool:
         """Return whether one is to be made for *options*, for which there was none."""
-        for name, value in options.items():
-            if name in _EACH or not (type(value) in _KEPT or _is_tuple_of_texts(value)):
-                return False
+        if not can_plan(options) or not _EACH.isdisjoint(options):
+            return False
         found = hash(key)
         if found in self._seen:
             return True
@@ -105,7 +104,7 @@ class Plans:
         self._seen.add(found)
         return False
 
-    def add(self, key: Hashable, plan: Plan) -> None:
+    def add(self, key: Hashable, plan: CallPlan) -> None:
         """Keep a plan, in place of the oldest if there are too many."""
         if len(self._plans) >= MOST:
             del self._plans[next(iter(self._plans))]
@@ -115,6 +114,11 @@ class Plans:
 def key_of(options: Mapping[str, Any], into: type[Any] | None) -> Hashable:
     """Return what options and the class of the answer are known by: equal numbers of two types are two."""
     return (into, *options.items(), *map(type, options.values()))
+
+
+def can_plan(options: Mapping[str, Any]) -> bool:
+    """Return whether all values stay as they are."""
+    return all(type(value) in _KEPT or _is_tuple_of_texts(value) for value in options.values())
 
 
 def _is_tuple_of_texts(value: Any) -> bool:

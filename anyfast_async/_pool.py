@@ -14,15 +14,17 @@ import inspect
 import os
 import socket
 import ssl
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
-from yarl import URL
 
 from anyfast_async._core.trust import Trust
 from anyfast_async._idle import KEEPALIVE, Idle
 from anyfast_async._wire import Wire, looking_at
+
+if TYPE_CHECKING:
+    from yarl import URL
 
 PROBE_AFTER: Final = 60
 """Seconds of silence after which TCP asks whether the other side is still there."""
@@ -132,6 +134,12 @@ def new_session(tls: ssl.SSLContext | None, max_head: int, trace: aiohttp.TraceC
         max_field_size=max_head,
         max_headers=max_head,
     )
+
+
+def clear(targets: Iterable[Target]) -> None:
+    """Let go of the connections that wait, after the connector that made them was closed."""
+    for target in targets:
+        target.idle.close()
 
 
 def abandon(session: aiohttp.ClientSession) -> None:

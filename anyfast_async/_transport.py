@@ -23,7 +23,7 @@ import io
 import ssl
 import time
 import warnings
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import aiohttp
@@ -37,7 +37,7 @@ from anyfast_async._exchange import ERROR_PATIENCE, Exchange
 from anyfast_async._faults import connection_error
 from anyfast_async._idle import Kept
 from anyfast_async._outgoing import Route
-from anyfast_async._pool import Target, abandon, default_context, is_known, new_session
+from anyfast_async._pool import Target, abandon, clear, default_context, is_known, new_session
 from anyfast_async._session import Progress, Reading, SentHeaders, is_hooked, tracing
 from anyfast_async._wire import LARGE_BODY, REFUSED, Wire
 from anyfast_async.errors import APIConnectionError, ClientStateError
@@ -101,12 +101,6 @@ async def _refusal(exchange: Exchange) -> AnyFastError:
     if error.retry_class == "ambiguous":
         error.retry_class = "refused"
     return error
-
-
-def _clear(targets: Mapping[Origin, Target]) -> None:
-    """Let go of the connections that wait, after the connector that made them was closed."""
-    for target in targets.values():
-        target.idle.close()
 
 
 # -- both ------------------------------------------------------------------------------------------------------------
@@ -186,32 +180,14 @@ class Transport:
         found: APIConnectionError | None = None
         try:
             if self._is_direct and not is_hooked() and (route.secure or self._proxy is None):
-                target = self._targets.get(route.origin) or self._new_target(route)
-                if target.trust.is_news:
-                    _warn_of_surplus(target.trust, route)
-                kept = target.idle.take()
-                if kept is not None:
-                    wire = kept.wire
-                    exchange.reused = True
-                    wire.begin(exchange, kept)
-                else:
-                    wire = await self._connected(session, target, route, exchange, patience)
+                wire = self._waiting(route, exchange)
+                if wire is None:
+                    wire = await self._connected(session, route, exchange, patience)
                 wire.send(route, secret, idempotency_key, body)
             else:
                 exchange.asked = True
                 fields = SentHeaders(route.fields(secret, idempotency_key))
-                response = await session.request(
-                    route.method,
-                    route.url,
-                    data=io.BytesIO(body) if body is not None and len(body) > LARGE_BODY else body,
-                    headers=fields,
-                    allow_redirects=False,
-                    timeout=patience,
-                    proxy=self._proxy,
-                    ssl=self._ssl or True,
-                    trace_request_ctx=Progress(exchange),
-                )
-                Reading(exchange, response, is_last=route.is_last)
+                await self._by_session(session, route, exchange, patience, fields, body)
         except (aiohttp.ClientError, OSError, http_exceptions.HttpProcessingError) as error:
             unconnected = exchange.connect_seconds is None and not exchange.reused
             found = connection_error(
@@ -248,15 +224,23 @@ class Transport:
             hide=exchange.hide,
         )
 
+    def _waiting(self, route: Route, exchange: Exchange) -> Wire | None:
+        """Return a connection that has waited, and now carries *exchange*; None if there is none."""
+        target = self._targets.get(route.origin)
+        kept = None if target is None else target.idle.take()
+        if kept is None:
+            return None
+        exchange.reused = True
+        kept.wire.begin(exchange, kept)
+        return kept.wire
+
     async def _connected(
-        self,
-        session: aiohttp.ClientSession,
-        target: Target,
-        route: Route,
-        exchange: Exchange,
-        patience: aiohttp.ClientTimeout,
+        self, session: aiohttp.ClientSession, route: Route, exchange: Exchange, patience: aiohttp.ClientTimeout
     ) -> Wire:
         """Return a new connection that carries *exchange*."""
+        target = self._targets.get(route.origin) or self._new_target(route)
+        if target.trust.is_news:
+            _warn_of_surplus(target.trust, route)
         connector = session.connector
         assert connector is not None  # noqa: S101 - the session was made with it
         began = time.perf_counter()
@@ -279,6 +263,29 @@ class Transport:
         if early or not (route.secure or trust.is_silent) or not wire.is_quiet():
             trust.is_silent = await _is_silent(wire, exchange, early, 0 if route.secure else MOMENT)
         return wire
+
+    async def _by_session(  # noqa: PLR0917 - what a request consists of
+        self,
+        session: aiohttp.ClientSession,
+        route: Route,
+        exchange: Exchange,
+        patience: aiohttp.ClientTimeout,
+        fields: SentHeaders,
+        body: bytes | None,
+    ) -> None:
+        """Send a request as ``ClientSession`` does, and have the answer told to *exchange*."""
+        response = await session.request(
+            route.method,
+            route.url,
+            data=io.BytesIO(body) if body is not None and len(body) > LARGE_BODY else body,
+            headers=fields,
+            allow_redirects=False,
+            timeout=patience,
+            proxy=self._proxy,
+            ssl=self._ssl or True,
+            trace_request_ctx=Progress(exchange),
+        )
+        Reading(exchange, response, is_last=route.is_last)
 
     @property
     def _read_into(self) -> memoryview:
@@ -353,7 +360,7 @@ class Transport:
                 else:
                     abandon(session)
             finally:
-                _clear(targets)
+                clear(targets.values())
 
     async def _until_the_loop_ends(self, session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
         """Close the connections when the loop shuts its generators down: later nothing could, and asyncio warns."""
@@ -373,7 +380,7 @@ class Transport:
         session.detach()  # aiohttp has nothing more to say of it
         if close is not None and loop.is_closed():
             close()
-            _clear(self._targets)
+            clear(self._targets.values())
         elif close is not None:
             loop.call_soon_threadsafe(close)
         return True

@@ -5,6 +5,7 @@ The verbs and their documentation stand here; how a call is made stands in ``_ca
 
 from __future__ import annotations
 
+import functools
 import os
 import ssl as ssl_module
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
@@ -16,7 +17,7 @@ from anyfast_async._core.backoff import RetryBudget
 from anyfast_async._core.http1 import MAX_HEAD
 from anyfast_async._core.rows import asked_for, id_of
 from anyfast_async._ending import Ending
-from anyfast_async._items import Plan
+from anyfast_async._items import Plan, Texts
 from anyfast_async._key import Key, KeySource
 from anyfast_async._map import MapRun
 from anyfast_async._mapping import AT_ONCE, run_of
@@ -359,8 +360,12 @@ class AnyFast:
         headers_of("extra_headers", options.get("extra_headers"))
         calls.warn_of_concurrency(concurrency)
         ending = Ending(calls.of, deadline=deadline, give_up_after=give_up_after)
+        texts = None
+        if (shared := calls.plan_of_run(options, into)) is not None and journal is None:
+            texts = Texts(shared, functools.partial(calls.complete_planned, shared, ending=ending))
         plan: Plan[Any] = Plan(
-            request_of=lambda item: calls.request(prompt_of(item, request), options, into),
+            prompt_of=lambda item: prompt_of(item, request),
+            request_of=lambda prompt: calls.request(prompt, options, into),
             send=lambda asked, body, witness: calls.complete(asked, options, body=body, ending=ending, witness=witness),
             spending=self._shared.spending,
             lane_of=lambda asked: calls.lane_of(asked.model or ""),
@@ -368,6 +373,7 @@ class AnyFast:
             ending=ending,
             stream=bool(options.get("via_stream")),
             into=into,
+            texts=texts,
         )
         return run_of(
             source,

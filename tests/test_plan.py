@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from anyfast_async import AnyFast, RequestValidationError, Timeouts
 from anyfast_async._core import codec
-from anyfast_async._plan import MOST, PLACE, Plan, Plans, key_of
+from anyfast_async._plan import MOST, PLACE, CallPlan, Plans, key_of
 from anyfast_async.requests import ChatRequest
 from anyfast_async.simulator import Simulator
 
@@ -26,7 +26,7 @@ def client(**options: Any) -> AnyFast:
     return AnyFast(KEY, base_url="http://127.0.0.1:1/v1", model="gemini-2.5-pro", **options)
 
 
-def planned(options: dict[str, Any], made: AnyFast | None = None) -> Plan | None:
+def planned(options: dict[str, Any], made: AnyFast | None = None) -> CallPlan | None:
     """The plan for options that come for the second time."""
     calls = (made or client())._calls
     assert calls.plan(options) is None
@@ -63,7 +63,7 @@ def test_any_text_comes_through(prompt: str, system: str) -> None:
     """What stands in the body is the prompt, and the system's message is as it was."""
     request = ChatRequest([{"role": "system", "content": system}, {"role": "user", "content": PLACE}], model="m")
     try:
-        plan = Plan(request, SPEC, streams=False, says_whole=True)
+        plan = CallPlan(request, SPEC, streams=False, says_whole=True)
     except ValueError:
         assert PLACE in system
         return

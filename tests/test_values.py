@@ -141,7 +141,7 @@ async def asked(client: AnyFast, how: str, arguments: dict[str, Any]) -> None:
             ChatRequest(prompt, **arguments)
         case _:
             messages = prompt if isinstance(prompt, list) else [{"role": "user", "content": prompt}]
-            async with AsyncOpenAI(api_key="sk-0", base_url=client.__dict__["_base_url"]) as door:
+            async with AsyncOpenAI(api_key="sk-0", base_url=client._calls.setup.base_url) as door:
                 answer: Any = await door.chat.completions.create(
                     model=MODEL, messages=messages, stream=how == "door-stream", **arguments
                 )

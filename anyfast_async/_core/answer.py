@@ -80,10 +80,10 @@ def completion_of(
 
 def _has_failed(completion: ChatCompletion) -> bool:
     """Return whether a choice may name an error (OpenRouter)."""
-    for choice in completion.choices:  # one, nearly always: a generator would cost more than the look
-        if choice.finish_reason == "error" or choice.extra.get("error"):
-            return True
-    return False
+    first, *others = completion.choices  # nearly always there is one
+    if first.finish_reason == "error" or first.extra.get("error"):
+        return True
+    return any(choice.finish_reason == "error" or choice.extra.get("error") for choice in others) if others else False
 
 
 def _read(headers: Mapping[str, str], body: bytes, *, now: float, hide: Hide) -> ChatCompletion:

@@ -70,7 +70,8 @@ def test_usual_answer_is_read_in_one_go() -> None:
     assert fields == whole
     assert whole == fields
     assert (fields["x-request-id"], fields.get("x-request-id"), len(fields)) == ("a1", "a1", 5)
-    assert (repr(fields), copy.deepcopy(fields), pickle.loads(pickle.dumps(fields))) == (  # noqa: S301
+    copied: Any = copy.deepcopy(fields)
+    assert (repr(fields), copied, pickle.loads(pickle.dumps(fields))) == (  # noqa: S301
         repr(dict(fields)),
         whole,
         whole,
