@@ -169,6 +169,12 @@ class Throttle:
         self.in_flight -= 1
         self.since_hold -= entry.hold == self.holds
 
+    def give_back(self, entry: Entry, now: float) -> None:
+        """Take in that a request that was let in is not sent."""
+        self.learned.granted.settle(now, entry.granted, -1)
+        self._refusals += 1  # not among those that were granted
+        self.fresh = self.fresh or entry.first
+
     # -- after it was taken ------------------------------------------------------------------------------------------
 
     def succeeded(self, entry: Entry, now: float, concurrency: int) -> None:
