@@ -226,6 +226,7 @@ PURE: Final = {
         "importlib",
         "json",
         "math",
+        "operator",
     ),
     *("orjson", "pathlib", "re", "types", "typing", "uuid", "zlib"),
 }

@@ -299,8 +299,8 @@ class Call:
         call: dict[str, Any] = {"id": self.id, "type": self.kind or "function"}
         if self.function_extra is not None or "custom" not in self.extra:
             function = {"name": self.name, "arguments": self.arguments}
-            call["function"] = function | codec.copied(self.function_extra or {})
-        return {**call, **codec.copied(self.extra)}
+            call["function"] = function | codec.mended_value(self.function_extra or {})
+        return {**call, **codec.mended_value(self.extra)}
 
 
 class Calls:
@@ -328,14 +328,17 @@ class Calls:
         return [self._add(Fragment.of(delta), at if len(found) > 1 else -1) for at, delta in enumerate(found)]
 
     def _add(self, fragment: Fragment, position: int) -> dict[str, Any]:
-        call = self._leads_to(fragment, position)
+        call = before = self._leads_to(fragment, position)
         if call is None or not call.takes(fragment):
-            call = self._opened(fragment, call)
+            call = self._opened(fragment, before)
         if fragment.index is not None:
             self._by_index[fragment.index] = call
         if fragment.id:
             self._by_id[fragment.id] = call
-        return {**call.add(fragment), "index": call.place}
+        news = {**call.add(fragment), "index": call.place}
+        if call is not before and call.name and not fragment.name:
+            news["function"] = {"name": call.name, **news.get("function", {})}
+        return news
 
     def _leads_to(self, fragment: Fragment, position: int) -> Call | None:
         """Return the call that id, index or place of a fragment lead to, None if they open another one.

@@ -103,7 +103,7 @@ def _counted(hook: Hook) -> Hook:
 
     def read(value: Any, _: Any = None) -> Any:
         usage = hook(value)
-        return _MISFIT if usage == empty else usage
+        return _MISFIT if usage.total_tokens is None and usage == empty else usage
 
     return read
 
@@ -176,16 +176,16 @@ def _usual_hook(kind: Any, fields: list[_Field], keep: Keep, general: Hook) -> H
         "keep": keep,
         "general": general,
     }
-    lines = ["def structure(value, _=None):", " get = value.get", " made = new(Draft)", " known = 0"]
+    lines = ["def structure(value, _=None):", " get = value.get", " made = new(Draft)", f" known = {len(fields)}"]
     for number, field in enumerate(fields):
         names |= {f"Type{number}": field.types[0], f"absent{number}": field.absent, f"convert{number}": field.convert}
         usual = f"type(item) is Type{number}" + (" and item" if field.types[0] is list else "")
         lines += [
             f" item = get({field.name!r})",
             " if item is None:",
+            "  known -= 1",
             f"  made.{field.name} = absent{number}",
             f" elif {usual}:",
-            "  known += 1",
         ]
         if field.convert is None or field.types[0] is str:
             lines += [f"  made.{field.name} = item"]
