@@ -241,14 +241,13 @@ class Call:
         rival, self._rival = self._rival, None
         if self._size and piece.lstrip().startswith("{"):
             if self._scan.whole and (self.is_placeholder or self._is_said_again(piece)):
-                if self.is_placeholder:
-                    self._begin()
-                    self._shown = 0
-                elif _object_in(piece) != _object_in(self._arguments.said):
+                if _object_in(piece) == _object_in(self._arguments.said):
+                    return ""
+                if not self.is_placeholder:
                     self._replace(piece)
                     return ""
-                else:
-                    return ""
+                self._begin()
+                self._shown = 0
             so_far = rival if rival is not None else self._arguments.said if len(piece) >= self._size else None
             if so_far is not None and piece.startswith(so_far):
                 if rival is None and not self._scan.may_open:

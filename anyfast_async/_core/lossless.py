@@ -176,15 +176,17 @@ def _usual_hook(kind: Any, fields: list[_Field], keep: Keep, general: Hook) -> H
         "keep": keep,
         "general": general,
     }
-    lines = ["def structure(value, _=None):", " get = value.get", " made = new(Draft)", f" known = {len(fields)}"]
+    lines = ["def structure(value, _=None):", " get = value.get", " made = new(Draft)"]
+    lines.append(" made.extra, made.blank = extra, blank = {}, {}")
     for number, field in enumerate(fields):
         names |= {f"Type{number}": field.types[0], f"absent{number}": field.absent, f"convert{number}": field.convert}
         usual = f"type(item) is Type{number}" + (" and item" if field.types[0] is list else "")
         lines += [
             f" item = get({field.name!r})",
             " if item is None:",
-            "  known -= 1",
             f"  made.{field.name} = absent{number}",
+            f"  if {field.name!r} in value:",
+            f"   blank[{field.name!r}] = None",
             f" elif {usual}:",
         ]
         if field.convert is None or field.types[0] is str:
@@ -197,13 +199,10 @@ def _usual_hook(kind: Any, fields: list[_Field], keep: Keep, general: Hook) -> H
             ]
         lines += [" else:", "  return general(value, Kind)"]
     lines += [
-        " made.extra, made.blank = extra, blank = {}, {}",
-        " if known != len(value):",
+        " if not FIELDS.issuperset(value):",
         "  for name, item in value.items():",
         "   if name not in FIELDS:",
         "    extra[name] = item if item is None else keep(item)",
-        "   elif item is None:",
-        "    blank[name] = None",
     ]
     for attribute in attrs.fields(kind):
         if not _on_the_wire(attribute) and attribute.name not in ("extra", "blank"):
