@@ -3,7 +3,7 @@
 Error shapes: new-api ``types/error.go`` and its middleware, Google's ``google.rpc.Status`` (also wrapped in a list),
 RFC 9457 problem details as Cloudflare sends them, FastAPI's ``detail``, ``error`` beside ``message`` as Fastify, NestJS
 and Spring have it, DashScope's ``code`` and ``message``, Baidu's ``error_code`` and ``error_msg``, ``base_resp`` of
-MiniMax, events, HTML pages of proxies, empty bodies.
+MiniMax, ``errors`` of Cloudflare's API, events, HTML pages of proxies, empty bodies.
 """
 
 from __future__ import annotations
@@ -73,6 +73,10 @@ _WORD_STATUS: Final = {
 _WORDS: Final = ("message", "msg", "detail", "error_msg", "error_description")
 """Where error bodies have their words."""
 _CODES: Final = ("code", "error_code", "errcode")
+_NO_WORDS: Final = frozenset({*_WORDS, *_CODES, "type", "param", "status"})
+"""Fields of an error that do not make one without words worth showing as it is."""
+_WRAPPED: Final = 4
+"""How many lists and objects may stand around an error."""
 _WELL: Final = frozenset({0, 200, "0", "200", "ok", "OK", "success", "Success", "SUCCESS"})
 """Codes by which wrappers say that nothing is wrong."""
 _NAME: Final = re.compile(r"[A-Za-z][\w.\-]*")
@@ -175,12 +179,12 @@ def problem_of(payload: Any) -> Problem | None:
         payload = next((item for item in payload if isinstance(item, Mapping)), None)
     if not isinstance(payload, Mapping):
         return None
-    inner = payload.get("error")
+    inner = _stated(payload)
     source = inner if isinstance(inner, Mapping) else payload
     if isinstance(base := payload.get("base_resp"), Mapping):
         source = {"message": base.get("status_msg"), "code": base.get("status_code")}
     code = _code(source)
-    message: Any = next((source[name] for name in (*_WORDS, "title") if source.get(name)), None)
+    message = _words(source, inner)
     if isinstance(inner, str) and inner:
         if not isinstance(message, str):
             message = inner
@@ -198,6 +202,29 @@ def problem_of(payload: Any) -> Problem | None:
         *(source.get("status"), code, source.get("type"), payload.get("status"), source.get("statusCode"))
     )
     return Problem(text, _text(source.get("type")), code, _text(source.get("param")), status)
+
+
+def _stated(payload: Mapping[str, Any]) -> Any:
+    """Return what stands as ``error``, or first among ``errors``, and not the lists and objects around it."""
+    found = inner = payload.get("error")
+    if not inner and not any(_text(payload.get(name)) for name in _WORDS):
+        found = payload.get("errors") or inner
+    for _ in range(_WRAPPED):
+        if isinstance(found, list):
+            found = next((one for one in found if isinstance(one, (Mapping, str)) and one), None)
+        elif isinstance(found, Mapping) and isinstance(found.get("error"), (Mapping, list)):
+            found = found["error"]
+        else:
+            break
+    return found
+
+
+def _words(source: Mapping[str, Any], inner: Any) -> Any:
+    """Return what *source* has for words, the whole *inner* error if it has only others than are known."""
+    message = next((source[name] for name in (*_WORDS, "title") if source.get(name)), None)
+    if message is None and source is inner and any(source[name] for name in source if name not in _NO_WORDS):
+        return inner
+    return message
 
 
 def _code(source: Mapping[str, Any]) -> str | int | None:
@@ -236,7 +263,7 @@ def is_error(payload: Any) -> bool:
         return True
     if payload.get("choices"):
         return False
-    return _says_so(payload) or _is_bare(payload)
+    return _says_so(payload) or _is_bare(payload) or _is_one(payload.get("errors"))
 
 
 _NONE: Final = frozenset({"0", "200", "ok", "success", "none"})
