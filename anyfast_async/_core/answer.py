@@ -72,14 +72,17 @@ def completion_of(
     if body.startswith(b"{"):
         with suppress(codec.InvalidJSONError):
             completion = codec.decode_completion(body)
-    if completion is None or not completion.choices or completion.extra.get("error") or _has_failed(completion):
+    if completion is None or not completion.choices or completion.extra.get("error") or _is_odd(completion):
         completion = _read(headers, body, now=now, hide=hide)
     return codec.filled(completion, request_id=request_id(headers), headers=headers)
 
 
-def _has_failed(completion: ChatCompletion) -> bool:
-    """Return whether a choice may name an error (OpenRouter)."""
-    return any(choice.finish_reason == "error" or choice.extra.get("error") for choice in completion.choices)
+def _is_odd(completion: ChatCompletion) -> bool:
+    """Return whether a choice may name an error (OpenRouter), or has no ``message``, so that it speaks elsewhere."""
+    return any(
+        choice.finish_reason == "error" or choice.message is None or choice.extra.get("error")
+        for choice in completion.choices
+    )
 
 
 def _read(headers: Mapping[str, str], body: bytes, *, now: float, hide: Hide) -> ChatCompletion:
