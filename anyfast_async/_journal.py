@@ -104,6 +104,8 @@ class Journal:
             return
         if self._starts >= _OPEN_LISTED:
             self._list_open()
+        if self.records.is_answered(custom_id):
+            self._write(self._log, journal.record("again", custom_id))
         self._write(self._log, journal.record("started", opened(custom_id, need)))
         self._starts += 1
         self._open[custom_id] = need
@@ -214,7 +216,7 @@ class Journal:
         if records.damage and self._log.file is not None:
             sync_file(self._log.file)
         self._mend_answers()
-        lost = {one: need for one, need in past.open.items() if not records.is_answered(one)}
+        lost = {one: need for one, need in past.open.items() if not past.is_answered(one, records.answer(one))}
         if lost:
             self._write(self._log, journal.record("maybe_billed", [*lost]))
             past.maybe_billed |= dict.fromkeys(lost)

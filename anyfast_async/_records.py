@@ -191,7 +191,7 @@ class Records:
         """Yield every answer there is and was, those that later ones have replaced included."""
         replaced = {line for _, kept in lines_of(self.log) if (line := journal.replaced_in(kept)) is not None}
         for _, line in lines_of(self.answers):
-            replaced.discard(line.rstrip(b"\r\n").removeprefix(journal.BOM))  # not taken out yet
+            replaced.discard(journal.plain(line))  # not taken out yet
             yield line
         yield from replaced
 

@@ -67,6 +67,21 @@ def test_lost_requests_count_as_reserved(opened: Callable[[], Journal]) -> None:
             assert again.maybe_billed == ("a",)
 
 
+def test_lost_second_answers_count_as_reserved(opened: Callable[[], Journal]) -> None:
+    """A row that is asked again costs what it did, and if its second answer is lost what was reserved for that one."""
+    with opened() as one:
+        RowWitness(one, "a").goes_out(Need(1000, 0.5))
+        one.answered("a", answer("a", usage(100, 10)))
+    one = opened()
+    RowWitness(one, "a").goes_out(Need(1000, 0.5))
+    _kill(one)
+
+    for _ in range(2):
+        with opened() as again:
+            assert earlier(again) == (1110, round(0.5 + 200e-6, 6), 1)
+            assert again.maybe_billed == ("a",)
+
+
 def test_broken_attempts_count_once(opened: Callable[[], Journal]) -> None:
     """An attempt that may have been billed is written down, and not counted again when its row is found at work."""
     one = opened()

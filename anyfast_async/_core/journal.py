@@ -225,7 +225,12 @@ def failed_record(line: bytes) -> bytes:
 
 def replaced_record(line: bytes) -> bytes:
     """Return the line of the log that keeps *line*, an answer that a later one is about to replace."""
-    return _summed(_REPLACED + line.rstrip(b"\r\n").removeprefix(BOM) + b"}")
+    return _summed(_REPLACED + plain(line) + b"}")
+
+
+def plain(line: bytes) -> bytes:
+    """Return *line* without its end, and without a mark of its encoding."""
+    return line.rstrip(b"\r\n").removeprefix(BOM)
 
 
 def _summed(data: bytes) -> bytes:
@@ -281,8 +286,10 @@ class Past:
     """Lines of answers or failures that were found damaged, and are kept in the log."""
     settled: int = 0
     """How often the failures before were put into their own file."""
-    replaced: set[str] = attrs.field(factory=set)
-    """Ids whose answer a later one was to replace: the file of answers may have both."""
+    replaced: dict[str, int] = attrs.field(factory=dict)
+    """Ids whose answer a later one was to replace, with the checksum of its line: the file of answers may have both."""
+    asked_again: set[str] = attrs.field(factory=set)
+    """Ids that had an answer already when they were sent, and of which nothing came yet."""
     failures: set[str] = attrs.field(factory=set)
     """Names of files of failures that are not the usual one."""
     sent: list[tuple[float, float, float]] = attrs.field(factory=list)
@@ -308,7 +315,10 @@ class Past:
             self.open.pop(custom_id or "", None)
             return custom_id
         if data.startswith(_REPLACED):
-            self.replaced.add(recorded_id(data[len(_REPLACED) : -1]) or "")
+            line = data[len(_REPLACED) : -1]
+            custom_id = recorded_id(line) or ""
+            self.replaced[custom_id] = zlib.crc32(line)
+            self.asked_again.discard(custom_id)
             return None
         ((kind, value),) = codec.loads(data).items()
         self._add(kind, value)
@@ -319,6 +329,9 @@ class Past:
             case "open":
                 self._unread.clear()
                 self._open = dict(map(read_opened, value))
+                self.asked_again &= self._open.keys()
+            case "again":
+                self.asked_again.add(value)
             case "unsent":
                 self.open.pop(value, None)
             case "maybe_billed":
@@ -345,6 +358,12 @@ class Past:
                 self.foreign = True
             case _:  # of a later version
                 pass
+
+    def is_answered(self, custom_id: str, line: bytes | None) -> bool:
+        """Return whether *line*, the one in the file of answers, is what came of the last time that an id was sent."""
+        if line is None or custom_id in self.asked_again:
+            return False
+        return self.replaced.get(custom_id) != zlib.crc32(plain(line))
 
     @property
     def open(self) -> dict[str, Amount | None]:

@@ -229,6 +229,16 @@ class Results:
         """Rows without a result that may have been sent."""
         return sum(self._index.find(custom_id) is None for custom_id in self._doubtful)
 
+    @property
+    def maybe_billed(self) -> int:
+        """Rows of which a request went out and no answer to it is recorded, or not yet."""
+        past = self.past
+        return sum(one in past.maybe_billed or not past.is_answered(one, self._answer(one)) for one in self._doubtful)
+
+    def _answer(self, custom_id: str) -> bytes | None:
+        place = self._index.find(custom_id)
+        return None if place is None or place & 3 else self._line(place)
+
     def rows(self) -> Iterator[Row]:
         """Yield every row with a result, in the order of the files."""
         for which, file in enumerate(self._files):

@@ -145,7 +145,7 @@ def _done(job: Job, spool: Spool, files: BatchFiles, *, is_changed: bool) -> End
     if foreign := files.answered - census.counts.answered:
         files.journal.note("foreign", foreign)
     note_recovery(job, files, census.counts.answered)
-    ending = Ending(job, census)
+    ending = Ending(job, census, earlier=files.maybe_billed)
     return asyncio.run(_sent(ending, files)) if ending.left else ending
 
 

@@ -106,6 +106,18 @@ def test_as_json(job: Callable[..., Job], capsys: pytest.CaptureFixture[str]) ->
     assert None is told["estimate"]
 
 
+def test_what_may_be_billed_is_told(job: Callable[..., Job], capsys: pytest.CaptureFixture[str]) -> None:
+    """Rows that this run or an earlier one may be billed for without an answer, once each, also when all is well."""
+    Ending(job("--json"), Census(), run=run(answered=3, unfinished=("b", "c")), earlier=("a", "b")).tell()
+    assert ["a", "b", "c"] == json.loads(capsys.readouterr().out)["maybe_billed"]
+
+    Ending(job(), Census(), run=run(answered=10), earlier=("a", "b")).tell()
+    assert "perhaps billed  2 rows" in capsys.readouterr().out
+
+    Ending(job(), Census(), run=run(answered=10)).tell()
+    assert "perhaps billed" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("answered", "damaged", "billed", "words"),
     [
