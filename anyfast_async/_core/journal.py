@@ -296,6 +296,8 @@ class Past:
     """What was sent in the last minute of the last run: Unix times, requests and tokens."""
     foreign: bool = False
     """Whether there are, or may be, results of rows that are not in the input that the header is of."""
+    inputs: set[str] = attrs.field(factory=set)
+    """SHA-256 of every input that it was begun or went on with."""
     bill: Bill = attrs.field(factory=Bill)
     """What is taken as spent, beside what the answers used."""
     _open: dict[str, Amount | None] = attrs.field(factory=dict)
@@ -350,14 +352,23 @@ class Past:
                 self.failures.add(value)
             case "header":
                 self.header = value
+                self._add_input(value)
             case "changed":
                 self.foreign |= value.get("input") != (self.header or {}).get("input")
+                self._add_input(value)
+            case "input kept":
+                self.inputs.add(value)
             case "sent":
                 self.sent = [one for one in self.sent if one[0] > value[0] - PERIOD] + [(value[0], value[1], value[2])]
             case "foreign":
                 self.foreign = True
             case _:  # of a later version
                 pass
+
+    def _add_input(self, header: Mapping[str, Any]) -> None:
+        given = header.get("input")
+        if isinstance(given, Mapping) and "sha256" in given:
+            self.inputs.add(given["sha256"])
 
     def is_answered(self, custom_id: str, line: bytes | None) -> bool:
         """Return whether *line*, the one in the file of answers, is what came of the last time that an id was sent."""

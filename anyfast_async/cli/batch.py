@@ -123,7 +123,8 @@ def _run(job: Job, spool: Spool) -> int:
         say(f"to go on:\n  {job.command}")
         return exits.STOPPED
     if ending.is_nothing and not (files.answered or files.maybe_billed):
-        forget(options.answers)  # so that it can be begun with another model
+        kept = job.survey.sha256 if options.input == STDIN else None
+        forget(options.answers, kept)  # so that it can be begun with another model
     code = _told(ending)
     write_report(ending)
     if options.input == STDIN:
