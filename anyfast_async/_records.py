@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from anyfast_async._core import journal
 from anyfast_async._core.index import Index
-from anyfast_async._core.journal import Past
+from anyfast_async._core.past import Past
 from anyfast_async._disk import Reader, lines_of
 from anyfast_async.errors import ConfigurationError
 

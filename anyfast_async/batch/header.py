@@ -8,7 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from anyfast_async._core.journal import HOLDER_SIZE, Past, record
+from anyfast_async._core.journal import HOLDER_SIZE, record
+from anyfast_async._core.past import Past
 from anyfast_async._disk import lines_of, lock
 from anyfast_async._records import log_of
 from anyfast_async.batch.passes import Survey, fingerprint, stamp_of

@@ -17,7 +17,7 @@ from anyfast_async.cli.batch_plan import Sample
 from anyfast_async.cli.money import cost_json
 from anyfast_async.cli.progress import print_summary
 from anyfast_async.cli.terminal import say, write
-from anyfast_async.errors import AnyFastError, ModelNotFoundError, RequestValidationError, escaped
+from anyfast_async.errors import AnyFastError, BudgetExceeded, ModelNotFoundError, RequestValidationError, escaped
 
 _NAMED: Final = 20
 """Rows that are named."""
@@ -111,8 +111,8 @@ class Ending:
         elif run is None and self.code == exits.OK:
             write(f"nothing to do: every row ({figures.counted(tally.total)}) has its result; nothing was sent\n")
         elif run is None:
-            lines = figures.standing(tally, maybe_billed=len(self.maybe_billed))
-            print_summary([*lines, ("sent now", "nothing"), ("output", str(options.answers))])
+            standing = figures.standing(tally, maybe_billed=len(self.maybe_billed))
+            print_summary([*standing, ("sent now", "nothing"), ("output", str(options.answers))])
         else:
             summary = figures.summary(tally, self.job.spend, in_doubt=in_doubt, maybe_billed=len(self.maybe_billed))
             lines = [*summary, ("output", str(options.answers))]
@@ -139,7 +139,9 @@ class Ending:
             say(f"{figures.rows_of(run.unsaved)} answered, but not safely on the disk; they may be sent again")
         if run is not None and self.status in ("interrupted", "stopped") and run.unfinished:
             say(f"in work without a result, so perhaps billed now and again when sent again: {named(run.unfinished)}")
-        if self.left:
+        if self.left and run is not None and isinstance(run.stopped, AnyFastError) and _is_budget(run.stopped):
+            say(f"{figures.rows_of(self.left)} left; to go on with a higher budget:\n  {self.job.with_budget('N')}")
+        elif self.left:
             say(f"{figures.rows_of(self.left)} left; to go on:\n  {self.job.command}")
 
     @property
@@ -163,6 +165,10 @@ class Ending:
             "stopped_by": None if stopped is None else _described(stopped),
             "estimate": None if self.sample is None else self.sample.as_json(self.tally),
         }
+
+
+def _is_budget(error: AnyFastError) -> bool:
+    return exits.cause_of(error).kind == BudgetExceeded.kind
 
 
 def note_recovery(job: Job, files: BatchFiles, answered: int) -> None:

@@ -523,7 +523,7 @@ def test_going_on_with_the_standard_input(gateway: Simulator, anyfast: Callable[
 def test_a_file_of_ones_own_is_no_kept_input(
     gateway: Simulator, anyfast: Callable[..., Any], tmp_path: Path, stdin: str
 ) -> None:
-    """A file where the standard input is to be kept is neither written over nor sent, with a log beside it or without."""
+    """A file where the standard input is to be kept is neither written over nor sent, also with a log beside it."""
     out, own = tmp_path / "out.jsonl", tmp_path / "out.jsonl.stdin"
     own.write_text("my notes\n")
 
