@@ -107,7 +107,7 @@ CORE_ORDER: Final = (
     {"reader.py"},
     {"answer.py"},
     {"journal.py"},
-    {"again.py"},
+    {"again.py", "past.py"},
 )
 
 
