@@ -50,7 +50,7 @@ def text_of(chunk: Mapping[str, Any]) -> str:
 class Fold:
     """Collect the chunks of one stream."""
 
-    __slots__ = ("_choices", "_extra", "_head", "_same_id", "_usage", "add_text", "template")
+    __slots__ = ("_choices", "_extra", "_head", "_is_answer", "_same_id", "_usage", "add_text", "template")
 
     def __init__(self) -> None:
         self._choices: dict[int, Choice] = {}
@@ -58,6 +58,7 @@ class Fold:
         self._extra: dict[str, Any] = {}
         self._usage: dict[str, Any] | None = None
         self._same_id = 1
+        self._is_answer = False  # whether what came calls itself a whole answer
         self.template: Template | None = None
         """What the chunks are like of which nothing but the text is new."""
         self.add_text = Text().add
@@ -80,7 +81,7 @@ class Fold:
 
     def add(self, payload: dict[str, Any]) -> dict[str, Any]:
         """Take a chunk; return it as OpenAI would have sent it: the same one, unless its upstream deviates."""
-        changed = False
+        changed, usage = False, None
         choices = []
         for index, choice in choices_of(payload):
             state = self._choices.get(index)
@@ -89,10 +90,10 @@ class Fold:
             found = state.add(choice)
             changed = changed or found is not choice
             choices.append(found)
-            self._take_usage(choice.get("usage"))  # Moonshot puts it here
+            usage = self._take_usage(choice.get("usage")) or usage  # Moonshot puts it here
             if index == 0 and state.waits:
                 self.template = None  # the other half of a character may come in what is like the template
-        usage = self._take_usage(payload.get("usage"))
+        usage = self._take_usage(payload.get("usage")) or usage
         self._same_id += payload.get("id") == self._head.get("id")
         if len(self._head) < len(_HEAD):
             self._head = {name: payload[name] for name in _HEAD if payload.get(name)} | self._head
@@ -100,8 +101,9 @@ class Fold:
             if name not in _NOISE:
                 merge(self._extra, {name: value})
         if changed or not isinstance(payload.get("choices"), list):
+            self._is_answer = self._is_answer or payload.get("object") == "chat.completion"
             payload = {**payload, "object": "chat.completion.chunk", "choices": choices}
-        if usage is not None and usage != payload["usage"]:
+        if usage and usage != payload.get("usage"):
             payload = {**payload, "usage": codec.copied(usage)}
         if "error" in payload:  # some gateways' word for none; a browser would take it for one
             payload = {name: value for name, value in payload.items() if name != "error"}
@@ -159,8 +161,10 @@ class Fold:
 
     @property
     def unfinished(self) -> list[int]:
-        """The indices of the choices that have no finish reason."""
-        return [index for index, choice in sorted(self._choices.items()) if not choice.finish_reason]
+        """The indices of the choices that have no finish reason, though it takes one to know that they are whole."""
+        lacking = [index for index, choice in sorted(self._choices.items()) if not choice.finish_reason]
+        # Some upstreams never give one. JSON that is whole proves as much, as long as it is no chunk.
+        return [index for index in lacking if not (self._is_answer and self._choices[index].is_whole)]
 
     @property
     def finished(self) -> bool:
@@ -173,7 +177,7 @@ class Fold:
         value["choices"] = [self._choices[i].as_dict() for i in sorted(self._choices)]
         if self._usage is not None:
             value["usage"] = codec.copied(self._usage)
-        return codec.structure(value | codec.copied(self._extra), ChatCompletion)
+        return codec.structure(value | codec.mended_value(self._extra), ChatCompletion)
 
 
 def _has_role(choice: Mapping[str, Any]) -> bool:
