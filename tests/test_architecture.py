@@ -96,9 +96,9 @@ CORE_ORDER: Final = (
     {"__init__.py"},
     {
         *("backoff.py", "bodies.py", "bucket.py", "closed.py", "delay.py", "histogram.py", "index.py", "jsontext.py"),
-        *("limiter.py", "outage.py", "pages.py", "reserved.py", "sse.py", "trial.py", "trust.py"),
+        *("lengths.py", "limiter.py", "outage.py", "pages.py", "reserved.py", "sse.py", "trial.py", "trust.py"),
     },
-    {"lossless.py", "packing.py", "rows.py", "template.py", "throttle.py", "usage.py", "verdicts.py"},
+    {"lossless.py", "packing.py", "rows.py", "template.py", "throttle.py", "tokens.py", "usage.py", "verdicts.py"},
     {"codec.py", "http1.py"},
     {"estimate.py", "pieces.py", "shapes.py"},
     {"calls.py", "problem.py"},
@@ -107,7 +107,7 @@ CORE_ORDER: Final = (
     {"reader.py"},
     {"answer.py"},
     {"journal.py"},
-    {"again.py"},
+    {"again.py", "past.py"},
 )
 
 
@@ -226,6 +226,7 @@ PURE: Final = {
         "importlib",
         "json",
         "math",
+        "operator",
     ),
     *("orjson", "pathlib", "re", "types", "typing", "uuid", "zlib"),
 }
@@ -333,10 +334,6 @@ TESTED_THROUGH: Final[Mapping[str, str]] = {
     "_version.py": "test_exports.py",  # one constant
     "_caller.py": "test_client.py",  # the other half of the client
     "_shared.py": "test_client.py",  # what the client binds to a loop
-    "_core/calls.py": "core/test_fold_calls.py",  # which fragment belongs to which call
-    "_core/choice.py": "core/test_fold.py",  # one choice of what is folded
-    "_core/reader.py": "core/test_answer.py",  # every way to an answer goes through it
-    "_session.py": "test_transport.py",  # the session's way, beside the direct one
     "_kinds.py": "test_schema.py",  # the reading of classes, which the schema shows
     "cli/signals.py": "cli/test_simulate.py",  # needs a process that gets signals
     # the door is tested as programs see it

@@ -65,13 +65,17 @@ def request_id(headers: Mapping[str, str], message: str = "", hide: Hide = as_is
 
     What holds a key of sixteen characters or more, or is nothing else than a key or its end, is an echo, and no id.
     """
-    found = [value for name in _REQUEST_ID_HEADERS if _REQUEST_ID.fullmatch(value := headers.get(name, ""))]
-    found += reversed(_REQUEST_ID_TEXT.findall(message))
+    for name in _REQUEST_ID_HEADERS:
+        value = headers.get(name)
+        if value and _REQUEST_ID.fullmatch(value) and not _is_echo(value, hide):
+            return value
+    found = reversed(_REQUEST_ID_TEXT.findall(message)) if message else ()
     return next((one for one in found if not _is_echo(one, hide)), None)
 
 
 def _is_echo(text: str, hide: Hide) -> bool:
-    return hide(text) == "***" or _holds_long_key(text, hide)
+    shown = hide(text)
+    return shown == "***" or (shown is not text and _holds_long_key(text, hide))
 
 
 def _holds_long_key(text: str, hide: Hide) -> bool:
