@@ -329,7 +329,7 @@ async def test_a_file_that_is_being_written(tmp_path: Path, meanwhile: Any, monk
     ],
 )
 async def test_a_file_that_is_half_written(tmp_path: Path, meanwhile: bytes, words: str) -> None:
-    """One key over another, or no text at all: the last good key goes on, until it is refused; then the error says why."""
+    """One key over another, or no text: the last good key goes on until it is refused; then the error says why."""
     file = tmp_path / "key"
     file.write_text(OLD)
     key = Key(file, {})
