@@ -226,7 +226,6 @@ PURE: Final = {
         "importlib",
         "json",
         "math",
-        "operator",
     ),
     *("orjson", "pathlib", "re", "types", "typing", "uuid", "zlib"),
 }
