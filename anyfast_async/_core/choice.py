@@ -208,8 +208,11 @@ class Choice:
 
     @property
     def reason(self) -> str | None:
-        """The finish reason; a stream that ends a tool call with "stop" means "tool_calls" (new-api before 2026-05)."""
-        called = self.finish_reason == "stop" and self.calls.named
+        """The finish reason; a stream that ends a tool call with "stop" means "tool_calls" (new-api before 2026-05).
+
+        In a whole answer it stays what it is: where a tool was forced, OpenAI says "stop" there.
+        """
+        called = self.finish_reason == "stop" and self._streamed and self.calls.named
         return "tool_calls" if called else self.finish_reason
 
     @property
