@@ -84,10 +84,8 @@ _ODD: Final = frozenset({"delta", "error", "usage"})
 def _is_usual(completion: ChatCompletion) -> bool:
     """Return whether nothing in the choices has to be looked into; what is said in an odd place counts all the same."""
     for choice in completion.choices:
-        message, reason = choice.message, choice.finish_reason
-        if message is None or reason == "error" or (choice.extra and not _ODD.isdisjoint(choice.extra)):
-            return False
-        if message.tool_calls and reason == "stop":  # as in a stream it means that there are calls
+        message = choice.message
+        if message is None or choice.finish_reason == "error" or (choice.extra and not _ODD.isdisjoint(choice.extra)):
             return False
         if message.extra and "tool_calls" in message.extra:
             return False

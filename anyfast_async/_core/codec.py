@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping
-from itertools import compress, repeat
-from operator import is_not
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias, TypeVar
@@ -252,10 +250,7 @@ _PLACED: Final = frozenset({"model", "messages", "extra_body"})
 def body_of(request: ChatRequest, *, stream: bool, files: Files = MappingProxyType({})) -> dict[str, Any]:
     """Return the JSON object that *request* is sent as."""
     body: dict[str, Any] = {"model": request.model, "messages": [message_to_wire(m, files) for m in request.messages]}
-    given = vars(request)
-    for name in compress(given, map(is_not, given.values(), repeat(None))):  # most fields are not set
-        if name not in _PLACED:
-            body[name] = given[name]
+    body |= {name: value for name, value in vars(request).items() if value is not None and name not in _PLACED}
     if stream:
         body["stream"] = True
         body.setdefault("stream_options", {"include_usage": True})

@@ -177,7 +177,7 @@ def _usual_hook(kind: Any, fields: list[_Field], keep: Keep, general: Hook) -> H
         "general": general,
     }
     lines = ["def structure(value, _=None):", " get = value.get", " made = new(Draft)"]
-    lines.append(" made.extra, made.blank = extra, blank = {}, {}")
+    lines += [" made.extra, made.blank = extra, blank = {}, {}", " known = 0"]
     for number, field in enumerate(fields):
         names |= {f"Type{number}": field.types[0], f"absent{number}": field.absent, f"convert{number}": field.convert}
         usual = f"type(item) is Type{number}" + (" and item" if field.types[0] is list else "")
@@ -187,7 +187,9 @@ def _usual_hook(kind: Any, fields: list[_Field], keep: Keep, general: Hook) -> H
             f"  made.{field.name} = absent{number}",
             f"  if {field.name!r} in value:",
             f"   blank[{field.name!r}] = None",
+            "   known += 1",
             f" elif {usual}:",
+            "  known += 1",
         ]
         if field.convert is None or field.types[0] is str:
             lines += [f"  made.{field.name} = item"]
@@ -199,7 +201,7 @@ def _usual_hook(kind: Any, fields: list[_Field], keep: Keep, general: Hook) -> H
             ]
         lines += [" else:", "  return general(value, Kind)"]
     lines += [
-        " if not FIELDS.issuperset(value):",
+        " if known != len(value):",
         "  for name, item in value.items():",
         "   if name not in FIELDS:",
         "    extra[name] = item if item is None else keep(item)",
