@@ -11,7 +11,7 @@ from anyfast_async.completions import ChatCompletion, Usage
 
 if TYPE_CHECKING:
     from anyfast_async._budget import Reserved, Spending
-    from anyfast_async._core.estimate import Pending
+    from anyfast_async._core.lengths import Pending
     from anyfast_async._core.usage import Used
     from anyfast_async._gate import Gate
     from anyfast_async._lane import Lane, Permit
@@ -128,17 +128,23 @@ class Account:
             if reserved is None or not reserved.kept:
                 self._reserved = spending.admit(self._possible() if is_reserving else _NOTHING)
         except BaseException:
-            gate.settle(permit, 0)
+            gate.give_back(permit)
             raise
         try:
             if self._witness is not None:
                 self._witness.goes_out(_NOTHING if self._reserved is None else self._reserved.need)
         except BaseException:
-            gate.settle(permit, 0)
+            gate.give_back(permit)
             spending.unsent(self._reserved)
             raise
-        if self._request is not None and (is_reserving or self._lane.tokens is not None):
-            self._pending = self._lane.expected.begin(limits_of(self._request)[0], permit.at)
+        lane = self._lane
+        if self._request is not None and (is_reserving or lane.tokens is not None):
+            max_tokens, n = limits_of(self._request)
+            self._pending = lane.expected.begin(max_tokens, permit.at)
+            if lane.tokens is not None and permit.taken is not None:
+                longest = lane.expected.longest(self.prompt, max_tokens, n)
+                if longest is not None:
+                    lane.tokens.line_up(permit.taken, longest)
 
     # -- after it ----------------------------------------------------------------------------------------------------
 

@@ -96,18 +96,18 @@ CORE_ORDER: Final = (
     {"__init__.py"},
     {
         *("backoff.py", "bodies.py", "bucket.py", "closed.py", "delay.py", "histogram.py", "index.py", "jsontext.py"),
-        *("limiter.py", "outage.py", "pages.py", "reserved.py", "sse.py", "trial.py", "trust.py"),
+        *("lengths.py", "limiter.py", "outage.py", "pages.py", "reserved.py", "sse.py", "trial.py", "trust.py"),
     },
-    {"lossless.py", "packing.py", "rows.py", "template.py", "throttle.py", "usage.py", "verdicts.py"},
+    {"lossless.py", "packing.py", "rows.py", "template.py", "throttle.py", "tokens.py", "usage.py", "verdicts.py"},
     {"codec.py", "http1.py"},
-    {"estimate.py", "pieces.py", "problem.py"},
-    {"calls.py"},
+    {"estimate.py", "pieces.py", "shapes.py"},
+    {"calls.py", "problem.py"},
     {"choice.py"},
     {"fold.py"},
     {"reader.py"},
     {"answer.py"},
     {"journal.py"},
-    {"again.py"},
+    {"again.py", "past.py"},
 )
 
 

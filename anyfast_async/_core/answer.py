@@ -8,8 +8,9 @@ from typing import Final
 
 from anyfast_async._core import codec
 from anyfast_async._core.fold import Fold
-from anyfast_async._core.problem import Hide, as_is, error_of, inband_error, is_error, request_id, shape_error
+from anyfast_async._core.problem import Hide, as_is, error_of, inband_error, request_id, shape_error
 from anyfast_async._core.reader import Reader, is_whole
+from anyfast_async._core.shapes import is_error
 from anyfast_async._core.template import Item, payload_of
 from anyfast_async.completions import ChatCompletion, Model, Trace
 from anyfast_async.errors import AnyFastError, APIError, IncompleteStreamError, escaped

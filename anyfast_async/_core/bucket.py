@@ -121,6 +121,10 @@ class Pace:
         """Count a request at *now*."""
         self._due = max(self._due, now) + self.interval
 
+    def give_back(self) -> None:
+        """Count one less."""
+        self._due -= self.interval
+
 
 @attrs.define
 class Learned:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from anyfast_async._core import codec
 from anyfast_async._core.calls import Call, Calls, Fragment
 from anyfast_async._core.pieces import Halves, Text, is_label, is_signature, merge
-from anyfast_async._thoughts import thought_in
+from anyfast_async._thoughts import said_in, thought_in
 
 _CHOICE_FIELDS: Final = frozenset({"index", "delta", "message", "finish_reason", "logprobs", "usage"})
 _KNOWN: Final = frozenset({"content", "tool_calls", "images", "audio", "function_call", "refusal"})
@@ -47,7 +47,7 @@ class Choice:
 
     __slots__ = (
         *("_choice_extra", "_extra", "_halves", "_logprobs", "_parts", "_streamed", "_texts", "_thought", "_thoughts"),
-        *("calls", "content", "finish_reason", "function_call", "index", "role", "roles"),
+        *("calls", "content", "finish_reason", "function_call", "index", "messages", "role", "roles"),
     )
 
     def __init__(self, index: int) -> None:
@@ -67,6 +67,7 @@ class Choice:
         self._choice_extra: dict[str, Any] = {}
         self._logprobs: dict[str, Any] | None = None
         self._streamed = False  # whether there were deltas
+        self.messages = 0
 
     def add(self, choice: Mapping[str, Any]) -> Mapping[str, Any]:
         """Take what a chunk says of the choice; return it as OpenAI would say it."""
@@ -78,6 +79,7 @@ class Choice:
         message = choice.get("message")
         if message is not None:
             if isinstance(message, dict):
+                self.messages += 1
                 whole = self._message(message, ended=bool(choice.get("finish_reason")))
                 found = _plus(found, whole) if found else whole
             choice = {name: value for name, value in choice.items() if name != "message"}
@@ -130,8 +132,7 @@ class Choice:
             return None
         shown, thought, others = "", "", []
         for part in value:
-            text = part.get("text") if isinstance(part, Mapping) and part.get("type", "text") == "text" else None
-            if isinstance(text, str):
+            if (text := said_in(part)) is not None:
                 self.content = self.content or Text()
                 shown += self.content.add(text)
             elif (of_thought := thought_in(part)) is not None:
@@ -174,9 +175,7 @@ class Choice:
     def _compared(self, name: str, value: Any, *, ended: bool) -> Any:
         """Return what the field of a message has more than what came before."""
         if name == "content" and isinstance(value, list):
-            whole = "".join(
-                str(p.get("text") or "") for p in value if isinstance(p, Mapping) and p.get("type") == "text"
-            )
+            whole = "".join(said_in(part) or "" for part in value)
             return whole if self.content is None else self.content.news(whole)
         if isinstance(value, str) and name != "role" and not is_label(name):
             text = self.content if name == "content" else self._texts.get(name)
@@ -205,6 +204,11 @@ class Choice:
         texts = (self.content, *self._texts.values())
         said = (self._thoughts["parts"], self._parts, self.calls, self.function_call)
         return not any(said) and not any(t is not None and t.pieces for t in texts) and not says(self._extra)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it came as one message, and nothing of it in pieces."""
+        return self.messages == 1 and not self._streamed
 
     @property
     def reason(self) -> str | None:

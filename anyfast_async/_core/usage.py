@@ -29,12 +29,15 @@ class Used(NamedTuple):
 def used_by(usage: Usage | None) -> Used | None:
     """Return what *usage* says was used, None if it does not say: without a number, or with zeros, it says nothing.
 
+    Nor does it with one number of the two and no total. A number below zero is none.
     What the total has beyond prompt and completion is thinking, which is billed as completion.
     """
     if usage is None:
         return None
-    prompt, completion = usage.prompt_tokens or 0, usage.completion_tokens or 0
+    prompt, completion = max(0, usage.prompt_tokens or 0), max(0, usage.completion_tokens or 0)
     total = usage.total_tokens or 0
+    if total <= 0 and None in (usage.prompt_tokens, usage.completion_tokens):
+        return None
     if total > prompt + completion:
         completion = total - prompt
     if prompt + completion <= 0:

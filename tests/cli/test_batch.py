@@ -519,6 +519,38 @@ def test_going_on_with_the_standard_input(gateway: Simulator, anyfast: Callable[
     assert {"out.jsonl", "out.jsonl.run"} == {path.name for path in tmp_path.iterdir()}
 
 
+@pytest.mark.parametrize("stdin", ["good\n", ""])
+def test_a_file_of_ones_own_is_no_kept_input(
+    gateway: Simulator, anyfast: Callable[..., Any], tmp_path: Path, stdin: str
+) -> None:
+    """A file where the standard input is to be kept is neither written over nor sent, also with a log beside it."""
+    out, own = tmp_path / "out.jsonl", tmp_path / "out.jsonl.stdin"
+    own.write_text("my notes\n")
+
+    ran = anyfast("batch", "-i", "-", "-o", out, stdin=stdin)
+    assert (2, [own]) == (ran.code, list(tmp_path.iterdir()))
+    assert f"{own} is there already" in ran.err
+    own.unlink()
+    gateway.fail(400, when="good")
+    anyfast("batch", "-i", "-", "-o", out, stdin="good\n")
+    own.write_text("my notes\n")
+    ran = anyfast("batch", "-i", "-", "-o", out, stdin=stdin)
+
+    assert (2, "my notes\n", 1) == (ran.code, own.read_text(), len(gateway.requests))
+
+
+def test_a_kept_input_of_a_run_that_came_to_nothing(
+    gateway: Simulator, anyfast: Callable[..., Any], tmp_path: Path
+) -> None:
+    """It is known as one, also where the run can be begun with another model; and other lines may take its place."""
+    out = tmp_path / "out.jsonl"
+    gateway.fail(404, code="model_not_found", when="good")
+    for model, lines in (("m1", "good\n"), ("m2", ""), ("m3", "good\nas well\n")):
+        ran = anyfast("batch", "-i", "-", "-o", out, "-m", model, stdin=lines)
+        assert (1, f"{out}.stdin") == (ran.code, str(*tmp_path.glob("*.stdin"))), ran.err
+        assert lines in ("", (tmp_path / "out.jsonl.stdin").read_text())
+
+
 async def test_the_standard_input_interrupted(
     slow_gateway: Simulator, start: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -109,6 +109,43 @@ def test_the_servers_delay_is_kept(asked: float, held: float) -> None:
     assert throttle.held_until - held == pytest.approx(max(asked, 0.1))
 
 
+def test_a_delay_that_is_asked_of_one_row_of_many_is_that_rows() -> None:
+    """A lane that is answered 100 times a second waits for the time of ten, then another row goes first."""
+    throttle, row = Throttle(), Suspicion()
+    now = busy(throttle, 100.0, 0.0)
+    refuse(throttle, send(throttle, now), now, row, 30.0)
+    assert 0.05 <= throttle.held_until - now <= 0.15
+    assert (row.apart, row.goes_first) == (True, False)
+
+    now = throttle.held_until
+    for _ in range(2):
+        succeed(throttle, send(throttle, now), now)
+    assert (throttle.wait(now), row.outdone, row.strikes) == (0, True, 0)
+
+
+def test_a_delay_that_is_asked_of_a_second_row_is_the_lanes() -> None:
+    """One request more is spent on that; from then on the first refusal holds all for as long as the server asks."""
+    throttle = Throttle()
+    now = busy(throttle, 100.0, 0.0)
+    refuse(throttle, send(throttle, now), now, Suspicion(), 30.0)
+    now = throttle.held_until
+    refuse(throttle, send(throttle, now), now, Suspicion(), 30.0)
+    assert throttle.held_until - now == 30
+
+    now = busy(throttle, 100.0, throttle.held_until)
+    refuse(throttle, send(throttle, now), now, Suspicion(), 30.0)
+    assert throttle.held_until - now == 30
+
+
+def test_a_delay_that_several_are_asked_at_once_is_the_lanes() -> None:
+    """What was on its way says so before another one tries."""
+    throttle = Throttle()
+    now = busy(throttle, 100.0, 0.0)
+    for sent in [send(throttle, now) for _ in range(3)]:
+        refuse(throttle, sent, now, Suspicion(), 30.0)
+    assert throttle.held_until - now == 30
+
+
 def test_the_length_that_worked_is_remembered() -> None:
     """A limiter that took requests again after 31 s is not tried after one second the next time."""
     throttle, row, now = Throttle(), Suspicion(), 0.0
@@ -264,6 +301,24 @@ def test_alone_its_refusals_count_unless_the_limiter_may_be_full() -> None:
         throttle.pause(at)
         refuse(throttle, send(throttle, throttle.held_until), at, row)
         throttle.refused_alone(row, at)
+        assert row.strikes == strikes
+
+
+def test_alone_a_row_is_judged_by_those_that_were_answered_meanwhile() -> None:
+    """Or else by a minute in which nothing was granted: before that the limiter may be full. Then it holds nobody."""
+    throttle, row = Throttle(), Suspicion(outdone=True)
+    throttle.pause(0.0)
+    refuse(throttle, send(throttle, throttle.held_until), 2.0, row, 1.0)
+    throttle.refused_alone(row, 2.0)
+    assert (row.strikes, throttle.wait(2.0)) == (1, 0)
+
+    for since, strikes in ((30.0, 0), (70.0, 1)):
+        throttle, row = Throttle(), Suspicion()
+        now = busy(throttle, 10.0, 0.0) + since
+        throttle.pause(now)
+        now = throttle.held_until
+        refuse(throttle, send(throttle, now), now, row)
+        throttle.refused_alone(row, now)
         assert row.strikes == strikes
 
 
