@@ -47,7 +47,7 @@ class Choice:
 
     __slots__ = (
         *("_choice_extra", "_extra", "_halves", "_logprobs", "_parts", "_streamed", "_texts", "_thought", "_thoughts"),
-        *("calls", "content", "finish_reason", "function_call", "index", "messages", "role", "roles"),
+        *("calls", "content", "finish_reason", "function_call", "index", "role", "roles"),
     )
 
     def __init__(self, index: int) -> None:
@@ -67,7 +67,6 @@ class Choice:
         self._choice_extra: dict[str, Any] = {}
         self._logprobs: dict[str, Any] | None = None
         self._streamed = False  # whether there were deltas
-        self.messages = 0
 
     def add(self, choice: Mapping[str, Any]) -> Mapping[str, Any]:
         """Take what a chunk says of the choice; return it as OpenAI would say it."""
@@ -79,7 +78,6 @@ class Choice:
         message = choice.get("message")
         if message is not None:
             if isinstance(message, dict):
-                self.messages += 1
                 whole = self._message(message, ended=bool(choice.get("finish_reason")))
                 found = _plus(found, whole) if found else whole
             choice = {name: value for name, value in choice.items() if name != "message"}
@@ -204,11 +202,6 @@ class Choice:
         texts = (self.content, *self._texts.values())
         said = (self._thoughts["parts"], self._parts, self.calls, self.function_call)
         return not any(said) and not any(t is not None and t.pieces for t in texts) and not says(self._extra)
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether it came as one message, and nothing of it in pieces."""
-        return self.messages == 1 and not self._streamed
 
     @property
     def reason(self) -> str | None:

@@ -50,7 +50,7 @@ def text_of(chunk: Mapping[str, Any]) -> str:
 class Fold:
     """Collect the chunks of one stream."""
 
-    __slots__ = ("_choices", "_extra", "_head", "_is_answer", "_same_id", "_usage", "add_text", "template")
+    __slots__ = ("_choices", "_extra", "_head", "_same_id", "_usage", "add_text", "template")
 
     def __init__(self) -> None:
         self._choices: dict[int, Choice] = {}
@@ -58,7 +58,6 @@ class Fold:
         self._extra: dict[str, Any] = {}
         self._usage: dict[str, Any] | None = None
         self._same_id = 1
-        self._is_answer = False  # whether what came calls itself a whole answer
         self.template: Template | None = None
         """What the chunks are like of which nothing but the text is new."""
         self.add_text = Text().add
@@ -101,7 +100,6 @@ class Fold:
             if name not in _NOISE:
                 merge(self._extra, {name: value})
         if changed or not isinstance(payload.get("choices"), list):
-            self._is_answer = self._is_answer or payload.get("object") == "chat.completion"
             payload = {**payload, "object": "chat.completion.chunk", "choices": choices}
         if usage and usage != payload.get("usage"):
             payload = {**payload, "usage": codec.copied(usage)}
@@ -161,10 +159,8 @@ class Fold:
 
     @property
     def unfinished(self) -> list[int]:
-        """The indices of the choices that have no finish reason, though it takes one to know that they are whole."""
-        lacking = [index for index, choice in sorted(self._choices.items()) if not choice.finish_reason]
-        # Some upstreams never give one. JSON that is whole proves as much, as long as it is no chunk.
-        return [index for index in lacking if not (self._is_answer and self._choices[index].is_whole)]
+        """The indices of the choices that have no finish reason."""
+        return [index for index, choice in sorted(self._choices.items()) if not choice.finish_reason]
 
     @property
     def finished(self) -> bool:

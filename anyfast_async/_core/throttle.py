@@ -139,6 +139,8 @@ class Throttle:
     """Refusals in a row that only slow down a lane whose limiter is known; the next one holds it."""
     PROOF: ClassVar[float] = 10.0
     """Seconds of refusals, with holds between them, that prove a limiter of minutes."""
+    MINUTES: ClassVar[float] = 30.0
+    """Seconds of them after which the next refusal is taken for one of that limiter at once."""
 
     # -- before a request --------------------------------------------------------------------------------------------
 
@@ -361,8 +363,11 @@ class Throttle:
             # a second refusal shows that the limit is not what was stated.
             base = min(base, SHARE * refusal.stated)
         length = self._step(base, refusal.rand)
-        self.learned.refused(now, proven=self._limited and now - self._since >= self.PROOF)
+        proven = self._limited and (now - self._since >= self.PROOF or self._worked >= self.MINUTES)
+        self.learned.refused(now, proven=proven)
         known = self.learned.wait(now)
+        if proven and not known:
+            return self.learned.oldest(now) or length
         return min(length, known) if known else length
 
     def _step(self, base: float, rand: float) -> float:
@@ -374,7 +379,9 @@ class Throttle:
             return refusal.first_hold
         if self.rate is not None:
             return min(FIRST_HOLD, SHARE / self.rate.per_second)
-        least = FIRST_HOLD * (2 if self.learned.granted.taken >= MANY else 1)
+        # Nor is one that refuses several rows in a row: so one of minutes is known after four requests.
+        longer = self._limited if self.streak > 1 else self.learned.granted.taken >= MANY
+        least = FIRST_HOLD * (2 if longer else 1)
         return max(least, min(self._worked / 3, LONGEST_HOLD))
 
     def _recent(self, now: float) -> float:

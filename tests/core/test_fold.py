@@ -548,24 +548,6 @@ def test_content_in_parts() -> None:
     assert [picture] == message(chunk({"content": [picture]}))["content"]
 
 
-@pytest.mark.parametrize(
-    ("events", "lacking"),
-    [
-        ([{"object": "chat.completion", "choices": [{"message": {"content": "a"}}]}], []),
-        ([{"object": "chat.completion.chunk", "choices": [{"message": {"content": "a"}}]}], [0]),
-        ([{"object": "chat.completion", "choices": [{"message": {"content": "a"}}]}] * 2, [0]),
-        ([{"object": "chat.completion", "choices": [{"delta": {"content": "a"}}]}], [0]),
-        ([chunk({"content": "a"}), {"object": "chat.completion", "choices": [{"message": {"content": "ab"}}]}], [0]),
-    ],
-)
-def test_whole_answer_without_a_reason(events: list[dict[str, Any]], lacking: list[int]) -> None:
-    """Some upstreams give none: one message in one whole answer needs none, all that may be a piece does."""
-    fold = Fold()
-    for event in events:
-        fold.add(event)
-    assert lacking == fold.unfinished
-
-
 @pytest.mark.parametrize("content", [None, 5, {"text": "x"}, True])
 def test_content_that_is_no_text(content: Any) -> None:
     """A content of null or of another type adds nothing; the message then has a null content."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
+
 import attrs
 import pytest
 from hypothesis import given, settings
@@ -207,13 +210,49 @@ def test_minutes_of_refusals_teach_the_minutes_limit() -> None:
     for sent in cascade(throttle, 50, 10, 0.0):
         succeed(throttle, sent, 0.5)
     now = 0.0
-    for _ in range(4):
+    for refused in range(1, 4):
         now = throttle.held_until
         refuse(throttle, send(throttle, now), now, Suspicion())
-    assert throttle.learned.granted.limit == 50
+        assert throttle.learned.granted.limit == (50 if refused == 3 else math.inf)
     wait = throttle.wait(now)
     assert wait is not None
     assert now + wait == pytest.approx(60.1, abs=0.1)
+
+
+def test_a_small_limit_is_waited_for_and_known_when_it_is_found_twice() -> None:
+    """Of five in any minute four refusals are spent on finding that out, then few: twice the same is believed."""
+    throttle, granted, refused, now = Throttle(), deque[float](), [], 0.0
+    while now < 600:
+        while granted and now - granted[0] >= 60:
+            granted.popleft()
+        sent = send(throttle, now)
+        if len(granted) < 5:
+            granted.append(now)
+            succeed(throttle, sent, now + 0.1)
+        else:
+            refused.append(now)
+            refuse(throttle, sent, now + 0.1, Suspicion())
+        now += 0.2
+        now += throttle.wait(now) or 0
+
+    assert sum(at < 60 for at in refused) == 4
+    assert 58 < throttle._worked <= 61
+    assert throttle.learned.granted.limit <= 6
+    assert len(refused) <= 12
+
+
+def test_a_small_number_that_is_found_once_is_no_limit() -> None:
+    """It may be what others have left of one: when they are gone, all is used at once."""
+    throttle, now = Throttle(), 0.0
+    for sent in cascade(throttle, 4, 4, 0.0):
+        succeed(throttle, sent, 0.1)
+    while not throttle.learned.granted.taken < 4:
+        now = throttle.held_until
+        if now > 60:
+            break
+        refuse(throttle, send(throttle, now), now, Suspicion())
+    assert throttle.learned.granted.limit == math.inf
+    assert 60 < throttle.held_until < 62
 
 
 def test_one_row_alone_teaches_no_limit() -> None:
