@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 CASES: Final = Path(__file__).parent / "data" / "cases"
 ROWS: Final[list[dict[str, Any]]] = json.loads((CASES / "entrances.json").read_text(encoding="utf-8"))
 KEY: Final = "sk-test-0123456789-abcdefgh"
-SOON: Final = RetryPolicy(attempts=4, backoff=(0.01, 0.01))
+SOON: Final = RetryPolicy(attempts=4, backoff=(0.01, 0.01), throttle_patience=0.01)
 ONCE: Final = RetryPolicy(attempts=1, throttle_patience=0.01)
 STATED: Final = {"InternalServerError", "RateLimitError"}
 """What the gateway states before there is any content may be sent again, in a map for as long as it takes."""

@@ -243,8 +243,7 @@ class Throttle:
         lane whose limiter is known the next one comes as it should (:meth:`_slow_down`); in others it holds all: after
         that one request goes, and if that is refused too, twice as long. A row with strikes holds nobody.
 
-        A delay that the server states holds all as soon as a second row is refused. Until then it may be about one row
-        of many that are answered: that one keeps it, and after the time of a few requests another one tries.
+        A stated delay holds all as soon as a second row is refused; until then one row keeps it, and another tries.
 
         Args:
             entry: the request.
@@ -296,8 +295,7 @@ class Throttle:
     def refused_alone(self, row: Suspicion, now: float) -> None:
         """Hold a refusal against a row that went first while there was nobody else.
 
-        Unless the limiter may be full of what others have sent within a minute: others were refused, or nobody was
-        answered since this row was.
+        Unless the limiter may be full of what a minute has sent: others were refused, or none answered since.
         """
         is_known = (row.strikes or row.outdone) and not self._limited
         if row.on_trial and (is_known or not self.learned.granted.since(now - PERIOD)):
@@ -365,10 +363,9 @@ class Throttle:
         length = self._step(base, refusal.rand)
         proven = self._limited and (now - self._since >= self.PROOF or self._worked >= self.MINUTES)
         self.learned.refused(now, proven=proven)
-        known = self.learned.wait(now)
-        if proven and not known:
-            return self.learned.oldest(now) or length
-        return min(length, known) if known else length
+        if known := self.learned.wait(now):
+            return min(length, known)
+        return (self.learned.oldest(now) if proven else 0.0) or length
 
     def _step(self, base: float, rand: float) -> float:
         return min(LONGEST_HOLD, base * 2.0 ** min(self.streak - 1, 32)) * (1 + 0.2 * rand)
@@ -381,8 +378,7 @@ class Throttle:
             return min(FIRST_HOLD, SHARE / self.rate.per_second)
         # Nor is one that refuses several rows in a row: so one of minutes is known after four requests.
         longer = self._limited if self.streak > 1 else self.learned.granted.taken >= MANY
-        least = FIRST_HOLD * (2 if longer else 1)
-        return max(least, min(self._worked / 3, LONGEST_HOLD))
+        return max(FIRST_HOLD * (1 + longer), min(self._worked / 3, LONGEST_HOLD))
 
     def _recent(self, now: float) -> float:
         """Return the requests a second that were granted of late."""
@@ -390,8 +386,8 @@ class Throttle:
         return max(self.learned.granted.since(now - RECENT) / seconds, 1.0)
 
     def _watch(self) -> None:
-        tried = self.trial is not None or bool(self._apart)
-        self.watching = tried or self.ceiling is not None or self.places is not None or self.streak > 0
+        watched = (self.trial, self.ceiling, self.places)
+        self.watching = self.streak > 0 or bool(self._apart) or any(one is not None for one in watched)
 
     def lift(self, now: float) -> None:
         """End the hold, and forget what the limiter was taken for."""
