@@ -83,7 +83,7 @@ def _check_empty(reception: Reception, *, accept_missing_finish: bool) -> None:
     fold = Fold()
     for item in reception.items:
         fold.take(item)
-    error = answer.verdict(fold, accept_missing_finish=accept_missing_finish)
+    error = answer.verdict(fold, accept_missing_finish=accept_missing_finish, whole=reception.whole)
     if error is not None:
         error.partial = fold.completion()
         raise error
@@ -118,7 +118,8 @@ class Draining:
             await _start(exchange, reception, clock)
             await self._drain(reception)
             call.first_token = reception.first_content
-            error = reception.error or answer.verdict(self._fold, accept_missing_finish=self._accept_missing_finish)
+            accepted = self._accept_missing_finish
+            error = reception.error or answer.verdict(self._fold, accept_missing_finish=accepted, whole=reception.whole)
             await reception.aclose()
         finally:
             reception.close()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import attrs
+from typing import NamedTuple
 
 from anyfast_async.completions import Usage
 
 
-@attrs.frozen
-class Used:
+class Used(NamedTuple):
     """Tokens that are paid for."""
 
     prompt: int
@@ -44,7 +43,11 @@ def used_by(usage: Usage | None) -> Used | None:
     if prompt + completion <= 0:
         return None
     asked, answered = usage.prompt_tokens_details, usage.completion_tokens_details
-    cached = (asked.cached_tokens or 0) if asked is not None else 0
-    audio = (asked.audio_tokens or 0) if asked is not None else 0
-    image = (answered.image_tokens or 0) if answered is not None else 0
-    return Used(prompt, completion, min(cached, prompt), min(audio, prompt), min(image, completion))
+    cached = audio = image = 0
+    if asked is not None:
+        cached, audio = asked.cached_tokens or 0, asked.audio_tokens or 0
+    if answered is not None:
+        image = answered.image_tokens or 0
+    if cached > prompt or audio > prompt or image > completion:
+        cached, audio, image = min(cached, prompt), min(audio, prompt), min(image, completion)
+    return Used(prompt, completion, cached, audio, image)

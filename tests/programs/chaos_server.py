@@ -82,6 +82,13 @@ class Connection:
         self.server = server
         self.sock = sock
         self.buffer = b""
+        self.noted = False
+
+    def note(self, tag: str, deed: str, status: int | None, *, refused: bool) -> None:
+        """Write down what is done with a request: once, since the client may leave after it was written down."""
+        if not self.noted:
+            self.noted = True
+            self.server.log.append((tag, deed, status, refused))
 
     async def receive(self) -> tuple[str, bool]:
         """Return the tag of the next request, and whether it asks for a stream."""
@@ -151,30 +158,32 @@ async def after_provisional_heads(c: Connection, tag: str, streamed: bool) -> Di
 
 async def closes_in_silence(c: Connection, tag: str, streamed: bool) -> Did:
     await answers(c, tag, streamed)
-    c.server.note(tag, "closes_in_silence", 200, refused=False)
+    c.note(tag, "closes_in_silence", 200, refused=False)
     raise GoneError
 
 
 async def closes_later(c: Connection, tag: str, streamed: bool) -> Did:
     await answers(c, tag, streamed)
-    c.server.note(tag, "closes_later", 200, refused=False)
+    c.note(tag, "closes_later", 200, refused=False)
     await asyncio.sleep(0.005)
     raise GoneError
 
 
 async def says_it_again(c: Connection, tag: str, streamed: bool) -> Did:
     await answers(c, tag, streamed)
-    c.server.note(tag, "says_it_again", 200, refused=False)
+    c.note(tag, "says_it_again", 200, refused=False)
     await asyncio.sleep(0.005)
     await c.surplus(whole(tag, streamed))
-    raise GoneError if c.server.rolls.random() < 0.5 else NotedError
+    if c.server.rolls.random() < 0.5:
+        raise GoneError
+    return 200, False
 
 
 async def says_it_twice(c: Connection, tag: str, streamed: bool) -> Did:
     data = whole(tag, streamed)
-    c.server.note(tag, "says_it_twice", 200, refused=False)
+    c.note(tag, "says_it_twice", 200, refused=False)
     await c.surplus(data + data)
-    raise NotedError
+    return 200, False
 
 
 async def newline_behind(c: Connection, tag: str, streamed: bool) -> Did:
@@ -184,37 +193,37 @@ async def newline_behind(c: Connection, tag: str, streamed: bool) -> Did:
 
 async def idle_408(c: Connection, tag: str, streamed: bool) -> Did:
     await answers(c, tag, streamed)
-    c.server.note(tag, "idle_408", 200, refused=False)
+    c.note(tag, "idle_408", 200, refused=False)
     await asyncio.sleep(0.01)
     await c.surplus(sized(408, "text/html", b"<h1>408 Request Time-out</h1>", "Connection: close"))
     raise GoneError
 
 
 async def resets_before(c: Connection, tag: str, streamed: bool) -> Did:
-    c.server.note(tag, "resets_before", None, refused=False)
+    c.note(tag, "resets_before", None, refused=False)
     c.reset()
     raise AssertionError
 
 
 async def closes_before(c: Connection, tag: str, streamed: bool) -> Did:
-    c.server.note(tag, "closes_before", None, refused=False)
+    c.note(tag, "closes_before", None, refused=False)
     raise GoneError
 
 
 async def cut_in_the_head(c: Connection, tag: str, streamed: bool) -> Did:
-    c.server.note(tag, "cut_in_the_head", None, refused=False)
+    c.note(tag, "cut_in_the_head", None, refused=False)
     await c.say(whole(tag, streamed)[:30])
     raise GoneError
 
 
 async def cut_in_the_body(c: Connection, tag: str, streamed: bool) -> Did:
-    c.server.note(tag, "cut_in_the_body", 200, refused=False)
+    c.note(tag, "cut_in_the_body", 200, refused=False)
     await c.say(whole(tag, streamed)[:-40])
     raise GoneError
 
 
 async def reset_in_the_body(c: Connection, tag: str, streamed: bool) -> Did:
-    c.server.note(tag, "reset_in_the_body", 200, refused=False)
+    c.note(tag, "reset_in_the_body", 200, refused=False)
     await c.say(whole(tag, streamed)[:-40])
     await asyncio.sleep(0.01)
     c.reset()
@@ -222,7 +231,7 @@ async def reset_in_the_body(c: Connection, tag: str, streamed: bool) -> Did:
 
 
 async def malformed_chunk(c: Connection, tag: str, streamed: bool) -> Did:
-    c.server.note(tag, "malformed_chunk", 200, refused=False)
+    c.note(tag, "malformed_chunk", 200, refused=False)
     pieces = events(tag) if streamed else [completion(tag)]
     kind = "text/event-stream" if streamed else "application/json"
     data = head(200, kind, "Transfer-Encoding: chunked") + chunked(pieces[:-1], last=False) + b"xyz\r\n"
@@ -239,13 +248,13 @@ async def no_end(c: Connection, tag: str, streamed: bool) -> Did:
 
 
 async def stalls(c: Connection, tag: str, streamed: bool) -> Did:
-    c.server.note(tag, "stalls", None, refused=False)
+    c.note(tag, "stalls", None, refused=False)
     await asyncio.sleep(STALL)
     raise GoneError
 
 
 async def stalls_in_the_body(c: Connection, tag: str, streamed: bool) -> Did:
-    c.server.note(tag, "stalls_in_the_body", 200, refused=False)
+    c.note(tag, "stalls_in_the_body", 200, refused=False)
     await c.say(whole(tag, streamed)[:-40])
     await asyncio.sleep(STALL)
     raise GoneError
@@ -274,7 +283,7 @@ async def page_502(c: Connection, tag: str, streamed: bool) -> Did:
 
 async def page_504(c: Connection, tag: str, streamed: bool) -> Did:
     await c.say(sized(504, "text/html", b"<h1>504 Gateway Time-out</h1>", "Connection: close"))
-    c.server.note(tag, "page_504", 504, refused=False)
+    c.note(tag, "page_504", 504, refused=False)
     raise GoneError
 
 
@@ -297,10 +306,6 @@ async def html_200(c: Connection, tag: str, streamed: bool) -> Did:
 async def empty_200(c: Connection, tag: str, streamed: bool) -> Did:
     await c.say(sized(200, "application/json", b""))
     return 200, False
-
-
-class NotedError(Exception):
-    """What was done is in the log already; the connection stays open."""
 
 
 COMMON: Final[tuple[Deed, ...]] = (
@@ -330,9 +335,6 @@ class Server:
         self.log: list[tuple[str, str, int | None, bool]] = []
         self.surplus: list[str | None] = []
 
-    def note(self, tag: str, deed: str, status: int | None, *, refused: bool) -> None:
-        self.log.append((tag, deed, status, refused))
-
     async def serve(self, listener: socket.socket, deeds: tuple[Deed, ...]) -> None:
         tasks: set[asyncio.Task[None]] = set()
         while True:
@@ -347,15 +349,14 @@ class Server:
         try:
             while True:
                 tag, streamed = await connection.receive()
+                connection.noted = False
                 deed = self.rolls.choice(deeds) if self.rolls.random() < 0.25 else answers
                 try:
                     status, refused = await deed(connection, tag, streamed)
-                except NotedError:
-                    continue
                 except OSError:  # the client left meanwhile
-                    self.note(tag, deed.__name__, None, refused=False)
+                    connection.note(tag, deed.__name__, None, refused=False)
                     raise
-                self.note(tag, deed.__name__, status, refused=refused)
+                connection.note(tag, deed.__name__, status, refused=refused)
         except (GoneError, OSError):
             pass
         finally:
