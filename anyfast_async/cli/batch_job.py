@@ -135,7 +135,7 @@ async def supervised(
                 on_row(event)
 
         run.on_row = row
-        with on_ending(ending):
+        with on_ending(ending, then_deaf=True):
             await run.run()
     return received[0] if received else None
 

@@ -9,6 +9,7 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -379,6 +380,27 @@ async def test_interrupted_twice(
 
     assert (130, ["r1"]) == (ran.code, ids_of(tmp_path / "out.jsonl"))
     assert "perhaps billed now and again when sent again: r2, r3\n" in ran.err
+
+
+async def test_interrupted_again_and_again(
+    gateway: Simulator, start: Callable[..., Any], write_batch: Any, tmp_path: Path
+) -> None:
+    """However often and late a signal comes: the end is told, and the exit code is that of the first."""
+    gateway.stall(when="hang", times=None)
+    write_batch("quick", "hang 2")
+    started = await start("batch", "-i", "in.jsonl", "-o", "out.jsonl", "--json", "--grace", 0)
+    await asyncio.wait_for(lines_in(tmp_path / "out.jsonl", 1), 10)
+
+    started.send(signal.SIGTERM)
+    ending = asyncio.ensure_future(started.ended())
+    while started.process.returncode is None and not ending.done():
+        with suppress(ProcessLookupError):  # not by started.send: it may take the exit code away
+            os.kill(started.process.pid, signal.SIGINT)
+        await asyncio.sleep(0.001)
+    ran = await ending
+
+    told = json.loads(ran.out.splitlines()[-1])
+    assert (143, "end", ["r2"]) == (ran.code, told["event"], told["maybe_billed"])
 
 
 async def test_killed(slow_gateway: Simulator, start: Callable[..., Any], write_batch: Any, tmp_path: Path) -> None:
