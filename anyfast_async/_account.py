@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from anyfast_async._budget import Need
 from anyfast_async._core.estimate import ASSUMED, Asked, asked, tokens_of
@@ -11,12 +11,15 @@ from anyfast_async.completions import ChatCompletion, Usage
 
 if TYPE_CHECKING:
     from anyfast_async._budget import Reserved, Spending
-    from anyfast_async._core.estimate import Pending
+    from anyfast_async._core.lengths import Pending
     from anyfast_async._core.usage import Used
     from anyfast_async._gate import Gate
     from anyfast_async._lane import Lane, Permit
     from anyfast_async.prices import Price
     from anyfast_async.requests import ChatRequest
+
+
+_NOTHING: Final = Need()
 
 
 class Witness(Protocol):
@@ -129,24 +132,28 @@ class Account:
 
         """
         spending, reserved = self._spending, self._reserved
+        is_reserving = spending.is_reserving
         try:
             if reserved is None or not reserved.kept:
-                is_free = spending.budget is None or not spending.is_reserving
-                self._reserved = spending.admit() if is_free else spending.admit(self._possible())
+                self._reserved = spending.admit(self._possible() if is_reserving else _NOTHING)
         except BaseException:
-            gate.settle(permit, 0)
+            gate.give_back(permit)
             raise
-        if self._witness is not None:
-            try:
-                self._witness.goes_out(Need() if self._reserved is None else self._reserved.need)
-            except BaseException:
-                gate.settle(permit, 0)
-                spending.unsent(self._reserved)
-                raise
-        if self._asked is not None and (
-            self._lane.tokens is not None or (spending.budget is not None and spending.is_reserving)
-        ):
-            self._pending = self._lane.expected.begin(limits_of(self._request)[0], permit.at)
+        try:
+            if self._witness is not None:
+                self._witness.goes_out(_NOTHING if self._reserved is None else self._reserved.need)
+        except BaseException:
+            gate.give_back(permit)
+            spending.unsent(self._reserved)
+            raise
+        lane = self._lane
+        if self._asked is not None and (is_reserving or lane.tokens is not None):
+            max_tokens, n = limits_of(self._request)
+            self._pending = lane.expected.begin(max_tokens, permit.at)
+            if lane.tokens is not None and permit.taken is not None:
+                longest = lane.expected.longest(self.prompt, max_tokens, n)
+                if longest is not None:
+                    lane.tokens.line_up(permit.taken, longest)
 
     # -- after it ----------------------------------------------------------------------------------------------------
 

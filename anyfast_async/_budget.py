@@ -211,7 +211,7 @@ class Spending:
             parts[0] += f", {shown(earlier)} of it by earlier runs"
         if assumed:
             parts[0] += f", {shown(assumed)} of it as reserved for {self.spent.unknown} requests without usage"
-        if reserved:
+        if shown(abs(reserved)) != shown(0.0):  # what is given back need not add up to the last bit
             parts.append(f"{shown(reserved)} reserved for calls in flight")
         parts.append(f"{shown(needed)} needed at most for the next")
         return f"the budget of {budget} has no room: {', '.join(parts)}"

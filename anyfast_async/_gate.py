@@ -13,8 +13,6 @@ from collections import deque
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
-from anyfast_async._core.bucket import PERIOD, Pace, Window
-from anyfast_async._core.outage import Outage
 from anyfast_async._lane import Lane, Permit, Waiter
 from anyfast_async.errors import ClientStateError, QueueFullError
 
@@ -60,12 +58,7 @@ class Gate:
         """Return the lane for an (origin, key, model)."""
         lane = self._lanes.get(key)
         if lane is None:
-            requests, tokens = self._limits.requests_per_minute, self._limits.tokens_per_minute
-            lane = self._lanes[key] = Lane(
-                None if requests is None else Window(requests),
-                None if tokens is None else Window(tokens),
-                None if requests is None else Pace(requests),
-            )
+            lane = self._lanes[key] = Lane.within(self._limits.requests_per_minute, self._limits.tokens_per_minute)
             self._recall(lane)
         return lane
 
@@ -81,10 +74,7 @@ class Gate:
             return
         now, wall = asyncio.get_running_loop().time(), time.time()
         for at, requests, tokens in self._remembered:
-            age = max(0.0, wall - at)
-            for window, amount in ((lane.requests, requests), (lane.tokens, tokens)):
-                if window is not None and age < PERIOD:
-                    window.remember(now, age, amount)
+            lane.remember(now, max(0.0, wall - at), requests, tokens)
 
     def admit(self, lane: Lane, tokens: float, now: float) -> Permit | None:
         """Admit a call at loop time *now*; None if it has to :meth:`queue`.
@@ -140,7 +130,7 @@ class Gate:
             return await waiter.granted
         except asyncio.CancelledError:
             if waiter.granted.done() and not waiter.granted.cancelled() and waiter.granted.exception() is None:
-                self.release(waiter.granted.result())  # granted and cancelled in one tick: pass it on
+                self.give_back(waiter.granted.result())  # granted and cancelled in one tick: pass it on
             else:
                 self._abandon(lane, waiter)
             raise
@@ -160,20 +150,30 @@ class Gate:
         if permit.released:
             return
         permit.released = True
-        lane = permit.lane
-        lane.left(permit)
+        permit.lane.left(permit)
+        self._left(permit.lane)
+
+    def _left(self, lane: Lane) -> None:
         self.in_flight -= 1
         if self.queued:
-            if lane.waiters and lane.listed is None:
+            if lane.waiters and (lane.listed is None or lane.tokens is not None):
                 self._list(lane)
             self._serve()
+
+    def give_back(self, permit: Permit) -> None:
+        """Take a permit back that was not used: nothing was sent, so nothing counts."""
+        if permit.released:
+            return
+        permit.released = True
+        permit.lane.give_back(permit, asyncio.get_running_loop().time())
+        self._left(permit.lane)
 
     def settle(self, permit: Permit, used: float) -> None:
         """Put the tokens that a call really used in place of those reserved for it."""
         lane = permit.lane
         lane.known(permit)
-        if lane.tokens is not None and permit.slot is not None:
-            lane.tokens.settle(asyncio.get_running_loop().time(), permit.slot, used - permit.tokens)
+        if lane.tokens is not None and permit.taken is not None:
+            lane.tokens.settle(asyncio.get_running_loop().time(), permit.taken, used)
             if lane.waiters:
                 self._list(lane)
                 self._serve()
@@ -306,11 +306,8 @@ class Gate:
         self._ready.clear()
         self.in_flight = self.queued = self.counted = self.holding_off = 0
         for lane in self._lanes.values():
-            lane.reserved = 0.0
-            lane.recovery = None
             self._empty(lane)
-            # The clock of another loop may start anywhere; a hold must not outlive it by more than its own length.
-            lane.throttle, lane.outage = lane.throttle.renewed(), Outage()
+            lane.begin_anew()
 
     def _empty(self, lane: Lane) -> None:
         lane.waiters.clear()

@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from anyfast_async._budget import Need
-from anyfast_async._core import journal
-from anyfast_async._core.reserved import lost as spent_on
-from anyfast_async._core.reserved import opened
+from anyfast_async._core import journal, reserved
+from anyfast_async._core.past import Past
 from anyfast_async._disk import UPDATE, Appender, Syncer, lines_of, lock, replace, sync_file, sync_folder
 from anyfast_async._records import ForeignFileError, LockedError, Records, failures_of, log_of
 from anyfast_async.errors import ConfigurationError
@@ -104,7 +103,9 @@ class Journal:
             return
         if self._starts >= _OPEN_LISTED:
             self._list_open()
-        self._write(self._log, journal.record("started", opened(custom_id, need)))
+        if self.records.is_answered(custom_id):
+            self._write(self._log, journal.record("again", custom_id))
+        self._write(self._log, journal.record("started", reserved.opened(custom_id, need)))
         self._starts += 1
         self._open[custom_id] = need
 
@@ -174,7 +175,7 @@ class Journal:
         # After a loss of power a line that was not on the disk may be gone: its id counts as open until it is.
         self._forget_saved()
         listed = {custom_id: Need() for _, custom_id in self._recent} | self._open
-        self._write(self._log, journal.record("open", [opened(one, need) for one, need in listed.items()]))
+        self._write(self._log, journal.record("open", [reserved.opened(one, need) for one, need in listed.items()]))
         self._starts = 0
 
     def _check(self) -> None:
@@ -206,6 +207,7 @@ class Journal:
             self._write(self._log, b"\n")
         if header and past.header is None:
             self._write(self._log, journal.record("header", header))
+            past.header = header
         if records.failures != failures_of(records.answers) and records.failures.name not in past.failures:
             self._write(self._log, journal.record("failures", records.failures.name))
         for span in records.damage:
@@ -214,11 +216,11 @@ class Journal:
         if records.damage and self._log.file is not None:
             sync_file(self._log.file)
         self._mend_answers()
-        lost = {one: need for one, need in past.open.items() if not records.is_answered(one)}
+        lost = {one: need for one, need in past.open.items() if not past.is_answered(one, records.answer(one))}
         if lost:
             self._write(self._log, journal.record("maybe_billed", [*lost]))
             past.maybe_billed |= dict.fromkeys(lost)
-            self.note("spent", spent := spent_on(lost.values()))
+            self.note("spent", spent := reserved.lost(lost.values()))
             past.bill.add(spent)
         self._list_open()
 
@@ -380,10 +382,9 @@ def _take(log: Path, file: int) -> None:
         if found is not None:
             break
         time.sleep(_HOLDER_PAUSE)
-    pid, host = found or (None, None)
-    who = f"process {pid} on {host}" if found else "another process"
+    who = f"process {found[0]} on {found[1]}" if found else "another process"
     error = LockedError(f"{who} writes this output now ({log}); nothing was touched. Wait for it, or end it first")
-    error.pid, error.host = pid, host
+    error.pid, error.host = found or (None, None)
     raise error
 
 
@@ -396,7 +397,7 @@ def _check_log(log: Path, head: bytes) -> None:
     """Refuse a file that is no log; one whose first line is torn or damaged is."""
     if len(head) < journal.HOLDER_SIZE and journal.may_be_log(head):
         return
-    past = journal.Past()
+    past = Past()
     for _, line in lines_of(log):
         past.add(line)
     if not past.open and not past.known:

@@ -234,7 +234,8 @@ class Key:
     def _look(self, path: Path, *, again: bool) -> ConfigurationError | None:
         """Read the file if it has changed, or anyhow (*again*); return what is wrong with it.
 
-        While it is away, empty or cannot be read, somebody is writing it: the last good key goes on.
+        While it is away, empty, cannot be read or holds what can be no key, somebody is writing it: the last good key
+        goes on, until a server refuses that. Then it is told what is wrong with the file.
         """
         try:
             status = status_of(path)
@@ -248,12 +249,14 @@ class Key:
                 self._stamp = None if is_racy else stamp
             return None  # noqa: TRY300 - what follows is about the failures
         except ConfigurationError as error:
-            return error.with_traceback(None)
+            return error.with_traceback(None) if again or self._secret is None else None
         except OSError as error:
             if self._secret is not None:
                 return None
             reason = error.strerror
         except UnicodeDecodeError:
+            if self._secret is not None and not again:
+                return None
             reason = "it is not text"
         except ValueError as error:
             reason = str(error)

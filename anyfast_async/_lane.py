@@ -12,10 +12,11 @@ from collections.abc import Callable
 
 import attrs
 
-from anyfast_async._core.bucket import Pace, Slot, Window
+from anyfast_async._core.bucket import PERIOD, Pace, Slot, Window
 from anyfast_async._core.estimate import Expected
 from anyfast_async._core.outage import Outage
 from anyfast_async._core.throttle import Refusal, Throttle
+from anyfast_async._core.tokens import Taken, Tokens
 from anyfast_async._core.trial import Suspicion
 
 
@@ -24,7 +25,7 @@ class Lane:
     """What is counted per origin, key and model."""
 
     requests: Window | None
-    tokens: Window | None
+    tokens: Tokens | None
     pace: Pace | None
     expected: Expected = attrs.field(factory=Expected)
     throttle: Throttle = attrs.field(factory=Throttle)
@@ -44,6 +45,29 @@ class Lane:
     """Waiters among them whose call was not cancelled."""
     listed: int | None = None
     """The number of the gate's entry for this lane; None while only the end of a call can move it."""
+
+    @classmethod
+    def within(cls, requests: int | None, tokens: int | None) -> Lane:
+        """Return a lane with limits per minute, None for none."""
+        return cls(
+            None if requests is None else Window(requests),
+            None if tokens is None else Tokens(tokens),
+            None if requests is None else Pace(requests),
+        )
+
+    def remember(self, now: float, age: float, requests: float, tokens: float) -> None:
+        """Count what another process has sent *age* seconds ago; the oldest first, before anything is taken."""
+        for window, amount in ((self.requests, requests), (self.tokens, tokens)):
+            if window is not None and age < PERIOD:
+                window.remember(now, age, amount)
+
+    def begin_anew(self) -> None:
+        """Go on in another loop, where nothing is in flight: what the limits have counted is kept."""
+        self.reserved, self.recovery = 0.0, None
+        if self.tokens is not None:
+            self.tokens.disband()
+        # The clock of another loop may start anywhere; a hold must not outlive it by more than its own length.
+        self.throttle, self.outage = self.throttle.renewed(), Outage()
 
     def wait(self, now: float, tokens: float) -> float | None:
         """Return the seconds until the next call may go; None if only the end of another one can tell."""
@@ -84,14 +108,13 @@ class Lane:
     def take(self, now: float, tokens: float) -> Permit:
         """Count a call that is admitted."""
         self.reserved += tokens
-        if self.requests is not None:
-            self.requests.take(now, 1)
+        counted = self.requests.take(now, 1) if self.requests is not None else None
         if self.pace is not None:
             self.pace.take(now)
-        slot = self.tokens.take(now, tokens) if self.tokens is not None else None
+        taken = self.tokens.take(now, tokens) if self.tokens is not None else None
         throttle, first = self.throttle, self.throttle.fresh
         granted = throttle.take(now)
-        return Permit(self, now, tokens, slot, granted, throttle.holds, throttle.number, first)
+        return Permit(self, now, tokens, counted, taken, granted, throttle.holds, throttle.number, first)
 
     def throttled(self, permit: Permit, now: float, row: Suspicion, refusal: Refusal) -> None:
         """Take in a throttled answer to a request of *row*."""
@@ -125,6 +148,19 @@ class Lane:
         """Count a call that has ended."""
         self.throttle.left(permit)
         self.known(permit)
+        if permit.taken is not None:
+            permit.taken.ended = True
+
+    def give_back(self, permit: Permit, now: float) -> None:
+        """Count a call that was admitted, and is not sent, as if it had never been."""
+        if self.requests is not None and permit.counted is not None:
+            self.requests.settle(now, permit.counted, -1)
+        if self.tokens is not None and permit.taken is not None:
+            self.tokens.settle(now, permit.taken, 0)
+        if self.pace is not None:
+            self.pace.give_back()
+        self.throttle.give_back(permit, now)
+        self.left(permit)
 
     def known(self, permit: Permit) -> None:
         """Count that what a call has used needs no estimate any more."""
@@ -153,10 +189,12 @@ class Permit:
     lane: Lane
     at: float
     tokens: float
-    slot: Slot | None
-    """Where its tokens are counted."""
+    counted: Slot | None
+    """Where the request is counted, where those are limited."""
+    taken: Taken | None
+    """Its tokens, where those are limited."""
     granted: Slot
-    """Where the request itself is."""
+    """Where the request is among those that were granted."""
     hold: int
     """Number of the hold before it."""
     number: int

@@ -80,7 +80,7 @@ def _check_empty(reception: Reception, *, accept_missing_finish: bool) -> None:
     fold = Fold()
     for item in reception.items:
         fold.take(item)
-    error = answer.verdict(fold, accept_missing_finish=accept_missing_finish)
+    error = answer.verdict(fold, accept_missing_finish=accept_missing_finish, whole=reception.whole)
     if error is not None:
         error.partial = fold.completion()
         raise error
@@ -125,8 +125,8 @@ class DrainCall(Call[ChatCompletion]):
             await _start(self, exchange, reception)
             await self._drain(reception)
             self.first_token = reception.first_content
-            lenient = self.spec.accept_missing_finish
-            error = reception.error or answer.verdict(self._fold, accept_missing_finish=lenient)
+            lenient, whole = self.spec.accept_missing_finish, reception.whole
+            error = reception.error or answer.verdict(self._fold, accept_missing_finish=lenient, whole=whole)
             await reception.aclose()
         finally:
             reception.close()

@@ -46,8 +46,7 @@ class Patience:
                 if lane.outage.take(loop.time(), call, longest):
                     self.probing = True
                     return permit
-                gate.settle(permit, 0)
-                gate.release(permit)
+                gate.give_back(permit)
             self.probing = await gate.hold_off(lane, call, sent=call.sent, longest=longest, patience=patience)
             permit = await call.admitted(loop.time())
             if self.probing:

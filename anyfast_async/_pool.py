@@ -95,13 +95,12 @@ class Connector(aiohttp.TCPConnector):
 
 
 def _is_usable(kept: aiohttp.connector.Connection) -> bool:
-    transport, handler = kept.transport, kept.protocol
-    if transport is None or handler is None:
-        return False
-    wire = transport.get_protocol()
-    if isinstance(wire, Wire):
+    transport = kept.transport
+    wire = transport.get_protocol() if transport is not None else None
+    if type(wire) is Wire:
         return wire.is_usable()
-    return not handler.should_close and not looking_at(transport)(0)
+    handler = kept.protocol
+    return transport is not None and handler is not None and not (handler.should_close or looking_at(transport)(0))
 
 
 def is_known() -> bool:

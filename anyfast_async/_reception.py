@@ -108,6 +108,11 @@ class Reception(Clocked):
         return self._reader.done
 
     @property
+    def whole(self) -> bool:
+        """Whether the answer was not streamed, but one JSON object."""
+        return self._reader.whole
+
+    @property
     def ignored(self) -> int:
         """Events that said nothing."""
         return self._reader.ignored

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import attrs
 
-from anyfast_async._bill import RowWitness, charge
+from anyfast_async._bill import RowWitness, charge, named
 from anyfast_async._core.again import Again
 from anyfast_async._core.codec import unsaid
 from anyfast_async._core.index import Seen
@@ -211,6 +211,7 @@ class RecordedItems(Items[T]):
         elif result.completion is not None:
             line = answer_line(key, result.completion, stem=stem)
             try:
+                named(self._journal, result.completion.model, result.model)
                 self._journal.answered(key, line)
             except OSError:
                 self._kept.append((key, line))

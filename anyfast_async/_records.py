@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from anyfast_async._core import journal
 from anyfast_async._core.index import Index
-from anyfast_async._core.journal import Past
+from anyfast_async._core.past import Past
 from anyfast_async._disk import Reader, lines_of
 from anyfast_async.errors import ConfigurationError
 
@@ -191,7 +191,7 @@ class Records:
         """Yield every answer there is and was, those that later ones have replaced included."""
         replaced = {line for _, kept in lines_of(self.log) if (line := journal.replaced_in(kept)) is not None}
         for _, line in lines_of(self.answers):
-            replaced.discard(line.rstrip(b"\r\n").removeprefix(journal.BOM))  # not taken out yet
+            replaced.discard(journal.plain(line))  # not taken out yet
             yield line
         yield from replaced
 

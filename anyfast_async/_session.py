@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from types import SimpleNamespace
+from typing import Final
 
 import aiohttp
 import attrs
@@ -26,10 +27,19 @@ class SentHeaders(dict[str, str]):
         return f"<{len(self)} headers>"
 
 
+def _is_own(method: object) -> bool:
+    code = getattr(method, "__code__", None)
+    return code is not None and code.co_filename == aiohttp.client.__file__
+
+
+_request: object = aiohttp.ClientSession._request  # noqa: SLF001 - where they hook in
+_OWN: Final = _request if _is_own(_request) else None
+
+
 def is_hooked() -> bool:
     """Whether a mock or a tracer stands in for the method of aiohttp that every request of a session goes through."""
-    code = getattr(aiohttp.ClientSession._request, "__code__", None)  # noqa: SLF001 - where they hook in
-    return code is None or code.co_filename != aiohttp.client.__file__
+    method: object = aiohttp.ClientSession._request  # noqa: SLF001 - where they hook in
+    return method is not _OWN and not _is_own(method)
 
 
 @attrs.define

@@ -43,6 +43,8 @@ class Standing:
     """Whether it goes before all others of its lane."""
     _asked = 0.0
     """Seconds that the server asked it to wait."""
+    _not_before = 0.0
+    """The loop time at which those are over."""
     _tests = 0
     """Times that it was tried under suspicion."""
     _is_last = False
@@ -67,10 +69,11 @@ class Standing:
             throttle.ignored(permit)
             return now + asked
         self._asked = asked or 0.0
+        self._not_before = now + self._asked
         held_until = gate.throttled(permit, Refusal(asked, rand, self._policy.first_hold), self._row)
         if self._is_alone:
             throttle.refused_alone(self._row, now)
-        return max(held_until, now + self._asked)
+        return max(held_until, self._not_before)
 
     def verdict(self, error: AnyFastError) -> Literal["fails", "waits", "goes on"]:
         """Return what *error* means for the row: it fails, waits for others, or goes on as others do."""
@@ -101,9 +104,10 @@ class Standing:
     async def turn(self) -> None:
         """Wait until it is this row's turn to queue again.
 
-        One that was refused although it went first gives its place to others until it shows whose fault that was. With
-        strikes it is tried again after a while, behind a moment's pause of its lane; with as many as there are
-        attempts, once more when all others are done.
+        One that was refused although it went first gives its place to others until it shows whose fault that was. One
+        that was told to wait while others were answered does so by itself. With strikes it is tried again after a
+        while, behind a moment's pause of its lane; with as many as there are attempts, once more when all others are
+        done.
 
         Raises:
             AnyFastError: it is told to wait for longer than anybody does, and others are not.
@@ -115,15 +119,20 @@ class Standing:
         if row.on_trial:
             await self._stand_aside()
         self.goes_first = row.goes_first
-        if not row.strikes:
+        apart, row.apart = row.apart, False
+        if not row.strikes and not apart:
             return
-        if row.strikes < self._policy.attempts:
+        if not row.strikes:
+            await self._stand_aside(self._asked)
+        elif row.strikes < self._policy.attempts:
             await self._stand_aside(self.seconds)
         else:
             self._is_last = self._ending is not None
             if not self._is_alone:
                 await self._stand_aside()
-        self._tests += 1
+            if (left := self._not_before - asyncio.get_running_loop().time()) > 0:
+                await asyncio.sleep(left)
+        self._tests += row.strikes > 0
         self._lane.throttle.pause(asyncio.get_running_loop().time())
         self.goes_first = True
 

@@ -74,7 +74,7 @@ class ChatStream:
         while True:
             while self._items:
                 item = self._take(self._items.popleft())
-                if text := item[1] if isinstance(item, tuple) else text_of(item):
+                if text := item[1] if type(item) is tuple else text_of(payload_of(item)):
                     self._handed_on = True
                     return text
             if not await self._more():
@@ -242,7 +242,8 @@ class ChatStream:
 
     async def _finish(self, reception: Reception) -> None:
         """Decide whether what came is a complete answer."""
-        error = reception.error or answer.verdict(self._fold, accept_missing_finish=self._accept_missing_finish)
+        accepted = self._accept_missing_finish
+        error = reception.error or answer.verdict(self._fold, accept_missing_finish=accepted, whole=reception.whole)
         await reception.aclose()
         self._settle()
         if error is not None:

@@ -1,4 +1,4 @@
-"""Where upstreams put what a model thought: under many names, beside the answer or in parts of it.
+"""Where upstreams put what a model thought: under many names, beside the answer or in parts of it; and what it said.
 
 ``reasoning_content`` (DeepSeek, this gateway), ``reasoning`` and ``reasoning_details`` (OpenRouter, vLLM), ``thinking``
 (Ollama, GitHub), ``thinking_blocks`` (LiteLLM), content parts of the type ``thinking`` (Mistral).
@@ -29,6 +29,14 @@ def thought_in(part: Any) -> str | None:
     """Return the text of a content part that is a thought, None if it is none."""
     kind = part.get("type") if isinstance(part, Mapping) else None
     return _text_of(part) if isinstance(kind, str) and is_thought(kind) else None
+
+
+def said_in(part: Any) -> str | None:
+    """Return the text of a content part that is said and not thought, whatever its type; None if there is none."""
+    if isinstance(part, str):
+        return part
+    text = part.get("text") if isinstance(part, Mapping) else None
+    return text if isinstance(text, str) and thought_in(part) is None else None
 
 
 def thoughts_of(message: AssistantMessage) -> str:

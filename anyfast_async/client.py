@@ -62,8 +62,8 @@ class AnyFast:
         api_key: the key: a ``str``, a ``pathlib.Path`` to a file that holds it (read again when it changes), or an
             async function (asked once per attempt, and once more after a 401), or ``NO_KEY`` for a server that wants
             none. Else ``ANYFAST_API_KEY``, else the file named by ``ANYFAST_API_KEY_FILE``. A file is read when the
-            client is built and again, in a thread, when it has changed or the key in it was refused; while it is away
-            or empty the last key goes on.
+            client is built and again, in a thread, when it has changed or the key in it was refused; while it is away,
+            empty or half written the last key goes on.
         base_url: the gateway, with or without ``/v1`` or the whole endpoint; else ``ANYFAST_BASE_URL``, else https://www.anyfast.ai/v1.
         model: the model of calls that name none; else ``ANYFAST_MODEL``. There is no default model.
         limits: what the client allows itself.

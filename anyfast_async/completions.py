@@ -200,9 +200,18 @@ class ChatCompletion:
     """How the call went; no part of equality or JSON."""
 
     @property
+    def _first(self) -> Choice | None:
+        """The choice with the index 0, wherever it stands; else the one that stands first."""
+        first = self.choices[0] if self.choices else None
+        if first is None or not first.index:
+            return first
+        return next((choice for choice in self.choices if choice.index == 0), first)
+
+    @property
     def message(self) -> AssistantMessage:
         """The first choice's message; an empty one if there is none."""
-        return (self.choices[0].message if self.choices else None) or AssistantMessage()
+        first = self._first
+        return (first.message if first is not None else None) or AssistantMessage()
 
     @property
     def text(self) -> str:
@@ -222,7 +231,8 @@ class ChatCompletion:
     @property
     def finish_reason(self) -> str | None:
         """The first choice's finish reason."""
-        return self.choices[0].finish_reason if self.choices else None
+        first = self._first
+        return first.finish_reason if first is not None else None
 
     @property
     def diagnosis(self) -> str | None:

@@ -11,6 +11,8 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
+from anyfast_async._thoughts import said_in
+
 JSON: TypeAlias = Mapping[str, Any]
 """A JSON object."""
 
@@ -238,15 +240,7 @@ class AssistantMessage:
 
 
 def _text_of_part(part: Part) -> str:
-    match part:
-        case str():
-            return part
-        case TextPart():
-            return part.text
-        case Mapping():
-            text = part.get("text")
-            return text if isinstance(text, str) else ""
-    return ""
+    return part.text if isinstance(part, TextPart) else said_in(part) or ""
 
 
 Message: TypeAlias = SystemMessage | UserMessage | AssistantMessage | ToolMessage | JSON

@@ -17,6 +17,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import math
+import operator
 import tomllib
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
@@ -204,11 +205,9 @@ class Spent:
             return
         self.calls += times
         key = model, bisect_left(_STEPS, used.prompt)
-        sums = self._sums.get(key)
-        if sums is None:
-            sums = self._sums[key] = [0] * 6
-        for place, value in enumerate((1, used.prompt, used.completion, used.cached, used.audio, used.image)):
-            sums[place] += times * value
+        sums = self._sums.get(key) or [0] * 6
+        counted = (1, *used) if times == 1 else [times * value for value in (1, *used)]
+        self._sums[key] = list(map(operator.add, sums, counted))
 
     @property
     def models(self) -> Iterable[str]:

@@ -132,6 +132,8 @@ class Peer:
     lacks: frozenset[str] = frozenset()
     """Loads that it has nothing for."""
     slow: bool = False
+    python: str = ""
+    """The version of Python that it needs, if not any: its ``python3.x`` is looked for on the path."""
 
 
 OPENAI = "from openai import AsyncOpenAI"
@@ -145,6 +147,14 @@ PEERS = {
         Peer("raw_protocol", "bare asyncio.Protocol + orjson", "", lacks=frozenset({"import", "trouble"})),
         Peer("pyreqwest_http", "pyreqwest + orjson", "from pyreqwest.client import ClientBuilder", "pyreqwest"),
         Peer("wreq_http", "wreq + orjson", "import wreq", "wreq"),
+        Peer(
+            *("lothc_http", "lothc", "import lothc", "lothc"),
+            calls=("struct", "dict"),
+            lacks=STREAMS,
+            python="3.13",
+        ),
+        Peer("impit_http", "impit + orjson", "import impit", "impit", lacks=STREAMS),
+        Peer("primp_http", "primp + orjson", "import primp", "primp", lacks=STREAMS),
         Peer("openai_sdk", "openai", OPENAI, "openai", calls=("", "aiohttp"), streams=("", "aiohttp"), slow=True),
         Peer("litellm_sdk", "litellm", "from litellm import acompletion", "litellm", slow=True),
         Peer("langchain", "langchain-openai", "from langchain_openai import ChatOpenAI", "langchain", slow=True),

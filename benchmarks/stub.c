@@ -129,12 +129,31 @@ static void prepare(void) {
     addf(&body, OPENING, "");
     addf(&body, "\"message\":{\"role\":\"assistant\",\"content\":\"%s\"},\"logprobs\":null,", ANSWER);
     addf(&body, "\"finish_reason\":\"stop\"}],%s", USAGE);
-    const char *common = "date: Mon, 27 Apr 2026 11:15:05 GMT\r\nserver: stub\r\nx-request-id: 20260427111505260254\r\n";
+    /* What a gateway behind a CDN sends beside the type and the length: with these, 20 lines. */
+    const char *common =
+        "date: Mon, 27 Apr 2026 11:15:05 GMT\r\n"
+        "connection: keep-alive\r\n"
+        "server: stub\r\n"
+        "x-request-id: 20260427111505260254\r\n"
+        "x-oneapi-request-id: 20260427111505260254000NBdvZFoP\r\n"
+        "x-new-api-version: v0.9.2\r\n"
+        "x-envoy-upstream-service-time: 812\r\n"
+        "openai-processing-ms: 801\r\n"
+        "access-control-allow-origin: *\r\n"
+        "access-control-expose-headers: X-Request-ID\r\n"
+        "vary: Origin, Accept-Encoding\r\n"
+        "strict-transport-security: max-age=31536000; includeSubDomains; preload\r\n"
+        "x-content-type-options: nosniff\r\n"
+        "cf-cache-status: DYNAMIC\r\n"
+        "cf-ray: 9f2c1a7b3d4e5f60-FRA\r\n"
+        "report-to: {\"group\":\"nel\",\"max_age\":604800,\"endpoints\":[{\"url\":\"https://reports.invalid/nel\"}]}\r\n"
+        "nel: {\"success_fraction\":0,\"report_to\":\"nel\",\"max_age\":604800}\r\n"
+        "alt-svc: h3=\":443\"; ma=86400\r\n";
     addf(&completion, "HTTP/1.1 200 OK\r\ncontent-type: application/json; charset=utf-8\r\n%scontent-length: %zu\r\n\r\n",
          common, body.len);
     add(&completion, body.at, body.len);
     free(body.at);
-    addf(&stream_head, "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\n%s"
+    addf(&stream_head, "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n%s"
          "transfer-encoding: chunked\r\n\r\n", common);
     chunk(&first_chunk, "\"role\":\"assistant\",\"content\":\"\"", "null", "\"usage\":null}");
     for (long i = 0; i < TOKENS; i++) {

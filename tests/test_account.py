@@ -121,7 +121,7 @@ async def test_what_cannot_be_written_down_is_not_sent() -> None:
 
     assert (spending.requests, spending.reserved) == (0, 0)
     assert lane.tokens is not None
-    assert lane.tokens.taken == 0
+    assert lane.tokens.window.taken == 0
 
 
 async def test_a_call_without_room_leaves_the_minute_alone() -> None:
@@ -134,7 +134,7 @@ async def test_a_call_without_room_leaves_the_minute_alone() -> None:
         Account(spending, lane, ChatRequest("x", max_tokens=900)).goes_out(gate, permit)
 
     assert lane.tokens is not None
-    assert lane.tokens.taken == 0
+    assert lane.tokens.window.taken == 0
 
 
 async def test_money_is_reserved_by_the_highest_price() -> None:

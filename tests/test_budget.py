@@ -150,3 +150,17 @@ async def test_a_row_that_is_cancelled_leaves_its_place() -> None:
 async def test_room_without_a_budget_is_free() -> None:
     """Nothing is reserved where nothing is limited."""
     assert await Spending(None).room(lambda: Need(1e9)) is None
+
+
+def test_what_is_given_back_leaves_no_crumbs() -> None:
+    """Sums of money that do not add up to the last bit are not told as reserved."""
+    spending = Spending(Budget(usd=0.5), Prices("USD", {}))
+    reserved = [admitted(spending, cost=cost) for cost in (0.1, 0.2, 0.1)]
+    for one in reserved:
+        spending.refused(one)
+
+    with pytest.raises(BudgetExceeded) as caught:
+        admitted(spending, cost=0.6)
+
+    assert spending.cost_reserved != 0.0
+    assert "reserved" not in str(caught.value)

@@ -39,6 +39,16 @@ def test_shortcuts_of_an_empty_answer() -> None:
         assert AssistantMessage() == empty.message
 
 
+def test_first_choice_is_choice_0() -> None:
+    """Choices stay in the order they came in; the shortcuts are about choice 0, as the tokens of a stream are."""
+    said = [(1, "b", "length"), (0, "a", "stop")]
+    value = {"choices": [{"index": n, "message": {"content": text}, "finish_reason": end} for n, text, end in said]}
+    found = codec.structure(value, ChatCompletion)
+    assert ("a", "stop", [1, 0]) == (found.text, found.finish_reason, [choice.index for choice in found.choices])
+    alone = codec.structure({"choices": value["choices"][:1]}, ChatCompletion)
+    assert ("b", "length") == (alone.text, alone.finish_reason)
+
+
 @pytest.mark.parametrize(
     ("message", "reasoning"),
     [

@@ -302,6 +302,39 @@ async def test_large_request_is_not_starved() -> None:
     assert times == pytest.approx([0, 60.1, 120.2, 120.2])
 
 
+async def test_what_is_given_back_lets_the_next_one_in() -> None:
+    """A permit that was not used counts in no minute; giving it back twice is no more than once."""
+    gate = Gate(Limits(requests_per_minute=2, concurrency=2))
+    lane = gate.lane("a")
+    first, second = await gate.acquire(lane), await gate.acquire(lane)
+    waiting = queue(gate, lane)
+    await turn()
+
+    for _ in range(2):
+        gate.give_back(second)
+    gate.release(second)
+
+    assert (now(), gate.in_flight) == (0.0, 2)
+    gate.release(first)
+    gate.release(await waiting)
+    assert gate.in_flight == 0
+
+
+async def test_granted_and_cancelled_in_one_tick_counts_nothing() -> None:
+    """Nothing was sent, so the minute has room for another."""
+    gate = Gate(Limits(requests_per_minute=2, concurrency=1))
+    lane = gate.lane("a")
+    first = await gate.acquire(lane)
+    waiting = queue(gate, lane)
+    await turn()
+    gate.release(first)
+    waiting.cancel()
+    await asyncio.wait({waiting})
+
+    gate.release(await gate.acquire(lane))
+    assert now() == 0.0
+
+
 async def test_settling_lets_the_next_one_in() -> None:
     """Tokens that were reserved and not used are free at once, for whoever waits."""
     gate = Gate(Limits(tokens_per_minute=100))

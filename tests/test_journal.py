@@ -149,6 +149,49 @@ def test_what_may_be_billed_twice_adds_up(out: Path) -> None:
         assert ("a", "b", "c") == opened.maybe_billed
 
 
+def test_an_answer_that_is_asked_again_and_lost_is_named(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer that is there says nothing of what was in flight at the kill, however long the log is."""
+    monkeypatch.setattr(_journal, "_OPEN_LISTED", 3)
+    with open_journal(out) as opened:
+        write(opened, answered="abcdef")
+    for again, lost, others in (("bc", "b", "xyz"), ("cd", "d", "uvw"), ("a", "", "rst")):
+        opened = open_journal(out)
+        write(opened, open_ids=again)
+        for custom_id in again:
+            if custom_id not in lost:
+                opened.answered(custom_id, answer(custom_id, f"new {again}"))
+        write(opened, answered=others)
+        killed(opened)
+
+    with open_journal(out) as opened:
+        assert ("b", "d") == opened.maybe_billed
+        opened.started("e")
+        opened.unsent("e")
+    with open_journal(out) as opened:
+        assert ("b", "d") == opened.maybe_billed
+
+
+def test_an_answer_that_was_about_to_be_replaced_is_lost(out: Path) -> None:
+    """Killed between the two lines that replace an answer, or its new line torn: the new one was billed and is gone."""
+    with open_journal(out) as opened:
+        write(opened, answered="ab")
+    before = out.read_bytes()
+    opened = open_journal(out)
+    write(opened, open_ids="ab")
+    for custom_id in "ab":
+        opened.answered(custom_id, answer(custom_id, "new"))
+    killed(opened)
+    for kept, lost in ((answer("a", "new"), ("b",)), (answer("a", "new")[:-9], ("a", "b")), (b"", ("a", "b"))):
+        whole, log = out.read_bytes(), log_of(out).read_bytes()
+        out.write_bytes(before + kept)
+
+        with open_journal(out) as opened:
+            assert lost == opened.maybe_billed
+
+        out.write_bytes(whole)
+        log_of(out).write_bytes(log)
+
+
 def test_the_list_of_open_ids_spares_a_long_log(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ids at work are listed now and then; what came before the list is not read, and nothing is forgotten by it."""
     monkeypatch.setattr(_journal, "_OPEN_LISTED", 5)

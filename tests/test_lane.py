@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from anyfast_async._core.bucket import Pace, Window
 from anyfast_async._core.throttle import Refusal
 from anyfast_async._core.trial import Suspicion
 from anyfast_async._lane import Lane
 
 
 def lane(requests: int | None = None, tokens: int | None = None) -> Lane:
-    return Lane(
-        None if requests is None else Window(requests),
-        None if tokens is None else Window(tokens),
-        None if requests is None else Pace(requests),
-    )
+    return Lane.within(requests, tokens)
 
 
 def test_free_lane_lets_everything_go() -> None:
@@ -93,3 +88,14 @@ def test_refusals_without_an_answer_between_are_an_outage() -> None:
     assert not one.bounced(one.take(11.0, 1), 11.01)
     one.outage.succeeded(11.0)
     assert one.bounced(one.take(12.0, 1), 12.01)
+
+
+def test_what_is_given_back_never_was() -> None:
+    """A call that was let in and is not sent counts nowhere: no request, no token, no hold's first."""
+    one = lane(requests=1, tokens=100)
+    one.throttle.hold()
+    one.give_back(one.take(0.0, 100), 0.0)
+
+    assert one.wait(0.0, 100) == 0.0
+    assert (one.reserved, one.throttle.in_flight, one.throttle.learned.granted.taken) == (0, 0, 0)
+    assert one.take(0.0, 100).first

@@ -144,6 +144,32 @@ def fixed(limit: int, seconds: float = 60.0) -> Callable[[float, bytes], Answer]
 # -- a limiter that does not tell ------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("limit", "concurrency", "most"),
+    [
+        (2, 4, 2.2),
+        (2, 64, 2.8),
+        (5, 4, 1.65),
+        (5, 64, 2.2),
+        (9, 4, 1.4),
+        (12, 4, 1.17),
+        (30, 4, 1.07),
+        (100, 64, 1.09),
+    ],
+)
+async def test_small_limit_of_a_minute_is_used_up(limit: int, concurrency: int, most: float) -> None:
+    """Four times its rows: within a few seconds of what it allows for, and few requests are spent on finding it out."""
+    for seed in range(3):
+        random.seed(seed)
+        began, gateway = now(), Gateway(sliding(limit))
+        async with client_on(gateway) as client:
+            results = await client.map([f"{n}" for n in range(4 * limit)], concurrency=concurrency)
+
+        assert all(result.ok for result in results)
+        assert len(gateway.sent) <= most * 4 * limit
+        assert now() - began <= 3 * 60 + 12
+
+
 @pytest.mark.parametrize("latency", [0.2, 1.0, 5.0])
 @pytest.mark.parametrize("limiter", [sliding, fixed])
 async def test_limiter_of_a_minute_costs_a_tenth_at_most(
@@ -633,10 +659,11 @@ async def test_proxy_that_counts_what_is_in_flight_is_used_well(places: int, lat
     assert len(gateway.sent) <= 1.3 * 120
 
 
+@pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("at_once", [True, False])
-async def test_proxy_that_says_503_is_used_well(at_once: bool) -> None:
+async def test_proxy_that_says_503_is_used_well(*, at_once: bool, seed: int) -> None:
     """A page with 503 that comes sooner than any answer is a limiter's, too."""
-    random.seed(3)
+    random.seed(seed)
     gateway = AtOnce(4, 0.25, 503) if at_once else Gateway(bucket(20, 5, 503), 0.1)
     async with client_on(gateway) as client:
         results = await client.map([f"{n}" for n in range(120)], concurrency=16 if at_once else 32)

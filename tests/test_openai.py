@@ -480,6 +480,22 @@ async def test_answers_look_alike(sim: Simulator, client: door.AsyncOpenAI, thei
         assert wanted.model_dump(exclude=selection) == got.model_dump(exclude=selection)
 
 
+async def test_what_is_nested_deeply_is_dumped(sim: Simulator, client: door.AsyncOpenAI) -> None:
+    """An upstream decides how deep its fields go: whatever is read as JSON is dumped, and the end of a stream too."""
+    text = '{"x":[' * 500 + "5" + "]}" * 500
+    body = f'{{"choices": [{{"index": 0, "message": {{"content": "a"}}, "finish_reason": "stop", "new": {text}}}]}}'
+    sim.fail(200, body=body, times=2)
+    got = await client.chat.completions.create(**QUESTION)
+    async with client.chat.completions.stream(**QUESTION) as events:
+        end = await events.get_final_completion()
+    for found in (got, end):
+        value: Any = found.to_dict(mode="json")
+        value = value["choices"][0]["new"]
+        for _ in range(500):
+            (value,) = value["x"]
+        assert 5 == value
+
+
 def test_objects_are_values() -> None:
     """They compare by value, pickle and copy, take assignments, and give every field by iteration."""
     one, other = door.BaseModel(a=1), BaseModel(a=1)

@@ -222,6 +222,21 @@ async def test_never_sent_rows_probe_first() -> None:
     assert len(probes) == len(set(probes))
 
 
+async def test_rows_that_wait_for_the_end_of_an_outage_use_up_no_minute() -> None:
+    """They had a place when it began, and gave it back: the minute has room for all but what was sent."""
+    sent: list[float] = []
+
+    def down(at: float, _: str) -> bool:
+        sent.append(at)
+        return at < 25
+
+    async with client_on(Failing("drop", down, 0.1), limits=Limits(concurrency=4, requests_per_minute=100)) as client:
+        await client.map([f"{number}" for number in range(100)], concurrency=40)
+
+    assert sum(at < 60 for at in sent) == 100
+    assert 101 <= len(sent) <= 110
+
+
 async def test_outage_of_single_calls_is_not_waited_for() -> None:
     """A single call that may have been billed is sent again once, whatever others meet."""
     gateway = Failing("502 page", lambda *_: True)

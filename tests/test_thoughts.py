@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from anyfast_async._core import codec
-from anyfast_async._thoughts import is_thought, thought_in, thoughts_of
+from anyfast_async._thoughts import is_thought, said_in, thought_in, thoughts_of
 from anyfast_async.completions import ChatCompletion
 
 
@@ -63,3 +63,22 @@ def test_thought_in_a_part() -> None:
         thought_in(part)
         for part in (5, {"type": "text", "text": "a"}, {"type": "thinking"}, {"type": "thinking", "thinking": "a"})
     ]
+
+
+@pytest.mark.parametrize(
+    ("part", "text"),
+    [
+        ("a", "a"),
+        ({"type": "text", "text": "a"}, "a"),
+        ({"text": "a"}, "a"),
+        ({"type": "output_text", "text": "a"}, "a"),
+        ({"type": "reasoning", "text": "a"}, None),
+        ({"type": "thinking", "thinking": "a", "text": "b"}, None),
+        ({"type": "image_url", "image_url": {}}, None),
+        ({"type": "text", "text": 5}, None),
+        (5, None),
+    ],
+)
+def test_said_in_a_part(part: Any, text: str | None) -> None:
+    """The text of a part belongs to the answer unless it is a thought."""
+    assert text == said_in(part)

@@ -7,9 +7,10 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from anyfast_async._core import codec
-from anyfast_async._core.fold import Fold, choices_of
-from anyfast_async._core.problem import Hide, as_is, error_of, inband_error, is_error, request_id, shape_error
-from anyfast_async._core.reader import Reader
+from anyfast_async._core.fold import Fold
+from anyfast_async._core.problem import Hide, as_is, error_of, inband_error, request_id, shape_error
+from anyfast_async._core.reader import Reader, is_whole
+from anyfast_async._core.shapes import is_error
 from anyfast_async._core.template import Item, payload_of
 from anyfast_async.completions import ChatCompletion, Model, Trace
 from anyfast_async.errors import AnyFastError, APIError, IncompleteStreamError, escaped
@@ -67,23 +68,28 @@ def completion_of(
     """
     if status not in SUCCESS:
         raise error_of(status, headers, body, now=now, hide=hide)
-    completion = None
-    if body.startswith(b"{"):
-        try:
-            completion = codec.decode_completion(body)
-        except codec.InvalidJSONError:
-            completion = None
-    if completion is None or not completion.choices or completion.extra.get("error") or _has_failed(completion):
+    try:
+        completion = codec.decode_completion(body) if body.startswith(b"{") else None
+    except codec.InvalidJSONError:
+        completion = None
+    if completion is None or (completion.extra and completion.extra.get("error")) or not _is_usual(completion):
         completion = _read(headers, body, now=now, hide=hide)
     return codec.filled(completion, request_id=request_id(headers), headers=headers)
 
 
-def _has_failed(completion: ChatCompletion) -> bool:
-    """Return whether a choice may name an error (OpenRouter)."""
-    first, *others = completion.choices  # nearly always there is one
-    if first.finish_reason == "error" or first.extra.get("error"):
-        return True
-    return any(choice.finish_reason == "error" or choice.extra.get("error") for choice in others) if others else False
+_ODD: Final = frozenset({"delta", "error", "usage"})
+"""Fields of a choice that say something, and have no place in a whole answer."""
+
+
+def _is_usual(completion: ChatCompletion) -> bool:
+    """Return whether nothing in the choices has to be looked into; what is said in an odd place counts all the same."""
+    for choice in completion.choices:
+        message = choice.message
+        if message is None or choice.finish_reason == "error" or (choice.extra and not _ODD.isdisjoint(choice.extra)):
+            return False
+        if message.extra and "tool_calls" in message.extra:
+            return False
+    return bool(completion.choices)
 
 
 def _read(headers: Mapping[str, str], body: bytes, *, now: float, hide: Hide) -> ChatCompletion:
@@ -104,19 +110,19 @@ def _read(headers: Mapping[str, str], body: bytes, *, now: float, hide: Hide) ->
     if error is None and not fold.begun and not streamed:
         page = "the answer is a web page; does base_url end in /v1?" if is_html(headers, body) else None
         error = shape_error(headers, body, page or "the answer is no completion", status=200, hide=hide)
-    error = error or (None if _is_whole(reader.items) else verdict(fold, accept_missing_finish=False))
+    whole = _is_whole(reader.items)
+    error = error or verdict(fold, whole=whole and not streamed)
     if error is not None:
         error.partial = fold.completion() if streamed or fold.begun else None
         raise paid(error, fold)
-    whole = payload_of(reader.items[0])
-    completion = codec.structure(whole, ChatCompletion) if _is_whole(reader.items) else fold.completion()
+    completion = codec.structure(payload_of(reader.items[0]), ChatCompletion) if whole else fold.completion()
+    completion = completion if _is_usual(completion) else fold.completion()
     return codec.filled(completion, trace=Trace(ignored=reader.ignored)) if reader.ignored else completion
 
 
 def _is_whole(items: Collection[Item]) -> bool:
     """Return whether what came is one answer, not the chunks of one."""
-    messages = [[choice.get("message") for _, choice in choices_of(payload_of(item))] for item in items]
-    return len(messages) == 1 and bool(messages[0]) and all(isinstance(message, dict) for message in messages[0])
+    return len(items) == 1 and all(is_whole(payload_of(item)) for item in items)
 
 
 def paid(error: AnyFastError, fold: Fold) -> AnyFastError:
@@ -127,13 +133,14 @@ def paid(error: AnyFastError, fold: Fold) -> AnyFastError:
     return error
 
 
-def verdict(fold: Fold, *, accept_missing_finish: bool) -> IncompleteStreamError | None:
+def verdict(fold: Fold, *, accept_missing_finish: bool = False, whole: bool = False) -> IncompleteStreamError | None:
     """Return what is wrong with a stream that ended in order, None if nothing is.
 
     Complete means a finish reason on every choice; ``[DONE]`` proves nothing, because the gateway writes it after
-    broken upstreams too (new-api ``relay/helper/common.go``).
+    broken upstreams too (new-api ``relay/helper/common.go``). An answer that came *whole*, as one JSON object, needs
+    none.
     """
-    if fold.finished or (accept_missing_finish and not fold.empty):
+    if whole or fold.finished or (accept_missing_finish and not fold.empty):
         return None
     if not fold.empty:
         lacking, several = fold.unfinished, fold.count > 1

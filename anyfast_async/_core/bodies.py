@@ -97,11 +97,11 @@ class Sized(Body):
         self.done = length == 0
 
     def feed(self, data: bytes) -> bytes:
-        left = self._left - len(data)
-        if left < 0:
-            data, self.rest = data[:left], data[left:]
-        self._left = max(left, 0)
-        self.done = left <= 0
+        self._left -= len(data)
+        if self._left <= 0:
+            self.done = True
+            if self._left < 0:
+                data, self.rest, self._left = data[: self._left], data[self._left :], 0
         return data
 
     def end(self) -> None:
@@ -123,30 +123,32 @@ class Chunked(Body):
         if self._line:
             data, self._line = self._line + data, b""
         pieces: list[bytes] = []
-        at = 0
+        at, end = 0, len(data)
+        left, size = self._left, self._size
         while self._trailers < 0:
-            if self._left:
-                piece = data[at : at + self._left]
+            if left:
+                piece = data[at : at + left]
                 pieces.append(piece)
                 at += len(piece)
-                self._left -= len(piece)
-                if not self._left and data.startswith(b"\r\n", at):  # it nearly always comes with its chunk
+                left -= len(piece)
+                if not left and data.startswith(b"\r\n", at):  # it nearly always comes with its chunk
                     at += 2
-                    self._size = _SIZE
-            if at == len(data):
+                    size = _SIZE
+            if at == end:
                 break
-            found = self._size.match(data, at)
+            found = size.match(data, at)
             if found is None:
-                self._line = _beginning(data[at:], self._size)
+                self._line = _beginning(data[at:], size)
                 break
             begun, at = at, found.end()
             if at - begun > MAX_SIZE_LINE and at - found.start(1) > MAX_SIZE_LINE:
                 raise _no_size(found[0])
-            self._left = int(found[1], 16)
-            self._size = _NEXT_SIZE
-            if not self._left:
+            left = int(found[1], 16)
+            size = _NEXT_SIZE
+            if not left:
                 self._trailers = 0
                 data, at = b"\n" + data[at:], 0  # where there are no trailers, this line's end begins the empty one
+        self._left, self._size = left, size
         if self._trailers >= 0:
             self._skip_trailers(data[at:])
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)

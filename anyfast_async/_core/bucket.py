@@ -67,6 +67,11 @@ class Window:
         self.taken += amount
         return slot
 
+    def oldest(self, now: float) -> float:
+        """Return the seconds until the first of what was taken is 60 seconds old, 0 if there is nothing."""
+        self._expire(now)
+        return self._slots[0].end + PERIOD - now if self._slots else 0.0
+
     def since(self, then: float) -> float:
         """Return what was taken since *then*, to a slot."""
         return sum(slot.amount for slot in self._slots if slot.end > then)
@@ -121,6 +126,10 @@ class Pace:
         """Count a request at *now*."""
         self._due = max(self._due, now) + self.interval
 
+    def give_back(self) -> None:
+        """Count one less."""
+        self._due -= self.interval
+
 
 @attrs.define
 class Learned:
@@ -135,18 +144,30 @@ class Learned:
     """Requests sent and not refused."""
     _doubt: float = attrs.field(default=0.0, init=False)
     _since: float = attrs.field(default=0.0, init=False)
+    _least: float = attrs.field(default=10, init=False)
+    """What must have been granted."""
+    _found: tuple[float, float] = attrs.field(default=(-math.inf, 0.0), init=False)
+    """When fewer were, and how many."""
 
     EVIDENCE: ClassVar[int] = 10
-    """Requests that must have been granted: fewer may just have found what others left of the limit."""
+    """Requests that must have been granted: fewer may just have found what others left of the limit, unless it were
+    as many in another minute."""
     FIRST_DOUBT: ClassVar[float] = 0.02
     """Share of itself by which the limit grows after a minute in which it was used up and nothing was refused."""
 
     def refused(self, now: float, *, proven: bool) -> None:
         """Take in a refusal; *proven*: the gateway has refused for so long that it counts over minutes."""
-        known = self.granted.limit < math.inf
-        if self.granted.taken >= self.EVIDENCE and (known or proven):
-            self.granted.limit = min(self.granted.limit, self.granted.taken)
+        known, taken = self.granted.limit < math.inf, self.granted.taken
+        if not known and proven and 0 < taken < self.EVIDENCE and now - self._found[0] >= PERIOD:
+            self._least = taken if abs(taken - self._found[1]) <= 1 else self.EVIDENCE
+            self._found = now, taken
+        if taken >= self._least and (known or proven):
+            self.granted.limit = min(self.granted.limit, taken)
             self._doubt, self._since = self.FIRST_DOUBT, now + PERIOD
+
+    def oldest(self, now: float) -> float:
+        """Return the seconds until a limiter of minutes has room again for certain, 0 if nobody knows."""
+        return self.granted.oldest(now)
 
     def wait(self, now: float) -> float:
         """Return the seconds until the next request may go, 0 if it may now."""

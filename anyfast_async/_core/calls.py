@@ -241,14 +241,13 @@ class Call:
         rival, self._rival = self._rival, None
         if self._size and piece.lstrip().startswith("{"):
             if self._scan.whole and (self.is_placeholder or self._is_said_again(piece)):
-                if self.is_placeholder:
-                    self._begin()
-                    self._shown = 0
-                elif _object_in(piece) != _object_in(self._arguments.said):
+                if _object_in(piece) == _object_in(self._arguments.said):
+                    return ""
+                if not self.is_placeholder:
                     self._replace(piece)
                     return ""
-                else:
-                    return ""
+                self._begin()
+                self._shown = 0
             so_far = rival if rival is not None else self._arguments.said if len(piece) >= self._size else None
             if so_far is not None and piece.startswith(so_far):
                 if rival is None and not self._scan.may_open:
@@ -299,8 +298,8 @@ class Call:
         call: dict[str, Any] = {"id": self.id, "type": self.kind or "function"}
         if self.function_extra is not None or "custom" not in self.extra:
             function = {"name": self.name, "arguments": self.arguments}
-            call["function"] = function | codec.copied(self.function_extra or {})
-        return {**call, **codec.copied(self.extra)}
+            call["function"] = function | codec.mended_value(self.function_extra or {})
+        return {**call, **codec.mended_value(self.extra)}
 
 
 class Calls:
@@ -328,14 +327,17 @@ class Calls:
         return [self._add(Fragment.of(delta), at if len(found) > 1 else -1) for at, delta in enumerate(found)]
 
     def _add(self, fragment: Fragment, position: int) -> dict[str, Any]:
-        call = self._leads_to(fragment, position)
+        call = before = self._leads_to(fragment, position)
         if call is None or not call.takes(fragment):
-            call = self._opened(fragment, call)
+            call = self._opened(fragment, before)
         if fragment.index is not None:
             self._by_index[fragment.index] = call
         if fragment.id:
             self._by_id[fragment.id] = call
-        return {**call.add(fragment), "index": call.place}
+        news = {**call.add(fragment), "index": call.place}
+        if call is not before and call.name and not fragment.name:
+            news["function"] = {"name": call.name, **news.get("function", {})}
+        return news
 
     def _leads_to(self, fragment: Fragment, position: int) -> Call | None:
         """Return the call that id, index or place of a fragment lead to, None if they open another one.

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from anyfast_async._core import codec
 from anyfast_async._core.calls import Call, Calls, Fragment
-from anyfast_async._core.pieces import Text, is_label, is_signature, merge
-from anyfast_async._thoughts import thought_in
+from anyfast_async._core.pieces import Halves, Text, is_label, is_signature, merge
+from anyfast_async._thoughts import said_in, thought_in
 
 _CHOICE_FIELDS: Final = frozenset({"index", "delta", "message", "finish_reason", "logprobs", "usage"})
 _KNOWN: Final = frozenset({"content", "tool_calls", "images", "audio", "function_call", "refusal"})
@@ -46,8 +46,8 @@ class Choice:
     """One choice in the making."""
 
     __slots__ = (
-        *("_choice_extra", "_extra", "_logprobs", "_parts", "_streamed", "_texts", "_thoughts", "calls", "content"),
-        *("finish_reason", "function_call", "index", "role", "roles"),
+        *("_choice_extra", "_extra", "_halves", "_logprobs", "_parts", "_streamed", "_texts", "_thought", "_thoughts"),
+        *("calls", "content", "finish_reason", "function_call", "index", "role", "roles"),
     )
 
     def __init__(self, index: int) -> None:
@@ -59,9 +59,11 @@ class Choice:
         self.function_call: Call | None = None
         self.finish_reason: str | None = None
         self._thoughts: dict[str, Any] = {"parts": []}  # content parts that are thoughts; they stand before the text
+        self._thought = Text()  # what they say
         self._parts: list[Any] = []  # other parts, behind it
         self._texts: dict[str, Text] = {}
         self._extra: dict[str, Any] = {}
+        self._halves = Halves()
         self._choice_extra: dict[str, Any] = {}
         self._logprobs: dict[str, Any] | None = None
         self._streamed = False  # whether there were deltas
@@ -117,6 +119,7 @@ class Choice:
                 return text.add(value)
             case _:
                 merge(self._extra, {name: value}, streamed=True)
+                return value if value is None else self._halves.joined(name, value)
         return value
 
     def _content(self, value: Any, changed: dict[str, Any]) -> Any:
@@ -127,8 +130,7 @@ class Choice:
             return None
         shown, thought, others = "", "", []
         for part in value:
-            text = part.get("text") if isinstance(part, Mapping) and part.get("type", "text") == "text" else None
-            if isinstance(text, str):
+            if (text := said_in(part)) is not None:
                 self.content = self.content or Text()
                 shown += self.content.add(text)
             elif (of_thought := thought_in(part)) is not None:
@@ -138,7 +140,7 @@ class Choice:
                 others.append(part)
         self._parts += codec.copied(others)
         if thought:
-            changed["reasoning_content"] = thought
+            changed["reasoning_content"] = self._thought.add(thought)
         return ([{"type": "text", "text": shown}] if shown else []) + others if others else shown
 
     def _beside(self, choice: Mapping[str, Any]) -> None:
@@ -171,9 +173,7 @@ class Choice:
     def _compared(self, name: str, value: Any, *, ended: bool) -> Any:
         """Return what the field of a message has more than what came before."""
         if name == "content" and isinstance(value, list):
-            whole = "".join(
-                str(p.get("text") or "") for p in value if isinstance(p, Mapping) and p.get("type") == "text"
-            )
+            whole = "".join(said_in(part) or "" for part in value)
             return whole if self.content is None else self.content.news(whole)
         if isinstance(value, str) and name != "role" and not is_label(name):
             text = self.content if name == "content" else self._texts.get(name)
@@ -205,8 +205,11 @@ class Choice:
 
     @property
     def reason(self) -> str | None:
-        """The finish reason; a stream that ends a tool call with "stop" means "tool_calls" (new-api before 2026-05)."""
-        called = self.finish_reason == "stop" and self.calls.named
+        """The finish reason; a stream that ends a tool call with "stop" means "tool_calls" (new-api before 2026-05).
+
+        In a whole answer it stays what it is: where a tool was forced, OpenAI says "stop" there.
+        """
+        called = self.finish_reason == "stop" and self._streamed and self.calls.named
         return "tool_calls" if called else self.finish_reason
 
     @property
@@ -220,6 +223,8 @@ class Choice:
         found: dict[str, Any] = {
             name: rest for name, text in texts.items() if text is not None and (rest := text.end())
         }
+        if rest := self._thought.end():
+            found["reasoning_content"] = found.get("reasoning_content", "") + rest
         calls = self.calls.settle(over=True)
         return {**found, "tool_calls": calls} if calls else found
 
@@ -229,9 +234,9 @@ class Choice:
         content: Any = text
         if self._parts or self._thoughts["parts"]:
             spoken = [{"type": "text", "text": text}] if text else []
-            content = codec.copied(self._thoughts["parts"]) + spoken + codec.copied(self._parts)
+            content = codec.mended_value(self._thoughts["parts"]) + spoken + codec.mended_value(self._parts)
         message: dict[str, Any] = {"role": self.role or "assistant", "content": content}
-        message |= codec.copied(self._extra) | {name: str(value) for name, value in self._texts.items()}
+        message |= codec.mended_value(self._extra) | {name: str(value) for name, value in self._texts.items()}
         if self.calls:
             message["tool_calls"] = self.calls.as_list()
         if self.function_call is not None:
@@ -239,7 +244,7 @@ class Choice:
         choice: dict[str, Any] = {"index": self.index, "message": message, "finish_reason": self.reason}
         if self._logprobs is not None:
             choice["logprobs"] = codec.copied(self._logprobs)
-        return {**choice, **codec.copied(self._choice_extra)}
+        return {**choice, **codec.mended_value(self._choice_extra)}
 
 
 def _plus(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:

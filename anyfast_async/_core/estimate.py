@@ -5,15 +5,14 @@ Limits per minute want what is likely, a budget what is possible: both are here,
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final, TypeAlias
 
 import attrs
 
 from anyfast_async._core import codec
+from anyfast_async._core.lengths import Lengths, Pending
 from anyfast_async.messages import MEDIA_TYPES, AudioPart, FilePart, ImagePart, VideoPart, plain_text
 from anyfast_async.requests import ChatRequest
 
@@ -200,77 +199,6 @@ def _base64(source: Any) -> int:
 
 
 @attrs.define(eq=False)
-class Pending:
-    """A call whose answer is not there yet."""
-
-    began: float
-    length: float | None = None
-    """Of its answer, once it has ended; negative: that cannot be told."""
-
-
-@attrs.define(eq=False)
-class Lengths:
-    """How long answers are, in tokens, of the last few hundred calls *in the order in which they were sent*.
-
-    In the order in which they end, short ones come first, and a limit that believes them is over as soon as the long
-    ones arrive.
-    """
-
-    seen: int = 0
-    _last: deque[float] = attrs.field(factory=deque)
-    _sorted: list[float] = attrs.field(factory=list)
-    _pending: deque[Pending] = attrs.field(factory=deque)
-
-    KEPT: ClassVar[int] = 512
-    QUANTILE: ClassVar[float] = 0.97
-    """Of log-normal lengths (sigma 1) so much less is reserved that the limit is used to 89 % at least, and so much
-    that at most 0.6 % of the minutes use more than it, by 1 %: simulated, see ``tests/core/test_estimate.py``."""
-    KNOWN: ClassVar[int] = 8
-    """Answers from which on the lengths are known."""
-    PATIENCE: ClassVar[float] = 60.0
-    """Seconds after which a call that hangs is not waited for: it counts as one of the longest."""
-
-    def begin(self, now: float) -> Pending:
-        """Take in that a call is sent."""
-        pending = Pending(now)
-        self._pending.append(pending)
-        return pending
-
-    def end(self, now: float, pending: Pending, length: float | None) -> None:
-        """Take in the length of its answer, None if that cannot be told."""
-        if pending.length is not None:
-            return
-        pending.length = -1.0 if length is None else length
-        line = self._pending
-        while line:
-            found = line[0].length
-            if found is None:
-                if now - line[0].began < self.PATIENCE:
-                    break
-                line[0].length = -1.0
-                found = self._sorted[-1] if self._sorted else -1.0
-            line.popleft()
-            if found >= 0:
-                self._learn(found)
-
-    def _learn(self, length: float) -> None:
-        self.seen += 1
-        self._last.append(length)
-        insort(self._sorted, length)
-        if len(self._last) > self.KEPT:
-            del self._sorted[bisect_left(self._sorted, self._last.popleft())]
-
-    @property
-    def known(self) -> bool:
-        """Whether enough answers were seen."""
-        return self.seen >= self.KNOWN
-
-    def upper(self) -> float:
-        """Return the length that few answers are above."""
-        return self._sorted[int(self.QUANTILE * len(self._sorted))] if self._sorted else 0.0
-
-
-@attrs.define(eq=False)
 class Factor:
     """Reported tokens over estimated ones, of one kind; recent ones weigh more, the first few at once."""
 
@@ -296,15 +224,29 @@ class Expected:
     a few go first, then three times as many with each round trip."""
     MARGIN: ClassVar[float] = 1.25
     """What a budget adds to the learned size of media."""
+    CAUTION: ClassVar[float] = 2.5
+    """See :meth:`~anyfast_async._core.lengths.Lengths.share`."""
+    CAUTION_UNBOUND: ClassVar[float] = 4.5
+    """The same where no ``max_tokens`` bounds the longest answer."""
 
     def likely(self, prompt: Asked, max_tokens: int | None, n: int, limit: float) -> float:
-        """Return the tokens to reserve of *limit* a minute: what a call will hardly exceed."""
+        """Return the tokens to reserve of *limit* a minute: what the calls in flight will hardly exceed together."""
+        caution = self.CAUTION_UNBOUND if max_tokens is None else self.CAUTION
+        return self._prompt(prompt) + self._answer(max_tokens, n, limit, lambda lengths: lengths.share(caution))
+
+    def longest(self, prompt: Asked, max_tokens: int | None, n: int) -> float | None:
+        """Return the tokens that a call by itself will hardly exceed; None if :meth:`likely` is no less than that."""
+        if self._known(max_tokens) is None:
+            return None
+        return self._prompt(prompt) + self._answer(max_tokens, n, 0.0, Lengths.upper)
+
+    def _prompt(self, prompt: Asked) -> float:
         total = 0.0
         for kind, tokens in prompt.likely.items():
             factor = self._factors.get(kind)
             # Until a prompt of its kind was counted, what is possible: a limit holds from the first second.
             total += prompt.possible[kind] if factor is None else tokens * factor.value
-        return total + self._output(max_tokens, n, limit)
+        return total
 
     def possible(self, prompt: Asked, max_tokens: int | None, n: int, left: float) -> tuple[float, float]:
         """Return the tokens to reserve of a budget of which *left* is not spent: what a call may take at most.
@@ -316,15 +258,15 @@ class Expected:
         for kind, tokens in prompt.possible.items():
             factor = None if kind == TEXT else self._factors.get(kind)
             total += tokens if factor is None else max(tokens, prompt.likely[kind] * factor.value * self.MARGIN)
-        return total, max_tokens * n if max_tokens is not None else self._output(None, n, left)
+        return total, max_tokens * n if max_tokens is not None else self._answer(None, n, left, Lengths.upper)
 
-    def _output(self, max_tokens: int | None, n: int, limit: float) -> float:
+    def _answer(self, max_tokens: int | None, n: int, limit: float, length: Callable[[Lengths], float]) -> float:
         lengths = self._known(max_tokens)
         if lengths is None and max_tokens is not None:
             return float(max_tokens * n)
         seen = 0 if lengths is None else lengths.seen
         slow = limit / (self.SLOW_START + 2 * seen)
-        found = max(slow, n * (ASSUMED if lengths is None else lengths.upper()))
+        found = max(slow, n * (ASSUMED if lengths is None else length(lengths)))
         return found if max_tokens is None else min(found, max_tokens * n)
 
     def _known(self, max_tokens: int | None) -> Lengths | None:

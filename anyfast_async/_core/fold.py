@@ -80,7 +80,7 @@ class Fold:
 
     def add(self, payload: dict[str, Any]) -> dict[str, Any]:
         """Take a chunk; return it as OpenAI would have sent it: the same one, unless its upstream deviates."""
-        changed = False
+        changed, usage = False, None
         choices = []
         for index, choice in choices_of(payload):
             state = self._choices.get(index)
@@ -89,10 +89,10 @@ class Fold:
             found = state.add(choice)
             changed = changed or found is not choice
             choices.append(found)
-            self._take_usage(choice.get("usage"))  # Moonshot puts it here
+            usage = self._take_usage(choice.get("usage")) or usage  # Moonshot puts it here
             if index == 0 and state.waits:
                 self.template = None  # the other half of a character may come in what is like the template
-        usage = self._take_usage(payload.get("usage"))
+        usage = self._take_usage(payload.get("usage")) or usage
         self._same_id += payload.get("id") == self._head.get("id")
         if len(self._head) < len(_HEAD):
             self._head = {name: payload[name] for name in _HEAD if payload.get(name)} | self._head
@@ -101,7 +101,7 @@ class Fold:
                 merge(self._extra, {name: value})
         if changed or not isinstance(payload.get("choices"), list):
             payload = {**payload, "object": "chat.completion.chunk", "choices": choices}
-        if usage is not None and usage != payload["usage"]:
+        if usage and usage != payload.get("usage"):
             payload = {**payload, "usage": codec.copied(usage)}
         if "error" in payload:  # some gateways' word for none; a browser would take it for one
             payload = {name: value for name, value in payload.items() if name != "error"}
@@ -173,7 +173,7 @@ class Fold:
         value["choices"] = [self._choices[i].as_dict() for i in sorted(self._choices)]
         if self._usage is not None:
             value["usage"] = codec.copied(self._usage)
-        return codec.structure(value | codec.copied(self._extra), ChatCompletion)
+        return codec.structure(value | codec.mended_value(self._extra), ChatCompletion)
 
 
 def _has_role(choice: Mapping[str, Any]) -> bool:

@@ -219,8 +219,11 @@ class HeadReader:
 
     def _read_at_once(self, data: bytes) -> tuple[Head, bytes] | None:
         """Read a head as nearly all are: it comes whole, its lines are fields, it is no provisional one."""
-        end = data.find(EMPTY_LINE) + len(EMPTY_LINE)
-        if not len(EMPTY_LINE) <= end <= self._limit:
+        end = data.find(EMPTY_LINE)
+        if end < 0:
+            return None
+        end += len(EMPTY_LINE)
+        if end > self._limit:
             return None
         text = data[:end].decode("utf-8", "surrogateescape")
         first = _STATUS.match(text)

@@ -17,8 +17,6 @@ from typing import Any, Final
 import attrs
 
 from anyfast_async._core import answer, codec
-from anyfast_async._core.bucket import PERIOD
-from anyfast_async._core.reserved import Amount, Bill, read_opened
 from anyfast_async.completions import ChatCompletion
 from anyfast_async.errors import AnyFastError, APIStatusError, NotSentError, escaped
 
@@ -208,9 +206,9 @@ HOLDER_SIZE: Final = 512
 """Bytes of the first line, which is written in place: who holds the lock."""
 _RECORD: Final = re.compile(rb"([0-9a-f]{8}) (\{.*\})[ ]*\n?", re.DOTALL)
 _PART: Final = re.compile(rb"[0-9a-f]{0,8}|[0-9a-f]{8} (\{.*)?", re.DOTALL)
-_HOLDER: Final = b'{"pid":'
-_FAILED: Final = b'{"failed":'
-_REPLACED: Final = b'{"replaced":'
+HOLDER: Final = b'{"pid":'
+FAILED: Final = b'{"failed":'
+REPLACED: Final = b'{"replaced":'
 
 
 def record(kind: str, value: Any) -> bytes:
@@ -220,12 +218,17 @@ def record(kind: str, value: Any) -> bytes:
 
 def failed_record(line: bytes) -> bytes:
     """Return the line of the log that keeps *line*, a line for the file of failures."""
-    return _summed(_FAILED + line.rstrip(b"\n") + b"}")
+    return _summed(FAILED + line.rstrip(b"\n") + b"}")
 
 
 def replaced_record(line: bytes) -> bytes:
     """Return the line of the log that keeps *line*, an answer that a later one is about to replace."""
-    return _summed(_REPLACED + line.rstrip(b"\r\n").removeprefix(BOM) + b"}")
+    return _summed(REPLACED + plain(line) + b"}")
+
+
+def plain(line: bytes) -> bytes:
+    """Return *line* without its end, and without a mark of its encoding."""
+    return line.rstrip(b"\r\n").removeprefix(BOM)
 
 
 def _summed(data: bytes) -> bytes:
@@ -240,7 +243,7 @@ def holder(pid: int, host: str) -> bytes:
 
 def read_holder(head: bytes) -> tuple[int, str] | None:
     """Return (pid, host) from the first line of the log, None if it does not say."""
-    data = _read(head[:HOLDER_SIZE])
+    data = record_in(head[:HOLDER_SIZE])
     value = codec.loads(data).get("pid") if data is not None else None
     return (value[0], value[1]) if isinstance(value, list) else None
 
@@ -250,7 +253,7 @@ def may_be_log(head: bytes) -> bool:
     return _PART.fullmatch(head.rstrip(b"\0")) is not None
 
 
-def _read(line: bytes) -> bytes | None:
+def record_in(line: bytes) -> bytes | None:
     """Return the JSON in a line of the log, None if it is not as it was written."""
     found = _RECORD.fullmatch(line)
     return found[2] if found is not None and zlib.crc32(found[2]) == int(found[1], 16) else None
@@ -258,108 +261,14 @@ def _read(line: bytes) -> bytes | None:
 
 def failure_in(line: bytes) -> bytes | None:
     """Return the line for the file of failures that a line of the log keeps, with its line end; else None."""
-    data = _read(line)
-    return data[len(_FAILED) : -1] + b"\n" if data is not None and data.startswith(_FAILED) else None
+    data = record_in(line)
+    return data[len(FAILED) : -1] + b"\n" if data is not None and data.startswith(FAILED) else None
 
 
 def replaced_in(line: bytes) -> bytes | None:
     """Return the answer that a line of the log keeps, because a later one has replaced it; else None."""
-    data = _read(line) if line.startswith(_REPLACED, 9) else None
-    return data[len(_REPLACED) : -1] if data is not None else None
-
-
-@attrs.define
-class Past:
-    """What a log says, line by line in its order."""
-
-    header: Mapping[str, Any] | None = None
-    known: bool = False
-    """Whether a line of it is as it was written: it is a log."""
-    maybe_billed: dict[str, None] = attrs.field(factory=dict)
-    """Ids that were sent, maybe, by a process that ended before it had written down what came."""
-    quarantined: int = 0
-    """Lines of answers or failures that were found damaged, and are kept in the log."""
-    settled: int = 0
-    """How often the failures before were put into their own file."""
-    replaced: set[str] = attrs.field(factory=set)
-    """Ids whose answer a later one was to replace: the file of answers may have both."""
-    failures: set[str] = attrs.field(factory=set)
-    """Names of files of failures that are not the usual one."""
-    sent: list[tuple[float, float, float]] = attrs.field(factory=list)
-    """What was sent in the last minute of the last run: Unix times, requests and tokens."""
-    foreign: bool = False
-    """Whether there are, or may be, results of rows that are not in the input that the header is of."""
-    bill: Bill = attrs.field(factory=Bill)
-    """What is taken as spent, beside what the answers used."""
-    _open: dict[str, Amount | None] = attrs.field(factory=dict)
-    _unread: list[bytes] = attrs.field(factory=list)
-
-    def add(self, line: bytes) -> str | None:
-        """Take in a *line* of the log; return the id that it says has failed, if it does."""
-        if line.startswith(b'{"started":', 9):
-            self._unread.append(line)  # most are of no interest once the next list of open ids has come
-            return None
-        data = _read(line)
-        if data is None or data.startswith(_HOLDER):
-            return None
-        self.known = True
-        if data.startswith(_FAILED):
-            custom_id = recorded_id(data[len(_FAILED) : -1])
-            self.open.pop(custom_id or "", None)
-            return custom_id
-        if data.startswith(_REPLACED):
-            self.replaced.add(recorded_id(data[len(_REPLACED) : -1]) or "")
-            return None
-        ((kind, value),) = codec.loads(data).items()
-        self._add(kind, value)
-        return None
-
-    def _add(self, kind: str, value: Any) -> None:  # noqa: C901 - a table of kinds
-        match kind:
-            case "open":
-                self._unread.clear()
-                self._open = dict(map(read_opened, value))
-            case "unsent":
-                self.open.pop(value, None)
-            case "maybe_billed":
-                self.maybe_billed |= dict.fromkeys(value)
-            case "spent":
-                self.bill.add(value)
-                if value.get("id") in self.open:
-                    self.open[value["id"]] = None
-            case "damaged":
-                self.quarantined += not value["torn"]
-            case "settled":
-                self.settled += 1
-            case "compacted":
-                self.replaced.clear()
-            case "failures":
-                self.failures.add(value)
-            case "header":
-                self.header = value
-            case "changed":
-                self.foreign |= value.get("input") != (self.header or {}).get("input")
-            case "sent":
-                self.sent = [one for one in self.sent if one[0] > value[0] - PERIOD] + [(value[0], value[1], value[2])]
-            case "foreign":
-                self.foreign = True
-            case _:  # of a later version
-                pass
-
-    @property
-    def open(self) -> dict[str, Amount | None]:
-        """Ids that were started, and of which the log does not say what came of them; the answers may.
-
-        With what was reserved for each; None if that is counted as spent already.
-        """
-        for line in self._unread:
-            data = _read(line)
-            if data is not None:
-                self.known = True
-                custom_id, amount = read_opened(codec.loads(data)["started"])
-                self._open[custom_id] = amount
-        self._unread.clear()
-        return self._open
+    data = record_in(line) if line.startswith(REPLACED, 9) else None
+    return data[len(REPLACED) : -1] if data is not None else None
 
 
 def damaged_record(data: bytes, *, at: int, torn: bool) -> bytes:

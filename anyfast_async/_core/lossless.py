@@ -103,7 +103,7 @@ def _counted(hook: Hook) -> Hook:
 
     def read(value: Any, _: Any = None) -> Any:
         usage = hook(value)
-        return usage if usage.total_tokens or usage != empty else _MISFIT
+        return _MISFIT if usage.total_tokens is None and usage == empty else usage
 
     return read
 
@@ -176,7 +176,8 @@ def _usual_hook(kind: Any, fields: list[_Field], keep: Keep, general: Hook) -> H
         "keep": keep,
         "general": general,
     }
-    lines = ["def structure(value, _=None):", " get = value.get", " made = new(Draft)", " known = 0"]
+    lines = ["def structure(value, _=None):", " get = value.get", " made = new(Draft)"]
+    lines += [" made.extra, made.blank = extra, blank = {}, {}", " known = 0"]
     for number, field in enumerate(fields):
         names |= {f"Type{number}": field.types[0], f"absent{number}": field.absent, f"convert{number}": field.convert}
         usual = f"type(item) is Type{number}" + (" and item" if field.types[0] is list else "")
@@ -184,6 +185,9 @@ def _usual_hook(kind: Any, fields: list[_Field], keep: Keep, general: Hook) -> H
             f" item = get({field.name!r})",
             " if item is None:",
             f"  made.{field.name} = absent{number}",
+            f"  if {field.name!r} in value:",
+            f"   blank[{field.name!r}] = None",
+            "   known += 1",
             f" elif {usual}:",
             "  known += 1",
         ]
@@ -197,13 +201,10 @@ def _usual_hook(kind: Any, fields: list[_Field], keep: Keep, general: Hook) -> H
             ]
         lines += [" else:", "  return general(value, Kind)"]
     lines += [
-        " made.extra, made.blank = extra, blank = {}, {}",
         " if known != len(value):",
         "  for name, item in value.items():",
         "   if name not in FIELDS:",
         "    extra[name] = item if item is None else keep(item)",
-        "   elif item is None:",
-        "    blank[name] = None",
     ]
     for attribute in attrs.fields(kind):
         if not _on_the_wire(attribute) and attribute.name not in ("extra", "blank"):

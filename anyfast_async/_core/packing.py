@@ -27,6 +27,8 @@ ZSTD_WINDOW: Final = 23
 """Binary logarithm of the largest window of Zstandard in HTTP (RFC 9659)."""
 
 GZIP: Final = ("gzip", "x-gzip")
+GZIP_MAGIC: Final = 0x1F
+"""What every stream of gzip begins with (RFC 1952 2.3.1)."""
 PACKED: Final = (*GZIP, "deflate", "br", "zstd", "compress", "x-compress")
 """Codings of bodies. What else is said there ("identity", "utf-8") changes nothing."""
 LIBRARIES: Final = {
@@ -165,6 +167,7 @@ class Packed(Body):
         self._stream: Unpacker | None = None
         self._input = b""
         self._plain = False
+        self._padded = False
         self._streams = 0
         self._given = 0
         self._came = 0
@@ -213,6 +216,10 @@ class Packed(Body):
 
     def _unpacked(self) -> bytes:
         if self._stream is None and not self._plain:
+            self._padded = self._padded or self._is_padding(self._input[0])
+            if self._padded:
+                self._input = b""
+                return b""
             self._begin(self._input[0])
         if self._stream is None:
             piece, self._input = self._input, b""
@@ -226,6 +233,10 @@ class Packed(Body):
         if self._stream.done:
             self._stream = None
         return piece
+
+    def _is_padding(self, first: int) -> bool:
+        """Whether what begins with *first* is no stream, and neither is what follows: gzip's are often padded."""
+        return self._streams > 0 and self._coding in GZIP and first != GZIP_MAGIC
 
     def _begin(self, first: int) -> None:
         if first == ord("{") and not self._given and self._coding in (*GZIP, "zstd"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from anyfast_async._core import codec
@@ -87,6 +87,41 @@ class Text:
 
     def __str__(self) -> str:
         return self.said + ("\ufffd" if self._carry else "")
+
+
+class Halves:
+    """Keeps half a character that ends a text inside of a streamed field, until the text that goes on with it comes."""
+
+    __slots__ = ("_kept",)
+
+    def __init__(self) -> None:
+        self._kept: dict[str, str] = {}
+
+    def joined(self, name: str, value: Any) -> Any:
+        """Return *value*, which streamed in the field *name*, as it can be shown: the same where it has no half."""
+        if not self._kept.get(name) and all(map(_is_whole, _texts_in(value))):
+            return value
+
+        def shown(text: str) -> str:
+            if "\udc00" <= text[:1] <= "\udfff":
+                text = self._kept.pop(name, "") + text
+            if "\ud800" <= text[-1:] <= "\udbff":
+                self._kept[name], text = text[-1], text[:-1]
+            return text if text.isascii() else codec.mended(text)
+
+        return codec.map_strings(value, shown, codec.mended)
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    todo = [value]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, dict):
+            todo += item.values()
+        elif isinstance(item, list):
+            todo += item
 
 
 def merge(into: dict[str, Any], new: Mapping[str, Any], *, streamed: bool = False) -> None:

@@ -21,15 +21,16 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from itertools import repeat
+from itertools import islice, repeat
 from typing import Any, Final
 
 from anyfast_async._core import codec
 from anyfast_async._core.choice import says
 from anyfast_async._core.fold import choices_of
-from anyfast_async._core.problem import Hide, as_is, inband_error, is_error, shape_error
+from anyfast_async._core.problem import Hide, as_is, inband_error, shape_error
+from anyfast_async._core.shapes import is_error
 from anyfast_async._core.sse import Bare, Decoder, type_of
-from anyfast_async._core.template import Item, Template
+from anyfast_async._core.template import Item, Template, payload_of
 from anyfast_async.errors import AnyFastError, APIError, ResponseShapeError
 
 DONE: Final = b"[DONE]"
@@ -65,7 +66,7 @@ class Reader:
             "_useful",
             "done",
         ),
-        *("error", "ignored", "items"),
+        *("error", "ignored", "items", "whole"),
     )
 
     def __init__(self, headers: Mapping[str, str], *, clock: Callable[[], float], hide: Hide = as_is) -> None:
@@ -83,6 +84,8 @@ class Reader:
         """The chunks. Who takes them takes from the left."""
         self.done = False
         """Whether ``[DONE]`` has come."""
+        self.whole = False
+        """Whether the answer was not streamed, but one JSON object."""
         self.error: AnyFastError | None = None
         """What the answer says went wrong, once it does; nothing is read after it."""
         self.ignored = 0
@@ -103,7 +106,8 @@ class Reader:
         try:
             rest = self._decoder.close()
             if not self.done:
-                self._take([Bare(rest.bare)] if rest.bare else [])
+                if rest.bare:
+                    self._alone(rest.bare)
                 self._last(rest.data)
         except (APIError, ResponseShapeError) as error:
             self.error = error.with_traceback(None)
@@ -111,7 +115,8 @@ class Reader:
 
     def give(self, payload: dict[str, Any]) -> bool:
         """Take a whole answer as one chunk and the end; return whether there is content in it."""
-        self.done, self._said = True, False
+        self.done = self.whole = True
+        self._said = False
         self._chunk(payload)
         return self._said
 
@@ -186,18 +191,25 @@ class Reader:
     def _chunk(self, payload: dict[str, Any]) -> bool:
         """Take a chunk; return whether there is content in it."""
         said, failed = False, None
+        late: list[Any] = []  # choices that name an error behind their end
         for index, choice in choices_of(payload):
             delta, message, reason = choice.get("delta"), choice.get("message"), choice.get("finish_reason")
             speaks = (isinstance(delta, dict) and says(delta)) or (isinstance(message, dict) and says(message))
             said = said or speaks
+            if reason == "error" or choice.get("error"):
+                problem = _problem_of_choice(choice)
+                if problem is not None and not speaks and self._ends.get(index):
+                    late.append(choice)
+                    continue
+                failed = failed or problem
             if reason:
                 # One that came before, and more content now: it is on every chunk, and does not tell the end.
                 self._ends[index] = not (speaks and index in self._reasons and isinstance(delta, dict))
                 self._reasons.add(index)
             elif speaks or index not in self._ends:
                 self._ends[index] = False
-            if reason == "error" or choice.get("error"):
-                failed = failed or _problem_of_choice(choice)
+        if late:
+            payload = {**payload, "choices": [choice for _, choice in choices_of(payload) if choice not in late]}
         if said or failed is None:
             self.items.append(payload)
         self._said = self._said or said
@@ -233,11 +245,24 @@ class Reader:
         elif tail:
             self.ignored += 1
 
+    def _alone(self, data: bytes) -> None:
+        """Take JSON that no event came behind: often a whole answer under another label."""
+        is_first, before = not self._ends, len(self.items)
+        self._take([Bare(data)])
+        found = [payload_of(item) for item in islice(self.items, before, None)]
+        self.whole = is_first and len(found) == 1 and is_whole(found[0])
+
     def _last(self, event: bytes) -> None:
         """Take an event that no blank line ended; the standard discards it, because a connection may break there."""
         values, rest = codec.documents(event)
         if (values and not rest.strip()) or type_of(event) == "error" or _DONE.fullmatch(event):
             self._take([event])
+
+
+def is_whole(payload: Mapping[str, Any]) -> bool:
+    """Return whether a chunk is none, but a whole answer: there is a message in each choice, and no delta."""
+    found = [choice for _, choice in choices_of(payload)]
+    return bool(found) and all(isinstance(one.get("message"), dict) and not one.get("delta") for one in found)
 
 
 def _problem_of_choice(choice: Mapping[str, Any]) -> dict[str, Any] | None:

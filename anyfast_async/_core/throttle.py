@@ -120,6 +120,8 @@ class Throttle:
     """When the streak began."""
     _row: Suspicion | None = attrs.field(default=None, init=False)
     """Of the row whose refusal began the hold."""
+    _apart: list[Trial] = attrs.field(factory=list, init=False)
+    """Rows that were told to wait while others were answered."""
     _is_silent: bool = attrs.field(default=True, init=False)
     """Whether the last refusal did not say for how long."""
     _alone: bool = attrs.field(default=False, init=False)
@@ -137,6 +139,8 @@ class Throttle:
     """Refusals in a row that only slow down a lane whose limiter is known; the next one holds it."""
     PROOF: ClassVar[float] = 10.0
     """Seconds of refusals, with holds between them, that prove a limiter of minutes."""
+    MINUTES: ClassVar[float] = 30.0
+    """Seconds of them after which the next refusal is taken for one of that limiter at once."""
 
     # -- before a request --------------------------------------------------------------------------------------------
 
@@ -169,6 +173,12 @@ class Throttle:
         self.in_flight -= 1
         self.since_hold -= entry.hold == self.holds
 
+    def give_back(self, entry: Entry, now: float) -> None:
+        """Take in that a request that was let in is not sent."""
+        self.learned.granted.settle(now, entry.granted, -1)
+        self._refusals += 1  # not among those that were granted
+        self.fresh = self.fresh or entry.first
+
     # -- after it was taken ------------------------------------------------------------------------------------------
 
     def succeeded(self, entry: Entry, now: float, concurrency: int) -> None:
@@ -191,6 +201,8 @@ class Throttle:
     def _testify(self, entry: Entry) -> None:
         if self.trial is not None and self.trial.hear(entry.number):
             self.trial = None
+        if self._apart:
+            self._apart = [one for one in self._apart if not one.hear(entry.number)]
 
     def _follow(self, entry: Entry, now: float) -> None:
         """Let the others follow the request that went first, at the rate seen so far to begin with."""
@@ -231,6 +243,8 @@ class Throttle:
         lane whose limiter is known the next one comes as it should (:meth:`_slow_down`); in others it holds all: after
         that one request goes, and if that is refused too, twice as long. A row with strikes holds nobody.
 
+        A stated delay holds all as soon as a second row is refused; until then one row keeps it, and another tries.
+
         Args:
             entry: the request.
             now: loop time.
@@ -266,7 +280,11 @@ class Throttle:
             return True
         self._open, self._alone = False, not self._limited
         self._let_go(1)
-        self.held_until = max(self.held_until, now + self._length(now, recent, refusal))
+        length = self._length(now, recent, refusal)
+        if refusal.asked is not None and length < refusal.asked:
+            row.apart, row.goes_first = True, False
+            self._apart.append(Trial(row, entry.number, is_fair=False))
+        self.held_until = max(self.held_until, now + length)
         return True
 
     def ignored(self, entry: Entry) -> None:
@@ -275,13 +293,16 @@ class Throttle:
         self._refusals += 1
 
     def refused_alone(self, row: Suspicion, now: float) -> None:
-        """Hold a refusal against a row with strikes that went first while there was nobody else.
+        """Hold a refusal against a row that went first while there was nobody else.
 
-        Unless the limiter may be full of what others have sent within a minute.
+        Unless the limiter may be full of what a minute has sent: others were refused, or none answered since.
         """
-        if row.strikes and row.on_trial and not (self._limited and self.learned.granted.since(now - PERIOD)):
+        is_known = (row.strikes or row.outdone) and not self._limited
+        if row.on_trial and (is_known or not self.learned.granted.since(now - PERIOD)):
             self.trial = None
             row.judge(guilty=True)
+            if row is self._row:
+                self.held_until = now  # with a strike it holds nobody
 
     def _accuse(self, row: Suspicion, number: int) -> None:
         before, self.trial = self.trial, Trial(row, number)
@@ -330,7 +351,8 @@ class Throttle:
         """Return the seconds of a hold."""
         if refusal.asked is not None:
             least = min(LEAST_HOLD * 2.0 ** min(self.streak - 1, 32), LONGEST_LEAST) if refusal.asked < 1 else 0.0
-            return max(refusal.asked * (1 + 0.1 * refusal.rand), least)
+            asked = max(refusal.asked * (1 + 0.1 * refusal.rand), least)
+            return min(asked, SHARE / recent) if self._alone else asked
         base = self._base(refusal)
         if refusal.first_hold is None and self._alone:
             base = min(base, SHARE / recent)
@@ -339,9 +361,11 @@ class Throttle:
             # a second refusal shows that the limit is not what was stated.
             base = min(base, SHARE * refusal.stated)
         length = self._step(base, refusal.rand)
-        self.learned.refused(now, proven=self._limited and now - self._since >= self.PROOF)
-        known = self.learned.wait(now)
-        return min(length, known) if known else length
+        proven = self._limited and (now - self._since >= self.PROOF or self._worked >= self.MINUTES)
+        self.learned.refused(now, proven=proven)
+        if known := self.learned.wait(now):
+            return min(length, known)
+        return (self.learned.oldest(now) if proven else 0.0) or length
 
     def _step(self, base: float, rand: float) -> float:
         return min(LONGEST_HOLD, base * 2.0 ** min(self.streak - 1, 32)) * (1 + 0.2 * rand)
@@ -352,8 +376,9 @@ class Throttle:
             return refusal.first_hold
         if self.rate is not None:
             return min(FIRST_HOLD, SHARE / self.rate.per_second)
-        least = FIRST_HOLD * (2 if self.learned.granted.taken >= MANY else 1)
-        return max(least, min(self._worked / 3, LONGEST_HOLD))
+        # Nor is one that refuses several rows in a row: so one of minutes is known after four requests.
+        longer = self._limited if self.streak > 1 else self.learned.granted.taken >= MANY
+        return max(FIRST_HOLD * (1 + longer), min(self._worked / 3, LONGEST_HOLD))
 
     def _recent(self, now: float) -> float:
         """Return the requests a second that were granted of late."""
@@ -361,7 +386,8 @@ class Throttle:
         return max(self.learned.granted.since(now - RECENT) / seconds, 1.0)
 
     def _watch(self) -> None:
-        self.watching = self.ceiling is not None or self.places is not None or self.trial is not None or self.streak > 0
+        watched = (self.trial, self.ceiling, self.places)
+        self.watching = self.streak > 0 or bool(self._apart) or any(one is not None for one in watched)
 
     def lift(self, now: float) -> None:
         """End the hold, and forget what the limiter was taken for."""

@@ -20,6 +20,10 @@ class Suspicion:
     """Refusals that are its own fault: it went first after a hold, and two that were sent later were answered."""
     goes_first: bool = False
     """Whether it is the one to go first after the hold that its refusal began."""
+    apart: bool = False
+    """Whether it has to wait for as long as the server said, and others have not."""
+    outdone: bool = False
+    """Whether two that were sent after such a refusal were answered while it waited."""
     on_trial: bool = False
     """Whether it went first and was refused all the same, and nobody knows yet whose fault that is."""
     on_verdict: Callable[[], None] = nothing
@@ -39,6 +43,8 @@ class Trial:
     row: Suspicion
     number: int
     """Of its request."""
+    is_fair: bool = True
+    """Whether it went first, so that their answers are a strike."""
     answered: int = 0
     """Requests that were sent later and taken."""
 
@@ -51,5 +57,8 @@ class Trial:
         self.answered += 1
         if self.answered < self.WITNESSES:
             return False
-        self.row.judge(guilty=True)
+        if self.is_fair:
+            self.row.judge(guilty=True)
+        else:
+            self.row.outdone = True
         return True

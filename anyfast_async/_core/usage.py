@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import attrs
+from typing import NamedTuple
 
 from anyfast_async.completions import Usage
 
 
-@attrs.frozen
-class Used:
+class Used(NamedTuple):
     """Tokens that are paid for."""
 
     prompt: int
@@ -30,18 +29,25 @@ class Used:
 def used_by(usage: Usage | None) -> Used | None:
     """Return what *usage* says was used, None if it does not say: without a number, or with zeros, it says nothing.
 
+    Nor does it with one number of the two and no total. A number below zero is none.
     What the total has beyond prompt and completion is thinking, which is billed as completion.
     """
     if usage is None:
         return None
-    prompt, completion = usage.prompt_tokens or 0, usage.completion_tokens or 0
+    prompt, completion = max(0, usage.prompt_tokens or 0), max(0, usage.completion_tokens or 0)
     total = usage.total_tokens or 0
+    if total <= 0 and None in (usage.prompt_tokens, usage.completion_tokens):
+        return None
     if total > prompt + completion:
         completion = total - prompt
     if prompt + completion <= 0:
         return None
     asked, answered = usage.prompt_tokens_details, usage.completion_tokens_details
-    cached = (asked.cached_tokens or 0) if asked is not None else 0
-    audio = (asked.audio_tokens or 0) if asked is not None else 0
-    image = (answered.image_tokens or 0) if answered is not None else 0
-    return Used(prompt, completion, min(cached, prompt), min(audio, prompt), min(image, completion))
+    cached = audio = image = 0
+    if asked is not None:
+        cached, audio = asked.cached_tokens or 0, asked.audio_tokens or 0
+    if answered is not None:
+        image = answered.image_tokens or 0
+    if cached > prompt or audio > prompt or image > completion:
+        cached, audio, image = min(cached, prompt), min(audio, prompt), min(image, completion)
+    return Used(prompt, completion, cached, audio, image)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from anyfast_async._core.journal import Past
+from anyfast_async._core.journal import HOLDER_SIZE, record
+from anyfast_async._core.past import Past
 from anyfast_async._disk import lines_of, lock
 from anyfast_async._records import log_of
 from anyfast_async.batch.passes import Survey, fingerprint, stamp_of
@@ -15,6 +17,7 @@ from anyfast_async.batch.source import Source
 
 _MODELS: Final = 20
 """Models of an input that are written down."""
+_INPUTS: Final = (b'{"header":', b'{"changed":', b'{"input kept":')
 _HEAD: Final = 4
 """Lines of a log among which the header is, if a command began it."""
 
@@ -50,12 +53,38 @@ def recorded_header(output: Path) -> Mapping[str, Any] | None:
     return past.header
 
 
-def forget(output: Path) -> None:
-    """Remove the log of a run that nothing came of, so that *output* can be begun with another header."""
+def forget(output: Path, kept: str | None = None) -> None:
+    """Remove the log of a run that nothing came of, so that *output* can be begun with another header.
+
+    Args:
+        output: of the run.
+        kept: the hash of an input that is kept beside it: all that the log says from now on.
+
+    """
     log = log_of(output)
-    with log.open("rb") as file:
-        if lock(file.fileno()):  # else another process has begun meanwhile
+    with log.open("rb+") as file:
+        if not lock(file.fileno()):  # another process has begun meanwhile
+            return
+        if kept is None:
             log.unlink()
+        else:
+            file.truncate(HOLDER_SIZE)
+            file.seek(0, os.SEEK_END)
+            file.write(record("input kept", kept))
+
+
+def knows_input(output: Path, path: Path) -> bool:
+    """Return whether the file at *path* is an input that *output* was begun or went on with.
+
+    Raises:
+        OSError: it or the log cannot be read.
+
+    """
+    past = Past()
+    for _, line in lines_of(log_of(output)):
+        if line.startswith(_INPUTS, 9):
+            past.add(line)
+    return bool(past.inputs) and fingerprint(path) in past.inputs
 
 
 def checked_before(source: Source, recorded: Mapping[str, Any] | None) -> Survey | None:

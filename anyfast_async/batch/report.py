@@ -137,3 +137,5 @@ class Head:
     """The limits in force: names and values."""
     spend: str | None = None
     """What was spent, in words, where prices are known."""
+    maybe_billed: str = ""
+    """Rows that may be billed without an answer, in words."""

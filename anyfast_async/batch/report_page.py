@@ -126,6 +126,8 @@ def _heading(head: Head, record: Recorder) -> str:
         )
     if tally.left:
         lines.append(f"<p>{tally.left:,} rows are left: the same command goes on.</p>")
+    if head.maybe_billed:
+        lines.append(f'<p class="words">Perhaps billed, with no answer to show for it: {_text(head.maybe_billed)}</p>')
     return "".join((*lines, "</header>\n"))
 
 

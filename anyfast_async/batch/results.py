@@ -16,7 +16,7 @@ import attrs
 
 from anyfast_async._core import answer, codec, journal
 from anyfast_async._core.index import Index
-from anyfast_async._core.journal import Past
+from anyfast_async._core.past import Past
 from anyfast_async._core.usage import used_by
 from anyfast_async._disk import Reader, lines_of
 from anyfast_async._outcome import Outcome
@@ -177,7 +177,7 @@ class Results:
         self.prompt_tokens: int = 0
         self.completion_tokens: int = 0
         self.spent: Spent = Spent()
-        """By the model that each answer names."""
+        """By the model that was asked, as far as the log tells it; else by the one that the answer names."""
         self.broken: list[Broken] = []
         """The first few lines that are no results."""
         self.broken_count: int = 0
@@ -229,6 +229,16 @@ class Results:
         """Rows without a result that may have been sent."""
         return sum(self._index.find(custom_id) is None for custom_id in self._doubtful)
 
+    @property
+    def maybe_billed(self) -> int:
+        """Rows of which a request went out and no answer to it is recorded, or not yet."""
+        past = self.past
+        return sum(one in past.maybe_billed or not past.is_answered(one, self._answer(one)) for one in self._doubtful)
+
+    def _answer(self, custom_id: str) -> bytes | None:
+        place = self._index.find(custom_id)
+        return None if place is None or place & 3 else self._line(place)
+
     def rows(self) -> Iterator[Row]:
         """Yield every row with a result, in the order of the files."""
         for which, file in enumerate(self._files):
@@ -272,7 +282,8 @@ class Results:
             if one is None or one.completion is None:
                 continue
             used = used_by(one.completion.usage)
-            self.spent.add(one.completion.model or "", used, times)
+            asked = self.past.asked_for(one.completion.model or "")
+            self.spent.add(asked[0] if len(asked) == 1 else one.completion.model or "", used, times)
             if used is not None:
                 self.prompt_tokens += times * used.prompt
                 self.completion_tokens += times * used.completion

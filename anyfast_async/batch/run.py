@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import attrs
 
-from anyfast_async._bill import RowWitness, charge
+from anyfast_async._bill import RowWitness, charge, named
 from anyfast_async._core.journal import STEM_DIGITS, STOPPERS, answer_line, error_line
 from anyfast_async._ending import CLOSERS
 from anyfast_async.batch.counts import Counts, Standing
@@ -150,6 +150,8 @@ class BatchRun:
         """What ended the run early, where an error did; an ``OSError`` is of a file that cannot be read or written."""
         self.on_row = on_row
         """Called after each line that was written."""
+        self.in_doubt: int = 0
+        """After the run: rows without a result that this run or an earlier one may have sent."""
         self._client = client
         self._rows = rows
         self._bad = bad
@@ -182,12 +184,6 @@ class BatchRun:
     def unfinished(self) -> tuple[str, ...]:
         """After the run: rows whose request went out and has no recorded answer; it may be billed."""
         return self._journal.open
-
-    @property
-    def in_doubt(self) -> int:
-        """Rows without a result that this run or an earlier one may have sent."""
-        doubtful = dict.fromkeys((*self._journal.open, *self._journal.maybe_billed))
-        return sum(self._files.standing(custom_id) is None for custom_id in doubtful)
 
     @property
     def unsaved(self) -> int:
@@ -256,6 +252,8 @@ class BatchRun:
                 await self._closing
         await self._retry()
         self.look()
+        doubtful = dict.fromkeys((*self._journal.open, *self._journal.maybe_billed))
+        self.in_doubt = sum(self._files.standing(custom_id) is None for custom_id in doubtful)
         if self.stopped is None and self._left is not None and not self._is_stopping:  # a model was given up
             self.stopped = self._left
         self._map.items = None
@@ -342,6 +340,7 @@ class BatchRun:
             if error is not None:
                 self._journal.failed(custom_id, error_line(custom_id, error, stem=_stem()))
             elif result.completion is not None:
+                named(self._journal, result.completion.model, result.model)
                 self._journal.answered(custom_id, answer_line(custom_id, result.completion, stem=_stem()))
         except OSError:
             self._kept.append(result)

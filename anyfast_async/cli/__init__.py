@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 
+_INTERRUPTED = (130, 143)
 INSTALL = "pip install 'anyfast-async[cli]'"
 
 
@@ -21,4 +22,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     from anyfast_async.cli.app import run  # noqa: PLC0415 - works without click up to here
 
-    return run(sys.argv[1:] if argv is None else argv)
+    if argv is not None:
+        return run(argv)
+    code = run(sys.argv[1:])
+    if code in _INTERRUPTED:
+        from anyfast_async.cli.signals import deaf  # noqa: PLC0415 - as above
+
+        deaf()  # a second Ctrl-C while the process ends does not change its exit code
+    return code

@@ -123,7 +123,8 @@ def _run(job: Job, spool: Spool) -> int:
         say(f"to go on:\n  {job.command}")
         return exits.STOPPED
     if ending.is_nothing and not (files.answered or files.maybe_billed):
-        forget(options.answers)  # so that it can be begun with another model
+        kept = job.survey.sha256 if options.input == STDIN else None
+        forget(options.answers, kept)  # so that it can be begun with another model
     code = _told(ending)
     write_report(ending)
     if options.input == STDIN:
@@ -145,7 +146,7 @@ def _done(job: Job, spool: Spool, files: BatchFiles, *, is_changed: bool) -> End
     if foreign := files.answered - census.counts.answered:
         files.journal.note("foreign", foreign)
     note_recovery(job, files, census.counts.answered)
-    ending = Ending(job, census)
+    ending = Ending(job, census, earlier=files.maybe_billed)
     return asyncio.run(_sent(ending, files)) if ending.left else ending
 
 

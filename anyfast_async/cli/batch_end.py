@@ -17,7 +17,7 @@ from anyfast_async.cli.batch_plan import Sample
 from anyfast_async.cli.money import cost_json
 from anyfast_async.cli.progress import print_summary
 from anyfast_async.cli.terminal import say, write
-from anyfast_async.errors import AnyFastError, ModelNotFoundError, RequestValidationError
+from anyfast_async.errors import AnyFastError, BudgetExceeded, ModelNotFoundError, RequestValidationError, escaped
 
 _NAMED: Final = 20
 """Rows that are named."""
@@ -35,6 +35,7 @@ class Ending:
         signal: the number of the one that ended it.
         sample: of an estimate.
         record: for a report.
+        earlier: rows that earlier runs may have been billed for without an answer.
 
     """
 
@@ -44,6 +45,13 @@ class Ending:
     signal: int | None = None
     sample: Sample | None = None
     record: Recorder | None = None
+    earlier: tuple[str, ...] = ()
+
+    @property
+    def maybe_billed(self) -> tuple[str, ...]:
+        """Rows of which a request went out and no answer to it is recorded, in this run or an earlier one."""
+        now = () if self.run is None else self.run.unfinished
+        return tuple(dict.fromkeys((*self.earlier, *now)))
 
     @property
     def tally(self) -> Tally:
@@ -103,9 +111,11 @@ class Ending:
         elif run is None and self.code == exits.OK:
             write(f"nothing to do: every row ({figures.counted(tally.total)}) has its result; nothing was sent\n")
         elif run is None:
-            print_summary([*figures.standing(tally), ("sent now", "nothing"), ("output", str(options.answers))])
+            standing = figures.standing(tally, maybe_billed=len(self.maybe_billed))
+            print_summary([*standing, ("sent now", "nothing"), ("output", str(options.answers))])
         else:
-            lines = [*figures.summary(tally, self.job.spend, in_doubt), ("output", str(options.answers))]
+            summary = figures.summary(tally, self.job.spend, in_doubt=in_doubt, maybe_billed=len(self.maybe_billed))
+            lines = [*summary, ("output", str(options.answers))]
             print_summary([*lines, *(self.sample.lines(tally) if self.sample is not None else ())])
 
     def _advise(self) -> None:
@@ -128,8 +138,10 @@ class Ending:
         if run is not None and run.unsaved:
             say(f"{figures.rows_of(run.unsaved)} answered, but not safely on the disk; they may be sent again")
         if run is not None and self.status in ("interrupted", "stopped") and run.unfinished:
-            say(f"in work without a result, so perhaps billed now and again when sent again: {_named(run.unfinished)}")
-        if self.left:
+            say(f"in work without a result, so perhaps billed now and again when sent again: {named(run.unfinished)}")
+        if self.left and run is not None and isinstance(run.stopped, AnyFastError) and _is_budget(run.stopped):
+            say(f"{figures.rows_of(self.left)} left; to go on with a higher budget:\n  {self.job.with_budget('N')}")
+        elif self.left:
             say(f"{figures.rows_of(self.left)} left; to go on:\n  {self.job.command}")
 
     @property
@@ -148,10 +160,15 @@ class Ending:
             "output": str(self.job.options.answers),
             "errors": str(self.job.options.failures) if self.tally.file.failed else None,
             "unfinished": list(run.unfinished) if run is not None else [],
+            "maybe_billed": list(self.maybe_billed),
             "unsaved": run.unsaved if run is not None else 0,
             "stopped_by": None if stopped is None else _described(stopped),
             "estimate": None if self.sample is None else self.sample.as_json(self.tally),
         }
+
+
+def _is_budget(error: AnyFastError) -> bool:
+    return exits.cause_of(error).kind == BudgetExceeded.kind
 
 
 def note_recovery(job: Job, files: BatchFiles, answered: int) -> None:
@@ -163,7 +180,7 @@ def note_recovery(job: Job, files: BatchFiles, answered: int) -> None:
     if files.quarantined:
         say(f"note: {output} had {figures.counted(files.quarantined)} damaged lines; their rows are sent again")
     if files.maybe_billed:
-        say(f"note: in work when an earlier run was killed, so perhaps billed twice: {_named(files.maybe_billed)}")
+        say(f"note: in work when an earlier run was killed, so perhaps billed twice: {named(files.maybe_billed)}")
 
 
 def report(error: AnyFastError | OSError) -> None:
@@ -179,6 +196,7 @@ def _described(error: AnyFastError | OSError) -> dict[str, str]:
     return {"kind": "disk" if cause is None else cause.kind, "message": str(error)}
 
 
-def _named(ids: Sequence[str]) -> str:
+def named(ids: Sequence[str]) -> str:
+    """Return *ids* in words: the first of many."""
     more = f" and {figures.counted(len(ids) - _NAMED)} more" if len(ids) > _NAMED else ""
-    return ", ".join(ids[:_NAMED]) + more
+    return ", ".join(escaped(one, 80) for one in ids[:_NAMED]) + more

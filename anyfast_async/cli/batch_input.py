@@ -8,9 +8,10 @@ from typing import Final
 
 import click
 
+from anyfast_async._records import log_of
 from anyfast_async.batch import Source, SourceError, Survey, open_source, survey
 from anyfast_async.batch.formats import DESCRIBED
-from anyfast_async.batch.header import checked_before, recorded_header
+from anyfast_async.batch.header import checked_before, knows_input, recorded_header
 from anyfast_async.batch.spool import Spool
 from anyfast_async.cli import exits, figures
 from anyfast_async.cli.batch_options import STDIN, Options
@@ -37,7 +38,7 @@ def surveyed(options: Options, spool: Spool) -> Survey:
     """
     name = options.input_name
     try:
-        path = _from_stdin(spool) if options.input == STDIN else _regular(Path(options.input))
+        path = _from_stdin(spool, options.answers) if options.input == STDIN else _regular(Path(options.input))
         source = open_source(
             path,
             kind=options.format,
@@ -66,9 +67,15 @@ def _regular(path: Path) -> Path:
     raise click.UsageError(message)
 
 
-def _from_stdin(spool: Spool) -> Path:
+def _from_stdin(spool: Spool, answers: Path) -> Path:
     """Copy the standard input; nothing on it stands for what was kept of it when the batch began."""
     kept, typed = spool.kept.exists(), is_terminal(sys.stdin)
+    if kept and not knows_input(answers, spool.kept):
+        message = (
+            f"{spool.kept} is there already, and {log_of(answers)} does not say that it is this batch's standard "
+            "input; move it away, or name another output"
+        )
+        raise click.UsageError(message)
     if typed and not kept:
         say("reading the standard input; Ctrl-D ends it")
     if not (typed and kept) and spool.fill(sys.stdin.buffer):

@@ -73,6 +73,12 @@ class Job:
         """Return the command that sends rows with a result again: those that ``--retry-failed`` *again* says."""
         return self.options.going_on(self.argv, retry_failed=again, **other)
 
+    def with_budget(self, most: str) -> str:
+        """Return the command that goes on with another ceiling where there is one."""
+        options = self.options
+        given = {"budget_tokens": options.budget_tokens, "budget_usd": options.budget_usd}
+        return options.going_on(self.argv, **{name: most for name, value in given.items() if value is not None})
+
     def model_of(self, named: str | None) -> str:
         """Return the model that a row which names one, or none, is sent to."""
         return self.fields.get("model") or named or self.model or ""
@@ -129,7 +135,7 @@ async def supervised(
                 on_row(event)
 
         run.on_row = row
-        with on_ending(ending):
+        with on_ending(ending, then_deaf=True):
             await run.run()
     return received[0] if received else None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from anyfast_async.batch.report import Head
 from anyfast_async.batch.report_page import page
 from anyfast_async.batch.report_svg import svg
-from anyfast_async.cli.batch_end import Ending
+from anyfast_async.cli.batch_end import Ending, named
 from anyfast_async.cli.figures import counted
 from anyfast_async.cli.terminal import say
 
@@ -56,4 +56,5 @@ def head_of(ending: Ending) -> Head:
         ),
         limits=tuple((name, "none" if value is None else counted(value)) for name, value in limits.items()),
         spend=job.spend(ending.tally) if job.spend is not None else None,
+        maybe_billed=named(ending.maybe_billed),
     )

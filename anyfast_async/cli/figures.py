@@ -225,7 +225,7 @@ def failure_event(event: RowDone) -> dict[str, Any] | None:
 # -- at the end ------------------------------------------------------------------------------------------------------
 
 
-def standing(tally: Tally, in_doubt: int = 0) -> Iterator[tuple[str, str]]:
+def standing(tally: Tally, *, in_doubt: int = 0, maybe_billed: int = 0) -> Iterator[tuple[str, str]]:
     """Yield how the rows of the input stand in the files: names and values."""
     file = tally.file
     yield "rows", counted(tally.total)
@@ -240,11 +240,15 @@ def standing(tally: Tally, in_doubt: int = 0) -> Iterator[tuple[str, str]]:
         yield "in doubt", f"{counted(in_doubt)} (sent, and no answer)"
     if tally.without - in_doubt:
         yield "not sent", counted(tally.without - in_doubt)
+    if maybe_billed:
+        yield "perhaps billed", f"{rows_of(maybe_billed)} without an answer to show for it, in all runs"
 
 
-def summary(tally: Tally, spend: Spend | None = None, in_doubt: int = 0) -> Iterator[tuple[str, str]]:
+def summary(
+    tally: Tally, spend: Spend | None = None, *, in_doubt: int = 0, maybe_billed: int = 0
+) -> Iterator[tuple[str, str]]:
     """Yield the closing table: names and values."""
-    yield from standing(tally, in_doubt)
+    yield from standing(tally, in_doubt=in_doubt, maybe_billed=maybe_billed)
     yield "retries", counted(tally.retries)
     yield "time", f"{duration(tally.seconds)}, {rate_of(tally)}"
     if tally.latency.count:

@@ -17,6 +17,7 @@ from anyfast_async.batch.counts import ODD, Counts, Standing
 from anyfast_async.batch.header import recorded_header
 from anyfast_async.batch.inert import json_text
 from anyfast_async.batch.lines import LineError
+from anyfast_async.batch.passes import BadRow, survey
 from anyfast_async.batch.results import IN_DOUBT, MISSING, Failure, Results, Row
 from anyfast_async.batch.results_files import FORMATS, INSTALL, write_table
 from anyfast_async.batch.results_table import Columns
@@ -119,6 +120,10 @@ class _Job:
     errors: Path
     source: Source | None
     only_errors: bool
+    left_out: Mapping[int, BadRow] = attrs.field(
+        default=attrs.Factory(lambda self: _left_out(self.source, self.output), takes_self=True)
+    )
+    """Rows of the input that the batch could not send, by their numbers: it has named them."""
 
     def rows(self, found: Results) -> Iterator[tuple[Row, str | None]]:
         """Yield every row that is wanted, with its prompt where the input is known: then in the input's order."""
@@ -131,11 +136,13 @@ class _Job:
             yield from ((row, None) for row in found.rows())
             return
         for number, value in self.source.records():
-            if isinstance(value, LineError):
-                continue
-            custom_id = self.source.id_of(number, value)
+            custom_id, prompt = None, None
+            if not isinstance(value, LineError):
+                custom_id, prompt = self.source.id_of(number, value), _prompt(self.source, number, value)
+            if number in self.left_out:
+                custom_id = self.left_out[number].custom_id
             if custom_id is not None:
-                yield found.find(custom_id), _prompt(self.source, number, value)
+                yield found.find(custom_id), prompt
 
     @property
     def again(self) -> Again:
@@ -220,6 +227,14 @@ def _source(given: str | None, output: Path) -> Source | None:
         raise click.UsageError(message) from None
 
 
+def _left_out(source: Source | None, output: Path) -> Mapping[int, BadRow]:
+    """Return the rows that a batch with ``--skip-bad`` has left out of *source*."""
+    begun = (recorded_header(output) or {}).get("input") if source is not None else None
+    if source is None or not isinstance(begun, Mapping) or not begun.get("bad"):
+        return {}
+    return survey(source, skip_bad=True).bad
+
+
 def _check(job: _Job, target: Path | None, again: Path | None) -> None:
     read = (
         job.output,
@@ -273,6 +288,7 @@ def _show(job: _Job, found: Results, columns: Columns, prices: Prices | None, *,
         "missing": missing,
         "in_doubt": in_doubt,
         "not_sent": missing - in_doubt,
+        "maybe_billed": found.maybe_billed,
         "prompt_tokens": found.prompt_tokens,
         "completion_tokens": found.completion_tokens,
         "broken_lines": found.broken_count,

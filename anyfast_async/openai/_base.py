@@ -252,6 +252,8 @@ class _Dump:
     none: bool
 
     def value(self, value: Any, include: Selection = None, exclude: Selection = None) -> Any:
+        if include is None and exclude is None and not isinstance(value, BaseModel):
+            return self._whole(value)
         match value:
             case BaseModel():
                 fields = _fields_of(type(value))
@@ -263,6 +265,25 @@ class _Dump:
             case Mapping():
                 return {n: self.value(v, *w) for n, v in value.items() if (w := _within(n, include, exclude))}
         return self._foreign(value)
+
+    def _whole(self, value: Any) -> Any:
+        """Dump all of a value, without recursion: upstreams decide how deep it goes."""
+        top = [value]
+        todo: list[tuple[Any, Any]] = [(top, 0)]
+        while todo:
+            into, place = todo.pop()
+            match into[place]:
+                case BaseModel() as model:
+                    into[place] = self.value(model)
+                case list() | tuple() as items:
+                    into[place] = made = list(items)
+                    todo += [(made, number) for number in range(len(made))]
+                case Mapping() as items:
+                    into[place] = fields = dict(items)
+                    todo += [(fields, name) for name in fields]
+                case other:
+                    into[place] = self._foreign(other)
+        return top[0]
 
     def _left_out(self, field: _Field | None, name: str, value: Any, came: set[str]) -> bool:
         if self.none and value is None:

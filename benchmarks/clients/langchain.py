@@ -26,16 +26,25 @@ class LangChain(Client):
         self.chat = ChatOpenAI(model=MODEL, api_key=KEY, base_url=self.url, max_tokens=200, temperature=0.7, **options)
         return self
 
-    async def complete(self, prompt: str) -> str:
-        return (await self.chat.ainvoke(prompt)).text
+    async def complete(self, prompt: str) -> tuple[Any, str | None]:
+        return await self.chat.ainvoke(prompt), None
+
+    def read(self, answer: Any) -> str:
+        """Read a message of LangChain's; it has its own names."""
+        told, usage = answer.response_metadata, answer.usage_metadata
+        for name in ("id", "model_name", "system_fingerprint", "finish_reason", "logprobs"):
+            told[name]
+        for name in ("input_tokens", "output_tokens", "total_tokens", "input_token_details", "output_token_details"):
+            usage[name]
+        return answer.text
 
     async def stream(self, prompt: str, see: Callable[[str], object]) -> None:
         async for chunk in self.chat.astream(prompt):
             see(chunk.text)
 
-    async def batch(self, prompts: Iterable[str], see: Callable[[str], object]) -> None:
+    async def batch(self, prompts: Iterable[str], see: Callable[[Any], object]) -> None:
         for message in await self.chat.abatch(list(prompts), config={"max_concurrency": self.concurrency}):
-            see(message.text)
+            see(message)
 
 
 if __name__ == "__main__":

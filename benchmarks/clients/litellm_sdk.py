@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterable
+from typing import Any
 
 os.environ |= {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
@@ -22,8 +23,9 @@ from measure import KEY, MODEL, Client, main
 
 class LiteLLM(Client):
     packages = ("litellm", "openai", "aiohttp", "pydantic")
+    field = staticmethod(getattr)
 
-    async def complete(self, prompt: str) -> str:
+    async def complete(self, prompt: str) -> tuple[Any, str | None]:
         response = await acompletion(
             model=f"openai/{MODEL}",
             messages=[{"role": "user", "content": prompt}],
@@ -32,7 +34,7 @@ class LiteLLM(Client):
             max_tokens=200,
             temperature=0.7,
         )
-        return response.choices[0].message.content or ""
+        return response, None
 
     async def stream(self, prompt: str, see: Callable[[str], object]) -> None:
         response = await acompletion(
@@ -47,15 +49,16 @@ class LiteLLM(Client):
         async for chunk in response:
             see(chunk.choices[0].delta.content or "")
 
-    async def batch(self, prompts: Iterable[str], see: Callable[[str], object]) -> None:
+    async def batch(self, prompts: Iterable[str], see: Callable[[Any], object]) -> None:
         semaphore = asyncio.Semaphore(self.concurrency)
 
-        async def one(prompt: str) -> str:
+        async def one(prompt: str) -> Any:
             async with semaphore:
-                return await self.complete(prompt)
+                answer, _ = await self.complete(prompt)
+                return answer
 
-        for text in await asyncio.gather(*(one(prompt) for prompt in prompts)):
-            see(text)
+        for answer in await asyncio.gather(*(one(prompt) for prompt in prompts)):
+            see(answer)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from typing import Self
+from typing import Any, Self
 
 from lm_deluge import LLMClient
 from lm_deluge.models import register_model
@@ -30,12 +30,18 @@ class LMDeluge(Client):
         self.client.open(show_progress=False)
         return self
 
-    async def complete(self, prompt: str) -> str:
-        return (await self.client.start(prompt)).completion or ""
+    async def complete(self, prompt: str) -> tuple[Any, str | None]:
+        return await self.client.start(prompt), None
 
-    async def batch(self, prompts: Iterable[str], see: Callable[[str], object]) -> None:
+    def read(self, answer: Any) -> str:
+        """Read a response of lm-deluge's; it has its own names."""
+        for name in ("id", "model_internal", "finish_reason", "usage", "status_code"):
+            getattr(answer, name)
+        return answer.completion or ""
+
+    async def batch(self, prompts: Iterable[str], see: Callable[[Any], object]) -> None:
         for response in await self.client.process_prompts_async(list(prompts), show_progress=False):
-            see(response.completion or "")
+            see(response)
 
 
 if __name__ == "__main__":

@@ -9,18 +9,27 @@ import asyncio
 import contextlib
 import importlib.metadata
 import json
+import operator
 import os
 import resource
 import sys
 import time
 from array import array
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 MODEL = "gemini-2.5-pro"
 KEY = "sk-benchmark"
 ANSWER = 201
 """Characters of the stub's answer: what a client hands out is looked at, not only counted."""
+FIELDS: Mapping[str, Sequence[str]] = {
+    "answer": ("id", "object", "created", "model"),
+    "choice": ("index", "finish_reason", "logprobs"),
+    "usage": ("prompt_tokens", "completion_tokens", "total_tokens"),
+    "prompt_tokens_details": ("cached_tokens", "text_tokens", "audio_tokens", "image_tokens"),
+    "completion_tokens_details": ("reasoning_tokens", "text_tokens", "audio_tokens"),
+}
+"""What the stub's answer has beside the message, and every typed client a name for: each client reads all of it."""
 TOKEN = 20
 """Characters of every token of a stream."""
 OPENED_WITHIN = 90.0
@@ -34,6 +43,8 @@ class Client:
 
     packages: ClassVar[tuple[str, ...]] = ()
     """Distributions whose versions are reported."""
+    field: Callable[[Any, str], Any] = staticmethod(operator.getitem)
+    """Gives a field of what it answers with: a key of dicts; ``getattr`` where it gives objects."""
 
     def __init__(self, url: str, concurrency: int, variant: str) -> None:
         self.url = url
@@ -46,16 +57,34 @@ class Client:
     async def __aexit__(self, *_: object) -> None:
         pass
 
-    async def complete(self, prompt: str) -> str:
-        """Return the text of one answer."""
+    async def complete(self, prompt: str) -> tuple[Any, str | None]:
+        """Return one answer as the client gives it, and the request id of its headers, None if it does not tell it."""
         raise NotImplementedError
+
+    def read(self, answer: Any) -> str:
+        """Read every field of an answer; return its text. For another shape than OpenAI's there is another one."""
+        field = self.field
+        choice, usage = field(answer, "choices")[0], field(answer, "usage")
+        for name in FIELDS["answer"]:
+            field(answer, name)
+        for name in FIELDS["choice"]:
+            field(choice, name)
+        for name in FIELDS["usage"]:
+            field(usage, name)
+        for part in ("prompt_tokens_details", "completion_tokens_details"):
+            details = field(usage, part)
+            for name in FIELDS[part]:
+                field(details, name)
+        message = field(choice, "message")
+        field(message, "role")
+        return field(message, "content") or ""
 
     async def stream(self, prompt: str, see: Callable[[str], object]) -> None:
         """Hand every text of a streamed answer to *see*."""
         raise NotImplementedError
 
-    async def batch(self, prompts: Iterable[str], see: Callable[[str], object]) -> None:
-        """Hand the text of every answer to *see*, in any order; ``concurrency`` calls at a time."""
+    async def batch(self, prompts: Iterable[str], see: Callable[[Any], object]) -> None:
+        """Hand every answer to *see*, in any order; ``concurrency`` calls at a time."""
         raise NotImplementedError
 
 
@@ -144,8 +173,9 @@ def prompt_of(number: int) -> str:
     return f"Why is the sky blue, and who asked that for time number {number}?"
 
 
-def check(text: str) -> None:
-    """Refuse an answer that is not the stub's."""
+def check(client: Client, answer: Any) -> None:
+    """Read an answer; refuse one that is not the stub's."""
+    text = client.read(answer)
     if len(text) != ANSWER:
         message = f"not the answer that was sent: {text!r}"
         raise ValueError(message)
@@ -155,7 +185,8 @@ async def awaited(client: Client, case: dict[str, Any]) -> dict[str, Any]:
     """So many calls at once, as often as ``calls`` says; the first ones open the connections and are not measured."""
 
     async def call(number: int) -> None:
-        check(await client.complete(prompt_of(number)))
+        answer, _ = await client.complete(prompt_of(number))
+        check(client, answer)
 
     concurrency, calls = case["concurrency"], case["calls"]
     await workers(concurrency, iter(range(2 * concurrency + 50)), call)
@@ -253,9 +284,9 @@ async def batched(client: Client, case: dict[str, Any]) -> dict[str, Any]:
     calls = case["calls"]
     done = 0
 
-    def see(text: str) -> None:
+    def see(answer: Any) -> None:
         nonlocal done
-        check(text)
+        check(client, answer)
         done += 1
 
     await client.batch((prompt_of(number) for number in range(4 * case["concurrency"])), see)
@@ -274,7 +305,8 @@ async def troubled(client: Client, case: dict[str, Any]) -> dict[str, Any]:
     async def call(number: int) -> None:
         begin = time.perf_counter()
         try:
-            check(await client.complete(prompt_of(number)))
+            answer, _ = await client.complete(prompt_of(number))
+            check(client, answer)
         except Exception as error:  # noqa: BLE001 - whatever a client raises
             kinds[type(error).__name__] = kinds.get(type(error).__name__, 0) + 1
         else:
@@ -299,7 +331,8 @@ async def troubled(client: Client, case: dict[str, Any]) -> dict[str, Any]:
 
 async def cold(client: Client, case: dict[str, Any]) -> dict[str, Any]:
     """One call; whoever started this process measures it from there."""
-    check(await client.complete(prompt_of(case["calls"])))
+    answer, _ = await client.complete(prompt_of(case["calls"]))
+    check(client, answer)
     return {"peak_mib": peak_mib()}
 
 

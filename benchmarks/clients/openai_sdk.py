@@ -17,6 +17,7 @@ from openai import AsyncOpenAI
 
 class OpenAI(Client):
     packages = ("openai", "httpx2", "aiohttp", "pydantic")
+    field = staticmethod(getattr)
 
     async def __aenter__(self) -> Self:
         options: dict[str, Any] = {}
@@ -31,11 +32,11 @@ class OpenAI(Client):
     async def __aexit__(self, *_: object) -> None:
         await self.client.close()
 
-    async def complete(self, prompt: str) -> str:
+    async def complete(self, prompt: str) -> tuple[Any, str | None]:
         completion = await self.client.chat.completions.create(
             messages=[{"role": "user", "content": prompt}], model=MODEL, max_tokens=200, temperature=0.7
         )
-        return completion.choices[0].message.content or ""
+        return completion, completion._request_id  # noqa: SLF001 - documented so
 
     async def stream(self, prompt: str, see: Callable[[str], object]) -> None:
         stream = await self.client.chat.completions.create(
@@ -44,15 +45,16 @@ class OpenAI(Client):
         async for chunk in stream:
             see(chunk.choices[0].delta.content or "")
 
-    async def batch(self, prompts: Iterable[str], see: Callable[[str], object]) -> None:
+    async def batch(self, prompts: Iterable[str], see: Callable[[Any], object]) -> None:
         semaphore = asyncio.Semaphore(self.concurrency)
 
-        async def one(prompt: str) -> str:
+        async def one(prompt: str) -> Any:
             async with semaphore:
-                return await self.complete(prompt)
+                answer, _ = await self.complete(prompt)
+                return answer
 
-        for text in await asyncio.gather(*(one(prompt) for prompt in prompts)):
-            see(text)
+        for answer in await asyncio.gather(*(one(prompt) for prompt in prompts)):
+            see(answer)
 
 
 if __name__ == "__main__":

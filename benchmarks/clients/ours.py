@@ -6,7 +6,7 @@ Variants of streams: ``tokens`` (the default), ``chunks``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Self
+from typing import Any, Self
 
 from measure import KEY, MODEL, Client, main
 
@@ -15,6 +15,7 @@ from anyfast_async import AnyFast, Limits
 
 class Ours(Client):
     packages = ("anyfast-async", "aiohttp", "orjson")
+    field = staticmethod(getattr)
 
     async def __aenter__(self) -> Self:
         limits = Limits(concurrency=max(self.concurrency + 8, 200))
@@ -24,9 +25,9 @@ class Ours(Client):
     async def __aexit__(self, *_: object) -> None:
         await self.client.aclose()
 
-    async def complete(self, prompt: str) -> str:
+    async def complete(self, prompt: str) -> tuple[Any, str | None]:
         completion = await self.client.complete(prompt, max_tokens=200, temperature=0.7)
-        return completion.text
+        return completion, completion.request_id
 
     async def stream(self, prompt: str, see: Callable[[str], object]) -> None:
         async with self.client.stream(prompt, max_tokens=200, temperature=0.7) as stream:
@@ -37,12 +38,12 @@ class Ours(Client):
                 async for text in stream:
                     see(text)
 
-    async def batch(self, prompts: Iterable[str], see: Callable[[str], object]) -> None:
+    async def batch(self, prompts: Iterable[str], see: Callable[[Any], object]) -> None:
         run = self.client.map(prompts, concurrency=self.concurrency, max_tokens=200, temperature=0.7)
         async with run as results:
             async for result in results:
                 if result.ok:
-                    see(result.text)
+                    see(result.completion)
 
 
 if __name__ == "__main__":

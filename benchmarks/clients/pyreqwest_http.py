@@ -28,9 +28,9 @@ class Pyreqwest(Client):
     async def __aexit__(self, *_: object) -> None:
         await self.client.close()
 
-    async def complete(self, prompt: str) -> str:
+    async def complete(self, prompt: str) -> tuple[Any, str | None]:
         response = await self.client.post(self.path).body_bytes(payload(prompt)).build().send()
-        return str((await response.json())["choices"][0]["message"]["content"])
+        return await response.json(), response.headers.get("x-request-id")
 
     async def stream(self, prompt: str, see: Callable[[str], object]) -> None:
         rest = b""
@@ -42,12 +42,13 @@ class Pyreqwest(Client):
                     if line.startswith(b"data: ") and line != b"data: [DONE]":
                         see(orjson.loads(line[6:])["choices"][0]["delta"].get("content") or "")
 
-    async def batch(self, prompts: Iterable[str], see: Callable[[str], object]) -> None:
+    async def batch(self, prompts: Iterable[str], see: Callable[[Any], object]) -> None:
         source = iter(prompts)
 
         async def worker() -> None:
             for prompt in source:
-                see(await self.complete(prompt))
+                answer, _ = await self.complete(prompt)
+                see(answer)
 
         async with asyncio.TaskGroup() as group:
             for _ in range(self.concurrency):

@@ -31,11 +31,10 @@ class RawAiohttp(Client):
     async def __aexit__(self, *_: object) -> None:
         await self.session.close()
 
-    async def complete(self, prompt: str) -> str:
+    async def complete(self, prompt: str) -> tuple[Any, str | None]:
         async with self.session.post(self.path, data=payload(prompt)) as response:
             response.raise_for_status()
-            answer = orjson.loads(await response.read())
-        return str(answer["choices"][0]["message"]["content"])
+            return orjson.loads(await response.read()), response.headers.get("x-request-id")
 
     async def stream(self, prompt: str, see: Callable[[str], object]) -> None:
         async with self.session.post(self.path, data=payload(prompt, stream=True)) as response:
@@ -44,12 +43,13 @@ class RawAiohttp(Client):
                 if line.startswith(b"data: ") and line != b"data: [DONE]\n":
                     see(orjson.loads(line[6:])["choices"][0]["delta"].get("content") or "")
 
-    async def batch(self, prompts: Iterable[str], see: Callable[[str], object]) -> None:
+    async def batch(self, prompts: Iterable[str], see: Callable[[Any], object]) -> None:
         source = iter(prompts)
 
         async def worker() -> None:
             for prompt in source:
-                see(await self.complete(prompt))
+                answer, _ = await self.complete(prompt)
+                see(answer)
 
         async with asyncio.TaskGroup() as group:
             for _ in range(self.concurrency):

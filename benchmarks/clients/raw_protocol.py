@@ -89,18 +89,19 @@ class RawProtocol(Client):
         self.idle.append(connection)
         return answer
 
-    async def complete(self, prompt: str) -> str:
-        return str(orjson.loads(await self.post(prompt))["choices"][0]["message"]["content"])
+    async def complete(self, prompt: str) -> tuple[Any, str | None]:
+        return orjson.loads(await self.post(prompt)), None
 
     async def stream(self, prompt: str, see: Callable[[str], object]) -> None:
         await self.post(prompt, see, stream=True)
 
-    async def batch(self, prompts: Iterable[str], see: Callable[[str], object]) -> None:
+    async def batch(self, prompts: Iterable[str], see: Callable[[Any], object]) -> None:
         source = iter(prompts)
 
         async def worker() -> None:
             for prompt in source:
-                see(await self.complete(prompt))
+                answer, _ = await self.complete(prompt)
+                see(answer)
 
         async with asyncio.TaskGroup() as group:
             for _ in range(self.concurrency):

@@ -25,10 +25,11 @@ class WreqClient(Client):
         self.path = f"{self.url}/chat/completions"
         return self
 
-    async def complete(self, prompt: str) -> str:
+    async def complete(self, prompt: str) -> tuple[Any, str | None]:
         async with self.client.post(self.path, headers=self.headers, body=payload(prompt)) as response:
             response.raise_for_status()
-            return str((await response.json())["choices"][0]["message"]["content"])
+            request_id = response.headers.get("x-request-id")
+            return await response.json(), bytes(request_id).decode() if request_id is not None else None
 
     async def stream(self, prompt: str, see: Callable[[str], object]) -> None:
         rest = b""
@@ -41,12 +42,13 @@ class WreqClient(Client):
                         if line.startswith(b"data: ") and line != b"data: [DONE]":
                             see(orjson.loads(line[6:])["choices"][0]["delta"].get("content") or "")
 
-    async def batch(self, prompts: Iterable[str], see: Callable[[str], object]) -> None:
+    async def batch(self, prompts: Iterable[str], see: Callable[[Any], object]) -> None:
         source = iter(prompts)
 
         async def worker() -> None:
             for prompt in source:
-                see(await self.complete(prompt))
+                answer, _ = await self.complete(prompt)
+                see(answer)
 
         async with asyncio.TaskGroup() as group:
             for _ in range(self.concurrency):

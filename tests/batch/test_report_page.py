@@ -25,6 +25,7 @@ HEAD = Head(
     settings=(("command", f"anyfast batch {HOSTILE}"),),
     limits=(("requests per minute", "500"),),
     spend="1.20 USD",
+    maybe_billed=f"row-7{HOSTILE}",
 )
 
 
@@ -122,6 +123,7 @@ def test_what_it_says(text: str) -> None:
         "requests per minute500",
         "1.20 USD",
         "10 attempts without an answer may have been billed.",
+        "Perhaps billed, with no answer to show for it: row-7",
         "10 rows, billed: no, may succeed if sent again",
         "the answer is cut off: max_tokens was reached; raise max_tokens",
     ):

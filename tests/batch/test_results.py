@@ -312,3 +312,18 @@ def test_what_was_sent_is_told_from_what_was_not(read: Callable[..., Results]) -
     with read([answered("a")], [], log) as results:
         assert (6, 2) == (results.expected, results.in_doubt)
         assert ["maybe", "maybe", "no"] == [getattr(results.find(one).failure, "billed", None) for one in "bcd"]
+        assert 2 == results.maybe_billed
+
+
+def test_models_are_those_that_were_asked(read: Callable[..., Results]) -> None:
+    """An answer counts for the model that was asked, by what the log says; else for the one that it names."""
+    for asked, models in ((["m"], ["m"]), (["m", "n"], [""]), ([], [""])):
+        with read([answered("a")], [], [journal.record("model", ["", one]) for one in asked]) as results:
+            assert models == list(results.spent.models)
+
+
+def test_an_answer_that_is_asked_again_may_be_billed_again(read: Callable[..., Results]) -> None:
+    """Also while it has its first answer; one that was lost stays counted when it is answered at last."""
+    log = [journal.record("again", "a"), journal.record("open", ["a", "b"]), journal.record("maybe_billed", ["c"])]
+    with read([answered("a"), answered("b"), answered("c")], [], log) as results:
+        assert (0, 2) == (results.in_doubt, results.maybe_billed)

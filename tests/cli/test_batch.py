@@ -9,6 +9,7 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -381,6 +382,27 @@ async def test_interrupted_twice(
     assert "perhaps billed now and again when sent again: r2, r3\n" in ran.err
 
 
+async def test_interrupted_again_and_again(
+    gateway: Simulator, start: Callable[..., Any], write_batch: Any, tmp_path: Path
+) -> None:
+    """However often and late a signal comes: the end is told, and the exit code is that of the first."""
+    gateway.stall(when="hang", times=None)
+    write_batch("quick", "hang 2")
+    started = await start("batch", "-i", "in.jsonl", "-o", "out.jsonl", "--json", "--grace", 0)
+    await asyncio.wait_for(lines_in(tmp_path / "out.jsonl", 1), 10)
+
+    started.send(signal.SIGTERM)
+    ending = asyncio.ensure_future(started.ended())
+    while started.process.returncode is None and not ending.done():
+        with suppress(ProcessLookupError):  # not by started.send: it may take the exit code away
+            os.kill(started.process.pid, signal.SIGINT)
+        await asyncio.sleep(0.001)
+    ran = await ending
+
+    told = json.loads(ran.out.splitlines()[-1])
+    assert (143, "end", ["r2"]) == (ran.code, told["event"], told["maybe_billed"])
+
+
 async def test_killed(slow_gateway: Simulator, start: Callable[..., Any], write_batch: Any, tmp_path: Path) -> None:
     """After kill -9 a rerun gives every row exactly once; only rows that were in work are sent twice."""
     write_batch(*(f"row {n}" for n in range(60)))
@@ -517,6 +539,38 @@ def test_going_on_with_the_standard_input(gateway: Simulator, anyfast: Callable[
 
     assert (0, ["line-1", "line-2"], 3) == (second.code, ids_of(out), len(gateway.requests))
     assert {"out.jsonl", "out.jsonl.run"} == {path.name for path in tmp_path.iterdir()}
+
+
+@pytest.mark.parametrize("stdin", ["good\n", ""])
+def test_a_file_of_ones_own_is_no_kept_input(
+    gateway: Simulator, anyfast: Callable[..., Any], tmp_path: Path, stdin: str
+) -> None:
+    """A file where the standard input is to be kept is neither written over nor sent, also with a log beside it."""
+    out, own = tmp_path / "out.jsonl", tmp_path / "out.jsonl.stdin"
+    own.write_text("my notes\n")
+
+    ran = anyfast("batch", "-i", "-", "-o", out, stdin=stdin)
+    assert (2, [own]) == (ran.code, list(tmp_path.iterdir()))
+    assert f"{own} is there already" in ran.err
+    own.unlink()
+    gateway.fail(400, when="good")
+    anyfast("batch", "-i", "-", "-o", out, stdin="good\n")
+    own.write_text("my notes\n")
+    ran = anyfast("batch", "-i", "-", "-o", out, stdin=stdin)
+
+    assert (2, "my notes\n", 1) == (ran.code, own.read_text(), len(gateway.requests))
+
+
+def test_a_kept_input_of_a_run_that_came_to_nothing(
+    gateway: Simulator, anyfast: Callable[..., Any], tmp_path: Path
+) -> None:
+    """It is known as one, also where the run can be begun with another model; and other lines may take its place."""
+    out = tmp_path / "out.jsonl"
+    gateway.fail(404, code="model_not_found", when="good")
+    for model, lines in (("m1", "good\n"), ("m2", ""), ("m3", "good\nas well\n")):
+        ran = anyfast("batch", "-i", "-", "-o", out, "-m", model, stdin=lines)
+        assert (1, f"{out}.stdin") == (ran.code, str(*tmp_path.glob("*.stdin"))), ran.err
+        assert lines in ("", (tmp_path / "out.jsonl.stdin").read_text())
 
 
 async def test_the_standard_input_interrupted(

@@ -11,9 +11,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import attrs
 import pytest
 
-from anyfast_async import AuthenticationError
+from anyfast_async import AuthenticationError, BudgetExceeded
 from anyfast_async.batch import Tally, open_source, survey
 from anyfast_async.batch.counts import Census, Counts
 from anyfast_async.cli.batch import batch
@@ -104,6 +105,30 @@ def test_as_json(job: Callable[..., Job], capsys: pytest.CaptureFixture[str]) ->
     )
     assert {"kind": "auth", "message": "401: no"} == told["stopped_by"]
     assert None is told["estimate"]
+
+
+def test_going_on_needs_a_higher_budget(job: Callable[..., Job], capsys: pytest.CaptureFixture[str]) -> None:
+    """A budget is the file's: the same command would stop at once, so another ceiling is asked for."""
+    words = ("batch", "-i", "in", "-o", "out.jsonl", "--budget-tokens", "5", "--json", "--budget-usd=1")
+    made = attrs.evolve(job("--budget-tokens", "5", "--budget-usd", "1"), argv=words)
+    Ending(made, Census(), run=run(answered=3, stopped=BudgetExceeded("spent"))).tell()
+
+    assert capsys.readouterr().err.endswith(
+        "7 rows left; to go on with a higher budget:\n"
+        "  anyfast batch -i in -o out.jsonl --json --budget-tokens N --budget-usd N\n"
+    )
+
+
+def test_what_may_be_billed_is_told(job: Callable[..., Job], capsys: pytest.CaptureFixture[str]) -> None:
+    """Rows that this run or an earlier one may be billed for without an answer, once each, also when all is well."""
+    Ending(job("--json"), Census(), run=run(answered=3, unfinished=("b", "c")), earlier=("a", "b")).tell()
+    assert ["a", "b", "c"] == json.loads(capsys.readouterr().out)["maybe_billed"]
+
+    Ending(job(), Census(), run=run(answered=10), earlier=("a", "b")).tell()
+    assert "perhaps billed  2 rows" in capsys.readouterr().out
+
+    Ending(job(), Census(), run=run(answered=10)).tell()
+    assert "perhaps billed" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

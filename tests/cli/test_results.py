@@ -251,3 +251,28 @@ def test_a_run_that_failed_as_a_whole(anyfast: Callable[..., Any], name: str) ->
     assert "-o out.jsonl --changed" in errors.out
     assert "-o out.errors.jsonl" not in errors.out
     assert 4 == len(Path("table.csv").read_text().splitlines())
+
+
+def test_rows_that_could_not_be_sent_are_joined(
+    gateway: Simulator, anyfast: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the input, too, every row that --skip-bad left out is there once, under its own name, in its place."""
+    monkeypatch.chdir(tmp_path)
+    Path("in.csv").write_text("id,text\na,good\nb,\nc,too,many\na,again\n,nameless\nd,fine\n")
+    command = ("batch", "-i", "in.csv", "-o", "out.jsonl", "--id", "id", "--template", "{text}", "--skip-bad")
+    assert 1 == anyfast(*command).code
+
+    told = [json.loads(anyfast("results", "out.jsonl", "--json", *more).out) for more in ((), ("--input", "in.csv"))]
+    anyfast("results", "out.jsonl", "--input", "in.csv", "-o", "table.csv")
+
+    assert (told[0], 6, 2, 4) == (told[1], told[0]["rows"], told[0]["answered"], told[0]["failed"])
+    with Path("table.csv").open(encoding="utf-8", newline="") as file:
+        rows = [(row["custom_id"], row["prompt"], row["outcome"]) for row in csv.DictReader(file)]
+    assert [
+        ("a", "good", "ok"),
+        ("b", "", "failed"),
+        ("line-4", "", "failed"),
+        ("line-5", "again", "failed"),
+        ("line-6", "", "failed"),
+        ("d", "fine", "ok"),
+    ] == rows

@@ -1,28 +1,19 @@
-"""Tokens before they are spent: prompts counted by kind, answers as they turn out, limits in simulated minutes."""
+"""Tokens before they are spent: prompts counted by kind, answers as they turn out."""
 
 from __future__ import annotations
 
-import heapq
-import itertools
-import math
-import os
-import random
-from bisect import bisect_left, bisect_right
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from anyfast_async import AssistantMessage, AudioPart, ChatRequest, FilePart, ImagePart, UserMessage, VideoPart
 from anyfast_async._core import codec
-from anyfast_async._core.bucket import Window
-from anyfast_async._core.estimate import ASSUMED, Asked, Expected, Lengths, asked, tokens_of
+from anyfast_async._core.estimate import ASSUMED, Asked, Expected, asked, tokens_of
 from anyfast_async.messages import FunctionCall, ToolCall
 
-LONG = os.environ.get("ANYFAST_LONG") == "1"
 TEXT = Asked({"text": 100.0}, {"text": 400.0})
 
 
@@ -216,119 +207,27 @@ def test_a_long_text_beside_a_picture_teaches_nothing() -> None:
     assert expected.likely(mixed, 1, 1, 10**6) == 83_000 + 1
 
 
-# -- lengths ---------------------------------------------------------------------------------------------------------
+def test_a_minute_reserves_less_than_the_longest() -> None:
+    """Of answers of 20 and of 900 tokens each takes little more than their mean, and by itself may be 900 long."""
+    expected = Expected()
+    for number in range(400):
+        learn(expected, 900 if number % 20 == 0 else 20, 1, 8000)
+
+    assert 100 + 64 < expected.likely(TEXT, 8000, 1, 3_000) < 100 + 64 + 3 * 200
+    assert expected.longest(TEXT, 8000, 1) == 100 + 900
+    assert expected.longest(TEXT, 80, 1) == 100 + 80
 
 
-def test_lengths_are_learned_in_the_order_of_sending() -> None:
-    """Short answers come first: they count when those sent before them have ended."""
-    lengths = Lengths()
-    long, *short = [lengths.begin(0.0) for _ in range(10)]
-    for one in short:
-        lengths.end(1.0, one, 5)
-    assert lengths.seen == 0
+def test_without_max_tokens_a_minute_reserves_more() -> None:
+    """Nothing bounds the longest answer then."""
+    given, without = Expected(), Expected()
+    for number in range(400):
+        learn(given, number, 1, 8000)
+        learn(without, number, 1)
 
-    lengths.end(50.0, long, 900)
-    assert (10, 900) == (lengths.seen, lengths.upper())
+    assert without.likely(TEXT, None, 1, 100) > given.likely(TEXT, 8000, 1, 100) + 100
 
 
-def test_a_call_that_hangs_counts_as_one_of_the_longest() -> None:
-    """After a minute nobody waits for it, and when it ends at last it is not counted again."""
-    lengths = Lengths()
-    known = lengths.begin(0.0)
-    lengths.end(0.0, known, 700)
-    hanging, later = lengths.begin(0.0), lengths.begin(1.0)
-    lengths.end(61.0, later, 5)
-    assert (3, 700) == (lengths.seen, lengths.upper())
-
-    lengths.end(500.0, hanging, 5)
-    assert lengths.seen == 3
-
-
-def test_failed_calls_teach_nothing() -> None:
-    """An answer whose length nobody told does not hold up what came after it."""
-    lengths = Lengths()
-    failed, good = lengths.begin(0.0), lengths.begin(0.0)
-    lengths.end(1.0, good, 5)
-    lengths.end(1.0, failed, None)
-
-    assert (1, 5) == (lengths.seen, lengths.upper())
-
-
-@given(st.lists(st.integers(1, 10_000), min_size=1, max_size=1200))
-def test_upper_is_exact_over_the_last_ones(values: list[int]) -> None:
-    """It is the 97 % quantile of the last 512 lengths."""
-    lengths = Lengths()
-    for value in values:
-        lengths.end(0.0, lengths.begin(0.0), value)
-
-    kept = sorted(values[-512:])
-    assert lengths.upper() == kept[int(0.97 * len(kept))]
-
-
-# -- tokens a minute, in simulated time ------------------------------------------------------------------------------
-
-
-@attrs.frozen
-class Minutes:
-    """What a run of simulated minutes came to."""
-
-    over: float
-    """Share of the windows in which more was used than the limit."""
-    by: float
-    share: float
-    """Of the limit that was used, from the third minute on."""
-
-
-def simulated(limit: int, cap: int, median: float, seed: int, latency: str, *, given: bool) -> Minutes:
-    """Send as fast as the limit lets, log-normal answers of sigma 1 that take up to five seconds."""
-    rand, window, expected = random.Random(seed), Window(limit), Expected()
-    max_tokens = cap if given else None
-    now, order, prompt = 0.0, itertools.count(), Asked({"text": 10.0}, {"text": 10.0})
-    ends: list[Any] = []
-    used: list[tuple[float, float]] = []
-    while now < 300:
-        while ends and ends[0][0] <= now:
-            _, _, slot, reserved, length, pending = heapq.heappop(ends)
-            window.settle(now, slot, 10 + length - reserved)
-            expected.end(pending, max_tokens, 1, now, length)
-            expected.asked(prompt, 10)
-        need = expected.likely(prompt, max_tokens, 1, limit)
-        wait = window.wait(now, need)
-        if wait == 0:
-            slot = window.take(now, need)
-            assert window.taken <= limit * (1 + 1e-9)
-            length = max(1, min(cap, round(rand.lognormvariate(math.log(median), 1))))
-            takes = {"any": rand.uniform(0.5, 5), "by length": 0.3 + 4.5 * length / cap, "same": 1.0}[latency]
-            used.append((now, 10 + length))
-            heapq.heappush(ends, (now + takes, next(order), slot, need, length, expected.begin(max_tokens, now)))
-            continue
-        now = min([now + wait, *(end[0] for end in ends[:1])])
-    times, sums = [at for at, _ in used], [0.0]
-    for _, amount in used:
-        sums.append(sums[-1] + amount)
-    minutes = [sums[i + 1] - sums[bisect_right(times, times[i] - 60)] for i in range(len(times))]
-    over = [minute / limit - 1 for minute in minutes if minute > limit]
-    steady = sums[bisect_left(times, 300)] - sums[bisect_left(times, 120)]
-    return Minutes(len(over) / len(minutes), max(over, default=0.0), steady / (limit * 3))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("latency", ["any", "by length", "same"])
-@pytest.mark.parametrize("shorter", [20, 8, 2])
-@pytest.mark.parametrize("caps", [50, 200])
-def test_tokens_of_any_minute(caps: int, shorter: int, latency: str) -> None:
-    """Used: at most 1 % of the windows over, by 5 %, and 85 % of the limit; with max_tokens no less than without.
-
-    Reserved never is more than the limit. Both ways are the same but for the first answers, so their use differs by
-    chance alone, by less than two percent.
-    """
-    cap = 2000
-    for seed in range(8 if LONG else 2):
-        with_cap, without = (
-            simulated(caps * cap, cap, cap / shorter, seed, latency, given=given) for given in (True, False)
-        )
-        for found in (with_cap, without):
-            assert found.over <= 0.01
-            assert found.by <= 0.05
-            assert found.share >= 0.85
-        assert with_cap.share >= without.share - 0.02
+def test_what_is_reserved_in_full_has_no_longer_one() -> None:
+    """Until lengths are known."""
+    assert Expected().longest(TEXT, 8000, 1) is None

@@ -24,7 +24,7 @@ from anyfast_async import (
 )
 from anyfast_async._core import journal
 from anyfast_async._core.answer import error_of
-from anyfast_async._core.journal import Past
+from anyfast_async._core.past import Past
 
 STEM = "0123456789abcdef01234567"
 
@@ -177,41 +177,10 @@ def test_failures_of_others(line: bytes) -> None:
 # -- the log ---------------------------------------------------------------------------------------------------------
 
 
-def past_of(*lines: bytes) -> Past:
+def past_of(line: bytes) -> Past:
     past = Past()
-    for line in lines:
-        past.add(line)
+    past.add(line)
     return past
-
-
-def test_a_log_tells_what_is_open() -> None:
-    """Open is what was started and has neither failed nor been taken back; a list of open ids replaces the rest."""
-    lines = [
-        journal.holder(1, "host"),
-        journal.record("header", {"a": 1}),
-        *(journal.record("started", name) for name in "abc"),
-        journal.record("open", ["b"]),
-        *(journal.record("started", name) for name in "def"),
-        journal.failed_record(failure("d")),
-        journal.record("unsent", "e"),
-    ]
-    past = past_of(*lines)
-
-    assert (["b", "f"], {"a": 1}, True) == (list(past.open), past.header, past.known)
-
-
-def test_a_log_tells_what_came_before() -> None:
-    """Ids that may be billed twice add up over runs; damaged lines are counted, torn ones are not."""
-    past = past_of(
-        journal.record("maybe_billed", ["a"]),
-        journal.record("maybe_billed", ["b", "a"]),
-        journal.damaged_record(b"\0\0", at=7, torn=False),
-        journal.damaged_record(b"{", at=9, torn=True),
-        journal.record("settled", True),
-        journal.record("of a later version", None),
-    )
-
-    assert (["a", "b"], 1, 1) == (list(past.maybe_billed), past.quarantined, past.settled)
 
 
 def test_failed_rows_are_in_the_log() -> None:

@@ -44,6 +44,17 @@ def test_several_streams_in_one_body() -> None:
         read([head("Content-Encoding: gzip") + gzip.compress(b"") * 1001])
 
 
+@pytest.mark.parametrize("padding", [b"\0" * 20, b"junk", b"\r\n" + gzip.compress(b"b", mtime=0)])
+def test_what_is_after_the_last_stream_is_padding(padding: bytes) -> None:
+    """A whole stream is followed by another or by nothing that counts, however the bytes were cut."""
+    body = gzip.compress(b"a") + padding
+    whole = head("Content-Encoding: gzip", f"Content-Length: {len(body)}") + body
+    for cut in range(len(whole)):
+        one = read([whole[:cut], whole[cut:]])
+        assert one is not None
+        assert (b"a", True) == (one.body, one.whole)
+
+
 @pytest.mark.parametrize("coding", ["identity", "utf-8", ""])
 def test_codings_that_are_none(coding: str) -> None:
     """What some servers write there beside compressions changes nothing."""

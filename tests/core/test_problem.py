@@ -139,6 +139,29 @@ SHAPES: list[tuple[str, int, Any, dict[str, Any]]] = [
     ("18 empty", 429, b"", {"message": "429", "body": "", "retry_class": "throttled"}),
     ("18 white space", 429, b" \n", {"message": "429"}),
     ("18 short text", 504, b"error code: 504", {"message": "error code: 504", "retry_class": "ambiguous"}),
+    (
+        "errors, as Cloudflare's API has them",
+        400,
+        {"success": False, "errors": [{"code": 7003, "message": "no route"}], "messages": [], "result": None},
+        {"message": "no route", "code": 7003},
+    ),
+    ("errors that are texts", 502, {"errors": ["m", "n"]}, {"message": "m", "retry_class": "ambiguous"}),
+    ("no errors", 500, {"errors": [], "a": 1}, {"message": '{"errors": [], "a": 1}'}),
+    ("error is a list", 500, {"error": [None, {"message": "m", "code": "c"}]}, {"message": "m", "code": "c"}),
+    ("error is a list of texts", 500, {"error": ["m"]}, {"message": "m", "code": None}),
+    (
+        "an error in an error",
+        500,
+        {"error": {"error": {"message": "m", "code": "c"}}},
+        {"message": "m", "code": "c", "retry_class": "ambiguous"},
+    ),
+    (
+        "an error in other words",
+        500,
+        {"error": {"code": 5, "reason": "r"}},
+        {"message": '{"code":5,"reason":"r"}', "code": 5},
+    ),
+    ("an error without words", 500, {"error": {"code": "c", "message": ""}}, {"message": "500", "code": "c"}),
     ("no object", 500, b"5", {"message": "5", "body": 5}),
     ("a list without objects", 500, b"[1]", {"message": "[1]", "body": [1]}),
     ("an object without a message", 500, {"a": 1}, {"message": '{"a": 1}', "body": {"a": 1}}),
@@ -311,60 +334,7 @@ def test_request_id(headers: dict[str, str], message: str, wanted: str | None) -
     assert wanted == error(500, {"error": {"message": message}}, headers).request_id
 
 
-# -- errors without ``error`` -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("payload", "message", "code"),
-    [
-        ({"type": "error", "code": "server_error", "message": "m"}, "m", "server_error"),
-        ({"code": "Throttling.RateQuota", "message": "m", "request_id": "r"}, "m", "Throttling.RateQuota"),
-        ({"error_code": 336501, "error_msg": "m"}, "m", 336501),
-        ({"detail": "m"}, "m", None),
-        ({"detail": [{"loc": ["body"], "msg": "x"}]}, '[{"loc":["body"],"msg":"x"}]', None),
-        ({"code": 500, "msg": "m"}, "m", 500),
-        ({"message": "m"}, "m", None),
-        ({"id": "x", "choices": None, "base_resp": {"status_code": 1002, "status_msg": "m"}}, "m", 1002),
-        ({"error": "Bad Request", "message": "m"}, "Bad Request: m", None),
-        ({"error": "SyntaxError", "message": "m"}, "m", "SyntaxError"),
-        ({"error": "invalid_token", "error_description": "m"}, "m", "invalid_token"),
-        ({"error": "m", "message": "m"}, "m", "m"),
-        ({"error": "a b", "message": "a b"}, "a b", None),
-        ({"error": "m"}, "m", None),
-        ({"success": False, "message": "m"}, "m", None),
-    ],
-)
-def test_words_and_code_are_kept(payload: Any, message: str, code: Any) -> None:
-    """Whatever shape an upstream has for errors, also inside a success."""
-    assert problem.is_error(payload)
-    found = problem.inband_error(payload, {}, now=NOW)
-    assert (message, code) == (found.message, found.code)
-    assert message in str(found)
-
-
-@pytest.mark.parametrize(
-    "payload",
-    [
-        {"choices": [{"index": 0}], "message": "m"},
-        {"choices": [{"index": 0}], "base_resp": {"status_code": 0, "status_msg": "success"}},
-        {"choices": None, "base_resp": {"status_code": 0, "status_msg": ""}},
-        {"choices": [], "usage": {"total_tokens": 3}},
-        {"code": 0, "msg": "ok", "data": {}},
-        {"code": 200, "message": "success"},
-        {"type": "message_start", "message": {"role": "assistant"}},
-        {"type": "progress", "message": "half way"},
-        {"message": {"role": "assistant", "content": "Hi"}, "done": False},
-        {"object": "list", "data": [], "message": "m"},
-        {"detail": ""},
-        {"a": 1},
-        [],
-        5,
-        "text",
-    ],
-)
-def test_what_is_no_error(payload: Any) -> None:
-    """Answers, wrappers that say that all is well, and events of a type that nobody knows."""
-    assert not problem.is_error(payload)
+# -- errors inside a success and elsewhere -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
+
 import attrs
 import pytest
 from hypothesis import given, settings
@@ -109,6 +112,43 @@ def test_the_servers_delay_is_kept(asked: float, held: float) -> None:
     assert throttle.held_until - held == pytest.approx(max(asked, 0.1))
 
 
+def test_a_delay_that_is_asked_of_one_row_of_many_is_that_rows() -> None:
+    """A lane that is answered 100 times a second waits for the time of ten, then another row goes first."""
+    throttle, row = Throttle(), Suspicion()
+    now = busy(throttle, 100.0, 0.0)
+    refuse(throttle, send(throttle, now), now, row, 30.0)
+    assert 0.05 <= throttle.held_until - now <= 0.15
+    assert (row.apart, row.goes_first) == (True, False)
+
+    now = throttle.held_until
+    for _ in range(2):
+        succeed(throttle, send(throttle, now), now)
+    assert (throttle.wait(now), row.outdone, row.strikes) == (0, True, 0)
+
+
+def test_a_delay_that_is_asked_of_a_second_row_is_the_lanes() -> None:
+    """One request more is spent on that; from then on the first refusal holds all for as long as the server asks."""
+    throttle = Throttle()
+    now = busy(throttle, 100.0, 0.0)
+    refuse(throttle, send(throttle, now), now, Suspicion(), 30.0)
+    now = throttle.held_until
+    refuse(throttle, send(throttle, now), now, Suspicion(), 30.0)
+    assert throttle.held_until - now == 30
+
+    now = busy(throttle, 100.0, throttle.held_until)
+    refuse(throttle, send(throttle, now), now, Suspicion(), 30.0)
+    assert throttle.held_until - now == 30
+
+
+def test_a_delay_that_several_are_asked_at_once_is_the_lanes() -> None:
+    """What was on its way says so before another one tries."""
+    throttle = Throttle()
+    now = busy(throttle, 100.0, 0.0)
+    for sent in [send(throttle, now) for _ in range(3)]:
+        refuse(throttle, sent, now, Suspicion(), 30.0)
+    assert throttle.held_until - now == 30
+
+
 def test_the_length_that_worked_is_remembered() -> None:
     """A limiter that took requests again after 31 s is not tried after one second the next time."""
     throttle, row, now = Throttle(), Suspicion(), 0.0
@@ -170,13 +210,49 @@ def test_minutes_of_refusals_teach_the_minutes_limit() -> None:
     for sent in cascade(throttle, 50, 10, 0.0):
         succeed(throttle, sent, 0.5)
     now = 0.0
-    for _ in range(4):
+    for refused in range(1, 4):
         now = throttle.held_until
         refuse(throttle, send(throttle, now), now, Suspicion())
-    assert throttle.learned.granted.limit == 50
+        assert throttle.learned.granted.limit == (50 if refused == 3 else math.inf)
     wait = throttle.wait(now)
     assert wait is not None
     assert now + wait == pytest.approx(60.1, abs=0.1)
+
+
+def test_a_small_limit_is_waited_for_and_known_when_it_is_found_twice() -> None:
+    """Of five in any minute four refusals are spent on finding that out, then few: twice the same is believed."""
+    throttle, granted, refused, now = Throttle(), deque[float](), [], 0.0
+    while now < 600:
+        while granted and now - granted[0] >= 60:
+            granted.popleft()
+        sent = send(throttle, now)
+        if len(granted) < 5:
+            granted.append(now)
+            succeed(throttle, sent, now + 0.1)
+        else:
+            refused.append(now)
+            refuse(throttle, sent, now + 0.1, Suspicion())
+        now += 0.2
+        now += throttle.wait(now) or 0
+
+    assert sum(at < 60 for at in refused) == 4
+    assert 58 < throttle._worked <= 61
+    assert throttle.learned.granted.limit <= 6
+    assert len(refused) <= 12
+
+
+def test_a_small_number_that_is_found_once_is_no_limit() -> None:
+    """It may be what others have left of one: when they are gone, all is used at once."""
+    throttle, now = Throttle(), 0.0
+    for sent in cascade(throttle, 4, 4, 0.0):
+        succeed(throttle, sent, 0.1)
+    while not throttle.learned.granted.taken < 4:
+        now = throttle.held_until
+        if now > 60:
+            break
+        refuse(throttle, send(throttle, now), now, Suspicion())
+    assert throttle.learned.granted.limit == math.inf
+    assert 60 < throttle.held_until < 62
 
 
 def test_one_row_alone_teaches_no_limit() -> None:
@@ -264,6 +340,24 @@ def test_alone_its_refusals_count_unless_the_limiter_may_be_full() -> None:
         throttle.pause(at)
         refuse(throttle, send(throttle, throttle.held_until), at, row)
         throttle.refused_alone(row, at)
+        assert row.strikes == strikes
+
+
+def test_alone_a_row_is_judged_by_those_that_were_answered_meanwhile() -> None:
+    """Or else by a minute in which nothing was granted: before that the limiter may be full. Then it holds nobody."""
+    throttle, row = Throttle(), Suspicion(outdone=True)
+    throttle.pause(0.0)
+    refuse(throttle, send(throttle, throttle.held_until), 2.0, row, 1.0)
+    throttle.refused_alone(row, 2.0)
+    assert (row.strikes, throttle.wait(2.0)) == (1, 0)
+
+    for since, strikes in ((30.0, 0), (70.0, 1)):
+        throttle, row = Throttle(), Suspicion()
+        now = busy(throttle, 10.0, 0.0) + since
+        throttle.pause(now)
+        now = throttle.held_until
+        refuse(throttle, send(throttle, now), now, row)
+        throttle.refused_alone(row, now)
         assert row.strikes == strikes
 
 

@@ -22,3 +22,12 @@ def test_acquittal_leaves_no_strike() -> None:
     row.judge(guilty=False)
 
     assert (row.strikes, row.on_trial, told) == (0, False, [0])
+
+
+def test_answers_of_others_while_it_waits_are_no_strike() -> None:
+    """It did not go first; they show that others are answered."""
+    row = Suspicion()
+    trial = Trial(row, 5, is_fair=False)
+
+    assert [trial.hear(number) for number in (6, 7)] == [False, True]
+    assert (row.strikes, row.outdone) == (0, True)

@@ -17,14 +17,17 @@ from anyfast_async._core.usage import Used, used_by
         (Usage(prompt_tokens=10, total_tokens=30), Used(10, 20)),
         (Usage(prompt_tokens=10, completion_tokens=5, total_tokens=12), Used(10, 5)),
         (Usage(total_tokens=7), Used(0, 7)),
-        (Usage(completion_tokens=7), Used(0, 7)),
+        (Usage(completion_tokens=7), None),
+        (Usage(prompt_tokens=7), None),
+        (Usage(prompt_tokens=-5, completion_tokens=7), Used(0, 7)),
+        (Usage(prompt_tokens=-5, completion_tokens=-7, total_tokens=-12), None),
         (Usage(), None),
         (Usage(prompt_tokens=0, completion_tokens=0, total_tokens=0), None),
         (None, None),
     ],
 )
 def test_what_total_has_beyond_is_completion(usage: Usage | None, used: Used | None) -> None:
-    """Thinking that is reported beside the completion is billed as completion; a usage of zeros says nothing."""
+    """Thinking that is reported beside the completion is billed as completion; zeros, or one number, say nothing."""
     assert used == used_by(usage)
 
 
