@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from anyfast_async._budget import Need
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from anyfast_async._core.usage import Used
     from anyfast_async._gate import Gate
     from anyfast_async._lane import Lane, Permit
+    from anyfast_async._plan import CallPlan
     from anyfast_async.prices import Price
     from anyfast_async.requests import ChatRequest
 
@@ -46,22 +47,21 @@ class Account:
     Args:
         spending: of the client.
         lane: where answers teach how long answers are.
-        request: what is asked, or what makes it, for when somebody wants to know; None: nothing that costs tokens.
+        request: what is asked, or a plan with the prompt that it is made of, for when somebody wants to know; None:
+            nothing that costs tokens.
         model: that is asked; None: the request's own.
         price: of it, where a budget is in money.
         witness: is told of each request.
 
     """
 
-    _prompt: Asked | None = None
-    _reserved: Reserved | None = None
-    _pending: Pending | None = None
+    __slots__ = ("_asked", "_lane", "_model", "_pending", "_price", "_prompt", "_reserved", "_spending", "_witness")
 
     def __init__(  # noqa: PLR0917 - made for each call: names cost time
         self,
         spending: Spending,
         lane: Lane,
-        request: ChatRequest | Callable[[], ChatRequest] | None,
+        request: ChatRequest | tuple[CallPlan, str] | None,
         price: Price | None = None,
         witness: Witness | None = None,
         model: str | None = None,
@@ -70,13 +70,17 @@ class Account:
         self._lane = lane
         self._asked = request
         self._model = model
+        self._prompt: Asked | None = None
+        self._reserved: Reserved | None = None
+        self._pending: Pending | None = None
         self._price = price
         self._witness = witness
 
     @property
     def _request(self) -> ChatRequest | None:
-        if callable(self._asked):
-            self._asked = self._asked()
+        if isinstance(self._asked, tuple):
+            plan, prompt = self._asked
+            self._asked = plan.request(prompt)
         return self._asked
 
     @property

@@ -76,14 +76,15 @@ class Call(Interruptible, Generic[T]):
         ending: Ending | None = None,
         content: bytes | None = None,
     ) -> None:
-        super().__init__(shared.loop or asyncio.get_running_loop())
+        super().__init__(asyncio.get_running_loop())
         self.shared = shared
         self.spec = spec
         self.lane: Lane = spec.lane
         self.account = account
         self.ending = ending
         self._content = content
-        self._idempotency_key = None if content is None else idempotency_key()
+        self._idempotency_key: str | None = None
+        """The same on all of its attempts."""
         self.ledger: list[Attempt] = []
         self.began = self._loop.time()
         self.queued = 0.0
@@ -141,6 +142,10 @@ class Call(Interruptible, Generic[T]):
         """
         raise NotImplementedError
 
+    def told(self, result: T) -> T:
+        """Return the result of the call as it is given out."""
+        return result
+
     # -- the whole ---------------------------------------------------------------------------------------------------
 
     async def run(self) -> T:
@@ -151,6 +156,8 @@ class Call(Interruptible, Generic[T]):
 
         """
         shared = self.shared
+        if shared.closed or shared.loop is not self._loop:
+            await shared.enter()
         shared.retry_budget.first_attempt()
         shared.running.add(self)
         self.begin()
@@ -182,17 +189,14 @@ class Call(Interruptible, Generic[T]):
 
     async def _once(self) -> T:
         """Make an attempt when the gate lets it."""
-        shared, lane, account = self.shared, self.lane, self.account
+        shared, account = self.shared, self.account
         came = self._loop.time()
         is_row = self.ending is not None
         if is_row:
             self._pause(came)
-        if self._trouble is None and not (is_row and self._has_to_wait):
-            permit = await self.admitted(came)
-            if is_row and lane.outage.since is not None:
-                permit = await self.trouble.patience.admitted(permit)
-        else:
-            permit = await self._let_in()
+        permit = self._at_once(came)
+        if permit is None:
+            permit = await (self._queue() if self._trouble is None and not is_row else self._let_in())
         self.queued += permit.at - came
         if is_row:
             self._work_on(permit)
@@ -213,7 +217,7 @@ class Call(Interruptible, Generic[T]):
                     is_kept = self._streaming = True
                 else:
                     self._done(permit, "ok", "yes")
-                return result
+                return self.told(result)
             finally:
                 self._rest()
         finally:
@@ -224,14 +228,28 @@ class Call(Interruptible, Generic[T]):
 
     # -- admission ---------------------------------------------------------------------------------------------------
 
-    async def admitted(self, now: float) -> Permit:
-        """Wait for admission, if there is anything to wait for."""
-        gate, lane, first = self.shared.gate, self.lane, self._trouble is not None and self._trouble.goes_first
+    def _at_once(self, now: float) -> Permit | None:
+        """Return a permit, None if anything has to be waited for."""
+        lane = self.lane
+        if self._trouble is not None or (self.ending is not None and self._has_to_wait):
+            return None
+        return self.shared.gate.admit(lane, 0.0 if lane.tokens is None else self.account.likely(), now)
+
+    def _queue(self, *, first: bool = False) -> Coroutine[Any, Any, Permit]:
+        """Wait for admission."""
+        lane = self.lane
         estimate = None if lane.tokens is None else self.account.likely
         tokens = 0.0 if estimate is None else estimate()
-        if not first and (permit := gate.admit(lane, tokens, now)) is not None:
-            return permit
-        return await gate.queue(lane, tokens, estimate, first=first, counts=self.ending is None)
+        return self.shared.gate.queue(lane, tokens, estimate, first=first, counts=self.ending is None)
+
+    async def admitted(self, now: float) -> Permit:
+        """Wait for admission, if there is anything to wait for."""
+        lane, first = self.lane, self._trouble is not None and self._trouble.goes_first
+        if not first:
+            permit = self.shared.gate.admit(lane, 0.0 if lane.tokens is None else self.account.likely(), now)
+            if permit is not None:
+                return permit
+        return await self._queue(first=first)
 
     @property
     def _has_to_wait(self) -> bool:
@@ -335,6 +353,8 @@ class Call(Interruptible, Generic[T]):
         spec = self.spec
         if spec.hooks is not None:
             spec.hooks.on_attempt_start()
+        if self._idempotency_key is None and self._content is not None:
+            self._idempotency_key = idempotency_key()
         return self.shared.transport.exchange(
             spec.route,
             key=spec.key,

@@ -6,11 +6,9 @@ turns what came into a completion or an exception.
 
 from __future__ import annotations
 
-import asyncio
 import difflib
-import functools
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -111,20 +109,15 @@ class Calls:
         await shared.enter()
         content = await self._encoded(request, stream=streams) if body is None else body
         account = Account(shared.spending, spec.lane, request, spec.price, witness, spec.model)
-        call = (DrainCall if streams else UnaryCall)(shared, spec, account, ending, content)
-        return call.traced(await call.run())
+        return await (DrainCall if streams else UnaryCall)(shared, spec, account, ending, content).run()
 
-    async def complete_planned(
+    def planned(
         self, plan: CallPlan, prompt: str, body: bytes, witness: Witness | None = None, *, ending: Ending | None = None
-    ) -> ChatCompletion:
+    ) -> Coroutine[Any, Any, ChatCompletion]:
         """Make a call as :meth:`complete` does, for a *prompt* of which a plan has made the *body*."""
         shared, spec = self.shared, plan.spec
-        if shared.closed or shared.loop is not asyncio.get_running_loop():
-            await shared.enter()
-        asked = functools.partial(plan.request, prompt)
-        account = Account(shared.spending, spec.lane, asked, spec.price, witness, spec.model)
-        call = (DrainCall if plan.streams else UnaryCall)(shared, spec, account, ending, body)
-        return call.traced(await call.run())
+        account = Account(shared.spending, spec.lane, (plan, prompt), spec.price, witness, spec.model)
+        return (DrainCall if plan.streams else UnaryCall)(shared, spec, account, ending, body).run()
 
     def stream(self, request: ChatRequest, options: Mapping[str, Any]) -> ChatStream:
         """Return the stream that answers *request*."""

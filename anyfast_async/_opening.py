@@ -106,6 +106,10 @@ class DrainCall(Call[ChatCompletion]):
         """What came in the last attempt."""
         self._request_id: str | None = None
 
+    def told(self, result: ChatCompletion) -> ChatCompletion:
+        """Return the completion with its trace."""
+        return self.traced(result)
+
     async def run(self) -> ChatCompletion:
         """Make the call; its error holds what came in the last attempt."""
         try:

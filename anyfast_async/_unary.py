@@ -37,6 +37,10 @@ class UnaryCall(Call[ChatCompletion]):
 
     __slots__ = ()
 
+    def told(self, result: ChatCompletion) -> ChatCompletion:
+        """Return the completion with its trace."""
+        return self.traced(result)
+
     async def attempt(self, permit: Permit) -> ChatCompletion:
         """Send the request, read the answer."""
         exchange = await self.exchange(in_one=True)

@@ -235,7 +235,7 @@ class AnyFast:
         calls = self._calls
         plan = calls.plan(options)
         if plan is not None and (body := plan.body(messages)) is not None:
-            return await calls.complete_planned(plan, messages, body)  # type: ignore[arg-type]  # a text
+            return await calls.planned(plan, messages, body)  # type: ignore[arg-type]  # a text
         return await calls.complete(calls.request(messages, options), options)
 
     def stream(self, messages: Prompt | ChatRequest, **options: Unpack[ChatOptions]) -> ChatStream:
@@ -362,7 +362,7 @@ class AnyFast:
         ending = Ending(calls.of, deadline=deadline, give_up_after=give_up_after)
         texts = None
         if (shared := calls.plan_of_run(options, into)) is not None and journal is None:
-            texts = Texts(shared, functools.partial(calls.complete_planned, shared, ending=ending))
+            texts = Texts(shared, functools.partial(calls.planned, shared, ending=ending))
         plan: Plan[Any] = Plan(
             prompt_of=lambda item: prompt_of(item, request),
             request_of=lambda prompt: calls.request(prompt, options, into),
@@ -405,7 +405,7 @@ class AnyFast:
         calls = self._calls
         plan = calls.plan(options, kind)
         if plan is not None and (body := plan.body(messages)) is not None:
-            return (await calls.complete_planned(plan, messages, body)).parse(kind)  # type: ignore[arg-type]  # a text
+            return (await calls.planned(plan, messages, body)).parse(kind)  # type: ignore[arg-type]  # a text
         return (await calls.complete(calls.request(messages, options, kind), options)).parse(kind)
 
     async def models(self) -> list[Model]:
