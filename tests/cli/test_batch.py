@@ -396,7 +396,7 @@ async def test_interrupted_again_and_again(
     while started.process.returncode is None and not ending.done():
         with suppress(ProcessLookupError):  # not by started.send: it may take the exit code away
             os.kill(started.process.pid, signal.SIGINT)
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0.02)
     ran = await ending
 
     told = json.loads(ran.out.splitlines()[-1])

@@ -144,6 +144,7 @@ async def answers(c: Connection, tag: str, streamed: bool) -> Did:
 
 
 async def in_pieces(c: Connection, tag: str, streamed: bool) -> Did:
+    c.note(tag, "in_pieces", 200, refused=False)  # the client may leave when it has the head
     data = whole(tag, streamed)
     for at in range(0, len(data), 37):
         await c.say(data[at : at + 37])
