@@ -55,7 +55,7 @@ class Account:
 
     """
 
-    __slots__ = ("_asked", "_lane", "_model", "_pending", "_price", "_prompt", "_reserved", "_spending", "_witness")
+    __slots__ = ("_asked", "_lane", "_model", "_price", "_prompt", "_reserved", "_spending", "_witness", "pending")
 
     def __init__(  # noqa: PLR0917 - made for each call: names cost time
         self,
@@ -72,7 +72,8 @@ class Account:
         self._model = model
         self._prompt: Asked | None = None
         self._reserved: Reserved | None = None
-        self._pending: Pending | None = None
+        self.pending: Pending | None = None
+        """Of a request in flight from whose answer something is learned."""
         self._price = price
         self._witness = witness
 
@@ -153,7 +154,7 @@ class Account:
         lane = self._lane
         if self._asked is not None and (is_reserving or lane.tokens is not None):
             max_tokens, n = limits_of(self._request)
-            self._pending = lane.expected.begin(max_tokens, permit.at)
+            self.pending = lane.expected.begin(max_tokens, permit.at)
             if lane.tokens is not None and permit.taken is not None:
                 longest = lane.expected.longest(self.prompt, max_tokens, n)
                 if longest is not None:
@@ -188,12 +189,12 @@ class Account:
         if model is None:
             model = (self._request.model or "") if self._request is not None else ""
         self._spending.reported(self._reserved, model, used)
-        if self._pending is not None:
+        if self.pending is not None:
             self._ended(now, used)
 
     def _ended(self, now: float, used: Used | None) -> None:
         """Learn from an answer, if it says what it used."""
-        pending, self._pending = self._pending, None
+        pending, self.pending = self.pending, None
         if pending is None:
             return
         expected, (max_tokens, n) = self._lane.expected, limits_of(self._request)

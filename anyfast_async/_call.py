@@ -384,7 +384,8 @@ class Call(Interruptible, Generic[T]):
         used = used_by(usage)
         if used is not None:
             self.shared.gate.settle(permit, used.tokens)
-        self.account.answered(self._loop.time(), None if estimated else used)
+        now = 0.0 if self.account.pending is None else self._loop.time()
+        self.account.answered(now, None if estimated else used)
 
     # -- the ledger --------------------------------------------------------------------------------------------------
 

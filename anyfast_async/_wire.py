@@ -110,7 +110,7 @@ class Wire(asyncio.BufferedProtocol):
 
     def is_usable(self) -> bool:
         """Whether it may carry another exchange."""
-        return not self._look(0) and self._is_trusted()
+        return not self._look(0) and (not self._trust.until or self._is_trusted())
 
     def _is_trusted(self) -> bool:
         return not self._trust.until or self._loop.time() >= self._trust.until
@@ -186,7 +186,7 @@ class Wire(asyncio.BufferedProtocol):
         if exchange is not None and exchange.in_one and exchange.asked and self._body is None and not self._waits:
             found = self._heads.read_whole(data)
             if found is not None:
-                self._end(keep=not self._is_last and self._is_trusted())
+                self._end(keep=not self._is_last and (not self._trust.until or self._is_trusted()))
                 exchange.came(200, *found)
                 return
         self._received(data)

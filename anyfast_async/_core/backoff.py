@@ -33,15 +33,18 @@ class RetryBudget:
     reserve: float = 10.0
     """What may be saved up: a burst of this many retries is always possible."""
     _saved: float = attrs.field(init=False)
+    _most: float = attrs.field(init=False)
     _at: float | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._saved = self.reserve
+        self._most = max(self.reserve, 1000 * self.ratio)
 
     def first_attempt(self) -> None:
         """Count a call: it earns its share of a retry."""
         # Ten seconds' worth of earnings at most, as in Finagle: an hour of success must not buy a storm.
-        self._saved = min(self._saved + self.ratio, max(self.reserve, 1000 * self.ratio))
+        saved = self._saved + self.ratio
+        self._saved = min(self._most, saved)
 
     def withdraw(self, now: float) -> bool:
         """Take one retry out at *now*; False if there is none."""

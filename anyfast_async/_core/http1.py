@@ -54,6 +54,13 @@ _LENGTH: Final = b"\ncontent-length:"
 _CONNECTION: Final = b"\nconnection:"
 
 
+_SOUGHT: Final = {
+    name: f"\n{name}:".encode()
+    for name in ("x-oneapi-request-id", "x-request-id", "cf-ray", "content-type", "retry-after", "server", "date")
+}
+"""Names that are asked for alone, as they stand in a head: for these nothing else of it is read."""
+
+
 class Fields(Mapping[str, str]):
     """The fields of a head, read when somebody asks for them: by lower-case names, of equal names the last.
 
@@ -77,14 +84,11 @@ class Fields(Mapping[str, str]):
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return the value of a field, *default* if there is none."""
-        if self._all is not None:
-            return self._all.get(name, default)
-        try:
-            sought = b"\n%b:" % name.encode("ascii")
-        except UnicodeEncodeError:
-            return default
+        sought = _SOUGHT.get(name)
+        if sought is None or self._all is not None:
+            return self._read().get(name, default)
         at = self._lower.rfind(sought)
-        if at < 0 or b":" in sought[1:-1] or b"\r" in sought:
+        if at < 0:
             return default
         start = at + len(sought)
         value = self._lines[start : self._lines.index(b"\r", start)]
