@@ -88,6 +88,10 @@ def _same(item: Any) -> Any:
     return item
 
 
+def _nothing() -> None:
+    pass
+
+
 @attrs.frozen
 class Texts:
     """How plain texts are sent, of which nothing has to be looked at but the text."""
@@ -119,8 +123,8 @@ class Plan(Generic[T]):
     """What answers are parsed into."""
     prompt_of: Callable[[Any], Any] = _same
     """Makes the prompt of an item; raises ``AnyFastError`` for a bad one."""
-    texts: Texts | None = None
-    """How prompts are sent that are plain texts; None: as all others."""
+    texts: Callable[[], Texts | None] = _nothing
+    """Returns how prompts are sent that are plain texts, asked with the first item; None: as all others."""
 
 
 class Items(Generic[T]):
@@ -129,6 +133,9 @@ class Items(Generic[T]):
     def __init__(self, plan: Plan[T]) -> None:
         self._plan = plan
         self._room = Room()
+        self._texts: Texts | None = None
+        """How plain texts are sent, known from the first item on."""
+        self._is_new = True
         self.witness_of: Callable[[Any], Witness] | None = None
         """Returns who is told of the requests of an item, if somebody is."""
 
@@ -138,11 +145,13 @@ class Items(Generic[T]):
         try:
             name = plan.id_of(item)
             prompt = plan.prompt_of(item)
-            texts = plan.texts
+            if self._is_new:
+                self._is_new, self._texts = False, plan.texts()
+            texts = self._texts
             if texts is not None and room.is_free and (body := texts.plan.body(prompt)) is not None:
                 room.held += len(body)
                 try:
-                    return await self._of_text(index, item, name, prompt, body)
+                    return await self._of_text(texts, index, item, name, prompt, body)
                 finally:
                     room.leave(body)
             request = plan.request_of(prompt)
@@ -174,10 +183,10 @@ class Items(Generic[T]):
             witness = self.witness_of(item)
         return await self._answer(index, item, name, lane, model, plan.send(request, body, witness))
 
-    async def _of_text(self, index: int, item: Any, name: Any, prompt: str, body: bytes) -> Result[T]:
-        plan, texts = self._plan, self._plan.texts
-        assert texts is not None  # noqa: S101 - the body is by its plan
-        spec = texts.plan.spec
+    async def _of_text(  # noqa: PLR0917 - an item with all that is known of it
+        self, texts: Texts, index: int, item: Any, name: Any, prompt: str, body: bytes
+    ) -> Result[T]:
+        plan, spec = self._plan, texts.plan.spec
         refused = plan.ending.refused(spec.lane)
         if refused is not None:
             return Result(index, item, name, error=refused, model=spec.model, prices=plan.spending.prices)

@@ -123,14 +123,14 @@ class Standing:
         if not row.strikes and not apart:
             return
         if not row.strikes:
-            await self._stand_aside(self._asked)
+            await self._stand_aside(0.0 if waits().skipped else self._asked)
         elif row.strikes < self._policy.attempts:
             await self._stand_aside(self.seconds)
         else:
             self._is_last = self._ending is not None
             if not self._is_alone:
                 await self._stand_aside()
-            if (left := self._not_before - asyncio.get_running_loop().time()) > 0:
+            if (left := self._not_before - asyncio.get_running_loop().time()) > 0 and not waits().skipped:
                 await asyncio.sleep(left)
         self._tests += row.strikes > 0
         self._lane.throttle.pause(asyncio.get_running_loop().time())

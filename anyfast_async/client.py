@@ -360,9 +360,11 @@ class AnyFast:
         headers_of("extra_headers", options.get("extra_headers"))
         calls.warn_of_concurrency(concurrency)
         ending = Ending(calls.of, deadline=deadline, give_up_after=give_up_after)
-        texts = None
-        if (shared := calls.plan_of_run(options, into)) is not None and journal is None:
-            texts = Texts(shared, functools.partial(calls.planned, shared, ending=ending))
+
+        def texts() -> Texts | None:
+            shared = calls.plan_of_run(options, into) if journal is None else None
+            return None if shared is None else Texts(shared, functools.partial(calls.planned, shared, ending=ending))
+
         plan: Plan[Any] = Plan(
             prompt_of=lambda item: prompt_of(item, request),
             request_of=lambda prompt: calls.request(prompt, options, into),

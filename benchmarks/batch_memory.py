@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from anyfast_async import AnyFast, AssistantMessage, ChatCompletion, Choice, Usage
+from anyfast_async._calls import Calls
 from anyfast_async.batch import BatchRun, open_batch, open_source, rows, survey
 
 ANSWER = ChatCompletion(
@@ -38,12 +39,23 @@ def write_input(path: Path, count: int) -> None:
             file.write(json.dumps(line) + "\n")
 
 
-class Canned(AnyFast):
+class Canned(Calls):
     """Answers without sending anything."""
 
-    async def _complete(self, *_: Any, **__: Any) -> ChatCompletion:
+    async def complete(self, *_: Any, **__: Any) -> ChatCompletion:
         await asyncio.sleep(0)
         return ANSWER
+
+    def plan_of_run(self, *_: Any) -> None:
+        """Return none: every row goes through ``complete``."""
+
+
+class CannedClient(AnyFast):
+    """A client of which all but the sending is real."""
+
+    def __init__(self) -> None:
+        super().__init__("sk-benchmark-0123456789")
+        self._calls = Canned(self._shared, self._calls.setup)
 
 
 def first_run(folder: Path, found: dict[str, float]) -> None:
@@ -54,7 +66,7 @@ def first_run(folder: Path, found: dict[str, float]) -> None:
     with open_batch(folder / "out.jsonl", folder / "err.jsonl", header={"input": surveyed.sha256}) as files:
 
         async def run() -> None:
-            async with Canned("sk-benchmark-0123456789") as client:
+            async with CannedClient() as client:
                 todo = rows(surveyed, skip=files.done)
                 await BatchRun(client, todo, files, total=surveyed.count).run()
 
