@@ -296,23 +296,32 @@ class MapRun(Generic[T]):
         """Return the next item when there is a place for its result; ordered, that is when its place is reserved."""
         items = self._items
         if isinstance(items, AsyncIterator):
-            async with self._turn:
-                if self._ordered:
-                    await self._room()
-                if self._exhausted:
-                    return _END
-                self._pulling = asyncio.current_task()
-                try:
-                    item = await anext(items, _END)
-                finally:
-                    self._pulling = None
+            self._aside.free()  # the source may be silent for long: a row that comes back must not wait for that
+            try:
+                item = await self._next(items)
+            finally:
+                await self._aside.place()
         else:
             if self._ordered and self._is_full:
+                self._aside.free()  # who stood aside may be what it waits for
                 await self._room()
+                await self._aside.place()
             item = _END if self._exhausted else next(items, _END)
         if item is _END:
             self._end()
         return item
+
+    async def _next(self, items: AsyncIterator[Any]) -> Any:
+        async with self._turn:
+            if self._ordered:
+                await self._room()
+            if self._exhausted:
+                return _END
+            self._pulling = asyncio.current_task()
+            try:
+                return await anext(items, _END)
+            finally:
+                self._pulling = None
 
     @property
     def _is_full(self) -> bool:
@@ -328,12 +337,7 @@ class MapRun(Generic[T]):
             self._aside.look()
             waiter = asyncio.get_running_loop().create_future()
             self._waiting.append(waiter)
-            if not self._ordered:
-                await waiter
-                continue
-            self._aside.free()  # who stood aside may be what it waits for
             await waiter
-            await self._aside.place()
 
     def _stop(self) -> None:
         """Pull no more, because the run ends early; a source that is being waited for is left after a while."""

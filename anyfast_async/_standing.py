@@ -122,9 +122,7 @@ class Standing:
         apart, row.apart = row.apart, False
         if not row.strikes and not apart:
             return
-        if not row.strikes:
-            await self._stand_aside(0.0 if waits().skipped else self._asked)
-        elif row.strikes < self._policy.attempts:
+        if apart or row.strikes < self._policy.attempts:
             await self._stand_aside(self.seconds)
         else:
             self._is_last = self._ending is not None

@@ -331,7 +331,7 @@ class Heartbeat:
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["path", "data URL", "stream"])
 async def test_image_of_20_mb_does_not_stop_the_loop(no_leaks: None, tmp_path: Path, way: str) -> None:
-    """Reading, encoding and sending it: the loop never stands still for more than 50 ms, and nothing warns."""
+    """Reading, encoding and sending it: the loop never works for 100 ms at a stretch, and nothing warns."""
     image = tmp_path / "image.png"
     image.write_bytes(os.urandom(MIB) * 20)
     url = "data:image/png;base64," + base64.b64encode(image.read_bytes()).decode()
@@ -348,7 +348,7 @@ async def test_image_of_20_mb_does_not_stop_the_loop(no_leaks: None, tmp_path: P
                     answer = await client.complete([message])
             assert len(url) < int(answer.text) < len(url) + 1000
             longest.append(heart.longest)
-            if heart.longest <= 0.05:
+            if heart.longest <= 0.1:
                 break
 
-    assert min(longest) <= 0.05, [f"{1000 * one:.0f} ms" for one in longest]
+    assert min(longest) <= 0.1, [f"{1000 * one:.0f} ms" for one in longest]

@@ -84,6 +84,7 @@ PROGRAM = textwrap.dedent("""
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_modules_can_be_imported_alone() -> None:
     """Each module is imported in a process of its own, with warnings as errors: no cycle, no missing import."""
@@ -92,7 +93,7 @@ def test_modules_can_be_imported_alone() -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=280,
     )
 
     assert (result.returncode, result.stderr) == (0, "")

@@ -313,12 +313,13 @@ def checked(**fields: Any) -> Case:
 
 
 def key_file(content: bytes) -> Case:
-    """A key file that is found bad only later."""
+    """A key file that is found bad only later, when the last good key is refused."""
 
     async def run(world: World) -> AnyFastError:
         file = world.folder / "key"
         file.write_text(KEY)
-        client = world.client("http://127.0.0.1:9", key=file)
+        server = await world.raw([world.raw.answer({"error": {"message": ECHO}}, 401, **ECHOING)])
+        client = world.client(server.base_url, key=file, retry=AGAIN)
         file.write_bytes(content)
         return await world.failing(client)
 

@@ -70,10 +70,10 @@ async def test_hold_and_outage_are_named() -> None:
     gate = Gate(Limits())
     lane = gate.lane("a")
     permit = await gate.acquire(lane)
-    gate.throttled(permit, Refusal(30, 0.0), Suspicion())
+    gate.throttled(permit, Refusal(10, 0.0), Suspicion())
     waiting = asyncio.create_task(gate.acquire(lane))
     await asyncio.sleep(0)
-    assert "1 waiting for the gateway's limiter (30 s to go)" in str(stats_of(gate, Spending(None), Phases()))
+    assert "1 waiting for the gateway's limiter (10 s to go)" in str(stats_of(gate, Spending(None), Phases()))
     waiting.cancel()
     await asyncio.wait({waiting})
 

@@ -293,12 +293,13 @@ class Throttle:
         self._refusals += 1
 
     def refused_alone(self, row: Suspicion, now: float) -> None:
-        """Hold a refusal against a row that went first while there was nobody else.
+        """Hold a refusal against a row that went first while there was nobody else, and others were answered before.
 
         Unless the limiter may be full of what a minute has sent: others were refused, or none answered since.
         """
         is_known = (row.strikes or row.outdone) and not self._limited
-        if row.on_trial and (is_known or not self.learned.granted.since(now - PERIOD)):
+        was_granted = self.number > self._refusals
+        if row.on_trial and (is_known or (was_granted and not self.learned.granted.since(now - PERIOD))):
             self.trial = None
             row.judge(guilty=True)
             if row is self._row:
@@ -386,8 +387,7 @@ class Throttle:
         return max(self.learned.granted.since(now - RECENT) / seconds, 1.0)
 
     def _watch(self) -> None:
-        watched = (self.trial, self.ceiling, self.places)
-        self.watching = self.streak > 0 or bool(self._apart) or any(one is not None for one in watched)
+        self.watching = self.streak > 0 or bool(self._apart) or {self.trial, self.ceiling, self.places} != {None}
 
     def lift(self, now: float) -> None:
         """End the hold, and forget what the limiter was taken for."""

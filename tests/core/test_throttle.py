@@ -361,6 +361,17 @@ def test_alone_a_row_is_judged_by_those_that_were_answered_meanwhile() -> None:
         assert row.strikes == strikes
 
 
+def test_alone_from_the_beginning_nothing_counts() -> None:
+    """Where nobody was answered yet, nobody can tell a row from the limiter, however long that goes on."""
+    throttle, row, now = Throttle(), Suspicion(), 0.0
+    for _ in range(20):
+        now = max(now, throttle.held_until)
+        refuse(throttle, send(throttle, now), now, row)
+        throttle.refused_alone(row, now)
+        now += 61.0
+    assert row.strikes == 0
+
+
 def test_what_is_not_waited_for_holds_nobody() -> None:
     """A row that is told to come back tomorrow does not hold the others."""
     throttle = Throttle()
