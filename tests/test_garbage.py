@@ -9,11 +9,15 @@ import contextlib
 import gc
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING
 
 import pytest
 
 from anyfast_async import AnyFast, AnyFastError
 from anyfast_async.simulator import Simulator
+
+if TYPE_CHECKING:
+    from conftest import Connect, RawServers
 
 CALLS = 8
 """Not more than the reserve of retries that a client begins with."""
@@ -95,3 +99,27 @@ async def test_calls_leave_no_cycles(
     names = (f"{type(one).__module__}.{type(one).__qualname__}" for one in gc.garbage)
     ours = Counter(name for name in names if name.startswith("anyfast_async.") and ".simulator." not in name)
     assert {name: count for name, count in ours.items() if count >= CALLS} == {}
+
+
+@pytest.mark.parametrize("way", ["tokens", "chunks"])
+async def test_stream_that_is_all_there_when_it_opens_leaves_none(
+    raw_server: RawServers, connect: Connect, way: str
+) -> None:
+    """An answer the whole of which has come with its first event is let go of like any other."""
+    server = await raw_server([raw_server.stream("a", "b")])
+    client = connect(server.base_url)
+    use = _tokens if way == "tokens" else _chunks
+    await use(client)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(CALLS):
+            await use(client)
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        names = Counter(f"{type(one).__module__}.{type(one).__qualname__}" for one in gc.garbage)
+        assert [name for name, n in names.items() if name.startswith("anyfast_async._") and n >= CALLS] == []
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
