@@ -387,7 +387,8 @@ class Throttle:
         return max(self.learned.granted.since(now - RECENT) / seconds, 1.0)
 
     def _watch(self) -> None:
-        self.watching = self.streak > 0 or bool(self._apart) or {self.trial, self.ceiling, self.places} != {None}
+        watched = (self.trial, self.ceiling, self.places)
+        self.watching = self.streak > 0 or bool(self._apart) or any(one is not None for one in watched)
 
     def lift(self, now: float) -> None:
         """End the hold, and forget what the limiter was taken for."""
