@@ -344,8 +344,7 @@ class Throttle:
             self.places = Places(others)
         elif self.places is None or not self.places.refused(others):
             self.places, self._by_rate = None, True
-            if self.rate is None:
-                self.rate = Rate(self._measured, self._scale)
+            self.rate = self.rate or Rate(self._measured, self._scale)
             self.rate.refused(now, self._measured)
 
     def _length(self, now: float, recent: float, refusal: Refusal) -> float:
