@@ -294,11 +294,10 @@ class MapRun(Generic[T]):
 
     async def _pull(self) -> Any:
         """Return the next item when there is a place for its result; ordered, that is when its place is reserved."""
-        items = self._items
-        if isinstance(items, AsyncIterator):
+        if isinstance(self._items, AsyncIterator):
             self._aside.free()  # the source may be silent for long: a row that comes back must not wait for that
             try:
-                item = await self._next(items)
+                item = await self._next(self._items)
             finally:
                 await self._aside.place()
         else:
@@ -306,7 +305,7 @@ class MapRun(Generic[T]):
                 self._aside.free()  # who stood aside may be what it waits for
                 await self._room()
                 await self._aside.place()
-            item = _END if self._exhausted else next(items, _END)
+            item = _END if self._exhausted else next(self._items, _END)
         if item is _END:
             self._end()
         return item

@@ -344,8 +344,7 @@ class Throttle:
             self.places = Places(others)
         elif self.places is None or not self.places.refused(others):
             self.places, self._by_rate = None, True
-            if self.rate is None:
-                self.rate = Rate(self._measured, self._scale)
+            self.rate = self.rate or Rate(self._measured, self._scale)
             self.rate.refused(now, self._measured)
 
     def _length(self, now: float, recent: float, refusal: Refusal) -> float:
@@ -387,7 +386,8 @@ class Throttle:
         return max(self.learned.granted.since(now - RECENT) / seconds, 1.0)
 
     def _watch(self) -> None:
-        self.watching = self.streak > 0 or bool(self._apart) or {self.trial, self.ceiling, self.places} != {None}
+        watched = (self.trial, self.ceiling, self.places)
+        self.watching = self.streak > 0 or bool(self._apart) or any(one is not None for one in watched)
 
     def lift(self, now: float) -> None:
         """End the hold, and forget what the limiter was taken for."""
