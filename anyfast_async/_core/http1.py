@@ -38,16 +38,17 @@ _FOLD: Final = re.compile(r"\r?\n[ \t]++")
 _LISTS: Final = ("connection", "content-encoding", "content-length", "transfer-encoding")
 """Fields that say how an answer is read, and may stand there more than once: a list in several lines."""
 
-# What a head that has not come whole can begin with.
+# What a head that has not come whole can begin with. Possessive is what stands in a group, not the group: before 3.11.5
+# Python's re may lose what such a group has matched (gh-106052).
 _DIGITS: Final = b"0123456789"
 _STATUS_BEGUN: Final = (*(b"%c" % byte for byte in b"HTTP/1."), _DIGITS, b" ", _DIGITS[1:], _DIGITS, _DIGITS, b" \r\n")
-_LINES: Final = re.compile(rf"(?:(?:{_NAME}+:|[ \t])[^\r\n\0]*\r?\n)*+".encode())
+_LINES: Final = re.compile(rf"(?:(?>(?:{_NAME}++:|[ \t])[^\r\n\0]*+\r?\n))*".encode())
 _LINE_BEGUN: Final = re.compile(rf"{_NAME}+|(?:(?:{_NAME}+:|[ \t])[^\r\n\0]*)?\r?".encode())
 _NAME_BEGUN: Final = re.compile(rf"{_NAME}*(?::[^\r\n\0]*\r?)?".encode())
 _VALUE_BEGUN: Final = re.compile(rb"[^\r\n\0]*\r?")
 
 
-_USUAL: Final = re.compile(rf"HTTP/1\.1 200(?: [^\r\n]*+)?\r\n((?:{_NAME}++:[^\r\n\0]*+\r\n)++)\r\n".encode())
+_USUAL: Final = re.compile(rf"HTTP/1\.1 200(?: [^\r\n]*+)?\r\n((?:{_NAME}++:[^\r\n\0]*+\r\n)+)\r\n".encode())
 """A head as nearly all are: a whole one of a success, its lines ended and its fields written as they should be."""
 _UNUSUAL: Final = re.compile(rb"\n(?:transfer-encoding|content-encoding|trailer):")
 _LENGTH: Final = b"\ncontent-length:"
