@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, Final, NoReturn
 
 ENDING: Final = (signal.SIGINT, signal.SIGTERM)
@@ -60,26 +60,21 @@ def on_ending(call: Callable[[int], None], *, then_deaf: bool = False) -> Iterat
 
     """
     loop = asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in ENDING}
     heard: list[int] = []
 
     def hear(number: int) -> None:
         heard.append(number)
         call(number)
 
+    def tell(number: int, _: object) -> None:
+        loop.call_soon_threadsafe(hear, number)
+
+    # Not the loop's own handlers: between them and what follows there is a moment in which a signal ends the process.
+    before = {number: signal.signal(number, tell) for number in ENDING}
     try:
-        for number in ENDING:
-            try:
-                loop.add_signal_handler(number, hear, int(number))
-            except NotImplementedError:  # Windows
-                signal.signal(number, lambda n, _: loop.call_soon_threadsafe(hear, n))
         yield
     finally:
-        with _held_back():
-            for number in ENDING:
-                with suppress(NotImplementedError):
-                    loop.remove_signal_handler(number)
-            _restore(dict.fromkeys(ENDING, _nothing) if heard and then_deaf else before)
+        _restore(dict.fromkeys(ENDING, _nothing) if heard and then_deaf else before)
 
 
 def _restore(handlers: Mapping[signal.Signals, Any]) -> None:
