@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 from anyfast_async._wire import Wire
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from anyfast_async._core.trust import Trust
 
 KEEPALIVE: Final = 55.0
@@ -134,7 +136,7 @@ class Idle:
             self._timer = self._loop.call_at(first + KEEPALIVE, _sweep, weakref.ref(self))
 
 
-def _sweep(found: weakref.ref[Idle]) -> None:
+def _sweep(found: Callable[[], Idle | None]) -> None:
     idle = found()
     if idle is not None:
         idle.sweep()

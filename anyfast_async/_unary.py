@@ -60,7 +60,7 @@ class ModelsCall(Call[list[Model]]):
 
     __slots__ = ()
 
-    async def attempt(self, _: Permit) -> list[Model]:
+    async def attempt(self, permit: Permit) -> list[Model]:  # noqa: ARG002 - nothing is reserved
         """Send the request, read the answer."""
         exchange = await self.exchange()
         self.headed(exchange)
