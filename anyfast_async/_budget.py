@@ -66,19 +66,21 @@ class Spending:
     def __init__(self, budget: Budget | None, prices: Prices | None = None) -> None:
         self.budget = budget
         is_money = budget is not None and budget.usd is not None
-        self.prices = prices or (Prices.listed() if is_money else None)
-        self.requests = 0
-        self.tokens = 0.0
+        self.prices: Prices | None = prices or (Prices.listed() if is_money else None)
+        self.requests: int = 0
+        self.tokens: float = 0.0
         """Reported by the gateway."""
-        self.assumed = 0.0
+        self.assumed: float = 0.0
         """Of what may have been billed without a report: what was reserved for it."""
-        self.reserved = 0.0
+        self.reserved: float = 0.0
         """For what is in flight."""
-        self.cost = self.cost_assumed = self.cost_reserved = 0.0
+        self.cost: float = 0.0
+        self.cost_assumed: float = 0.0
+        self.cost_reserved: float = 0.0
         """The same in money, where the budget is."""
-        self.spent = Spent()
+        self.spent: Spent = Spent()
         """By model."""
-        self.earlier = Earlier()
+        self.earlier: Earlier = Earlier()
         self._files: set[Path] = set()
         self._waiting: deque[_Row] = deque()
 

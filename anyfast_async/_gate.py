@@ -45,11 +45,11 @@ class Gate:
         self._rings_at = 0.0
         """When the timer does; uvloop's do not always tell."""
         self._closed = False
-        self.in_flight = 0
-        self.queued = 0
-        self.holding_off = 0
+        self.in_flight: int = 0
+        self.queued: int = 0
+        self.holding_off: int = 0
         """Calls that wait for the end of an outage."""
-        self.counted = 0
+        self.counted: int = 0
         """Of those queued, those that ``Limits.max_queued`` bounds: not the rows of a map, whose workers can wait."""
         self.maybe_billed = 0
         """Requests that may have been billed though no answer came of them."""

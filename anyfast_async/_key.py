@@ -179,9 +179,9 @@ class Key:
                 raise ConfigurationError(_MISSING)
         finally:
             del given, environ  # tracebacks may show locals
-        self.absent = isinstance(self._secret, _NoSecret)
+        self.absent: bool = isinstance(self._secret, _NoSecret)
         """Whether there is none, on purpose."""
-        self.advice = (
+        self.advice: str = (
             f"check {checks}, or {console}" if checks else "this server wants a key, and NO_KEY (--no-key) sends none"
         )
         """What to do when the server refuses it."""
@@ -189,9 +189,9 @@ class Key:
         """What tells two keys apart where limits are counted; it does not give the key away."""
         if self._path is not None and (problem := self._look(self._path, again=True)) is not None:
             raise problem
-        self.renewable = self._path is not None or self._call is not None
+        self.renewable: bool = self._path is not None or self._call is not None
         """Whether asking again may give another key."""
-        self.fixed = None if self.renewable else self._secret
+        self.fixed: Secret | _NoSecret | None = None if self.renewable else self._secret
         """The key, if it stays the same."""
 
     async def get(self) -> Secret:

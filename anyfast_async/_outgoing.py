@@ -59,14 +59,14 @@ class Route:
 
     def __init__(self, method: str, url: URL, *headers: Mapping[str, str]) -> None:
         fields = {name.lower(): (name, value) for some in headers for name, value in some.items()}
-        self.method = method
-        self.url = url
-        self.host = url.host or ""
-        self.origin = (url.scheme, url.raw_host, url.port)
-        self.secure = url.scheme == "https"
+        self.method: str = method
+        self.url: URL = url
+        self.host: str = url.host or ""
+        self.origin: tuple[str, str | None, int | None] = (url.scheme, url.raw_host, url.port)
+        self.secure: bool = url.scheme == "https"
         self.headers: Mapping[str, str] = dict(fields.values())
         closing = fields.get("connection", ("", ""))[1].lower().split(",")
-        self.is_last = "close" in map(str.strip, closing)
+        self.is_last: bool = "close" in map(str.strip, closing)
         """Whether the connection carries nothing after it: the headers say ``Connection: close`` (RFC 9112 9.6)."""
         self._own_key = IDEMPOTENCY_KEY.lower() in fields
         lines = [f"{method} {url.raw_path_qs} HTTP/1.1", f"Host: {url.host_port_subcomponent}"]

@@ -50,8 +50,8 @@ class CallPlan:
     __slots__ = ("_after", "_before", "_fields", "_first", "spec", "streams")
 
     def __init__(self, request: ChatRequest, spec: Spec, *, streams: bool, says_whole: bool) -> None:
-        self.spec = spec
-        self.streams = streams
+        self.spec: Spec = spec
+        self.streams: bool = streams
         self._fields = {name: value for name, value in vars(request).items() if name != "messages"}
         self._first = request.messages[:-1]
         """The system's message, if there is one."""

@@ -44,7 +44,7 @@ class Running:
         self._timer: asyncio.TimerHandle | None = None
         self._seen = (0.0, 0.0, 0.0)
         self._on_wake = on_wake
-        self.woke_at = -math.inf
+        self.woke_at: float = -math.inf
         """Loop time at which it last did."""
 
     def add(self, member: Member) -> None:

@@ -46,19 +46,19 @@ class Shared:
         hint: str = "",
         max_head: int = MAX_HEAD,
     ) -> None:
-        self.gate = Gate(limits)
+        self.gate: Gate = Gate(limits)
         self.retry_budget = retry_budget
         self.spending = spending
-        self.running = Running(self._renew)
-        self.transport = Transport(
+        self.running: Running = Running(self._renew)
+        self.transport: Transport = Transport(
             ssl_context=ssl_context, proxy=proxy, hint=hint, max_head=max_head, on_loop_end=self.running.stop
         )
-        self.phases = Phases()
+        self.phases: Phases = Phases()
         self.warned: set[str] = set()
         """What was warned of: model ids, and a concurrency above the limit."""
         self.loop: asyncio.AbstractEventLoop | None = None
         """The loop that it serves, None before its first use."""
-        self.process = 0
+        self.process: int = 0
         """The process of that loop; a child that was forked from it starts with an empty pool."""
         self.closed = False
 
