@@ -286,7 +286,8 @@ def lengths_of(shape: str, seed: int) -> Callable[[], int]:
 
 
 @pytest.mark.parametrize("shape", ["fixed", "log-normal", "one in ten at the cap"])
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.reliability
+@pytest.mark.parametrize("seed", range(10 if LONG else 3))
 async def test_budget_is_a_ceiling(shape: str, seed: int) -> None:
     """30 000 tokens, max_tokens=8000, 64 at once: the gateway never counts more, and most of it is used."""
     length, counted = lengths_of(shape, seed), 0
@@ -628,7 +629,8 @@ class AtOnce(Gateway):
         self.busy -= 1
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.reliability
+@pytest.mark.parametrize("seed", range(5 if LONG else 2))
 @pytest.mark.parametrize("latency", [0.02, 0.5])
 @pytest.mark.parametrize(("rate", "burst"), [(20, 5), (50, 20)])
 async def test_proxy_that_counts_over_seconds_is_used_well(
@@ -645,7 +647,8 @@ async def test_proxy_that_counts_over_seconds_is_used_well(
     assert len(gateway.sent) <= 1.3 * 120
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.reliability
+@pytest.mark.parametrize("seed", range(5 if LONG else 2))
 @pytest.mark.parametrize(("places", "latency"), [(4, 0.25), (8, 1.0)])
 async def test_proxy_that_counts_what_is_in_flight_is_used_well(places: int, latency: float, seed: int) -> None:
     """120 rows, 16 at once: 2.5 times the best possible time, 1.3 sends a row at most."""
@@ -659,7 +662,8 @@ async def test_proxy_that_counts_what_is_in_flight_is_used_well(places: int, lat
     assert len(gateway.sent) <= 1.3 * 120
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.reliability
+@pytest.mark.parametrize("seed", range(5 if LONG else 2))
 @pytest.mark.parametrize("at_once", [True, False])
 async def test_proxy_that_says_503_is_used_well(*, at_once: bool, seed: int) -> None:
     """A page with 503 that comes sooner than any answer is a limiter's, too."""

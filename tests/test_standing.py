@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 import random
 from collections import Counter, deque
 from collections.abc import Callable, Collection
@@ -15,6 +16,8 @@ import pytest
 
 from anyfast_async import AnyFast, AnyFastError, NotSentError, RateLimitError, RetryPolicy
 from anyfast_async.errors import APIStatusError
+
+LONG = os.environ.get("ANYFAST_LONG") == "1"
 
 pytestmark = pytest.mark.virtual
 
@@ -274,7 +277,8 @@ async def test_refusals_of_everything_fail_no_row(asked: str | None) -> None:
 
 
 @pytest.mark.parametrize("refusal", ["429", "429, Retry-After", "503, Retry-After"])
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.reliability
+@pytest.mark.parametrize("seed", range(20 if LONG else 4))
 @pytest.mark.parametrize(("kind", "limit", "seconds"), [(sliding, 20, 3.0), (fixed, 20, 3.0), (sliding, 100, 60.0)])
 async def test_unlucky_row_is_no_bad_row(
     kind: Callable[[int, float], Callable[[float, bytes], Answer]], limit: int, seconds: float, seed: int, refusal: str
