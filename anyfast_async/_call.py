@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from abc import abstractmethod
 from collections.abc import Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -133,6 +134,7 @@ class Call(Interruptible, Generic[T]):
             self._trouble = Trouble(self)
         return self._trouble
 
+    @abstractmethod
     async def attempt(self, permit: Permit) -> T:
         """Make one try.
 
@@ -140,7 +142,6 @@ class Call(Interruptible, Generic[T]):
             AnyFastError: it failed.
 
         """
-        raise NotImplementedError
 
     def told(self, result: T) -> T:
         """Return the result of the call as it is given out."""

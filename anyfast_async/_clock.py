@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias
 
 from anyfast_async.errors import APITimeoutError, FirstTokenTimeout, IdleTimeout, ResponseTimeout
@@ -30,7 +31,7 @@ def late(wait: Wait, limit: float) -> APITimeoutError:
     return kind(f"{words} {limit:g} s (Timeouts.{wait})")
 
 
-class Clocked:
+class Clocked(ABC):
     """Has two clocks with one timer: its total, and that of what it waits for; :meth:`out_of_time` hears of their end.
 
     All times are of the loop's clock, in seconds. A time that ran out while the loop stood still is given once more,
@@ -65,9 +66,9 @@ class Clocked:
         """Seconds that the wait may take; None: without end, or nothing is waited for."""
         self._since = 0.0
 
+    @abstractmethod
     def out_of_time(self, wait: Wait | None) -> None:
         """Hear that a clock has run out: None stands for the total."""
-        raise NotImplementedError
 
     def run_total(self, limit: float | None, since: float) -> None:
         """Have the total run from *since* on; None stops it."""
