@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 import impit
 import orjson
-from measure import KEY, MODEL, Client, main
-
-
-def payload(prompt: str) -> bytes:
-    messages = [{"role": "user", "content": prompt}]
-    return orjson.dumps({"model": MODEL, "messages": messages, "max_tokens": 200, "temperature": 0.7})
+from measure import KEY, Client, asked, main
 
 
 class Impit(Client):
@@ -29,21 +22,9 @@ class Impit(Client):
         await self.client.__aexit__(*error)
 
     async def complete(self, prompt: str) -> tuple[Any, str | None]:
-        response = await self.client.post(self.path, content=payload(prompt))
+        response = await self.client.post(self.path, content=orjson.dumps(asked(prompt)))
         response.raise_for_status()
         return orjson.loads(response.content), response.headers.get("x-request-id")
-
-    async def batch(self, prompts: Iterable[str], see: Callable[[Any], object]) -> None:
-        source = iter(prompts)
-
-        async def worker() -> None:
-            for prompt in source:
-                answer, _ = await self.complete(prompt)
-                see(answer)
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self.concurrency):
-                group.create_task(worker())
 
 
 if __name__ == "__main__":

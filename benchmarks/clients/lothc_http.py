@@ -6,14 +6,12 @@ No limits, no ledger; its events are for GET alone, so it streams no answers. It
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 import lothc
 import msgspec
 import orjson
-from measure import KEY, MODEL, Client, main
+from measure import KEY, Client, asked, main
 
 
 class PromptDetails(msgspec.Struct):
@@ -58,11 +56,6 @@ class Completion(msgspec.Struct):
     usage: Usage
 
 
-def payload(prompt: str, **fields: Any) -> bytes:
-    messages = [{"role": "user", "content": prompt}]
-    return orjson.dumps({"model": MODEL, "messages": messages, "max_tokens": 200, "temperature": 0.7, **fields})
-
-
 class Lothc(Client):
     packages = ("lothc", "pyreqwest", "msgspec", "orjson")
 
@@ -79,20 +72,8 @@ class Lothc(Client):
 
     async def complete(self, prompt: str) -> tuple[Any, str | None]:
         into = dict[str, Any] if self.variant == "dict" else Completion
-        response = await self.client.post("chat/completions", content=payload(prompt), into=into)
+        response = await self.client.post("chat/completions", content=orjson.dumps(asked(prompt)), into=into)
         return response.data, response.headers.get("x-request-id")
-
-    async def batch(self, prompts: Iterable[str], see: Callable[[Any], object]) -> None:
-        source = iter(prompts)
-
-        async def worker() -> None:
-            for prompt in source:
-                answer, _ = await self.complete(prompt)
-                see(answer)
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self.concurrency):
-                group.create_task(worker())
 
 
 if __name__ == "__main__":

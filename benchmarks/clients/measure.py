@@ -84,8 +84,17 @@ class Client:
         raise NotImplementedError
 
     async def batch(self, prompts: Iterable[str], see: Callable[[Any], object]) -> None:
-        """Hand every answer to *see*, in any order; ``concurrency`` calls at a time."""
-        raise NotImplementedError
+        """Hand every answer to *see*, in any order; ``concurrency`` calls at a time; by hand if it has no own way."""
+        source = iter(prompts)
+
+        async def worker() -> None:
+            for prompt in source:
+                answer, _ = await self.complete(prompt)
+                see(answer)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self.concurrency):
+                group.create_task(worker())
 
 
 def main(kind: type[Client]) -> None:
@@ -166,6 +175,12 @@ async def workers(count: int, numbers: Iterator[int], work: Callable[[int], Awai
     async with asyncio.TaskGroup() as group:
         for _ in range(count):
             group.create_task(worker())
+
+
+def asked(prompt: str, **more: Any) -> dict[str, Any]:
+    """Return the body of a request, for clients that take it as it is sent."""
+    messages = [{"role": "user", "content": prompt}]
+    return {"model": MODEL, "messages": messages, "max_tokens": 200, "temperature": 0.7, **more}
 
 
 def prompt_of(number: int) -> str:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Self
 
 import orjson
-from measure import KEY, MODEL, Client, main
+from measure import KEY, Client, asked, main
 from pyreqwest.client import ClientBuilder
-
-
-def payload(prompt: str, **fields: Any) -> bytes:
-    messages = [{"role": "user", "content": prompt}]
-    return orjson.dumps({"model": MODEL, "messages": messages, "max_tokens": 200, "temperature": 0.7, **fields})
 
 
 class Pyreqwest(Client):
@@ -29,30 +23,22 @@ class Pyreqwest(Client):
         await self.client.close()
 
     async def complete(self, prompt: str) -> tuple[Any, str | None]:
-        response = await self.client.post(self.path).body_bytes(payload(prompt)).build().send()
+        response = await self.client.post(self.path).body_bytes(orjson.dumps(asked(prompt))).build().send()
         return await response.json(), response.headers.get("x-request-id")
 
     async def stream(self, prompt: str, see: Callable[[str], object]) -> None:
         rest = b""
-        request = self.client.post(self.path).body_bytes(payload(prompt, stream=True)).streamed_read_buffer_limit(0)
+        request = (
+            self.client.post(self.path)
+            .body_bytes(orjson.dumps(asked(prompt, stream=True)))
+            .streamed_read_buffer_limit(0)
+        )
         async with request.build_streamed() as response:  # by default it would first wait for 64 KiB
             while (data := await response.body_reader.read_chunk()) is not None:
                 *lines, rest = (rest + bytes(data)).split(b"\n")
                 for line in lines:
                     if line.startswith(b"data: ") and line != b"data: [DONE]":
                         see(orjson.loads(line[6:])["choices"][0]["delta"].get("content") or "")
-
-    async def batch(self, prompts: Iterable[str], see: Callable[[Any], object]) -> None:
-        source = iter(prompts)
-
-        async def worker() -> None:
-            for prompt in source:
-                answer, _ = await self.complete(prompt)
-                see(answer)
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self.concurrency):
-                group.create_task(worker())
 
 
 if __name__ == "__main__":

@@ -5,18 +5,12 @@ Its pool is unbounded, since aiohttp's default of 100 connections is less than w
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Self
 
 import aiohttp
 import orjson
-from measure import KEY, MODEL, Client, main
-
-
-def payload(prompt: str, **fields: Any) -> bytes:
-    messages = [{"role": "user", "content": prompt}]
-    return orjson.dumps({"model": MODEL, "messages": messages, "max_tokens": 200, "temperature": 0.7, **fields})
+from measure import KEY, Client, asked, main
 
 
 class RawAiohttp(Client):
@@ -32,28 +26,16 @@ class RawAiohttp(Client):
         await self.session.close()
 
     async def complete(self, prompt: str) -> tuple[Any, str | None]:
-        async with self.session.post(self.path, data=payload(prompt)) as response:
+        async with self.session.post(self.path, data=orjson.dumps(asked(prompt))) as response:
             response.raise_for_status()
             return orjson.loads(await response.read()), response.headers.get("x-request-id")
 
     async def stream(self, prompt: str, see: Callable[[str], object]) -> None:
-        async with self.session.post(self.path, data=payload(prompt, stream=True)) as response:
+        async with self.session.post(self.path, data=orjson.dumps(asked(prompt, stream=True))) as response:
             response.raise_for_status()
             async for line in response.content:
                 if line.startswith(b"data: ") and line != b"data: [DONE]\n":
                     see(orjson.loads(line[6:])["choices"][0]["delta"].get("content") or "")
-
-    async def batch(self, prompts: Iterable[str], see: Callable[[Any], object]) -> None:
-        source = iter(prompts)
-
-        async def worker() -> None:
-            for prompt in source:
-                answer, _ = await self.complete(prompt)
-                see(answer)
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self.concurrency):
-                group.create_task(worker())
 
 
 if __name__ == "__main__":

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 import orjson
-from measure import KEY, MODEL, Client, main
+from measure import KEY, Client, asked, main
 
 
 class Connection(asyncio.Protocol):
@@ -74,8 +74,7 @@ class RawProtocol(Client):
             connection.transport.close()
 
     async def post(self, prompt: str, see: Callable[[str], object] | None = None, **fields: Any) -> bytes:
-        messages = [{"role": "user", "content": prompt}]
-        body = orjson.dumps({"model": MODEL, "messages": messages, "max_tokens": 200, "temperature": 0.7, **fields})
+        body = orjson.dumps(asked(prompt, **fields))
         loop = asyncio.get_running_loop()
         connection = self.idle.pop() if self.idle else (await loop.create_connection(Connection, *self.at))[1]
         connection.see = see
@@ -94,18 +93,6 @@ class RawProtocol(Client):
 
     async def stream(self, prompt: str, see: Callable[[str], object]) -> None:
         await self.post(prompt, see, stream=True)
-
-    async def batch(self, prompts: Iterable[str], see: Callable[[Any], object]) -> None:
-        source = iter(prompts)
-
-        async def worker() -> None:
-            for prompt in source:
-                answer, _ = await self.complete(prompt)
-                see(answer)
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self.concurrency):
-                group.create_task(worker())
 
 
 if __name__ == "__main__":

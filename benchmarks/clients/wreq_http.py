@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Self
 
 import orjson
-from measure import KEY, MODEL, Client, main
+from measure import KEY, Client, asked, main
 from wreq import Client as Wreq
-
-
-def payload(prompt: str, **fields: Any) -> bytes:
-    messages = [{"role": "user", "content": prompt}]
-    return orjson.dumps({"model": MODEL, "messages": messages, "max_tokens": 200, "temperature": 0.7, **fields})
 
 
 class WreqClient(Client):
@@ -26,14 +20,16 @@ class WreqClient(Client):
         return self
 
     async def complete(self, prompt: str) -> tuple[Any, str | None]:
-        async with self.client.post(self.path, headers=self.headers, body=payload(prompt)) as response:
+        async with self.client.post(self.path, headers=self.headers, body=orjson.dumps(asked(prompt))) as response:
             response.raise_for_status()
             request_id = response.headers.get("x-request-id")
             return await response.json(), bytes(request_id).decode() if request_id is not None else None
 
     async def stream(self, prompt: str, see: Callable[[str], object]) -> None:
         rest = b""
-        async with self.client.post(self.path, headers=self.headers, body=payload(prompt, stream=True)) as response:
+        async with self.client.post(
+            self.path, headers=self.headers, body=orjson.dumps(asked(prompt, stream=True))
+        ) as response:
             response.raise_for_status()
             async with response.stream() as streamer:
                 async for data in streamer:
@@ -41,18 +37,6 @@ class WreqClient(Client):
                     for line in lines:
                         if line.startswith(b"data: ") and line != b"data: [DONE]":
                             see(orjson.loads(line[6:])["choices"][0]["delta"].get("content") or "")
-
-    async def batch(self, prompts: Iterable[str], see: Callable[[Any], object]) -> None:
-        source = iter(prompts)
-
-        async def worker() -> None:
-            for prompt in source:
-                answer, _ = await self.complete(prompt)
-                see(answer)
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self.concurrency):
-                group.create_task(worker())
 
 
 if __name__ == "__main__":
