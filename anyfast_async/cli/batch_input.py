@@ -99,11 +99,12 @@ def _checked(source: Source, name: str, *, skip_bad: bool) -> Survey:
         hint = "; --skip-bad leaves such rows out" if found.is_whole and found.count else ""
         say(error + hint)
         raise click.exceptions.Exit(exits.USAGE)
+    if found.bad:
+        _say_problems(found, name)
     if not found.count:
         message = f"{name} holds no requests" + (" that can be sent" if found.bad else "")
         raise click.UsageError(message)
     if found.bad:
-        _say_problems(found, name)
         say(f"left out: {figures.rows_of(len(found.bad))} of {name} that cannot be sent (--skip-bad)")
     return found
 

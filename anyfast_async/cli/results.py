@@ -30,7 +30,7 @@ from anyfast_async.cli.progress import print_summary
 from anyfast_async.cli.results_again import Again
 from anyfast_async.cli.targets import check_target, is_table
 from anyfast_async.cli.terminal import is_live, say, write
-from anyfast_async.errors import escaped
+from anyfast_async.errors import RequestValidationError, escaped
 from anyfast_async.prices import Prices
 
 _SHOWN: Final = 10
@@ -381,7 +381,7 @@ def _next(kind: str, failure: Failure, job: _Job) -> str:
         return job.again.command()
     if failure.retryable or failure.retryable is None:
         return job.again.command("--retry-failed", kind) if kind in KINDS else job.again.command()
-    return job.again.mending
+    return job.again.mending_input if kind == RequestValidationError.kind else job.again.mending
 
 
 def _print_errors(values: list[dict[str, Any]]) -> None:

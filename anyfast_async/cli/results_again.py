@@ -56,6 +56,11 @@ class Again:
         return f"{shlex.join(ask)}; mend the rows in {again}, then: {shlex.join(send)}"
 
     @property
+    def mending_input(self) -> str:
+        """What to do about rows of which no request could be made."""
+        return f"mend them in {self._input}, then: {self.command('--retry-failed', 'all', '--changed')}"
+
+    @property
     def _is_piped(self) -> bool:
         return self.source is None and Spool(self.output).kept.exists()
 

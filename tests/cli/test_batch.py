@@ -95,6 +95,18 @@ def test_every_problem_before_anything_is_sent(gateway: Simulator, anyfast: Call
     assert ["bad.jsonl"] == [path.name for path in tmp_path.iterdir()]
 
 
+def test_nothing_but_bad_rows(gateway: Simulator, anyfast: Callable[..., Any], tmp_path: Path) -> None:
+    """With --skip-bad, too, it is said what is wrong, if that leaves nothing to send."""
+    source = tmp_path / "bad.jsonl"
+    source.write_text('{"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {"messages": []}}\n')
+
+    ran = anyfast("batch", "-i", source, "-o", tmp_path / "out.jsonl", "--skip-bad")
+
+    assert (2, []) == (ran.code, gateway.requests)
+    assert f"{source}, line 1: body.messages: must not be empty" in ran.err
+    assert f"{source} holds no requests that can be sent" in ran.err
+
+
 @pytest.mark.parametrize(
     ("source", "output", "words"),
     [

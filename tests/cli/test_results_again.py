@@ -56,6 +56,21 @@ def test_commands_go_on_as_it_was_begun(gateway: Simulator, anyfast: Callable[..
 
 
 @pytest.mark.usefixtures("table")
+def test_rows_that_no_request_was_made_of(gateway: Simulator, anyfast: Callable[..., Any]) -> None:
+    """They are mended where they stand, in the input; the command for that then asks them, and what else failed."""
+    shown = anyfast("results", "out.jsonl", "--input", "in.csv", "--errors").out
+    advice = shown.partition("validation: 1 row")[2]
+    assert "next: mend them in in.csv, then: anyfast batch " in advice
+    Path("in.csv").write_text("key,text\na,good\nb,long\nc,bad\nd,mended\n")
+
+    ran = anyfast(*words_after(advice, "then: "))
+
+    assert "Say: mended" in [request.body["messages"][1]["content"] for request in gateway.requests]
+    answered = {json.loads(one)["custom_id"] for one in Path("out.jsonl").read_text().splitlines()}
+    assert (1, {"a", "b", "c", "d"}) == (ran.code, answered), ran.err  # b is cut still
+
+
+@pytest.mark.usefixtures("table")
 def test_requests_without_an_answer(gateway: Simulator, anyfast: Callable[..., Any]) -> None:
     """Requests of rows without an answer are written whole, to be sent as they are into the same output."""
     asked = anyfast("results", "out.jsonl", "--input", "in.csv", "--failed-input", "again.jsonl")
