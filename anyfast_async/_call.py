@@ -452,10 +452,10 @@ class Call(Interruptible, Generic[T]):
         if permit.released:
             return
         self.shared.gate.release(permit)
+        self.shared.gate.maybe_billed += left or error is not None
         if error is None:
             self._done(permit, "left" if left else "ok", "maybe" if left else "yes")
             return
-        self.shared.gate.maybe_billed += 1
         error.billed = _worst((error.billed, "maybe"))  # some of it has come
         self._write(permit, error.kind, self.status, error.billed)
         self._told(error)

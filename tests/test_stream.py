@@ -434,15 +434,17 @@ async def test_closed_before_it_was_opened(sim: Simulator, client: AnyFast) -> N
 
 
 async def test_left_stream_is_written_down(raw_server: RawServers, connect: Connect) -> None:
-    """A stream that was left stands in its trace as left, and as billed."""
+    """A stream that was left stands in its trace as left and perhaps billed, and is counted so."""
     server = await raw_server([raw_server.stream_head() + raw_server.chunk(raw_server.event("a")), "hang"])
+    client = connect(server.base_url)
 
-    async with connect(server.base_url).stream("Hi") as stream:
+    async with client.stream("Hi") as stream:
         await anext(stream)
 
     assert isinstance(stream.completion, ChatCompletion)
     assert stream.completion.trace is not None
     assert [(a.outcome, a.billed) for a in stream.completion.trace.attempts] == [("left", "maybe")]
+    assert client.stats().maybe_billed == 1
 
 
 async def test_connection_error_while_opening_is_ours(raw_server: RawServers, connect: Connect) -> None:
