@@ -247,6 +247,15 @@ def filled(value: T, **fields: Any) -> T:
 
 
 @functools.cache
+def maker(kind: type[T]) -> Callable[..., T]:
+    """Return a function that makes a frozen *kind* of all its fields, in order, as they are."""
+    names = [a.name for a in attrs.fields(kind)]  # type: ignore[misc]  # an attrs class
+    lines = [f"def made({', '.join(names)}):", f" it = new({kind.__name__}Draft)"]
+    lines += [*(f" it.{name} = {name}" for name in names), f" it.__class__ = {kind.__name__}", " return it"]
+    return _compiled(lines, kind)
+
+
+@functools.cache
 def texter() -> Callable[[ChatCompletionChunk, str], ChatCompletionChunk]:
     """Return the function that copies a chunk, whose only choice says a text, with another text.
 
