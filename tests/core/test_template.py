@@ -89,9 +89,9 @@ def test_other_chunks_are_not_recognised(other: dict[str, Any]) -> None:
     [b'"b', b'b"', b'"b","role":"x"', b'"\\"', b'"a\nb"', b'"\\ud83d"', b'"\xff"', b"", b'"b" ', b'"b"}, {"x": "c"'],
 )
 def test_between_the_bytes_stands_one_string(content: bytes) -> None:
-    """What is not exactly one JSON string between the known bytes is not recognised; space around it is no matter."""
+    """What is not exactly one JSON string between the known bytes is not recognised."""
     data = json.dumps(chunk({"content": "@"})).encode().replace(b'"@"', content)
-    assert (None, "b")[content == b'"b" '] == text(template(), data)
+    assert None is text(template(), data)
 
 
 @pytest.mark.parametrize(
