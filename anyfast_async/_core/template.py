@@ -78,10 +78,13 @@ class Template:
     def alone(self, data: bytes) -> str | None:
         """Return the text if *data*, a piece of an event stream, is one event of this template and nothing else."""
         begin = len(_FIELD)
-        if data.startswith(_FIELD) and data.startswith(self._before, begin) and data.endswith(self._ending):
-            found = _strings([data[begin + self._begin : -len(self._ending)]])
-            return found[0] if found else None
-        return None
+        if not (data.startswith(_FIELD) and data.startswith(self._before, begin) and data.endswith(self._ending)):
+            return None
+        try:
+            text: str = loads_strictly(data[begin + self._begin - 1 : self._end - 1])  # what has quotes at both ends
+        except ValueError:
+            return None
+        return text
 
     def payload(self, text: str) -> dict[str, Any]:
         """Return the chunk that says *text*."""
