@@ -113,7 +113,7 @@ class Calls:
         return await (DrainCall if streams else UnaryCall)(shared, spec, account, ending, content).run()
 
     def planned(
-        self, plan: CallPlan, prompt: str, body: bytes, witness: Witness | None = None, *, ending: Ending | None = None
+        self, plan: CallPlan, prompt: str, body: bytes, witness: Witness | None = None, ending: Ending | None = None
     ) -> Coroutine[Any, Any, ChatCompletion]:
         """Make a call as :meth:`complete` does, for a *prompt* of which a plan has made the *body*."""
         shared, spec = self.shared, plan.spec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 import attrs
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 RequestOf: TypeAlias = Callable[[Any], ChatRequest]
+SendText: TypeAlias = Callable[["CallPlan", str, bytes, "Witness | None", Ending], Coroutine[Any, Any, ChatCompletion]]
 Send: TypeAlias = Callable[[ChatRequest, bytes, "Witness | None"], Awaitable[ChatCompletion]]
 
 BODY_BYTES: Final = 256 * 1024 * 1024
@@ -95,7 +96,8 @@ class Texts:
     """How plain texts are sent, of which nothing has to be looked at but the text."""
 
     plan: CallPlan
-    send: Callable[[str, bytes, Witness | None], Awaitable[ChatCompletion]]
+    """What they have in common."""
+    send: SendText
     """Sends one, with its body."""
 
 
@@ -137,6 +139,7 @@ class Items(Generic[T]):
     def __init__(self, plan: Plan[T], witness_of: Callable[[Any], Witness] | None = None) -> None:
         self._plan = plan
         self._witness_of = witness_of
+        self._prices = plan.spending.prices
         self._room = Room()
         self._texts: Texts | None = None
         """How plain texts are sent, known from the first item on."""
@@ -162,12 +165,12 @@ class Items(Generic[T]):
             if request is not None:
                 return await self._result(index, item, name, request, body)
             assert texts is not None  # noqa: S101 - else there is a request
-            spec = texts.plan.spec
-            if (refused := plan.ending.refused(spec.lane)) is not None:
+            ending, spec = plan.ending, texts.plan.spec
+            if not ending.is_open and (refused := ending.refused(spec.lane)) is not None:
                 return self._unsent(index, item, name, spec.model, refused)
             witness = None if self._witness_of is None else self._witness_of(item)
             try:
-                completion = await texts.send(prompt, body, witness)
+                completion = await texts.send(texts.plan, prompt, body, witness, ending)
             except AnyFastError as error:
                 return self._failed(index, item, name, spec.lane, spec.model, error)
             return self._answered(index, item, name, spec.lane, spec.model, completion)
@@ -197,15 +200,14 @@ class Items(Generic[T]):
         return self._answered(index, item, name, lane, model, completion)
 
     def _unsent(self, index: int, item: Any, name: Any, model: str | None, error: AnyFastError) -> Result[T]:
-        return Result(index, item, name, error=error, model=model, prices=self._plan.spending.prices)
+        return Result(index, item, name, error=error, model=model, prices=self._prices)
 
     def _failed(  # noqa: PLR0917 - as above
         self, index: int, item: Any, name: Any, lane: Hashable, model: str | None, error: AnyFastError
     ) -> Result[T]:
         self._plan.ending.failed(lane, error, model)
-        prices = self._plan.spending.prices
         error = error.with_traceback(None)
-        return Result(index, item, name, error=error, attempts=error.attempts, model=model, prices=prices)
+        return Result(index, item, name, error=error, attempts=error.attempts, model=model, prices=self._prices)
 
     def _answered(  # noqa: PLR0917 - as above
         self, index: int, item: Any, name: Any, lane: Hashable, model: str | None, completion: ChatCompletion
@@ -214,8 +216,7 @@ class Items(Generic[T]):
         plan.ending.answered(lane)
         value, misfit = (None, None) if plan.into is None else self._parsed(completion, plan.into)
         attempts = () if trace is None else trace.attempts
-        prices = plan.spending.prices
-        return result_of(index, item, name, completion, value, misfit, attempts, model, prices)
+        return result_of(index, item, name, completion, value, misfit, attempts, model, self._prices)
 
     @staticmethod
     def _parsed(completion: ChatCompletion, into: type[T]) -> tuple[T | None, OutputError | None]:

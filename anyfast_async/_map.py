@@ -87,7 +87,8 @@ class MapRun(Generic[T]):
         self._failure: BaseException | None = None
         self._workers: list[asyncio.Task[None]] = []
         self._running = 0
-        self._in_flight = 0
+        self._landed = 0
+        """Items that were in work, and are not any more."""
         self._ready: deque[Result[T]] = deque()
         self._parked: dict[int, Result[T]] = {}
         self._given = 0
@@ -263,13 +264,12 @@ class MapRun(Generic[T]):
                     break
                 index = self._next_index
                 self._next_index = index + 1
-                self._in_flight += 1
                 try:
                     result = await call(index, item)
                     if record is not None:
                         await record(result)
                 finally:
-                    self._in_flight -= 1
+                    self._landed += 1
                     if aside.count:
                         aside.look()
                 if len(ready) >= most:
@@ -300,7 +300,9 @@ class MapRun(Generic[T]):
 
     def _are_others_done(self) -> bool:
         """Return whether all that is in work stands aside, and nothing comes that need not wait for it."""
-        return self._in_flight <= self._aside.count and (self._exhausted or (self._ordered and self._is_full))
+        return self._next_index - self._landed <= self._aside.count and (
+            self._exhausted or (self._ordered and self._is_full)
+        )
 
     @staticmethod
     def _pull(items: Iterator[Any]) -> Any:
@@ -384,7 +386,7 @@ class MapRun(Generic[T]):
         if result.error is not None and result.error.kind in self._stop_on:
             self._ending.stop(result.error)
         if self._totals is not None:
-            self._totals.add(result, self._in_flight)
+            self._totals.add(result, self._next_index - self._landed)
         if self._listening:
             _wake(self._listening)
 

@@ -69,7 +69,7 @@ def plan_of(
 
     def texts() -> Texts | None:
         shared = None if is_recorded else calls.plan_of_run(options, into)
-        return None if shared is None else Texts(shared, functools.partial(calls.planned, shared, ending=ending))
+        return None if shared is None else Texts(shared, calls.planned)
 
     return Plan(
         prompt_of=None if request is None else functools.partial(prompt_of, request=request),
