@@ -16,14 +16,10 @@ import attrs
 from anyfast_async._account import Account
 from anyfast_async._call import Call
 from anyfast_async._core import codec
-from anyfast_async._mapping import AT_ONCE
-from anyfast_async._opening import DrainCall, StreamCall
 from anyfast_async._outgoing import STREAM_HEADERS, UNARY_HEADERS, Route, encoded
 from anyfast_async._plan import PLACE, CallPlan, Plans, can_plan, key_of
-from anyfast_async._schema import response_format, writes_out
 from anyfast_async._settings import headers_of
 from anyfast_async._spec import Spec
-from anyfast_async._stream import ChatStream
 from anyfast_async._unary import ModelsCall, UnaryCall
 from anyfast_async.errors import AnyFastError, ConfigurationError, FieldError, RequestValidationError, escaped
 from anyfast_async.messages import GEMINI_MODELS, Prompt
@@ -38,12 +34,21 @@ if TYPE_CHECKING:
     from anyfast_async._hooks import Hooks
     from anyfast_async._key import Key
     from anyfast_async._lane import Lane
+    from anyfast_async._opening import DrainCall, StreamCall
     from anyfast_async._reception import Reception
     from anyfast_async._shared import Shared
+    from anyfast_async._stream import ChatStream
     from anyfast_async.completions import ChatCompletion, Model
     from anyfast_async.policies import Limits, RetryPolicy, Timeouts
     from anyfast_async.prices import Price
 
+
+class _Default(int):
+    """A number that nobody asked for."""
+
+
+AT_ONCE: Final = _Default(64)
+"""Items of a map in work at once, unless told otherwise."""
 _STEERING: Final = frozenset({"system", "timeout", "via_stream", "accept_missing_finish", "extra_headers"})
 
 
@@ -109,7 +114,7 @@ class Calls:
         await shared.enter()
         content = await self._encoded(request, stream=streams) if body is None else body
         account = Account(shared.spending, spec.lane, request, spec.price, witness, spec.model)
-        return await (DrainCall if streams else UnaryCall)(shared, spec, account, ending, content).run()
+        return await (_drain_call() if streams else UnaryCall)(shared, spec, account, ending, content).run()
 
     def planned(
         self, plan: CallPlan, prompt: str, body: bytes, witness: Witness | None = None, *, ending: Ending | None = None
@@ -117,10 +122,13 @@ class Calls:
         """Make a call as :meth:`complete` does, for a *prompt* of which a plan has made the *body*."""
         shared, spec = self.shared, plan.spec
         account = Account(shared.spending, spec.lane, (plan, prompt), spec.price, witness, spec.model)
-        return (DrainCall if plan.streams else UnaryCall)(shared, spec, account, ending, body).run()
+        return (_drain_call() if plan.streams else UnaryCall)(shared, spec, account, ending, body).run()
 
     def stream(self, request: ChatRequest, options: Mapping[str, Any]) -> ChatStream:
         """Return the stream that answers *request*."""
+        from anyfast_async._opening import StreamCall  # noqa: PLC0415 - with the first stream, as all about streams
+        from anyfast_async._stream import ChatStream  # noqa: PLC0415
+
         spec = self._spec("chat/completions", request.model or "", options, streams=True)
 
         async def opened() -> tuple[StreamCall, Reception]:
@@ -255,6 +263,8 @@ class Calls:
         if fields.get("model") is None and not (isinstance(messages, ChatRequest) and messages.model):
             fields["model"] = self.setup.model
         if into is not None and fields.get("response_format") is None:
+            from anyfast_async._schema import response_format, writes_out  # noqa: PLC0415 - with the first class
+
             model = fields.get("model") or getattr(messages, "model", None)
             fields["response_format"] = response_format(into, write_out=writes_out(model))
         request = as_request(messages, fields, system=options.get("system"))
@@ -285,6 +295,12 @@ class Calls:
             "calls are in flight at once"
         )
         warnings.warn(message, stacklevel=3)
+
+
+def _drain_call() -> type[DrainCall]:
+    from anyfast_async._opening import DrainCall  # noqa: PLC0415 - with the first stream
+
+    return DrainCall
 
 
 _MOST_SPECS: Final = 256

@@ -12,16 +12,10 @@ from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, overload
 
 from anyfast_async._budget import Spending
-from anyfast_async._calls import Calls, Setup
+from anyfast_async._calls import AT_ONCE, Calls, Setup
 from anyfast_async._core.backoff import RetryBudget
 from anyfast_async._core.http1 import MAX_HEAD
-from anyfast_async._core.rows import asked_for, id_of
-from anyfast_async._ending import Ending
-from anyfast_async._items import Plan, Texts
 from anyfast_async._key import Key, KeySource
-from anyfast_async._map import MapRun
-from anyfast_async._mapping import AT_ONCE, run_of
-from anyfast_async._result import Progress
 from anyfast_async._settings import (
     base_url_of,
     check_keyless,
@@ -33,7 +27,6 @@ from anyfast_async._settings import (
 )
 from anyfast_async._shared import Shared
 from anyfast_async._stats import Stats, stats_of
-from anyfast_async._stream import ChatStream
 from anyfast_async.completions import ChatCompletion, Model
 from anyfast_async.messages import Prompt
 from anyfast_async.policies import Budget, Limits, RetryPolicy, Timeouts, as_timeouts
@@ -42,6 +35,11 @@ from anyfast_async.requests import ChatOptions, ChatRequest, prompt_of
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from anyfast_async._items import Texts
+    from anyfast_async._map import MapRun
+    from anyfast_async._result import Progress
+    from anyfast_async._stream import ChatStream
 
 
 T = TypeVar("T")
@@ -353,6 +351,11 @@ class AnyFast:
                 every other exception) is a list of what there is.
 
         """
+        from anyfast_async._core.rows import asked_for, id_of  # noqa: PLC0415 - with the first map, as all about maps
+        from anyfast_async._ending import Ending  # noqa: PLC0415
+        from anyfast_async._items import Plan, Texts  # noqa: PLC0415
+        from anyfast_async._mapping import run_of  # noqa: PLC0415
+
         calls, default = self._calls, self._calls.setup.model
         # Options that are wrong for every item are wrong before the first one is pulled.
         calls.request("x", {**options, "model": options.get("model") or default or "named by the item"}, into)

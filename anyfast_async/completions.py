@@ -16,7 +16,6 @@ from typing import Any, Literal, TypeVar
 import attrs
 
 from anyfast_async._outcome import Outcome, diagnosis_of, outcome_of
-from anyfast_async._output import MismatchError, parse
 from anyfast_async._thoughts import thoughts_of
 from anyfast_async.errors import Attempt, OutputError
 from anyfast_async.messages import JSON, AssistantMessage, ToolCall
@@ -266,6 +265,8 @@ class ChatCompletion:
             ConfigurationError: *kind* holds a type that JSON has no shape for.
 
         """
+        from anyfast_async._output import MismatchError, parse  # noqa: PLC0415 - with the first class
+
         try:
             return parse(self.text, kind)
         except MismatchError as mismatch:

@@ -18,7 +18,6 @@ import datetime as dt
 import functools
 import math
 import operator
-import tomllib
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from importlib.util import find_spec
@@ -120,6 +119,8 @@ class Prices:
             OSError: it cannot be read.
 
         """
+        import tomllib  # noqa: PLC0415 - with the first file
+
         try:
             data = tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
