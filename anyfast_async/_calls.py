@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from anyfast_async._account import Account
+from anyfast_async._bases import Shown
 from anyfast_async._call import Call
 from anyfast_async._core import codec
 from anyfast_async._outgoing import STREAM_HEADERS, UNARY_HEADERS, Route, encoded
@@ -52,8 +53,8 @@ AT_ONCE: Final = _Default(64)
 _STEERING: Final = frozenset({"system", "timeout", "via_stream", "accept_missing_finish", "extra_headers"})
 
 
-@attrs.frozen(eq=False, kw_only=True)
-class Setup:
+@attrs.frozen(eq=False, kw_only=True, repr=False)
+class Setup(Shown):
     """What a client was built with, or made of another one by ``with_options``."""
 
     key: Key

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import attrs
 
+from anyfast_async._bases import Shown
 from anyfast_async._core.bucket import PERIOD, Pace, Slot, Window
 from anyfast_async._core.estimate import Expected
 from anyfast_async._core.outage import Outage
@@ -20,8 +21,8 @@ from anyfast_async._core.tokens import Taken, Tokens
 from anyfast_async._core.trial import Suspicion
 
 
-@attrs.define(eq=False)
-class Lane:
+@attrs.define(eq=False, repr=False)
+class Lane(Shown):
     """What is counted per origin, key and model."""
 
     requests: Window | None
@@ -169,8 +170,8 @@ class Lane:
             self.reserved -= permit.tokens
 
 
-@attrs.define(eq=False)
-class Waiter:
+@attrs.define(eq=False, repr=False)
+class Waiter(Shown):
     """A call that waits for admission."""
 
     order: int
@@ -182,8 +183,8 @@ class Waiter:
     """Gives its tokens anew when its turn comes: more may be known by then."""
 
 
-@attrs.define(eq=False)
-class Permit:
+@attrs.define(eq=False, repr=False)
+class Permit(Shown):
     """A call that was admitted; it must be released."""
 
     lane: Lane

@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from anyfast_async._core.usage import used_by
 from anyfast_async._ending import Ending
 from anyfast_async._result import Progress, Result
+from anyfast_async._spent import Spent
 from anyfast_async.errors import AnyFastError, ClientStateError
-from anyfast_async.prices import Spent
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -26,11 +26,9 @@ from anyfast_async._settings import (
     whole_in,
 )
 from anyfast_async._shared import Shared
-from anyfast_async._stats import Stats, stats_of
 from anyfast_async.completions import ChatCompletion, Model
 from anyfast_async.messages import Prompt
 from anyfast_async.policies import Budget, Limits, RetryPolicy, Timeouts, as_timeouts
-from anyfast_async.prices import Prices
 from anyfast_async.requests import ChatOptions, ChatRequest, prompt_of
 
 if TYPE_CHECKING:
@@ -39,7 +37,9 @@ if TYPE_CHECKING:
     from anyfast_async._items import Texts
     from anyfast_async._map import MapRun
     from anyfast_async._result import Progress
+    from anyfast_async._stats import Stats
     from anyfast_async._stream import ChatStream
+    from anyfast_async.prices import Prices
 
 
 T = TypeVar("T")
@@ -108,7 +108,10 @@ class AnyFast:
         check_kind("retry", retry, RetryPolicy)
         check_kind("timeouts", timeouts, Timeouts)
         check_kind("budget", budget, Budget, None)
-        check_kind("prices", prices, Prices, None)
+        if prices is not None:
+            from anyfast_async.prices import Prices  # noqa: PLC0415 - whoever has some, has it
+
+            check_kind("prices", prices, Prices, None)
         check_kind("ssl_context", ssl_context, ssl_module.SSLContext, None)
         allowed = tuple(allow_http)
         address = base_url_of(base_url, allowed)
@@ -424,5 +427,7 @@ class AnyFast:
 
     def stats(self) -> Stats:
         """Return what the client is doing now, and what it has done; ``str()`` of it is a sentence."""
+        from anyfast_async._stats import stats_of  # noqa: PLC0415 - with the first look
+
         shared = self._shared
         return stats_of(shared.gate, shared.spending, shared.phases)

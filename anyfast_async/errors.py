@@ -37,6 +37,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
+from anyfast_async._bases import Value
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -76,8 +78,8 @@ def escaped(text: str, limit: int = SHOWN_CHARACTERS) -> str:
     return f"{shown}... ({len(text)} characters)" if len(text) > limit else shown
 
 
-@attrs.frozen
-class Attempt:
+@attrs.frozen(eq=False, repr=False)
+class Attempt(Value):
     """One try of a call, as it stands in ``.attempts`` of a result, a trace or an exception."""
 
     number: int
@@ -94,8 +96,8 @@ class Attempt:
     """Seconds waited after it, before the next one."""
 
 
-@attrs.frozen
-class FieldError:
+@attrs.frozen(eq=False, repr=False)
+class FieldError(Value):
     """One thing that is wrong with a request."""
 
     path: str

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypedDict, get_args
 
 import attrs
 
+from anyfast_async._bases import Value
 from anyfast_async._message_rules import problems_of_messages
 from anyfast_async._rules import Rule, boolean, json_object, number, shown, string, whole, word
 from anyfast_async._values import problems_of_json
@@ -63,11 +64,11 @@ def _tool_choice(value: Any) -> str | None:
     return None if isinstance(value, Mapping) else word("none", "auto", "required")(value)
 
 
-_USER_ID = re.compile(r"[a-zA-Z0-9\-_]{1,512}")
+_USER_ID = r"[a-zA-Z0-9\-_]{1,512}"
 
 
 def _user_id(value: Any) -> str | None:
-    if isinstance(value, str) and _USER_ID.fullmatch(value):
+    if isinstance(value, str) and re.fullmatch(_USER_ID, value):
         return None
     return f"must be 1 to 512 letters, digits, '-' or '_', not {shown(value)}"
 
@@ -127,8 +128,8 @@ class ChatOptions(RequestFields, CallOptions, total=False):
     """Every keyword of ``complete``, ``stream`` and ``map``."""
 
 
-@attrs.frozen(slots=False)  # made for each call: without slots it takes half the time
-class ChatRequest:
+@attrs.frozen(slots=False, eq=False, repr=False)  # made for each call: without slots it takes half the time
+class ChatRequest(Value):
     """One request, checked as a whole when it is made.
 
     ``None`` means not sent. Sources: the AnyFast chat-completions pages, general and per model family.

@@ -32,6 +32,7 @@ FLOORS: Final = (
         "_schema.py",
         "_values.py",
         "_references.py",
+        "_bases.py",
         "_rules.py",
         "_thoughts.py",
         "_version.py",
@@ -71,6 +72,7 @@ FLOORS: Final = (
             "_recorded.py",
             "_result.py",
             "_spec.py",
+            "_spent.py",
             "_standing.py",
             "_transport.py",
             "_trouble.py",
@@ -350,6 +352,7 @@ TESTED_THROUGH: Final[Mapping[str, str]] = {
     "_calls.py": "test_client.py",  # how its verbs are done
     "_hooks.py": "test_openai.py",  # a protocol; the door hears by it
     "_spec.py": "test_call.py",  # what a call is made of
+    "_spent.py": "test_prices.py",  # what is priced
     "_trouble.py": "test_call.py",  # what a call meets
     "_unary.py": "test_client.py",  # an attempt that is answered in one piece
     "_shared.py": "test_client.py",  # what the client binds to a loop
@@ -553,7 +556,7 @@ def test_importing_brings_in_what_a_usual_call_needs() -> None:
         *("_faults", "_trouble", "_retry", "_patience", "_standing", "_waits", "_core.problem", "_core.delay"),
         *("_opening", "_stream", "_reception", "_core.fold", "_core.reader", "_core.sse", "_core.template"),
         *("_map", "_mapping", "_items", "_ending", "_result", "_recorded", "_journal", "_disk", "_progress"),
-        *("_output", "_schema", "_kinds", "_constraints"),
+        *("_output", "_schema", "_kinds", "_constraints", "_stats", "prices"),
     }
     assert {name for name in unwanted if f"anyfast_async.{name}" in loaded} == set()
     assert loaded & {"tenacity", "tomllib", "html"} == set()

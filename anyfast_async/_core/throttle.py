@@ -15,6 +15,7 @@ from typing import ClassVar, Final, Protocol
 
 import attrs
 
+from anyfast_async._bases import Shown
 from anyfast_async._core.bucket import PERIOD, Learned, Slot
 from anyfast_async._core.limiter import Places, Rate
 from anyfast_async._core.trial import Suspicion, Trial
@@ -39,8 +40,8 @@ LEAST_RECENT: Final = 0.25
 """The same for a lane that has just begun."""
 
 
-@attrs.frozen
-class Refusal:
+@attrs.frozen(eq=False, repr=False)
+class Refusal(Shown):
     """A throttled answer."""
 
     asked: float | None
@@ -82,8 +83,8 @@ class Entry(Protocol):
         ...
 
 
-@attrs.define(eq=False)
-class Throttle:
+@attrs.define(eq=False, repr=False)
+class Throttle(Shown):
     """What one lane knows of the limiter behind it."""
 
     learned: Learned = attrs.field(factory=Learned, init=False)
