@@ -6,7 +6,6 @@ turns what came into a completion or an exception.
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +20,7 @@ from anyfast_async._outgoing import STREAM_HEADERS, UNARY_HEADERS, Route, encode
 from anyfast_async._plan import PLACE, CallPlan, Plans, can_plan, key_of
 from anyfast_async._settings import headers_of
 from anyfast_async._spec import Spec
+from anyfast_async._text import did_you_mean
 from anyfast_async._unary import ModelsCall, UnaryCall
 from anyfast_async.errors import AnyFastError, ConfigurationError, FieldError, RequestValidationError, escaped
 from anyfast_async.messages import GEMINI_MODELS, Prompt
@@ -281,8 +281,8 @@ class Calls:
         if not model.startswith("gemini-") or model in GEMINI_MODELS or model in self.shared.warned:
             return
         self.shared.warned.add(model)
-        near = difflib.get_close_matches(model, GEMINI_MODELS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        near = did_you_mean(model, GEMINI_MODELS)
+        hint = f"; {near}" if near else ""
         warnings.warn(f"{escaped(model, 60)!r} is not among the documented Gemini models{hint}", stacklevel=4)
 
     def warn_of_concurrency(self, asked: int) -> None:

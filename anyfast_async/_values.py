@@ -7,7 +7,6 @@ Both looks are loops, not recursion, and take time that is linear in what is the
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import enum
 import math
@@ -74,8 +73,10 @@ def opened(value: Any) -> Any:
     """Return what an enum or a dataclass is in JSON, of anything else itself; as orjson does."""
     if isinstance(value, enum.Enum):
         return value.value
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if not f.name.startswith("_")}
+    if hasattr(type(value), "__dataclass_fields__"):
+        from dataclasses import fields  # noqa: PLC0415 - whoever has one has loaded it
+
+        return {f.name: getattr(value, f.name) for f in fields(value) if not f.name.startswith("_")}
     return value
 
 

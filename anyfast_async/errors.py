@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 
 from anyfast_async._bases import Value
+from anyfast_async._text import escaped as escaped  # noqa: PLC0414 - most take it from here
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,18 +65,6 @@ RetryClass = Literal["never", "unsent", "stale", "refused", "throttled", "ambigu
 ``"clock"``      our own clock ran out while the gateway was at work: only with ``resend_after_timeout``
 ``"slept"``      the machine slept, or the process was stopped, while it waited for the answer: one immediate resend
 """
-
-SHOWN_CHARACTERS = 400
-"""How much of a server's text an exception message shows; the whole of it stands in ``.message`` or ``.body``."""
-
-
-def escaped(text: str, limit: int = SHOWN_CHARACTERS) -> str:
-    r"""Return *text* safe for a log or a terminal: one line, printable, at most *limit* characters.
-
-    Control characters, escape sequences and bidirectional overrides become ``\x..``/``\u....`` escapes.
-    """
-    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:limit])
-    return f"{shown}... ({len(text)} characters)" if len(text) > limit else shown
 
 
 @attrs.frozen(eq=False, repr=False)

@@ -34,6 +34,7 @@ FLOORS: Final = (
         "_references.py",
         "_bases.py",
         "_rules.py",
+        "_text.py",
         "_thoughts.py",
         "_version.py",
         "completions.py",
