@@ -52,6 +52,7 @@ FLOORS: Final = (
         *("_items.py",),
         *(
             "_journal.py",
+            "_keeper.py",
             "_key.py",
             "_lane.py",
             "_map.py",
