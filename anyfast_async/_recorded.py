@@ -188,7 +188,8 @@ class RecordedItems(Items[T]):
         if completion is None:
             shape = ResponseShapeError(f"the journal's line for {escaped(key, 80)!r} holds no completion")
             return attrs.evolve(found, error=shape)
-        value, misfit = self._parsed(completion)
+        into = self._plan.into
+        value, misfit = (None, None) if into is None else self._parsed(completion, into)
         return attrs.evolve(found, completion=completion, value=value, error=misfit)
 
     def _is_asked_again(self, found: Result[T]) -> bool:

@@ -66,7 +66,6 @@ FLOORS: Final = (
             "_ending.py",
             "_hooks.py",
             "_idle.py",
-            "_mapping.py",
             "_plan.py",
             "_recorded.py",
             "_result.py",
@@ -81,7 +80,7 @@ FLOORS: Final = (
         ),
     },
     # the client
-    {"_calls.py", "client.py"},
+    {"_calls.py", "_mapping.py", "client.py"},
     # the public names
     {"__init__.py"},
     # edges

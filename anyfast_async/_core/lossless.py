@@ -230,6 +230,18 @@ def filled(value: T, **fields: Any) -> T:
     return value
 
 
+@functools.cache
+def maker(kind: type[T]) -> Callable[..., T]:
+    """Return a function that makes a frozen *kind* of all its fields, in order, as they are."""
+    names: dict[str, Any] = {"new": object.__new__, "Kind": kind, "Draft": _draft_of(kind)}
+    fields = [attribute.name for attribute in attrs.fields(kind)]  # type: ignore[misc]  # an attrs class
+    lines = [f"def made({', '.join(fields)}):", " it = new(Draft)", *(f" it.{name} = {name}" for name in fields)]
+    source = "\n".join([*lines, " it.__class__ = Kind", " return it"])
+    exec(compile(source, f"<{kind.__name__} of its fields>", "exec"), names)  # noqa: S102 - of our own field names
+    made: Callable[..., T] = names["made"]
+    return made
+
+
 _OWN: Final = ("extra", "blank")
 """Fields that each answer has for itself, because they may be changed."""
 

@@ -16,6 +16,7 @@ import attrs
 from anyfast_async._bill import RowWitness, charge, named
 from anyfast_async._core.journal import STEM_DIGITS, STOPPERS, answer_line, error_line
 from anyfast_async._ending import CLOSERS
+from anyfast_async._mapping import plan_of, run_of
 from anyfast_async.batch.counts import Counts, Standing
 from anyfast_async.batch.lines import BatchLine
 from anyfast_async.batch.output import BatchFiles
@@ -148,8 +149,7 @@ class BatchRun:
             self.tally.file = before
         self.stopped: AnyFastError | OSError | None = None
         """What ended the run early, where an error did; an ``OSError`` is of a file that cannot be read or written."""
-        self.on_row = on_row
-        """Called after each line that was written."""
+        self._on_row = [] if on_row is None else [on_row]
         self.in_doubt: int = 0
         """After the run: rows without a result that this run or an earlier one may have sent."""
         self._client = client
@@ -167,16 +167,21 @@ class BatchRun:
         self._is_stopping = False
         self._left: AnyFastError | None = None
         self._since: dict[str, float] = {}
-        self._map: MapRun[Any] = client.map(
-            self._taken(),
+        plan = plan_of(
+            client._calls,  # noqa: SLF001 - one house
+            options,
             request=lambda row: row.request,
             concurrency=concurrency,
-            stop_on=STOPPERS - CLOSERS,
             give_up_after=give_up_after,
-            **options,
         )
-        self._map.before_giving = self._record
-        self._map.items.witness_of = lambda row: RowWitness(files.journal, row.custom_id)
+        self._map: MapRun[Any] = run_of(
+            self._taken(),
+            plan,
+            concurrency=concurrency,
+            stop_on=STOPPERS - CLOSERS,
+            witness_of=lambda row: RowWitness(files.journal, row.custom_id),
+            record=self._record,
+        )
         self._noted = (0, 0)
         self._noting: asyncio.TimerHandle | None = None
 
@@ -223,8 +228,14 @@ class BatchRun:
             self._clock.reschedule(asyncio.get_running_loop().time())
         await closing
 
-    async def run(self) -> Tally:
-        """Make the run, once. What ends it early stands in ``.stopped``."""
+    async def run(self, on_row: Callable[[RowDone], None] | None = None) -> Tally:
+        """Make the run, once. What ends it early stands in ``.stopped``.
+
+        Args:
+            on_row: called after each line that was written, besides the one that the run was made with.
+
+        """
+        self._on_row += () if on_row is None else (on_row,)
         spending = self._client._shared.spending  # noqa: SLF001 - one house
         if spending.budget is not None:
             await asyncio.to_thread(charge, self._journal, spending)
@@ -256,8 +267,6 @@ class BatchRun:
         self.in_doubt = sum(self._files.standing(custom_id) is None for custom_id in doubtful)
         if self.stopped is None and self._left is not None and not self._is_stopping:  # a model was given up
             self.stopped = self._left
-        self._map.items = None
-        self._map.before_giving = None  # no circle is left to hold what the journal has in memory
         return self.tally
 
     def look(self) -> None:
@@ -364,8 +373,10 @@ class BatchRun:
             tally.count_failure(error.kind, attempts, before)
             if tally.failed > self._allowed:
                 self._end(self._too_many())
-        if self.on_row is not None:
-            self.on_row(RowDone(custom_id, error, tally, completion, attempts))
+        if self._on_row:
+            done = RowDone(custom_id, error, tally, completion, attempts)
+            for tell in self._on_row:
+                tell(done)
 
     def _end(self, error: AnyFastError | OSError) -> None:
         self.stopped = self.stopped or error
