@@ -16,6 +16,7 @@ from typing import Final
 import aiohttp
 import attrs
 
+from anyfast_async._bases import Shown
 from anyfast_async._core.packing import BombError, check_ratio
 from anyfast_async._exchange import Exchange
 
@@ -42,8 +43,8 @@ def is_hooked() -> bool:
     return method is not _OWN and not _is_own(method)
 
 
-@attrs.define
-class Progress:
+@attrs.define(eq=False, repr=False)
+class Progress(Shown):
     """How far a request of the session is, and since when it connects."""
 
     exchange: Exchange

@@ -30,11 +30,9 @@ import aiohttp
 from aiohttp import http_exceptions
 from yarl import URL
 
-from anyfast_async._core import answer
 from anyfast_async._core.http1 import MAX_HEAD
 from anyfast_async._core.trust import Trust
 from anyfast_async._exchange import ERROR_PATIENCE, Exchange
-from anyfast_async._faults import connection_error
 from anyfast_async._idle import Kept
 from anyfast_async._outgoing import Route
 from anyfast_async._pool import Target, abandon, clear, default_context, is_known, new_session
@@ -95,8 +93,10 @@ def _warn_of_surplus(trust: Trust, route: Route) -> None:
 
 async def _refusal(exchange: Exchange) -> AnyFastError:
     """Return what a server said instead of hearing the request to its end: nothing can have come of it."""
+    from anyfast_async._core.problem import error_of  # noqa: PLC0415 - with the first failure
+
     body = await exchange.read_error(None)
-    error = answer.error_of(exchange.status, exchange.headers, body, now=time.time(), hide=exchange.hide)
+    error = error_of(exchange.status, exchange.headers, body, now=time.time(), hide=exchange.hide)
     error.billed = "no"
     if error.retry_class == "ambiguous":
         error.retry_class = "refused"
@@ -188,14 +188,12 @@ class Transport:
                 fields = SentHeaders(route.fields(secret, idempotency_key))
                 await self._by_session(session, route, exchange, _to_connect(connect_timeout), fields, body)
         except (aiohttp.ClientError, OSError, http_exceptions.HttpProcessingError) as error:
-            unconnected = exchange.connect_seconds is None and not exchange.reused
+            from anyfast_async._faults import connection_error  # noqa: PLC0415 - with the first failure
+
+            reused = exchange.reused
+            connecting = self._proxy is not None and exchange.connect_seconds is None and not reused
             found = connection_error(
-                error,
-                exchange.host,
-                self._hint,
-                reused=exchange.reused,
-                answering=False,
-                connecting=unconnected and self._proxy is not None,
+                error, exchange.host, self._hint, reused=reused, answering=False, connecting=connecting
             )
         if found is not None:
             raise found
@@ -212,6 +210,8 @@ class Transport:
         return exchange
 
     def _explained(self, cause: BaseException | None, exchange: Exchange, *, answering: bool) -> APIConnectionError:
+        from anyfast_async._faults import connection_error  # noqa: PLC0415 - with the first failure
+
         return connection_error(
             cause,
             exchange.host,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import attrs
 
+from anyfast_async._bases import Shown
 from anyfast_async.policies import RetryPolicy
 
 
@@ -21,8 +22,8 @@ def backoff(policy: RetryPolicy, failures: int, asked: float | None, rand: float
     return ours if asked is None else max(ours, asked * (1 + 0.1 * rand))
 
 
-@attrs.define
-class RetryBudget:
+@attrs.define(eq=False, repr=False)
+class RetryBudget(Shown):
     """Retries allowed over a whole client: a share of first attempts plus one a second.
 
     So an outage is not multiplied. The shape is Finagle's RetryBudget.

@@ -13,20 +13,22 @@ from typing import ClassVar, Final
 
 import attrs
 
+from anyfast_async._bases import Shown
+
 PERIOD: Final = 60.0
 SLOT: Final = 0.1
 
 
-@attrs.define
-class Slot:
+@attrs.define(eq=False, repr=False)
+class Slot(Shown):
     """What was taken within a tenth of a second."""
 
     end: float
     amount: float
 
 
-@attrs.define
-class Window:
+@attrs.define(eq=False, repr=False)
+class Window(Shown):
     """A limit over a sliding window of 60 seconds."""
 
     limit: float
@@ -89,8 +91,8 @@ class Window:
             self.taken += difference
 
 
-@attrs.define
-class Pace:
+@attrs.define(eq=False, repr=False)
+class Pace(Shown):
     """Spreads the requests of a minute, because a limit of 3 000 a minute is often enforced as 50 a second.
 
     Smaller limits keep their bursts: fifty requests a second go at any limit, until the minute's are used up. The
@@ -131,8 +133,8 @@ class Pace:
         self._due -= self.interval
 
 
-@attrs.define
-class Learned:
+@attrs.define(eq=False, repr=False)
+class Learned(Shown):
     """A limit per minute that nobody stated, learned from how long the gateway goes on refusing.
 
     A limiter of seconds takes the next request again after a short hold. One that counts over the minute refuses that

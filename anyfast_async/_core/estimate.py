@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final, TypeAlias
 
 import attrs
 
+from anyfast_async._bases import Shown
 from anyfast_async._core import codec
 from anyfast_async._core.lengths import Lengths, Pending
 from anyfast_async.messages import MEDIA_TYPES, AudioPart, FilePart, ImagePart, VideoPart, plain_text
@@ -27,8 +28,8 @@ ASSUMED: Final = 400
 TEXT: Final = "text"
 
 
-@attrs.frozen
-class Media:
+@attrs.frozen(eq=False, repr=False)
+class Media(Shown):
     """What a part of one kind is taken for. Base64 is not text: a model counts pictures, seconds and pages."""
 
     least: int
@@ -81,8 +82,8 @@ def _size(text: str) -> int:
 # -- what is asked ---------------------------------------------------------------------------------------------------
 
 
-@attrs.frozen
-class Asked:
+@attrs.frozen(eq=False, repr=False)
+class Asked(Shown):
     """The tokens of a prompt by kind."""
 
     likely: Mapping[str, float]
@@ -198,8 +199,8 @@ def _base64(source: Any) -> int:
 # -- what comes ------------------------------------------------------------------------------------------------------
 
 
-@attrs.define(eq=False)
-class Factor:
+@attrs.define(eq=False, repr=False)
+class Factor(Shown):
     """Reported tokens over estimated ones, of one kind; recent ones weigh more, the first few at once."""
 
     value: float = 1.0
@@ -211,8 +212,8 @@ class Factor:
         self.value += max(0.02, 1 / self.seen) * (ratio - self.value)
 
 
-@attrs.define(eq=False)
-class Expected:
+@attrs.define(eq=False, repr=False)
+class Expected(Shown):
     """What the prompts and answers of a lane turn out to take, learned from the usage that the gateway reports."""
 
     _factors: dict[str, Factor] = attrs.field(factory=dict)

@@ -9,9 +9,11 @@ from typing import ClassVar
 
 import attrs
 
+from anyfast_async._bases import Shown
 
-@attrs.define(eq=False)
-class Pending:
+
+@attrs.define(eq=False, repr=False)
+class Pending(Shown):
     """A call whose answer is not there yet."""
 
     began: float
@@ -19,8 +21,8 @@ class Pending:
     """Of its answer, once it has ended; negative: that cannot be told."""
 
 
-@attrs.define(eq=False)
-class Lengths:
+@attrs.define(eq=False, repr=False)
+class Lengths(Shown):
     """How long answers are, in tokens, of the last few hundred calls *in the order in which they were sent*.
 
     In the order in which they end, short ones come first, and a limit that believes them is over as soon as the long

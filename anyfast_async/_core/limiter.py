@@ -10,9 +10,11 @@ from typing import ClassVar
 
 import attrs
 
+from anyfast_async._bases import Shown
 
-@attrs.define
-class Rate:
+
+@attrs.define(eq=False, repr=False)
+class Rate(Shown):
     """A rate of requests that a limiter was seen to grant. It grows while it is used up and nothing is refused."""
 
     per_second: float
@@ -56,8 +58,8 @@ class Rate:
         self._due = now + self.PAUSE / self.per_second
 
 
-@attrs.define
-class Places:
+@attrs.define(eq=False, repr=False)
+class Places(Shown):
     """A number of requests in flight that a limiter was seen to grant. One more is tried ever more rarely."""
 
     count: int

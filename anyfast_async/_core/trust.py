@@ -7,12 +7,14 @@ from typing import Final
 
 import attrs
 
+from anyfast_async._bases import Shown
+
 WINDOW: Final = 60.0
 """Seconds within which a second surplus costs the trust, and for how long."""
 
 
-@attrs.define
-class Trust:
+@attrs.define(eq=False, repr=False)
+class Trust(Shown):
     """Trust in one origin.
 
     Bytes that nobody asked for can be told from an answer only while no request is on its way. A server that sends them

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from anyfast_async._text import counted
 from anyfast_async.batch.report import Head
 from anyfast_async.batch.report_page import page
 from anyfast_async.batch.report_svg import svg
 from anyfast_async.cli.batch_end import Ending, named
-from anyfast_async.cli.figures import counted
 from anyfast_async.cli.terminal import say
 
 
