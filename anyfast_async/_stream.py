@@ -263,12 +263,18 @@ class ChatStream:
 
     def _taken(self) -> Item | None:
         """Return the next event as it is handed on, None if there is none now."""
-        if self._items:
-            item = self._take(self._items.popleft())
-            if self._failure is None:
-                self._handed_on = True
-                return item
-        return None
+        if not self._items or self._reception is None:
+            return None
+        item = self._items.popleft()
+        if type(item) is tuple and item[0] is self._fold.template and not self._reception.paused:  # nearly every one
+            if text := item[1]:
+                self._fold.add_text(text)
+        else:
+            item = self._take(item)
+            if self._failure is not None:
+                return None
+        self._handed_on = True
+        return item
 
     async def _finish(self, reception: Reception) -> None:
         """Decide whether what came is a complete answer."""
