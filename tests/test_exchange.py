@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from anyfast_async import APIConnectionError, ResponseShapeError
-from anyfast_async._exchange import HOLD, MAX_ERROR_BODY, Exchange
+from anyfast_async._exchange import HOLD, MAX_ERROR_BODY, Exchange, Take
 from anyfast_async._faults import connection_error
 from anyfast_async._key import Secret
 from anyfast_async.errors import AnyFastError
@@ -35,8 +35,12 @@ class Sink:
     def __init__(self) -> None:
         self.got: list[bytes | str] = []
 
-    def feed(self, data: bytes) -> None:
+    take: Take | None = None
+    """What takes chunks whole."""
+
+    def feed(self, data: bytes) -> Take | None:
         self.got.append(data)
+        return self.take
 
     def eof(self) -> None:
         self.got.append("eof")
@@ -248,6 +252,26 @@ async def test_pushed_stream_has_a_limit(exchange: Exchange, link: Link) -> None
     exchange.arrived(b"45")
     exchange.arrived(b"6")
     assert ([b"123", b"45", "ResponseShapeError"], ["abort"]) == (sink.got, link.told)
+
+
+async def test_chunks_that_are_taken_count(exchange: Exchange, link: Link) -> None:
+    """A chunk that the sink takes whole counts like one that is fed; one that it refuses, or too many, is left."""
+    taken: list[bytes] = []
+
+    def take(data: bytes) -> bool:
+        taken.append(data)
+        return data != b"odd"
+
+    sink = Sink()
+    sink.take = take
+    exchange.push(sink, 6)
+    assert not exchange.chunk(b"1")  # nothing was fed yet
+    assert exchange.arrived(b"1")
+    assert [True, False, True, False] == [exchange.chunk(data) for data in (b"23", b"odd", b"45", b"67")]
+    assert [b"23", b"odd", b"45"] == taken
+    exchange.arrived(b"67")
+    assert ([b"1", "ResponseShapeError"], ["abort"]) == (sink.got, link.told)
+    assert not exchange.chunk(b"")
 
 
 async def test_pumping_goes_at_the_pace_of_the_sink(exchange: Exchange) -> None:
