@@ -17,30 +17,39 @@ class Aside:
     def __init__(self) -> None:
         self.count: int = 0
         """How many there are."""
-        self.on_leave: Callable[[], bool] = lambda: False
-        """Called when one gives up its place; returns whether another row takes it."""
-        self.are_others_done: Callable[[], bool] = lambda: True
-        """Tells whether nobody else is at work, and nobody comes."""
+        self._on_leave: Callable[[], bool] = lambda: False
+        self._are_others_done: Callable[[], bool] = lambda: True
         self._waiting: set[asyncio.Future[None]] = set()
         self._free = 0
         """Places that nobody has."""
-        self._returning: deque[asyncio.Future[None]] = deque()
+        self.returning: deque[asyncio.Future[None]] = deque()
+        """Who is back and waits for a place."""
+
+    def begin(self, on_leave: Callable[[], bool], are_others_done: Callable[[], bool]) -> None:
+        """Know the map.
+
+        Args:
+            on_leave: called when one gives up its place; returns whether another row takes it.
+            are_others_done: tells whether nobody else is at work, and nobody comes.
+
+        """
+        self._on_leave, self._are_others_done = on_leave, are_others_done
 
     def close(self) -> None:
-        """Let go of who asks and is asked, when the map has ended: they hold each other."""
-        self.on_leave, self.are_others_done = lambda: False, lambda: True
+        """Let go of the map when it has ended: they hold each other."""
+        self._on_leave, self._are_others_done = lambda: False, lambda: True
 
     async def stand(self, news: asyncio.Future[None]) -> bool:
         """Stand aside until *news* is done, or all others are; return whether they are."""
         self.count += 1
-        if not self.on_leave():
+        if not self._on_leave():
             self.free()
         self._waiting.add(news)
         self.look()
         try:
             await news
         finally:
-            alone = self.are_others_done()
+            alone = self._are_others_done()
             self._waiting.discard(news)
             self.count -= 1
         await self.place()
@@ -48,22 +57,17 @@ class Aside:
 
     def look(self) -> None:
         """Call all of them back if the others are done."""
-        if self._waiting and self.are_others_done():
+        if self._waiting and self._are_others_done():
             for news in self._waiting:
                 if not news.done():
                     news.set_result(None)
 
     # -- places ------------------------------------------------------------------------------------------------------
 
-    @property
-    def wants_place(self) -> bool:
-        """Whether one is back and waits for a place."""
-        return bool(self._returning)
-
     def free(self) -> None:
         """Take in that a place is nobody's any more."""
-        while self._returning:
-            turn = self._returning.popleft()
+        while self.returning:
+            turn = self.returning.popleft()
             if not turn.done():
                 turn.set_result(None)
                 return
@@ -75,7 +79,7 @@ class Aside:
             self._free -= 1
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._returning.append(turn)
+        self.returning.append(turn)
         try:
             await turn
         except asyncio.CancelledError:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 import attrs
 
 from anyfast_async._clock import Interruptible, Wait, late
-from anyfast_async._core.codec import filled
+from anyfast_async._core.codec import filled, maker
 from anyfast_async._core.usage import used_by
 from anyfast_async._outgoing import idempotency_key
 from anyfast_async.completions import ChatCompletion, Trace, Usage
@@ -193,7 +193,7 @@ class Call(Interruptible, Generic[T]):
     async def _once(self) -> T:
         """Make an attempt when the gate lets it."""
         shared, account = self.shared, self.account
-        came = self._loop.time()
+        came = self.began if self._trouble is None else self._loop.time()
         is_row = self.ending is not None
         if is_row:
             self._pause(came)
@@ -396,7 +396,7 @@ class Call(Interruptible, Generic[T]):
         now = self._loop.time()
         self.took = now - self.began
         seconds = now - permit.at
-        self.ledger.append(Attempt(len(self.ledger) + 1, outcome, 200, seconds, billed))
+        self.ledger.append(maker(Attempt)(len(self.ledger) + 1, outcome, 200, seconds, billed, 0.0))
         # From a stream's head on it is plain that it was let through.
         if (first := seconds if self.first_token is None else self.first_token) < self.lane.quickest:
             self.lane.quickest = first
@@ -472,13 +472,13 @@ class Call(Interruptible, Generic[T]):
 
     def traced(self, completion: ChatCompletion) -> ChatCompletion:
         """Return *completion* with the trace of this call."""
-        trace = Trace(
-            queue=self.queued,
-            connect=self.connect,
-            first_token=self.first_token,
-            total=self._loop.time() - self.began if self.took is None else self.took,
-            attempts=tuple(self.ledger),
-            ignored=completion.trace.ignored if completion.trace is not None else 0,
+        trace = maker(Trace)(
+            self.queued,
+            self.connect,
+            self.first_token,
+            self._loop.time() - self.began if self.took is None else self.took,
+            tuple(self.ledger),
+            completion.trace.ignored if completion.trace is not None else 0,
         )
         return filled(completion, trace=trace)
 

@@ -6,6 +6,7 @@ turns what came into a completion or an exception.
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -118,7 +119,7 @@ class Calls:
         return await (_drain_call() if streams else UnaryCall)(shared, spec, account, ending, content).run()
 
     def planned(
-        self, plan: CallPlan, prompt: str, body: bytes, witness: Witness | None = None, *, ending: Ending | None = None
+        self, plan: CallPlan, prompt: str, body: bytes, witness: Witness | None = None, ending: Ending | None = None
     ) -> Coroutine[Any, Any, ChatCompletion]:
         """Make a call as :meth:`complete` does, for a *prompt* of which a plan has made the *body*."""
         shared, spec = self.shared, plan.spec
@@ -283,7 +284,7 @@ class Calls:
         self.shared.warned.add(model)
         near = did_you_mean(model, GEMINI_MODELS)
         hint = f"; {near}" if near else ""
-        warnings.warn(f"{escaped(model, 60)!r} is not among the documented Gemini models{hint}", stacklevel=4)
+        warnings.warn(f"{escaped(model, 60)!r} is not among the documented Gemini models{hint}", stacklevel=_level())
 
     def warn_of_concurrency(self, asked: int) -> None:
         """Warn of a map that is wider than the client's limit."""
@@ -295,7 +296,18 @@ class Calls:
             f"map(concurrency={asked}) is more than Limits(concurrency={limit}) of the client: no more than {limit} "
             "calls are in flight at once"
         )
-        warnings.warn(message, stacklevel=3)
+        warnings.warn(message, stacklevel=_level())
+
+
+def _level() -> int:
+    """Return how far above the caller of this function the first line is that is not of this package."""
+    level, frame = 1, sys._getframe(1)  # noqa: SLF001 - the documented way to look there
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_PACKAGE):
+        level, frame = level + 1, frame.f_back
+    return level
+
+
+_PACKAGE: Final = __name__.partition(".")[0] + "."
 
 
 def _drain_call() -> type[DrainCall]:

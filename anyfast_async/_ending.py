@@ -65,6 +65,8 @@ class Ending:
     ) -> None:
         self.stopped: AnyFastError | None = None
         """What ended it early, None if nothing did."""
+        self.is_open: bool = True
+        """Whether items of all lanes are sent."""
         self.over: AnyFastError | None = None
         """What items that are not sent carry after that."""
         self.is_late: bool = False
@@ -101,7 +103,7 @@ class Ending:
 
     def refused(self, lane: Hashable) -> AnyFastError | None:
         """Return why nothing of *lane* is sent any more, None if it is."""
-        return self.over or (self._closed.get(lane) if self._closed else None)
+        return None if self.is_open else self.over or self._closed.get(lane)
 
     def known(self, lane: Hashable) -> None:
         """Take in that an item of *lane* was answered in an earlier run."""
@@ -130,6 +132,7 @@ class Ending:
             and lane not in self._closed
             and not (error.kind == "model" and lane in self._answered)
         ):
+            self.is_open = False
             self._closed[lane] = closed = not_sent(error, f"model {model!r}: {error}")
             self._leave(lambda call: call.lane is lane, closed)
 
@@ -141,7 +144,7 @@ class Ending:
             self._end(error, not_sent(error, str(error)))
 
     def _end(self, stopped: AnyFastError, over: AnyFastError) -> None:
-        self.stopped, self.over = stopped, over
+        self.stopped, self.over, self.is_open = stopped, over, False
         self._on_end()
         self._leave(lambda _: True, over)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from anyfast_async._core import codec
 from anyfast_async._core.bodies import TruncatedError
@@ -31,11 +31,15 @@ MAX_STREAM: Final = 1024 * 1024 * 1024
 """Largest stream in bytes."""
 
 
+Take: TypeAlias = Callable[[bytes], bool]
+"""Takes a chunk of a body, if it is what was expected; returns whether it was."""
+
+
 class Sink(Protocol):
     """What a streamed body is pushed into."""
 
-    def feed(self, data: bytes) -> None:
-        """Take the next bytes."""
+    def feed(self, data: bytes) -> Take | None:
+        """Take the next bytes; return what may take the next chunk past all that reads bytes, None if nothing may."""
 
     def eof(self) -> None:
         """The body ended in order."""
@@ -89,7 +93,7 @@ class Exchange:
         *("asked", "connect_seconds", "framed", "headers", "hide", "host", "in_one", "link", "on_sent", "reused"),
         *("sent_at", "status", "whole"),
         *("_broken", "_enough", "_explain", "_limit", "_loop", "_over", "_paused", "_pieces", "_sink", "_size"),
-        "_waiter",
+        *("_take", "_waiter"),
     )
 
     def __init__(
@@ -130,6 +134,7 @@ class Exchange:
         self._enough = HOLD
         self._limit = MAX_STREAM
         self._sink: Sink | None = None
+        self._take: Take | None = None
         self._paused = False
         self._over = False
         self._broken: APIConnectionError | ResponseShapeError | None = None
@@ -155,22 +160,31 @@ class Exchange:
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
-    def arrived(self, data: bytes) -> None:
-        """The next bytes of the body are there."""
+    def arrived(self, data: bytes) -> bool:
+        """The next bytes of the body are there; return whether the next chunk may be told to :meth:`chunk`."""
         self._size += len(data)
         if self._sink is not None:
             if self._size <= self._limit:
-                self._sink.feed(data)
-            else:
-                sink = self._sink
-                self.close()
-                sink.fail(ResponseShapeError(f"the stream is larger than {self._limit} bytes"))
-            return
+                self._take = self._sink.feed(data)
+                return self._take is not None
+            sink = self._sink
+            self.close()
+            sink.fail(ResponseShapeError(f"the stream is larger than {self._limit} bytes"))
+            return False
         self._pieces.append(data)
         if self._size >= self._enough:
             self._wake()
             if self._size >= HOLD:
                 self.pause()
+        return False
+
+    def chunk(self, data: bytes) -> bool:
+        """A whole chunk of the body is there; return whether it was taken, else it is still to be told."""
+        size = self._size + len(data)
+        if size > self._limit or self._take is None or not self._take(data):
+            return False
+        self._size = size
+        return True
 
     def ended(self) -> None:
         """The body ended in order."""
@@ -188,7 +202,7 @@ class Exchange:
         self._over = True
         self._wake()
         if self._sink is not None:
-            sink, self._sink = self._sink, None
+            sink, self._sink, self._take = self._sink, None, None
             self._tell(sink)
 
     def _tell(self, sink: Sink) -> None:
@@ -301,7 +315,7 @@ class Exchange:
     def close(self) -> None:
         """Close the connection at once, unless the answer has ended: then it went back to the pool."""
         if not self._over:
-            self._over, self._sink = True, None
+            self._over, self._sink, self._take = True, None, None
             self._broken = self._explain(TruncatedError("it was closed"), self, answering=bool(self.status))
             if self.link is not None:
                 self.link.abort()

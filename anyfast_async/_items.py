@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 import attrs
@@ -12,7 +12,7 @@ import attrs
 from anyfast_async._core.rows import IdOf
 from anyfast_async._ending import Ending
 from anyfast_async._outgoing import encoded
-from anyfast_async._result import Result
+from anyfast_async._result import Result, result_of
 from anyfast_async.completions import ChatCompletion
 from anyfast_async.errors import AnyFastError, OutputError
 from anyfast_async.requests import ChatRequest
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 RequestOf: TypeAlias = Callable[[Any], ChatRequest]
+SendText: TypeAlias = Callable[["CallPlan", str, bytes, "Witness | None", Ending], Coroutine[Any, Any, ChatCompletion]]
 Send: TypeAlias = Callable[[ChatRequest, bytes, "Witness | None"], Awaitable[ChatCompletion]]
 
 BODY_BYTES: Final = 256 * 1024 * 1024
@@ -42,10 +43,12 @@ class Room:
         self._encoding = False
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    @property
-    def is_free(self) -> bool:
-        """Whether nobody waits, and there is room for another one."""
-        return not self._encoding and not self._waiting and self.held < self._limit
+    def takes(self, body: bytes) -> bool:
+        """Count *body*, which is there already, if nobody waits and there is room; return whether it counts."""
+        if self._encoding or self._waiting or self.held >= self._limit:
+            return False
+        self.held += len(body)
+        return True
 
     async def encoded(self, request: ChatRequest, *, stream: bool) -> bytes:
         """Return the body of *request*, which counts from here on until it is given to :meth:`leave`."""
@@ -84,10 +87,6 @@ class Room:
                 turn.set_result(None)
 
 
-def _same(item: Any) -> Any:
-    return item
-
-
 def _nothing() -> None:
     pass
 
@@ -97,7 +96,8 @@ class Texts:
     """How plain texts are sent, of which nothing has to be looked at but the text."""
 
     plan: CallPlan
-    send: Callable[[str, bytes, Witness | None], Awaitable[ChatCompletion]]
+    """What they have in common."""
+    send: SendText
     """Sends one, with its body."""
 
 
@@ -121,47 +121,61 @@ class Plan(Generic[T]):
     """Whether bodies are those of streams."""
     into: type[T] | None
     """What answers are parsed into."""
-    prompt_of: Callable[[Any], Any] = _same
-    """Makes the prompt of an item; raises ``AnyFastError`` for a bad one."""
+    prompt_of: Callable[[Any], Any] | None = None
+    """Makes the prompt of an item; raises ``AnyFastError`` for a bad one. None: an item is its prompt."""
     texts: Callable[[], Texts | None] = _nothing
     """Returns how prompts are sent that are plain texts, asked with the first item; None: as all others."""
 
 
 class Items(Generic[T]):
-    """The items of one map."""
+    """The items of one map.
 
-    def __init__(self, plan: Plan[T]) -> None:
+    Args:
+        plan: what is done with them.
+        witness_of: returns who is told of the requests of an item; None: nobody is.
+
+    """
+
+    def __init__(self, plan: Plan[T], witness_of: Callable[[Any], Witness] | None = None) -> None:
         self._plan = plan
+        self._witness_of = witness_of
+        self._prices = plan.spending.prices
         self._room = Room()
         self._texts: Texts | None = None
         """How plain texts are sent, known from the first item on."""
         self._is_new = True
-        self.witness_of: Callable[[Any], Witness] | None = None
-        """Returns who is told of the requests of an item, if somebody is."""
 
     async def call(self, index: int, item: Any) -> Result[T]:
         """Return what becomes of an item."""
-        plan, name, room = self._plan, None, self._room
+        plan, room, name = self._plan, self._room, None
         try:
             name = plan.id_of(item)
-            prompt = plan.prompt_of(item)
+            prompt = item if plan.prompt_of is None else plan.prompt_of(item)
             if self._is_new:
                 self._is_new, self._texts = False, plan.texts()
             texts = self._texts
-            if texts is not None and room.is_free and (body := texts.plan.body(prompt)) is not None:
-                room.held += len(body)
-                try:
-                    return await self._of_text(texts, index, item, name, prompt, body)
-                finally:
-                    room.leave(body)
-            request = plan.request_of(prompt)
-            body = await self._room.encoded(request, stream=plan.stream)
+            body = None if texts is None else texts.plan.body(prompt)
+            request = None
+            if texts is None or body is None or not room.takes(body):
+                request = plan.request_of(prompt)
+                body = await room.encoded(request, stream=plan.stream)
         except AnyFastError as error:
             return Result(index, item, name, error=error.with_traceback(None))
         try:
-            return await self._result(index, item, name, request, body)
+            if request is not None:
+                return await self._result(index, item, name, request, body)
+            assert texts is not None  # noqa: S101 - else there is a request
+            ending, spec = plan.ending, texts.plan.spec
+            if not ending.is_open and (refused := ending.refused(spec.lane)) is not None:
+                return self._unsent(index, item, name, spec.model, refused)
+            witness = None if self._witness_of is None else self._witness_of(item)
+            try:
+                completion = await texts.send(texts.plan, prompt, body, witness, ending)
+            except AnyFastError as error:
+                return self._failed(index, item, name, spec.lane, spec.model, error)
+            return self._answered(index, item, name, spec.lane, spec.model, completion)
         finally:
-            self._room.leave(body)
+            room.leave(body)
 
     async def unsent(self, index: int, item: Any, error: AnyFastError, in_time: bool) -> Result[T]:  # noqa: ARG002 - for those with a journal
         """Return what an item carries that comes after the end of the run: *error*."""
@@ -173,45 +187,40 @@ class Items(Generic[T]):
     async def _result(  # noqa: PLR0917 - an item with all that is known of it
         self, index: int, item: Any, name: Any, request: ChatRequest, body: bytes, witness: Witness | None = None
     ) -> Result[T]:
-        plan = self._plan
-        model, prices = request.model, plan.spending.prices
+        plan, model = self._plan, request.model
         lane = plan.lane_of(request)
-        refused = plan.ending.refused(lane)
-        if refused is not None:
-            return Result(index, item, name, error=refused, model=model, prices=prices)
-        if witness is None and self.witness_of is not None:
-            witness = self.witness_of(item)
-        return await self._answer(index, item, name, lane, model, plan.send(request, body, witness))
-
-    async def _of_text(  # noqa: PLR0917 - an item with all that is known of it
-        self, texts: Texts, index: int, item: Any, name: Any, prompt: str, body: bytes
-    ) -> Result[T]:
-        plan, spec = self._plan, texts.plan.spec
-        refused = plan.ending.refused(spec.lane)
-        if refused is not None:
-            return Result(index, item, name, error=refused, model=spec.model, prices=plan.spending.prices)
-        witness = None if self.witness_of is None else self.witness_of(item)
-        return await self._answer(index, item, name, spec.lane, spec.model, texts.send(prompt, body, witness))
-
-    async def _answer(  # noqa: PLR0917 - as above
-        self, index: int, item: Any, name: Any, lane: Hashable, model: str | None, sent: Awaitable[ChatCompletion]
-    ) -> Result[T]:
-        plan, prices = self._plan, self._plan.spending.prices
+        if (refused := plan.ending.refused(lane)) is not None:
+            return self._unsent(index, item, name, model, refused)
+        if witness is None and self._witness_of is not None:
+            witness = self._witness_of(item)
         try:
-            completion = await sent
+            completion = await plan.send(request, body, witness)
         except AnyFastError as error:
-            plan.ending.failed(lane, error, model)
-            error = error.with_traceback(None)
-            return Result(index, item, name, error=error, attempts=error.attempts, model=model, prices=prices)
-        plan.ending.answered(lane)
-        value, misfit = self._parsed(completion)
-        attempts = completion.trace.attempts if completion.trace is not None else ()
-        return Result(index, item, name, completion, value, misfit, attempts, model=model, prices=prices)
+            return self._failed(index, item, name, lane, model, error)
+        return self._answered(index, item, name, lane, model, completion)
 
-    def _parsed(self, completion: ChatCompletion) -> tuple[T | None, OutputError | None]:
-        if self._plan.into is None:
-            return None, None
+    def _unsent(self, index: int, item: Any, name: Any, model: str | None, error: AnyFastError) -> Result[T]:
+        return Result(index, item, name, error=error, model=model, prices=self._prices)
+
+    def _failed(  # noqa: PLR0917 - as above
+        self, index: int, item: Any, name: Any, lane: Hashable, model: str | None, error: AnyFastError
+    ) -> Result[T]:
+        self._plan.ending.failed(lane, error, model)
+        error = error.with_traceback(None)
+        return Result(index, item, name, error=error, attempts=error.attempts, model=model, prices=self._prices)
+
+    def _answered(  # noqa: PLR0917 - as above
+        self, index: int, item: Any, name: Any, lane: Hashable, model: str | None, completion: ChatCompletion
+    ) -> Result[T]:
+        plan, trace = self._plan, completion.trace
+        plan.ending.answered(lane)
+        value, misfit = (None, None) if plan.into is None else self._parsed(completion, plan.into)
+        attempts = () if trace is None else trace.attempts
+        return result_of(index, item, name, completion, value, misfit, attempts, model, self._prices)
+
+    @staticmethod
+    def _parsed(completion: ChatCompletion, into: type[T]) -> tuple[T | None, OutputError | None]:
         try:
-            return completion.parse(self._plan.into), None
+            return completion.parse(into), None
         except OutputError as error:
             return None, error.with_traceback(None)

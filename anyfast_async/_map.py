@@ -7,7 +7,7 @@ when its last result was taken, so memory is flat however long the source is.
 from __future__ import annotations
 
 import asyncio
-import time
+import sys
 from collections import deque
 from collections.abc import (
     AsyncGenerator,
@@ -23,10 +23,8 @@ from collections.abc import (
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from anyfast_async._core.usage import used_by
 from anyfast_async._ending import Ending
-from anyfast_async._result import Progress, Result
-from anyfast_async._spent import Spent
+from anyfast_async._result import Progress, Result, Totals
 from anyfast_async.errors import AnyFastError, ClientStateError
 
 if TYPE_CHECKING:
@@ -65,44 +63,44 @@ class MapRun(Generic[T]):
         around: Iterable[AbstractAsyncContextManager[object]] = (),
         ending: Ending | None = None,
         unsent: Callable[[int, Any, AnyFastError, bool], Awaitable[Result[T]]] | None = None,
+        record: Callable[[Result[T]], Awaitable[None]] | None = None,
     ) -> None:
         self._source = source
         self._call = call
         self._concurrency = concurrency
         self._ordered = ordered
         self._stop_on = frozenset(stop_on)
-        self._progress = progress
         self._total = len(source) if isinstance(source, Sized) else None
+        self._totals = None if progress is None else Totals(progress, self._total)
         self._around = tuple(around)
         self._ending = ending if ending is not None else Ending()
         self._aside = self._ending.aside
         self._result_of_unsent = unsent
+        self._record = record
         self._entered = AsyncExitStack()
         self._items: AsyncIterator[Any] | Iterator[Any] = iter(())
+        self._at_hand: Iterator[Any] | None = None
+        """The items, where nothing has to be waited for before the next one is taken."""
         self._turn = asyncio.Lock()
         self._next_index = 0
         self._exhausted = False
         self._failure: BaseException | None = None
         self._workers: list[asyncio.Task[None]] = []
         self._running = 0
-        self._in_flight = 0
+        self._landed = 0
+        """Items that were in work, and are not any more."""
         self._ready: deque[Result[T]] = deque()
         self._parked: dict[int, Result[T]] = {}
         self._given = 0
-        self._news = asyncio.Event()
+        self._listening: deque[asyncio.Future[None]] = deque()
+        """Who waits for results."""
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._began = 0.0
-        self._done = self._failed = self._tokens = 0
-        self._spent = Spent()
-        self.items: Any = None
-        """What makes the requests and sends them, for who wants to be told of each that is sent."""
+        """Who waits for room for them."""
         self._begun = self._closed = self._awaited = self._stop_was_told = False
         self._pulling: asyncio.Task[Any] | None = None
         self._leaving: asyncio.TimerHandle | None = None
         self._until: float | None = None
         self._untold: list[Result[T]] = []
-        self.before_giving: Callable[[Result[T]], Awaitable[None]] | None = None
-        """Awaited by the worker with each result, before that is counted and given out."""
 
     @property
     def stopped(self) -> AnyFastError | None:
@@ -118,7 +116,7 @@ class MapRun(Generic[T]):
             raise ClientStateError(message)
         self._begun = True
         self._ending.begin(self._stop)
-        self._aside.on_leave, self._aside.are_others_done = self._substitute, self._are_others_done
+        self._aside.begin(self._substitute, self._are_others_done)
         async with AsyncExitStack() as stack:
             stack.callback(self._ending.close)
             stack.callback(self._aside.close)
@@ -126,8 +124,11 @@ class MapRun(Generic[T]):
                 await stack.enter_async_context(one)
             source = self._source
             self._items = source.__aiter__() if isinstance(source, AsyncIterable) else iter(source)
+            if not self._ordered and not isinstance(self._items, AsyncIterator):
+                self._at_hand = self._items
             self._entered = stack.pop_all()
-        self._began = time.monotonic()
+        if self._totals is not None:
+            self._totals.begin()
         self._running = self._concurrency
         loop = asyncio.get_running_loop()
         self._workers = [loop.create_task(self._work()) for _ in range(self._concurrency)]
@@ -142,6 +143,15 @@ class MapRun(Generic[T]):
         return self
 
     async def __anext__(self) -> Result[T]:
+        if not self._ready:
+            await self._until_ready()
+        self._given += 1
+        if self._waiting:
+            _wake(self._waiting, 1)
+        return self._ready.popleft()
+
+    async def _until_ready(self) -> None:
+        """Wait for a result, or raise what the run ended with."""
         if not self._workers:
             message = "enter the map first: `async with client.map(...) as results`, or await it for a list"
             raise ClientStateError(message)
@@ -152,16 +162,9 @@ class MapRun(Generic[T]):
             if self._running == 0:
                 await self._end_of_results()
             else:
-                self._news.clear()
-                await self._news.wait()
-        result = self._ready.popleft()
-        self._given += 1
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                break
-        return result
+                news = asyncio.get_running_loop().create_future()
+                self._listening.append(news)
+                await news
 
     async def _end_of_results(self) -> None:
         """Make ready what is left, else raise what the run ended with."""
@@ -220,15 +223,16 @@ class MapRun(Generic[T]):
             worker.cancel()
         if self._workers:
             await asyncio.wait(self._workers)
-        items, self._items = self._items, iter(())
+        items, self._items, self._at_hand = self._items, iter(()), None
         try:
             if isinstance(items, AsyncGenerator):
                 await items.aclose()
             elif isinstance(items, Generator):
                 items.close()
         finally:
-            self._news.set()
+            _wake(self._listening)
             await self._entered.aclose()
+            self._record = None  # whoever records may hold this run
 
     async def _collect(self) -> list[Result[T]]:
         results: list[Result[T]] = []
@@ -249,23 +253,29 @@ class MapRun(Generic[T]):
     # -- workers -----------------------------------------------------------------------------------------------------
 
     async def _work(self) -> None:
+        aside, ready, call, record = self._aside, self._ready, self._call, self._record
+        most = sys.maxsize if self._ordered else self._concurrency  # ordered, the place was reserved before
         result: Result[T] | None = None
         try:
-            while not self._aside.wants_place and (item := await self._pull()) is not _END:
+            while not aside.returning:
+                item = self._pull(self._at_hand) if self._at_hand is not None else await self._pull_in_turn()
+                if item is _END:
+                    self._end()
+                    break
                 index = self._next_index
-                self._next_index += 1
-                self._in_flight += 1
+                self._next_index = index + 1
                 try:
-                    result = await self._call(index, item)
-                    if self.before_giving is not None:
-                        await self.before_giving(result)
+                    result = await call(index, item)
+                    if record is not None:
+                        await record(result)
                 finally:
-                    self._in_flight -= 1
-                    self._aside.look()
-                if self._is_full and not self._ordered:
+                    self._landed += 1
+                    if aside.count:
+                        aside.look()
+                if len(ready) >= most:
                     await self._room()
                 told, result = result, None
-                self._put(told)
+                self._give(told)
         except Exception as error:  # noqa: BLE001 - whatever the source or the caller's progress= raises ends the run
             self._failure = self._failure or error
             self._end()
@@ -277,7 +287,7 @@ class MapRun(Generic[T]):
             self._aside.look()
             if self._running == 0:
                 self._ending.close()
-            self._news.set()
+            _wake(self._listening)
 
     def _substitute(self) -> bool:
         """Let another worker begin in place of one the item of which stands aside, if there may be more items."""
@@ -290,9 +300,15 @@ class MapRun(Generic[T]):
 
     def _are_others_done(self) -> bool:
         """Return whether all that is in work stands aside, and nothing comes that need not wait for it."""
-        return self._in_flight <= self._aside.count and (self._exhausted or (self._ordered and self._is_full))
+        return self._next_index - self._landed <= self._aside.count and (
+            self._exhausted or (self._ordered and self._is_full)
+        )
 
-    async def _pull(self) -> Any:
+    @staticmethod
+    def _pull(items: Iterator[Any]) -> Any:
+        return next(items, _END)
+
+    async def _pull_in_turn(self) -> Any:
         """Return the next item when there is a place for its result; ordered, that is when its place is reserved."""
         if isinstance(self._items, AsyncIterator):
             self._aside.free()  # the source may be silent for long: a row that comes back must not wait for that
@@ -301,13 +317,11 @@ class MapRun(Generic[T]):
             finally:
                 await self._aside.place()
         else:
-            if self._ordered and self._is_full:
+            if self._is_full:
                 self._aside.free()  # who stood aside may be what it waits for
                 await self._room()
                 await self._aside.place()
-            item = _END if self._exhausted else next(self._items, _END)
-        if item is _END:
-            self._end()
+            item = _END if self._exhausted else self._pull(self._items)
         return item
 
     async def _next(self, items: AsyncIterator[Any]) -> Any:
@@ -354,13 +368,13 @@ class MapRun(Generic[T]):
     def _end(self) -> None:
         """Pull no more."""
         self._exhausted = True
+        if self._at_hand is not None:
+            self._at_hand = iter(())
         if self._ordered:
-            for waiter in self._waiting:
-                if not waiter.done():
-                    waiter.set_result(None)
-            self._waiting.clear()
+            _wake(self._waiting)
 
-    def _put(self, result: Result[T]) -> None:
+    def _give(self, result: Result[T]) -> None:
+        """Make a result ready, after those before it where the run is ordered."""
         if self._ordered:
             self._parked[result.index] = result
             first = self._given + len(self._ready)
@@ -369,32 +383,18 @@ class MapRun(Generic[T]):
                 first += 1
         else:
             self._ready.append(result)
-        self._count(result)
-        self._news.set()
+        if result.error is not None and result.error.kind in self._stop_on:
+            self._ending.stop(result.error)
+        if self._totals is not None:
+            self._totals.add(result, self._next_index - self._landed)
+        if self._listening:
+            _wake(self._listening)
 
-    def _count(self, result: Result[T]) -> None:
-        self._done += 1
-        if self._progress is not None and result.completion is not None and not result.recorded:
-            used = used_by(result.completion.usage)
-            self._spent.add(result.model or "", used)
-            self._tokens += 0 if used is None else used.tokens
-        if result.error is not None:
-            self._failed += 1
-            if result.error.kind in self._stop_on:
-                self._ending.stop(result.error)
-        if self._progress is not None:
-            show, self._progress = self._progress, None  # one that raises is not asked again
-            show(
-                Progress(
-                    done=self._done,
-                    failed=self._failed,
-                    total=self._total,
-                    in_flight=self._in_flight,
-                    tokens=self._tokens,
-                    seconds=time.monotonic() - self._began,
-                    usage_missing=self._spent.unknown,
-                    spent=self._spent,
-                    prices=result._prices,  # noqa: SLF001 - the run's
-                ),
-            )
-            self._progress = show
+
+def _wake(waiting: deque[asyncio.Future[None]], most: int = sys.maxsize) -> None:
+    """Let go on so many of those who wait, first come, first served."""
+    while waiting and most:
+        waiter = waiting.popleft()
+        if not waiter.done():
+            waiter.set_result(None)
+            most -= 1

@@ -1,22 +1,31 @@
-"""The run of a map, put together from the arguments of ``client.map``."""
+"""The run of a map, put together from the arguments of ``client.map``; a batch is one, too."""
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from anyfast_async._core.again import Again
 from anyfast_async._core.journal import KINDS
-from anyfast_async._core.rows import check_source
-from anyfast_async._items import Items, Plan
+from anyfast_async._core.rows import asked_for, check_source, id_of
+from anyfast_async._ending import Ending
+from anyfast_async._items import Items, Plan, Texts
 from anyfast_async._map import MapRun
 from anyfast_async._progress import shown_progress
 from anyfast_async._recorded import RecordedItems
-from anyfast_async._result import Progress
+from anyfast_async._result import Progress, Result
+from anyfast_async._settings import headers_of
 from anyfast_async.errors import ConfigurationError
+from anyfast_async.requests import ChatRequest, prompt_of
+
+if TYPE_CHECKING:
+    from anyfast_async._account import Witness
+    from anyfast_async._calls import Calls
+    from anyfast_async.messages import Prompt
 
 T = TypeVar("T")
 
@@ -25,19 +34,69 @@ OWN_STOPPERS: Final = frozenset({"budget", "configuration", "state"})
 """Kinds of errors of this side that end every run: a spent budget, a key that cannot be had, a closed client."""
 
 
+def plan_of(
+    calls: Calls,
+    options: Mapping[str, Any],
+    *,
+    request: Callable[[Any], Prompt | ChatRequest] | None,
+    concurrency: int,
+    id_: Callable[[Any], Any] | str | None = None,
+    into: type[Any] | None = None,
+    deadline: float | None = None,
+    give_up_after: float | None = None,
+    is_recorded: bool = False,
+) -> Plan[Any]:
+    """Return what a map does with each item; its arguments are those of ``client.map``.
+
+    Raises:
+        ConfigurationError: one of them cannot be.
+        RequestValidationError: an option is wrong.
+
+    """
+    default = calls.setup.model
+    # Options that are wrong for every item are wrong before the first one is pulled.
+    calls.request("x", {**options, "model": options.get("model") or default or "named by the item"}, into)
+    calls.timeouts_of(options)
+    headers_of("extra_headers", options.get("extra_headers"))
+    calls.warn_of_concurrency(concurrency)
+    ending = Ending(calls.of, deadline=deadline, give_up_after=give_up_after)
+
+    def texts() -> Texts | None:
+        shared = None if is_recorded else calls.plan_of_run(options, into)
+        return None if shared is None else Texts(shared, calls.planned)
+
+    return Plan(
+        prompt_of=None if request is None else functools.partial(prompt_of, request=request),
+        request_of=lambda prompt: calls.request(prompt, options, into),
+        send=lambda asked, body, witness: calls.complete(asked, options, body=body, ending=ending, witness=witness),
+        spending=calls.shared.spending,
+        lane_of=lambda asked: calls.lane_of(asked.model or ""),
+        id_of=id_of if id_ is None else asked_for(id_),
+        ending=ending,
+        stream=bool(options.get("via_stream")),
+        into=into,
+        texts=texts,
+    )
+
+
 def run_of(
     source: Iterable[Any] | AsyncIterable[Any],
     plan: Plan[T],
     *,
-    journal: str | os.PathLike[str] | None,
-    progress: Callable[[Progress], None] | bool,
     stop_on: Iterable[str],
     concurrency: int,
-    ordered: bool,
+    ordered: bool = False,
+    journal: str | os.PathLike[str] | None = None,
+    progress: Callable[[Progress], None] | bool = False,
     retry: Iterable[str] | str | None = None,
     changed: bool = False,
+    witness_of: Callable[[Any], Witness] | None = None,
+    record: Callable[[Result[T]], Awaitable[None]] | None = None,
 ) -> MapRun[T]:
-    """Return the run of a map; its arguments are those of ``client.map``.
+    """Return the run of a map; its arguments are those of ``client.map``, and two for who keeps a journal of his own.
+
+    ``witness_of`` returns who is told of the requests of an item; ``record`` is awaited with each result of an item
+    before that is counted and given out.
 
     Raises:
         ConfigurationError: *source*, *stop_on*, *concurrency* or *retry* cannot be, or *retry* is given without a
@@ -51,19 +110,21 @@ def run_of(
     stops = kinds_of(stop_on) | OWN_STOPPERS
     around: list[AbstractAsyncContextManager[object]] = []
     again = None if retry is None else Again.of(retry)
-    recorded = None
-    items: Items[T] = Items(plan)
+    items: Items[T]
     if journal is not None:
         items = recorded = RecordedItems(plan, path=Path(journal), stop_on=stops, again=again, changed=changed)
+        record = recorded.record
         around.append(recorded)
-    elif again is not None or changed:
+    else:
+        items = Items(plan, witness_of)
+    if journal is None and (again is not None or changed):
         message = "retry= and changed= are for what a journal holds; give journal= too"
         raise ConfigurationError(message)
     if progress is True:
         shown = shown_progress()
         around.append(shown)
         progress = shown.show
-    run = MapRun(
+    return MapRun(
         source,
         items.call,
         concurrency=concurrency,
@@ -73,11 +134,8 @@ def run_of(
         around=around,
         ending=plan.ending,
         unsent=items.unsent,
+        record=record,
     )
-    run.items = items
-    if recorded is not None:
-        run.before_giving = recorded.record
-    return run
 
 
 def kinds_of(stop_on: Iterable[str]) -> frozenset[str]:

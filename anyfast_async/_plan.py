@@ -65,7 +65,7 @@ class CallPlan:
         """Return the body of the request that asks *prompt*, None if that has to be looked at."""
         if type(prompt) is not str or not prompt or len(prompt) >= OFF_LOOP:
             return None
-        return b"%b%b%b" % (self._before, codec.dumps(prompt), self._after)
+        return self._before + codec.dumps(prompt) + self._after
 
     def request(self, prompt: str) -> ChatRequest:
         """Return that request."""
@@ -113,7 +113,7 @@ class Plans:
 
 def key_of(options: Mapping[str, Any], into: type[Any] | None) -> Hashable:
     """Return what options and the class of the answer are known by: equal numbers of two types are two."""
-    return (into, *options.items(), *map(type, options.values()))
+    return (into, *options, *options.values(), *map(type, options.values()))
 
 
 def can_plan(options: Mapping[str, Any]) -> bool:

@@ -23,8 +23,8 @@ from anyfast_async.errors import (
 )
 
 if TYPE_CHECKING:
+    from anyfast_async._exchange import Exchange, Take
     from anyfast_async._lane import Permit
-    from anyfast_async._transport import Exchange
     from anyfast_async.policies import Timeouts
 
 MAX_BUFFER: Final = 8 * 1024 * 1024
@@ -128,14 +128,11 @@ class Reception(Clocked):
 
     # -- the sink ----------------------------------------------------------------------------------------------------
 
-    def feed(self, data: bytes) -> None:
-        """Take the next bytes of the body."""
+    def feed(self, data: bytes) -> Take | None:
+        """Take the next bytes of the body; return what may take the next chunk of it."""
         if self.ended:
-            return
+            return None
         reader = self._reader
-        if not self.items:
-            self._held = None
-            self._buffered = 0
         before = len(self.items)
         if reader.feed(data):
             self._said()
@@ -144,9 +141,18 @@ class Reception(Clocked):
         self._loose += len(data)
         if new := len(self.items) - before:
             self._hold(new)
-        if self._buffered > MAX_BUFFER and self._full(MAX_BUFFER) and not self.ended:
-            self.paused = True
-            self._exchange.pause()
+        return self.take if reader.expects else None
+
+    def take(self, data: bytes) -> bool:
+        """Take a chunk of the body if it is one event of which nothing but the text is new; return whether it was."""
+        text = None if self.ended else self._reader.take(data)
+        if text is None:
+            return False
+        if text:
+            self._since, self._given = self._loop.time(), False  # as :meth:`_said` does
+        self._loose += len(data)
+        self._hold(1)
+        return True
 
     def _said(self) -> None:
         """Take in that there was content."""
@@ -157,7 +163,9 @@ class Reception(Clocked):
             self.wait("idle", self.timeouts.idle, now)
 
     def _hold(self, new: int) -> None:
-        """Count *new* items, and the bytes that they came in."""
+        """Count *new* items, and the bytes that they came in; wake the reader, or stop reading for its sake."""
+        if len(self.items) == new:
+            self._held, self._buffered = None, 0
         size = self._loose + new * EVENT_OVERHEAD
         self._loose = 0
         if self._held is None and self._buffered:
@@ -166,7 +174,12 @@ class Reception(Clocked):
         self._buffered += size
         if self._held is not None:
             self._held.append((self._arrived, size))
-        self._wake()
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+        if self._buffered > MAX_BUFFER and self._full(MAX_BUFFER) and not self.ended:
+            self.paused = True
+            self._exchange.pause()
 
     def _full(self, limit: int) -> bool:
         """Return whether more than *limit* bytes are buffered."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+import time
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import attrs
 
@@ -13,6 +14,8 @@ from anyfast_async.errors import AnyFastError, Attempt
 from anyfast_async.prices import Prices, usual_prices
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from anyfast_async.completions import ChatCompletion
 
 T = TypeVar("T")
@@ -107,6 +110,40 @@ class Result(Generic[T]):
         }
 
 
+_DRAFT: Final[Any] = type(
+    "Draft", (Result,), {"__slots__": (), "__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
+)
+"""A result that can be filled in; it is frozen by changing its class. A frozen class sets every field by a call."""
+_new = object.__new__
+
+
+def result_of(  # noqa: PLR0917 - made for each item: names cost time
+    index: int,
+    item: Any,
+    name: Any,
+    completion: ChatCompletion | None,
+    value: T | None,
+    error: AnyFastError | None,
+    attempts: tuple[Attempt, ...],
+    model: str | None,
+    prices: Prices | None,
+) -> Result[T]:
+    """Return the result of an item that was sent."""
+    made = _new(_DRAFT)
+    made.index = index
+    made.item = item
+    made.id = name
+    made.completion = completion
+    made.value = value
+    made.error = error
+    made.attempts = attempts
+    made.recorded = False
+    made.model = model
+    made._prices = prices  # noqa: SLF001 - its own
+    made.__class__ = Result
+    return made  # type: ignore[no-any-return]
+
+
 @attrs.frozen(kw_only=True)
 class Progress:
     """How far a ``map`` is; given to the ``progress`` callable after each result."""
@@ -135,3 +172,49 @@ class Progress:
     def rate(self) -> float:
         """Results a second."""
         return self.done / self.seconds if self.seconds > 0 else 0.0
+
+
+class Totals:
+    """What the results of one map come to, shown after each.
+
+    Args:
+        show: is called with it; once it raises, no more.
+        total: items in all, None if the source has no length.
+
+    """
+
+    def __init__(self, show: Callable[[Progress], None], total: int | None) -> None:
+        self._show: Callable[[Progress], None] | None = show
+        self._total = total
+        self._began = 0.0
+        self._done = self._failed = self._tokens = 0
+        self._spent = Spent()
+
+    def begin(self) -> None:
+        """Start the clock."""
+        self._began = time.monotonic()
+
+    def add(self, result: Result[Any], in_flight: int) -> None:
+        """Count a result; *in_flight* items are in work."""
+        self._done += 1
+        self._failed += result.error is not None
+        if result.completion is not None and not result.recorded:
+            used = used_by(result.completion.usage)
+            self._spent.add(result.model or "", used)
+            self._tokens += 0 if used is None else used.tokens
+        show, self._show = self._show, None
+        if show is not None:
+            show(
+                Progress(
+                    done=self._done,
+                    failed=self._failed,
+                    total=self._total,
+                    in_flight=in_flight,
+                    tokens=self._tokens,
+                    seconds=time.monotonic() - self._began,
+                    usage_missing=self._spent.unknown,
+                    spent=self._spent,
+                    prices=result._prices,  # noqa: SLF001 - the run's
+                ),
+            )
+        self._show = show

@@ -71,13 +71,26 @@ class ChatStream:
         return self
 
     async def __anext__(self) -> str:
+        reception = self._reception or await self._open()
         while True:
             while self._items:
-                item = self._take(self._items.popleft())
-                if text := item[1] if type(item) is tuple else text_of(payload_of(item)):
+                item = self._items.popleft()
+                if type(item) is tuple and item[0] is self._fold.template and not reception.paused:  # nearly every one
+                    text = item[1]
+                    if text:
+                        self._fold.add_text(text)
+                else:
+                    item = self._take(item)
+                    text = item[1] if type(item) is tuple else text_of(payload_of(item))
+                if text:
                     self._handed_on = True
                     return text
-            if not await self._more():
+            if (waiter := self._news()) is not None:  # as _more does, without a coroutine for each lone event
+                try:
+                    await waiter
+                finally:
+                    self._waited(waiter)
+            elif not await self._more():
                 raise StopAsyncIteration
 
     def chunks(self) -> AsyncIterator[ChatCompletionChunk]:
@@ -180,7 +193,8 @@ class ChatStream:
         if self._reception.paused:
             self._reception.relieve()
         if type(item) is tuple and item[0] is self._fold.template:
-            self._fold.add_text(item[1])
+            if item[1]:
+                self._fold.add_text(item[1])
             return item
         return self._look_into(item)
 
@@ -221,24 +235,46 @@ class ChatStream:
                 self._finished = True
                 await self._finish(reception)
                 return False
-            self._reading, self._items = True, _NONE
+            self._items = reception.items
+            waiter = self._news()
+            assert waiter is not None  # noqa: S101 - it is open, and nobody reads
             try:
-                await reception.news()
-            except asyncio.CancelledError:
-                self._closed = True
-                reception.close()
-                raise
+                await waiter
             finally:
-                self._reading = False
+                self._waited(waiter)
+
+    def _news(self) -> asyncio.Future[None] | None:
+        """Begin to wait until something comes, if nothing else is to be done; :meth:`_waited` is to follow."""
+        reception = self._reception
+        if self._items is _NONE or reception is None or reception.ended:
+            return None
+        self._reading, self._items = True, _NONE
+        return reception.news()
+
+    def _waited(self, waiter: asyncio.Future[None]) -> None:
+        """Go on after waiting; whoever was cancelled meanwhile leaves the stream."""
+        self._reading = False
+        assert self._reception is not None  # noqa: S101 - the waiter is from there
+        if waiter.cancelled():
+            self._closed = True
+            self._reception.close()
+        elif not self._closed:
+            self._items = self._reception.items
 
     def _taken(self) -> Item | None:
         """Return the next event as it is handed on, None if there is none now."""
-        if self._items:
-            item = self._take(self._items.popleft())
-            if self._failure is None:
-                self._handed_on = True
-                return item
-        return None
+        if not self._items or self._reception is None:
+            return None
+        item = self._items.popleft()
+        if type(item) is tuple and item[0] is self._fold.template and not self._reception.paused:  # nearly every one
+            if text := item[1]:
+                self._fold.add_text(text)
+        else:
+            item = self._take(item)
+            if self._failure is not None:
+                return None
+        self._handed_on = True
+        return item
 
     async def _finish(self, reception: Reception) -> None:
         """Decide whether what came is a complete answer."""
@@ -259,9 +295,8 @@ class _Chunks:
 
     def __init__(self, stream: ChatStream) -> None:
         self._stream = stream
-        self._template: Template | None = None
-        self._chunk = ChatCompletionChunk()  # one of it
-        self._with_text = codec.texter()
+        self._known: tuple[Template, Callable[[str], ChatCompletionChunk]] | None = None
+        """A template, and what makes the chunk of it that says a text."""
 
     def __aiter__(self) -> _Chunks:
         return self
@@ -269,14 +304,21 @@ class _Chunks:
     async def __anext__(self) -> ChatCompletionChunk:
         stream = self._stream
         while (item := stream._taken()) is None:  # noqa: SLF001 - a view of it
-            if not await stream._more():  # noqa: SLF001
+            if (waiter := stream._news()) is not None:  # noqa: SLF001
+                try:
+                    await waiter
+                finally:
+                    stream._waited(waiter)  # noqa: SLF001
+            elif not await stream._more():  # noqa: SLF001
                 raise StopAsyncIteration
         if type(item) is not tuple:
             return codec.structure(payload_of(item), ChatCompletionChunk)
         template, text = item
-        if template is not self._template:
-            self._template, self._chunk = template, codec.structure(template.payload(text), ChatCompletionChunk)
-        return self._with_text(self._chunk, text)
+        known = self._known
+        if known is None or template is not known[0]:
+            chunk = codec.structure(template.payload(text), ChatCompletionChunk)
+            known = self._known = template, codec.texter(chunk)
+        return known[1](text)
 
 
 class _Events:

@@ -176,18 +176,17 @@ class Transport:
         if session is None or self._closed or (self._ssl is None and route.secure):
             session = await self._session_for(route)
         exchange = Exchange(route.host, on_sent, secret, self._explained, self._loop, in_one=in_one)
-        patience = _to_connect(connect_timeout)
         found: APIConnectionError | None = None
         try:
             if self._is_direct and not is_hooked() and (route.secure or self._proxy is None):
                 wire = self._waiting(route, exchange)
                 if wire is None:
-                    wire = await self._connected(session, route, exchange, patience)
+                    wire = await self._connected(session, route, exchange, _to_connect(connect_timeout))
                 wire.send(route, secret, idempotency_key, body)
             else:
                 exchange.asked = True
                 fields = SentHeaders(route.fields(secret, idempotency_key))
-                await self._by_session(session, route, exchange, patience, fields, body)
+                await self._by_session(session, route, exchange, _to_connect(connect_timeout), fields, body)
         except (aiohttp.ClientError, OSError, http_exceptions.HttpProcessingError) as error:
             from anyfast_async._faults import connection_error  # noqa: PLC0415 - with the first failure
 

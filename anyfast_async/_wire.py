@@ -11,13 +11,13 @@ import select
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from anyfast_async._core.bodies import Body, MalformedError, TruncatedError
+from anyfast_async._core.bodies import Body, MalformedError, TruncatedError, line_before
 from anyfast_async._core.http1 import MAX_HEAD, HeadReader, UnaskedError, is_farewell
 from anyfast_async._core.packing import BombError
 
 if TYPE_CHECKING:
     from anyfast_async._core.trust import Trust
-    from anyfast_async._exchange import Exchange
+    from anyfast_async._exchange import Exchange, Take
     from anyfast_async._key import Secret
     from anyfast_async._outgoing import Route
 
@@ -72,8 +72,8 @@ class Wire(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        *("_before", "_body", "_buffer", "_cut", "_exchange", "_full", "_heads", "_is_last", "_look", "_loop"),
-        *("_paused", "_place", "_reusable", "_trust", "_upload", "_waits", "transport"),
+        *("_before", "_body", "_buffer", "_cut", "_direct", "_exchange", "_full", "_heads", "_is_last", "_look"),
+        *("_loop", "_paused", "_place", "_reusable", "_trust", "_upload", "_waits", "transport"),
     )
 
     def __init__(
@@ -95,6 +95,8 @@ class Wire(asyncio.BufferedProtocol):
         self._heads = HeadReader(max_head)
         self._reusable = False
         self._body: Body | None = None
+        self._direct: Take | None = None
+        """Takes a whole chunk of the body, if it is an expected one. It is there only where a chunk comes next."""
         self._paused = False
         self._cut: tuple[Exception | None] | None = None
         self._upload: memoryview | None = None
@@ -182,6 +184,10 @@ class Wire(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Hear from asyncio that something came."""
         data = bytes(self._buffer[:nbytes])
+        if self._direct is not None:
+            line = line_before(nbytes)
+            if data.startswith(line) and data.endswith(b"\r\n") and self._direct(data[len(line) : -2]):
+                return
         exchange = self._exchange
         if exchange is not None and exchange.in_one and exchange.asked and self._body is None and not self._waits:
             found = self._heads.read_whole(data)
@@ -223,9 +229,9 @@ class Wire(asyncio.BufferedProtocol):
         return self._upload is not None or self.transport.get_write_buffer_size() > 0
 
     def _take(self, exchange: Exchange, body: Body, data: bytes) -> None:
-        piece = body.feed(data)
+        piece, expects = body.feed(data), False
         while piece:
-            exchange.arrived(piece)
+            expects = exchange.arrived(piece)
             if self._exchange is not exchange:
                 return  # it was closed
             if self._paused and body.held:
@@ -243,6 +249,8 @@ class Wire(asyncio.BufferedProtocol):
             exchange.ended()
         elif self._cut is not None:
             self._lose(*self._cut)
+        else:
+            self._direct = exchange.chunk if expects and body.at_chunk else None
 
     def pause(self) -> None:
         """Stop reading; what was read already still comes, unless it is compressed."""
@@ -308,7 +316,7 @@ class Wire(asyncio.BufferedProtocol):
     def _end(self, *, keep: bool) -> None:
         """Carry nothing any more; give the connection back to the pool, or close it."""
         place, self._place = self._place, None
-        self._exchange = self._body = self._cut = self._upload = None
+        self._exchange = self._body = self._cut = self._direct = self._upload = None
         if place is None:
             return
         if keep:

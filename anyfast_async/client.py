@@ -5,7 +5,6 @@ The verbs and their documentation stand here; how a call is made stands in ``_ca
 
 from __future__ import annotations
 
-import functools
 import os
 import ssl as ssl_module
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
@@ -29,12 +28,11 @@ from anyfast_async._shared import Shared
 from anyfast_async.completions import ChatCompletion, Model
 from anyfast_async.messages import Prompt
 from anyfast_async.policies import Budget, Limits, RetryPolicy, Timeouts, as_timeouts
-from anyfast_async.requests import ChatOptions, ChatRequest, prompt_of
+from anyfast_async.requests import ChatOptions, ChatRequest
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from anyfast_async._items import Texts
     from anyfast_async._map import MapRun
     from anyfast_async._result import Progress
     from anyfast_async._stats import Stats
@@ -354,34 +352,18 @@ class AnyFast:
                 every other exception) is a list of what there is.
 
         """
-        from anyfast_async._core.rows import asked_for, id_of  # noqa: PLC0415 - with the first map, as all about maps
-        from anyfast_async._ending import Ending  # noqa: PLC0415
-        from anyfast_async._items import Plan, Texts  # noqa: PLC0415
-        from anyfast_async._mapping import run_of  # noqa: PLC0415
+        from anyfast_async._mapping import plan_of, run_of  # noqa: PLC0415 - with the first map
 
-        calls, default = self._calls, self._calls.setup.model
-        # Options that are wrong for every item are wrong before the first one is pulled.
-        calls.request("x", {**options, "model": options.get("model") or default or "named by the item"}, into)
-        calls.timeouts_of(options)
-        headers_of("extra_headers", options.get("extra_headers"))
-        calls.warn_of_concurrency(concurrency)
-        ending = Ending(calls.of, deadline=deadline, give_up_after=give_up_after)
-
-        def texts() -> Texts | None:
-            shared = calls.plan_of_run(options, into) if journal is None else None
-            return None if shared is None else Texts(shared, functools.partial(calls.planned, shared, ending=ending))
-
-        plan: Plan[Any] = Plan(
-            prompt_of=lambda item: prompt_of(item, request),
-            request_of=lambda prompt: calls.request(prompt, options, into),
-            send=lambda asked, body, witness: calls.complete(asked, options, body=body, ending=ending, witness=witness),
-            spending=self._shared.spending,
-            lane_of=lambda asked: calls.lane_of(asked.model or ""),
-            id_of=id_of if id is None else asked_for(id),
-            ending=ending,
-            stream=bool(options.get("via_stream")),
+        plan = plan_of(
+            self._calls,
+            options,
+            request=request,
+            id_=id,
             into=into,
-            texts=texts,
+            concurrency=concurrency,
+            deadline=deadline,
+            give_up_after=give_up_after,
+            is_recorded=journal is not None,
         )
         return run_of(
             source,

@@ -310,8 +310,10 @@ class ChatCompletionChunk(Value):
         """The text that this event adds to choice 0."""
         text = ""
         for choice in self.choices:
-            if choice.delta is not None and not choice.index:
-                text += choice.delta.text
+            delta = choice.delta
+            if delta is not None and not choice.index:
+                content = delta.content
+                text += content if type(content) is str else delta.text
         return text
 
 

@@ -323,16 +323,13 @@ def _applied(given: Mapping[str, Any]) -> Mapping[str, Any]:
     return rest | {"extra_body": literal} if literal else rest
 
 
-def prompt_of(item: Any, request: Callable[[Any], Prompt | ChatRequest] | None) -> Prompt | ChatRequest:
-    """Return what to send for an *item* of a map; *request* makes it, if given.
+def prompt_of(item: Any, request: Callable[[Any], Prompt | ChatRequest]) -> Prompt | ChatRequest:
+    """Return what to send for an *item* of a map, which *request* makes.
 
     Raises:
         RequestValidationError: *request* failed for this item.
 
     """
-    if request is None:
-        prompt: Prompt | ChatRequest = item
-        return prompt
     try:
         return request(item)
     except AnyFastError:

@@ -111,7 +111,7 @@ OWN_LOOP = ["anyfast_async.batch", "anyfast_async.cli"]
 MAY_BLOCK: list[tuple[str, Iterable[str]]] = [
     ("anyfast_async/_disk.py", {"replace"}),  # once, when a run ends
     ("anyfast_async/_key.py", {"__init__"}),  # a short file, when a client is built: what is wrong with it shows then
-    ("anyfast_async/_map.py", {"_pull"}),  # what the caller's source does
+    ("anyfast_async/_map.py", {"_pull", "_pull_in_turn"}),  # what the caller's source does
     ("anyfast_async/simulator/script_file.py", {"load_script"}),  # synchronous, and public as that
     ("<frozen importlib._bootstrap>", {"_find_and_load"}),  # once: a module that comes with its first use
     ("coverage/collector.py", {"lock_data"}),

@@ -52,6 +52,7 @@ FLOORS: Final = (
         *("_items.py",),
         *(
             "_journal.py",
+            "_keeper.py",
             "_key.py",
             "_lane.py",
             "_map.py",
@@ -68,7 +69,6 @@ FLOORS: Final = (
             "_ending.py",
             "_hooks.py",
             "_idle.py",
-            "_mapping.py",
             "_plan.py",
             "_recorded.py",
             "_result.py",
@@ -84,7 +84,7 @@ FLOORS: Final = (
         ),
     },
     # the client
-    {"_calls.py", "client.py"},
+    {"_calls.py", "_mapping.py", "client.py"},
     # the public names
     {"__init__.py"},
     # edges
@@ -245,6 +245,7 @@ PURE: Final = {
         "importlib",
         "json",
         "math",
+        "operator",
     ),
     *("orjson", "pathlib", "re", "types", "typing", "uuid", "zlib"),
 }

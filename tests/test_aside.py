@@ -29,15 +29,14 @@ async def test_the_place_is_given_up_and_taken_again() -> None:
         left.append("left")
         return True
 
-    aside.are_others_done = lambda: False
-    aside.on_leave = leave
+    aside.begin(leave, lambda: False)
     standing = asyncio.create_task(aside.stand(told))
     await turn()
     assert (left, aside.count) == (["left"], 1)
 
     told.set_result(None)
     await turn()
-    assert (aside.wants_place, standing.done(), aside.count) == (True, False, 0)
+    assert (len(aside.returning), standing.done(), aside.count) == (1, False, 0)
     aside.free()
     assert not await standing
 
@@ -45,18 +44,18 @@ async def test_the_place_is_given_up_and_taken_again() -> None:
 async def test_with_nobody_to_take_it_the_place_stays() -> None:
     """Where no other row comes, it is there when the row is back."""
     aside, told = Aside(), news()
-    aside.are_others_done = lambda: False
+    aside.begin(lambda: False, lambda: False)
     standing = asyncio.create_task(aside.stand(told))
     await turn()
     told.set_result(None)
     assert not await standing
-    assert not aside.wants_place
+    assert not aside.returning
 
 
 async def test_all_come_back_when_the_others_are_done() -> None:
     """Whatever they wait for: there is nobody left who could bring it."""
     aside, done = Aside(), False
-    aside.are_others_done = lambda: done
+    aside.begin(lambda: False, lambda: done)
     standing = [asyncio.create_task(aside.stand(news())) for _ in range(3)]
     await turn()
     aside.look()
@@ -72,8 +71,7 @@ async def test_all_come_back_when_the_others_are_done() -> None:
 async def test_cancelled_on_the_way_back_it_keeps_no_place(granted: bool) -> None:
     """A place that was given in the same tick goes to the next one."""
     aside = Aside()
-    aside.are_others_done = lambda: False
-    aside.on_leave = lambda: True
+    aside.begin(lambda: True, lambda: False)
     told = [news(), news()]
     first, second = (asyncio.create_task(aside.stand(one)) for one in told)
     await turn()

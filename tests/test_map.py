@@ -356,8 +356,7 @@ async def test_what_was_paid_is_kept(kind: str, *, ordered: bool) -> None:
             raise error
 
     source: Any = breaking(60, error) if "source" in kind else range(60)
-    started = run(apages(source) if "async" in kind else source, call, ordered=ordered, progress=progress)
-    started.before_giving = hook
+    started = run(apages(source) if "async" in kind else source, call, ordered=ordered, progress=progress, record=hook)
     with pytest.raises(ValueError, match="mine") as caught:
         await started
 
@@ -431,7 +430,7 @@ async def test_ordered_results_are_given_out_though_one_is_missing() -> None:
 
 @virtual
 async def test_each_result_is_seen_to_before_it_is_given() -> None:
-    """before_giving is awaited before the result is counted and given out; what it raises ends the run."""
+    """What records it is awaited before the result is counted and given out; what it raises ends the run."""
     events: list[str] = []
 
     async def before(result: Result[Any]) -> None:
@@ -440,8 +439,10 @@ async def test_each_result_is_seen_to_before_it_is_given() -> None:
         if result.item == 2:
             raise ZeroDivisionError
 
-    watched = run(range(4), concurrency=1, progress=lambda progress: events.append(f"counted {progress.done}"))
-    watched.before_giving = before
+    def count(now: Progress) -> None:
+        events.append(f"counted {now.done}")
+
+    watched = run(range(4), concurrency=1, progress=count, record=before)
     with pytest.raises(ZeroDivisionError):
         async with watched as results:
             async for result in results:

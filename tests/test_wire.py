@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from yarl import URL
 
+from anyfast_async import Timeouts
+from anyfast_async._core.reader import Reader
+from anyfast_async._core.template import payload_of
 from anyfast_async._core.trust import WINDOW, Trust
 from anyfast_async._exchange import Exchange
 from anyfast_async._faults import connection_error
 from anyfast_async._key import Secret
 from anyfast_async._outgoing import Route
+from anyfast_async._reception import Reception
 from anyfast_async._wire import LARGE_BODY, SLICE, TOGETHER, Wire, looking_at
 from anyfast_async.errors import APIConnectionError
 
@@ -463,3 +470,108 @@ async def test_paused_connection_reads_again_for_the_next_exchange(wire: Wire, p
     assert (["pause", "resume"], []) == (pipe.told, place.told)
     await asyncio.sleep(0)  # TLS gives out what it has held back in the next turn, which is looked at first
     assert ["release"] == place.told
+
+
+# -- chunks that are told by their bytes -----------------------------------------------------------------------------
+
+
+def event(text: str = "", *, before: bytes = b"data: ", after: bytes = b"\n\n", **changes: Any) -> bytes:
+    choice = {"index": 0, "delta": {"content": text}, "finish_reason": None} | changes.pop("choice", {})
+    payload = {"id": "c", "model": "m", "choices": [choice], "usage": None} | changes
+    return before + json.dumps(payload, ensure_ascii="\u2028" not in text).encode() + after
+
+
+TEXTS = st.text(max_size=8) | st.sampled_from(["", "a\u2028b", '","', '"', "\\", "\ud83d", "\ude00", "x" * 300, "}"])
+ODD = [
+    event("x", id="d"),
+    event("x", choice={"index": 1}),
+    event("x", choice={"finish_reason": "stop"}),
+    event(choice={"delta": {"role": "assistant"}}),
+    event("x", before=b"data:"),
+    event("x", after=b"\r\n\r\n"),
+    event("x", after=b"\n"),
+    event("x", before=b"event: ping\ndata: "),
+    event("x", before=b"id: 1\ndata: "),
+    event("x", before=b": hm\n\ndata: "),
+    event("x").replace(b'"x"', b'"x","y"'),
+    event("x").replace(b'"x"', b'"x'),
+    event("x").replace(b'"x"', b'"\xff"'),
+    event("x").replace(b'"content": ', b'"content":\ndata: '),
+    event("x").replace(b"data: {", b"data:  {"),
+    event("x")[:40],
+    b'data: {"error": {"message": "boom", "code": 500}}\n\n',
+    b"data: half\n\n",
+    b"data: [DONE]\n\n",
+    b"\n",
+]
+EVENTS = st.lists(TEXTS.map(event) | TEXTS.map(event) | st.sampled_from(ODD), max_size=6)
+FRAMES = [b"%x\r\n%b\r\n", b"%X\r\n%b\r\n", b"0%x\r\n%b\r\n", b"%x;a=b\r\n%b\r\n", b"%x \r\n%b\r\n"]
+
+
+def taken(pieces: Sequence[bytes]) -> tuple[Any, ...]:
+    """What a stream comes to whose bytes come over a connection in *pieces*."""
+
+    async def run() -> tuple[Any, ...]:
+        wire = Wire(Pipe(), Before(), memoryview(bytearray(2**16)), Trust())
+        exchange = begun(wire, Place())
+        receive(wire, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        permit: Any = None
+        reception = Reception(exchange, permit, Timeouts())
+        reception.start()
+        for piece in pieces:
+            receive(wire, piece)
+        chunks, error = [payload_of(item) for item in reception.items], str(reception.error)
+        held = (reception._arrived, reception.first_content is None, exchange._size, reception.ignored)
+        reception.close()
+        return chunks, error, reception.done, held
+
+    return asyncio.run(run())
+
+
+@settings(max_examples=50, deadline=None)
+@given(EVENTS, st.data())
+def test_chunks_that_are_told_by_their_bytes_are_what_reading_gives(events: list[bytes], data: st.DataObject) -> None:
+    """One event a chunk and a read, several, or bytes: the same chunks, end and error, and as many bytes counted."""
+    usual = [b"%x\r\n%b\r\n" % (len(one), one) for one in [event("begin"), *events]]
+    odd = data.draw(st.sampled_from(FRAMES))
+    place = data.draw(st.integers(0, len(usual)))
+    frames = [*usual[:place], *(odd % (len(one), one) for one in [event("begin"), *events][place:])]
+    ending = data.draw(st.sampled_from([b"0\r\n\r\n", b""]))
+    body = b"".join(frames) + ending
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(body)), max_size=4)))
+
+    alone = taken([*frames, ending] if ending else frames)
+
+    assert alone == taken([body[a:b] for a, b in zip([0, *cuts], [*cuts, len(body)], strict=True)])
+    assert alone == taken([body[i : i + 1] for i in range(len(body))])
+    reader = Reader({}, clock=lambda: 0.0)
+    for one in [event("begin"), *events]:
+        if reader.error is None:
+            reader.feed(one)
+    assert alone[0][: len(reader.items)] == [payload_of(item) for item in reader.items]
+
+
+async def test_an_expected_chunk_goes_past_what_reads_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After one that was read, a chunk with one event that differs in its text is not fed; anything else is."""
+    wire = Wire(Pipe(), Before(), memoryview(bytearray(2**16)), Trust())
+    exchange = begun(wire, Place())
+    receive(wire, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    permit: Any = None
+    reception = Reception(exchange, permit, Timeouts())
+    reception.start()
+    fed: list[bytes] = []
+    feed = Reception.feed
+
+    def counted(self: Reception, data: bytes) -> Any:
+        fed.append(data)
+        return feed(self, data)
+
+    monkeypatch.setattr(Reception, "feed", counted)
+    stop = event("c", choice={"finish_reason": "stop"})
+    sent = [event("a"), event("b"), event("\n"), stop, event("d"), event("e")]
+    for one in sent:
+        receive(wire, b"%x\r\n%b\r\n" % (len(one), one))
+
+    assert [sent[0], stop, sent[4]] == fed  # behind a finish reason content is looked into once
+    assert ["a", "b", "\n", "c", "d", "e"] == [payload_of(i)["choices"][0]["delta"]["content"] for i in reception.items]
+    reception.close()

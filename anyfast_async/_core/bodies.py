@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import abc
+import functools
+import operator
 import re
 from typing import Final
 
@@ -11,6 +13,7 @@ MAX_SIZE_LINE: Final = 8190
 MAX_TRAILERS: Final = 64 * 1024
 """Most bytes of trailers, which nobody reads."""
 
+_ZERO: Final = 48
 _SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
 _NEXT_SIZE: Final = re.compile(b"\r\n" + _SIZE.pattern)
 _BEGINNING: Final = re.compile(rb"(?:[0-9A-Fa-f]{1,15}(?:[ \t]+|[ \t]*;[^\r\n]*)?\r?)?")
@@ -59,6 +62,8 @@ class Body(abc.ABC):
     """What came after the end."""
     framed = True
     """Whether it says itself where it ends."""
+    at_chunk = False
+    """Whether a chunk of it comes next, from its beginning."""
 
     @abc.abstractmethod
     def feed(self, data: bytes) -> bytes:
@@ -122,9 +127,9 @@ class Chunked(Body):
     def feed(self, data: bytes) -> bytes:
         if self._line:
             data, self._line = self._line + data, b""
-        pieces: list[bytes] = []
         at, end = 0, len(data)
         left, size = self._left, self._size
+        pieces, at = ([], 0) if left or size is not _SIZE else _whole_chunks(data)
         while self._trailers < 0:
             if left:
                 piece = data[at : at + left]
@@ -153,6 +158,10 @@ class Chunked(Body):
             self._skip_trailers(data[at:])
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    @property
+    def at_chunk(self) -> bool:  # type: ignore[override]  # nobody sets it
+        return self._size is _SIZE and not self._left and not self._line and self._trailers < 0
+
     def _skip_trailers(self, data: bytes) -> None:
         end = end_of_lines(data)
         self.done = end >= 0
@@ -167,6 +176,36 @@ class Chunked(Body):
         if not self.done:
             message = "the last chunk is missing"
             raise TruncatedError(message)
+
+
+@functools.lru_cache(maxsize=4096)
+def line_before(taken: int) -> bytes:
+    """Return the usual line before a chunk that takes *taken* bytes, with that line and with what ends it."""
+    for digits in range(1, 16):
+        line = b"%x\r\n" % max(0, taken - digits - 4)
+        if len(line) == digits + 2 and line[0] != _ZERO:
+            return line
+    return bytes(taken + 1)  # none takes so many: it is before nothing
+
+
+@functools.lru_cache(maxsize=1024)
+def _usual_size(line: bytes) -> int:
+    """Return the size that a *line* of nothing else says; -1 if it says more, or that of the last chunk."""
+    found = _SIZE.fullmatch(line + b"\r\n") if line.isalnum() else None
+    return (found and int(found[1], 16)) or -1
+
+
+def _whole_chunks(data: bytes) -> tuple[list[bytes], int]:
+    """Return the chunks that *data* begins with, as far as they are there whole and usual, and where they end.
+
+    Usual are those with no line end of this kind in them, as events have none, and whose size alone is in its line.
+    """
+    lines = data.split(b"\r\n")  # size, chunk, size, chunk, and so on
+    chunks = lines[1:-1:2]
+    fits = list(map(operator.eq, map(len, chunks), map(_usual_size, lines[::2])))
+    if False in fits:
+        del chunks[fits.index(False) :]
+    return chunks, sum(map(len, lines[: 2 * len(chunks)])) + 4 * len(chunks)
 
 
 def _beginning(line: bytes, size: re.Pattern[bytes]) -> bytes:

@@ -22,7 +22,7 @@ from anyfast_async._core.jsontext import (
     mended,
     mended_value,
 )
-from anyfast_async._core.lossless import RoundedError, as_dict, filled, structure, structure_exactly, texter
+from anyfast_async._core.lossless import RoundedError, as_dict, filled, maker, structure, structure_exactly, texter
 from anyfast_async.completions import ChatCompletion, ChatCompletionChunk, Model
 from anyfast_async.messages import (
     JSON,
@@ -58,6 +58,7 @@ __all__ = [
     "filled",
     "loads",
     "loads_exactly",
+    "maker",
     "map_strings",
     "mended",
     "mended_value",

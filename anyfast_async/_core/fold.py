@@ -60,8 +60,8 @@ class Fold:
         self._same_id = 1
         self.template: Template | None = None
         """What the chunks are like of which nothing but the text is new."""
-        self.add_text = Text().add
-        """As :meth:`add`, for a chunk of :attr:`template` that says the text given."""
+        self.add_text = Text().pieces.append
+        """As :meth:`add`, for a chunk of :attr:`template` that says the text given, if it says any."""
 
     def take(self, item: Item) -> Item:
         """Take what may be of a template; return it as :meth:`add` does. Of each template the first is looked into."""
@@ -69,13 +69,15 @@ class Fold:
             return self.add(payload_of(item))
         template, text = item
         if template is self.template:
-            self.add_text(text)
+            if text:
+                self.add_text(text)
             return item
         payload = template.payload(text)
         chunk = self.add(payload)
         content = self._choices[0].content
-        if self._same_id > 1 and content is not None:  # before, :meth:`restarts` has to see the id of another one
-            self.template, self.add_text = template, content.add
+        if self._same_id > 1 and content is not None and not content.waits:
+            # Not before, because :meth:`restarts` has to see the id of another one. What is recognised is whole text.
+            self.template, self.add_text = template, content.pieces.append
         return item if chunk is payload else chunk
 
     def add(self, payload: dict[str, Any]) -> dict[str, Any]:

@@ -49,11 +49,12 @@ _NAME_BEGUN: Final = re.compile(rf"{_NAME}*(?::[^\r\n\0]*\r?)?".encode())
 _VALUE_BEGUN: Final = re.compile(rb"[^\r\n\0]*\r?")
 
 
-_USUAL: Final = re.compile(rf"HTTP/1\.1 200(?: [^\r\n]*+)?\r\n((?:{_NAME}++:[^\r\n\0]*+\r\n)+)\r\n".encode())
-"""A head as nearly all are: a whole one of a success, its lines ended and its fields written as they should be."""
-_UNUSUAL: Final = re.compile(rb"\n(?:transfer-encoding|content-encoding|trailer):")
-_LENGTH: Final = b"\ncontent-length:"
-_CONNECTION: Final = b"\nconnection:"
+_USUAL: Final = re.compile(rf"HTTP/1\.1 200(?: [^\r\n]*+)?\r\n(?>(?:{_NAME}++:[^\n]*+(?<=\r)\n)+)\r\n".encode())
+"""A head as nearly all are: a whole one of a success, its lines ended and its names written as they should be."""
+_FRAMING: Final = re.compile(
+    rb"\n(content-length|connection|transfer-encoding|content-encoding|trailer):[ \t]*([^\r]*)"
+)
+"""In lower case: the fields that say how an answer is read."""
 
 
 _SOUGHT: Final = {
@@ -68,14 +69,15 @@ class Fields(Mapping[str, str]):
 
     Args:
         lines: the fields as they came, each with its line's end, a line feed before the first one.
+        lower: the same in lower case.
 
     """
 
     __slots__ = ("_all", "_lines", "_lower")
 
-    def __init__(self, lines: bytes) -> None:
+    def __init__(self, lines: bytes, lower: bytes) -> None:
         self._lines = lines
-        self._lower = lines.lower()
+        self._lower = lower
         self._all: dict[str, str] | None = None
 
     def _read(self) -> dict[str, str]:
@@ -121,20 +123,19 @@ def read_whole(data: bytes, limit: int = MAX_HEAD) -> tuple[Fields, bytes] | Non
     if found is None:
         return None
     start = found.end()
-    lines = data[found.start(1) - 1 : start - 2]
-    lower = lines.lower()
-    at = lower.find(_LENGTH)
-    if at < 0 or start > limit or lower.find(_LENGTH, at + 1) >= 0 or _UNUSUAL.search(lower):
+    lines = data[data.index(b"\n") : start - 2]
+    if start > limit or lines.count(b"\r") + 1 != lines.count(b"\n") or lines.find(b"\0") >= 0:
         return None
-    digits = lower[at + len(_LENGTH) : lower.index(b"\r", at)].strip(b" \t")
+    lower = lines.lower()
+    framing = _FRAMING.findall(lower)
+    said = dict(framing)
+    digits = said.pop(b"content-length", b"").rstrip(b" \t")
     if not digits.isdigit() or len(digits) > MAX_DIGITS or start + int(digits) != len(data):
         return None
-    if (at := lower.find(_CONNECTION)) >= 0 and (
-        lower[at + len(_CONNECTION) : lower.index(b"\r", at)].strip(b" \t") != b"keep-alive"
-        or lower.find(_CONNECTION, at + 1) >= 0
-    ):
+    stays_open = not said or said == {b"connection": b"keep-alive"}
+    if len(framing) != len(said) + 1 or not stays_open:
         return None
-    return Fields(lines), data[start:]
+    return Fields(lines, lower), data[start:]
 
 
 class UnaskedError(ValueError):

@@ -10,7 +10,7 @@ Hide: TypeAlias = Callable[[str], str]
 """Takes the key out of a text; a function, so that no frame that an exception passes through holds the key."""
 
 _REQUEST_ID_HEADERS: Final = ("x-oneapi-request-id", "x-request-id", "cf-ray")
-_REQUEST_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
+_LONGEST_ID: Final = 128
 _REQUEST_ID_TEXT: Final = r"\(request id: ([0-9A-Za-z]+)\)"
 _ECHOED: Final = 16
 """Characters of a key that is no word."""
@@ -28,10 +28,15 @@ def request_id(headers: Mapping[str, str], message: str = "", hide: Hide = as_is
     """
     for name in _REQUEST_ID_HEADERS:
         value = headers.get(name)
-        if value and _REQUEST_ID.fullmatch(value) and not _is_echo(value, hide):
+        if value and _is_id(value) and not _is_echo(value, hide):
             return value
     found = reversed(re.findall(_REQUEST_ID_TEXT, message)) if message else ()
     return next((one for one in found if not _is_echo(one, hide)), None)
+
+
+def _is_id(text: str) -> bool:
+    """Return whether *text* can be seen whole: ASCII without white space."""
+    return len(text) <= _LONGEST_ID and text.isascii() and text.isprintable() and " " not in text
 
 
 def _is_echo(text: str, hide: Hide) -> bool:

@@ -10,7 +10,7 @@ At the first thing that does not fit it leaves the object to the *general* one, 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from types import UnionType
 from typing import (
     TYPE_CHECKING,
@@ -234,22 +234,6 @@ def _usual_hook(kind: Any, fields: list[_Field], keep: Keep, general: Hook) -> H
 # -- with other values -----------------------------------------------------------------------------------------------
 
 
-def _copying(made: str, value: str, kind: type[Any], **changes: str) -> list[str]:
-    """Return the source that fills a draft, *made*, with the fields of *value*."""
-    fields = [(a.name, changes.get(a.name, f"{value}.{a.name}")) for a in attrs.fields(kind)]
-    return [f" {made} = new({kind.__name__}Draft)", *(f" {made}.{name} = {item}" for name, item in fields)]
-
-
-def _compiled(lines: Iterable[str], *kinds: Any) -> Callable[..., Any]:
-    """Return the function ``made`` of this source, which makes drafts of *kinds*."""
-    names: dict[str, Any] = {"new": object.__new__}
-    for kind in kinds:
-        names |= {kind.__name__: kind, f"{kind.__name__}Draft": _draft_of(kind)}
-    exec(compile("\n".join(lines), "<copies of answers>", "exec"), names)  # noqa: S102 - of our own field names
-    made: Callable[..., Any] = names["made"]
-    return made
-
-
 def filled(value: T, **fields: Any) -> T:
     """Put *fields* into an answer that was just made, which nobody else has seen, and return it."""
     for name, item in fields.items():
@@ -258,19 +242,54 @@ def filled(value: T, **fields: Any) -> T:
 
 
 @functools.cache
-def texter() -> Callable[[ChatCompletionChunk, str], ChatCompletionChunk]:
-    """Return the function that copies a chunk, whose only choice says a text, with another text.
+def maker(kind: Any) -> Callable[..., Any]:
+    """Return a function that makes a frozen *kind* of all its fields, in order, as they are."""
+    names: dict[str, Any] = {"new": object.__new__, "Kind": kind, "Draft": _draft_of(kind)}
+    fields = [attribute.name for attribute in attrs.fields(kind)]
+    lines = [f"def made({', '.join(fields)}):", " it = new(Draft)", *(f" it.{name} = {name}" for name in fields)]
+    source = "\n".join([*lines, " it.__class__ = Kind", " return it"])
+    exec(compile(source, f"<{kind.__name__} of its fields>", "exec"), names)  # noqa: S102 - of our own field names
+    made: Callable[..., Any] = names["made"]
+    return made
 
-    Nothing that can change is shared by the two.
+
+_OWN: Final = ("extra", "blank")
+"""Fields that each answer has for itself, because they may be changed."""
+
+
+def texter(chunk: ChatCompletionChunk) -> Callable[[str], ChatCompletionChunk]:
+    """Return the function that makes chunks like *chunk*, whose only choice says a text, with another text.
+
+    Nothing that can change is shared by them.
     """
-    lines = ["def made(chunk, text):", " choice, = chunk.choices", " delta = choice.delta"]
+    (choice,) = chunk.choices
+    parts = (choice.delta, choice, chunk)
+    filled = tuple(bool(getattr(part, name)) for part in parts for name in _OWN)
+    made: Callable[[str], ChatCompletionChunk] = _texters(filled)(*parts)
+    return made
+
+
+@functools.cache
+def _texters(filled: tuple[bool, ...]) -> Callable[..., Any]:
+    """Return what :func:`texter` calls, for a chunk whose own fields are *filled*; of its parts, inner ones first."""
     kinds = {"delta": AssistantMessage, "choice": ChunkChoice, "chunk": ChatCompletionChunk}
-    said = {"delta": {"content": "text"}, "choice": {"delta": "new_delta"}, "chunk": {"choices": "(new_choice,)"}}
-    for name, kind in kinds.items():
-        own = {field: f"dict({name}.{field}) if {name}.{field} else {{}}" for field in ("extra", "blank")}
-        lines += _copying(f"new_{name}", name, kind, **said[name], **own)
-        lines.append(f" new_{name}.__class__ = {kind.__name__}")
-    return _compiled([*lines, " return new_chunk"], *kinds.values())
+    values = {"delta_content": "text", "choice_delta": "new_delta", "chunk_choices": "(new_choice,)"}
+    own = dict(zip([f"{part}_{name}" for part in kinds for name in _OWN], filled, strict=True))
+    values |= {name: f"{{**{name}}}" if some else "{}" for name, some in own.items()}
+    names: dict[str, Any] = {"new": object.__new__}
+    outer, inner = ["def texter(delta, choice, chunk):"], [" def made(text):"]
+    for part, kind in kinds.items():
+        names |= {part.title(): kind, f"{part}_draft": _draft_of(kind)}
+        inner.append(f"  new_{part} = new({part}_draft)")
+        for field in attrs.fields(kind):
+            name = f"{part}_{field.name}"
+            outer.append(f" {name} = {part}.{field.name}")
+            inner.append(f"  new_{part}.{field.name} = {values.get(name, name)}")
+        inner.append(f"  new_{part}.__class__ = {part.title()}")
+    lines = [*outer, *inner, "  return new_chunk", " return made"]
+    exec(compile("\n".join(lines), "<chunks of one text>", "exec"), names)  # noqa: S102 - of our own field names
+    made: Callable[..., Any] = names["texter"]
+    return made
 
 
 # -- both, in cattrs -------------------------------------------------------------------------------------------------

@@ -101,6 +101,21 @@ class Reader:
             self.error = error.with_traceback(None)
         return self._said
 
+    @property
+    def expects(self) -> bool:
+        """Whether an event that differs in its text alone may come next, so that :meth:`take` may be tried."""
+        going_on = self._ends.get(0) is False and not self.done and self.error is None
+        return self._template is not None and going_on and self._decoder.between
+
+    def take(self, data: bytes) -> str | None:
+        """Take what comes if it is one event that differs from an earlier one in its text alone; return that text."""
+        template = self._template
+        if template is None or (text := template.alone(data)) is None:
+            return None
+        self._useful = True
+        self.items.append((template, text))
+        return text
+
     def close(self) -> bool:
         """Take in that the body ended in order; return whether there was content in what had no end yet."""
         self._said = False
@@ -141,6 +156,7 @@ class Reader:
                 self._useful = True
                 if any(texts):
                     self._said, self._ends[0] = True, False
+                continue
             if at == len(events):
                 return
             event = events[at]

@@ -135,6 +135,11 @@ class Decoder:
         self._plain = not (self._data or self._type or self._id or self.last_event_id or self._skip_lf or self._head)
         return events
 
+    @property
+    def between(self) -> bool:
+        """Whether an event has ended and nothing of another has come: then one that is whole may go past it."""
+        return self._plain and not self._partial and not self._bare
+
     def _plain_events(self, data: bytes) -> list[bytes] | None:
         """Return the events of *data* if it goes on as nearly every stream does, None if it is to be read line by line.
 

@@ -20,6 +20,9 @@ Item: TypeAlias = "dict[str, Any] | tuple[Template, str]"
 _CONTENT: Final = re.compile(rb'"content"\s*:\s*("(?:[^"\\]|\\.)*")')
 _LONGEST: Final = 64 * 1024
 """Bytes of a chunk that a template is made of."""
+TOGETHER: Final = 64
+"""Texts that are decoded together. Where one of them is none they are looked at one by one: so not too many."""
+_FIELD: Final = b"data: "
 _QUIET: Final = frozenset({"finish_reason", "logprobs", "usage"})
 """What says nothing beside the text as long as it is null."""
 
@@ -27,13 +30,14 @@ _QUIET: Final = frozenset({"finish_reason", "logprobs", "usage"})
 class Template:
     """The chunks that are alike but for the text of choice 0."""
 
-    __slots__ = ("_after", "_before", "_begin", "_choice", "_end", "_payload")
+    __slots__ = ("_after", "_before", "_begin", "_choice", "_end", "_ending", "_payload")
 
     def __init__(self, before: bytes, after: bytes, payload: Mapping[str, Any]) -> None:
-        self._before = before
-        self._after = after
+        self._before = before  # up to the text, its first quote included
+        self._after = after  # from its last quote on
         self._begin = len(before)
         self._end = -len(after)
+        self._ending = after + b"\n\n"
         self._payload = {name: value for name, value in payload.items() if name != "choices"}
         self._choice = {name: value for name, value in payload["choices"][0].items() if name != "delta"}
 
@@ -45,31 +49,42 @@ class Template:
         found = _CONTENT.search(data, data.find(b'"delta"'))
         if found is None:
             return None
-        template = cls(data[: found.start(1)], data[found.end(1) :], payload)
+        template = cls(data[: found.start(1) + 1], data[found.end(1) - 1 :], payload)
         # Only a trial tells whether that was the place: names may be doubled, or stand inside of other values.
         other = payload["choices"][0]["delta"]["content"] + "."
         try:
-            seen = loads_strictly(b"".join((template._before, dumps(other), template._after)))
+            seen = loads_strictly(b"".join((template._before, dumps(other)[1:-1], template._after)))
         except ValueError:
             return None
         return template if seen == template.payload(other) else None
 
     def texts(self, events: Sequence[bytes], at: int = 0) -> list[str]:
-        """Return the texts of *events* from index *at* on, up to the first one that is not of this template."""
+        """Return the texts of the next *events* from index *at* on, none if the first one is not of this template."""
         before, after, begin, end = self._before, self._after, self._begin, self._end
-        texts: list[str] = []
-        for index in range(at, len(events)):
-            event = events[index]
+        pieces: list[bytes] = []
+        for event in events[at : at + TOGETHER]:
             if type(event) is not bytes or not event.startswith(before) or not event.endswith(after):
                 break
-            try:
-                text = loads_strictly(event[begin:end])
-            except ValueError:
+            pieces.append(event[begin:end])
+        if pieces and (texts := _strings(pieces)) is not None:
+            return texts
+        texts = []
+        for piece in pieces:
+            if (text := _strings([piece])) is None:
                 break
-            if type(text) is not str:
-                break
-            texts.append(text)
+            texts += text
         return texts
+
+    def alone(self, data: bytes) -> str | None:
+        """Return the text if *data*, a piece of an event stream, is one event of this template and nothing else."""
+        begin = len(_FIELD)
+        if not (data.startswith(_FIELD) and data.startswith(self._before, begin) and data.endswith(self._ending)):
+            return None
+        try:
+            text: str = loads_strictly(data[begin + self._begin - 1 : self._end - 1])  # what has quotes at both ends
+        except ValueError:
+            return None
+        return text
 
     def payload(self, text: str) -> dict[str, Any]:
         """Return the chunk that says *text*."""
@@ -79,6 +94,19 @@ class Template:
 def payload_of(item: Item) -> dict[str, Any]:
     """Return the chunk that *item* stands for."""
     return item if isinstance(item, dict) else item[0].payload(item[1])
+
+
+def _strings(pieces: Sequence[bytes]) -> list[str] | None:
+    """Return the strings that stand in JSON as *pieces*, without their quotes; None if that is not what those are.
+
+    A line feed cannot stand in a string: one that ended in a later piece than it begins in would not be read. So each
+    piece holds a string at least, and with as many values as pieces, all of them strings, each is one.
+    """
+    try:
+        found: list[Any] = loads_strictly(b'["%b"]' % b'",\n"'.join(pieces))
+    except ValueError:
+        return None
+    return found if len(found) == len(pieces) and set(map(type, found)) == {str} else None
 
 
 def _says_text_alone(payload: Mapping[str, Any]) -> bool:

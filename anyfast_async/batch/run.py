@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import attrs
 
-from anyfast_async._bill import RowWitness, charge, named
-from anyfast_async._core.journal import STEM_DIGITS, STOPPERS, answer_line, error_line
+from anyfast_async._bill import charge
+from anyfast_async._core.journal import STEM_DIGITS, STOPPERS, error_line
 from anyfast_async._ending import CLOSERS
+from anyfast_async._keeper import Keeper
+from anyfast_async._mapping import plan_of, run_of
 from anyfast_async.batch.counts import Counts, Standing
 from anyfast_async.batch.lines import BatchLine
 from anyfast_async.batch.output import BatchFiles
@@ -24,7 +26,6 @@ from anyfast_async.batch.tally import Tally
 from anyfast_async.completions import ChatCompletion
 from anyfast_async.errors import (
     AnyFastError,
-    APIConnectionError,
     Attempt,
     ClientStateError,
     ConfigurationError,
@@ -51,11 +52,6 @@ _LOOK: Final = 0.05
 
 def _stem() -> str:
     return uuid.uuid4().hex[:STEM_DIGITS]
-
-
-def stops(error: AnyFastError) -> bool:
-    """Return whether *error* ends a run instead of failing a row: also a gateway that cannot be reached at all."""
-    return error.kind in STOPPERS - CLOSERS or (isinstance(error, APIConnectionError) and error.phase == "unsent")
 
 
 class TooManyFailuresError(AnyFastError):
@@ -101,7 +97,7 @@ class RowDone:
 
 
 class BatchRun:
-    """One run. It ends when all rows have a result, at the first error that :func:`stops` it, or when told to.
+    """One run. It ends when all rows have a result, at the first error that is no row's own, or when told to.
 
     Args:
         client: sends the rows.
@@ -148,8 +144,7 @@ class BatchRun:
             self.tally.file = before
         self.stopped: AnyFastError | OSError | None = None
         """What ended the run early, where an error did; an ``OSError`` is of a file that cannot be read or written."""
-        self.on_row = on_row
-        """Called after each line that was written."""
+        self._on_row = [] if on_row is None else [on_row]
         self.in_doubt: int = 0
         """After the run: rows without a result that this run or an earlier one may have sent."""
         self._client = client
@@ -160,23 +155,28 @@ class BatchRun:
         self._allowed = allowed_failures(max_failures, total)
         self._max_failures = max_failures
         self._intake = True
-        self._kept: list[Result[Any]] = []
         self._began = self._began_wall = 0.0
         self._clock: asyncio.Timeout | None = None
         self._closing: asyncio.Task[None] | None = None
         self._is_stopping = False
         self._left: AnyFastError | None = None
         self._since: dict[str, float] = {}
-        self._map: MapRun[Any] = client.map(
-            self._taken(),
+        plan = plan_of(
+            client._calls,  # noqa: SLF001 - one house
+            options,
             request=lambda row: row.request,
             concurrency=concurrency,
-            stop_on=STOPPERS - CLOSERS,
             give_up_after=give_up_after,
-            **options,
         )
-        self._map.before_giving = self._record
-        self._map.items.witness_of = lambda row: RowWitness(files.journal, row.custom_id)
+        self._keeper = keeper = Keeper(files.journal, plan.ending)
+        self._map: MapRun[Any] = run_of(
+            self._taken(),
+            plan,
+            concurrency=concurrency,
+            stop_on=STOPPERS - CLOSERS,
+            witness_of=lambda row: keeper.witness(row.custom_id),
+            record=self._record,
+        )
         self._noted = (0, 0)
         self._noting: asyncio.TimerHandle | None = None
 
@@ -188,7 +188,7 @@ class BatchRun:
     @property
     def unsaved(self) -> int:
         """After the run: results that could not be written, or not be brought to the disk; their rows are not done."""
-        return len(self._kept) + self._journal.unsaved
+        return self._keeper.unsaved
 
     def longest(self) -> list[tuple[str, float]]:
         """Return the rows that are in work for longest, with the seconds since they were taken up, when no more are."""
@@ -223,8 +223,14 @@ class BatchRun:
             self._clock.reschedule(asyncio.get_running_loop().time())
         await closing
 
-    async def run(self) -> Tally:
-        """Make the run, once. What ends it early stands in ``.stopped``."""
+    async def run(self, on_row: Callable[[RowDone], None] | None = None) -> Tally:
+        """Make the run, once. What ends it early stands in ``.stopped``.
+
+        Args:
+            on_row: called after each line that was written, besides the one that the run was made with.
+
+        """
+        self._on_row += () if on_row is None else (on_row,)
         spending = self._client._shared.spending  # noqa: SLF001 - one house
         if spending.budget is not None:
             await asyncio.to_thread(charge, self._journal, spending)
@@ -256,8 +262,6 @@ class BatchRun:
         self.in_doubt = sum(self._files.standing(custom_id) is None for custom_id in doubtful)
         if self.stopped is None and self._left is not None and not self._is_stopping:  # a model was given up
             self.stopped = self._left
-        self._map.items = None
-        self._map.before_giving = None  # no circle is left to hold what the journal has in memory
         return self.tally
 
     def look(self) -> None:
@@ -293,9 +297,8 @@ class BatchRun:
 
     async def _retry(self) -> None:
         """Write what could not be written before: there may be room again."""
-        kept, self._kept = self._kept, []
-        for result in kept:
-            await self._record(result)
+        for kept in self._keeper.again():
+            await self._record(kept.result)
 
     def _taken(self) -> Iterator[BatchLine]:
         now = asyncio.get_running_loop().time
@@ -312,7 +315,8 @@ class BatchRun:
         self._since.pop(custom_id, None)
         try:
             before = self._files.standing(custom_id) if self._knows_file else None
-            if not self._write(result):
+            if not self._keeper.write(custom_id, result, _stem()):
+                self._leave(result.error)
                 return
             try:
                 await self._journal.saved()
@@ -321,31 +325,13 @@ class BatchRun:
         except OSError as error:
             self._end(error)
 
-    def _write(self, result: Result[Any]) -> bool:
-        """Write the line of a result; return whether it is one: an error that stops the run is none."""
-        custom_id, error = result.item.custom_id, result.error
-        if isinstance(error, (NotSentError, InsufficientQuotaError)):  # as if it had not been taken up
+    def _leave(self, error: AnyFastError | None) -> None:
+        """Take in why a row has no line: its model is given up, or the run ends."""
+        if isinstance(error, (NotSentError, InsufficientQuotaError)):
             if self._left is None or (isinstance(error, NotSentError) and not isinstance(self._left, NotSentError)):
                 self._left = error  # which names the model
-            if error.billed == "no":
-                self._journal.unsent(custom_id)
-            return False
-        if error is not None and stops(error):
-            if not self._is_left(error):
-                self._end(error)
-            if error.billed == "no":
-                self._journal.unsent(custom_id)
-            return False
-        try:
-            if error is not None:
-                self._journal.failed(custom_id, error_line(custom_id, error, stem=_stem()))
-            elif result.completion is not None:
-                named(self._journal, result.completion.model, result.model)
-                self._journal.answered(custom_id, answer_line(custom_id, result.completion, stem=_stem()))
-        except OSError:
-            self._kept.append(result)
-            raise
-        return True
+        elif error is not None and not self._is_left(error):
+            self._end(error)
 
     def _count(  # noqa: PLR0917 - what there is to say of a row
         self,
@@ -364,8 +350,10 @@ class BatchRun:
             tally.count_failure(error.kind, attempts, before)
             if tally.failed > self._allowed:
                 self._end(self._too_many())
-        if self.on_row is not None:
-            self.on_row(RowDone(custom_id, error, tally, completion, attempts))
+        if self._on_row:
+            done = RowDone(custom_id, error, tally, completion, attempts)
+            for tell in self._on_row:
+                tell(done)
 
     def _end(self, error: AnyFastError | OSError) -> None:
         self.stopped = self.stopped or error

@@ -6,6 +6,7 @@ import asyncio
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ import click
 
 from anyfast_async import __version__
 from anyfast_async.cli import exits
-from anyfast_async.cli.terminal import forsake_stdout, say, tolerant
+from anyfast_async.cli.terminal import forsake, say, tolerant
 from anyfast_async.errors import AnyFastError
 
 
@@ -96,17 +97,29 @@ def run(argv: Sequence[str]) -> int:
     tolerant()
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")
-        return _run(argv)
+        try:
+            return _run(argv)
+        finally:
+            _let_go_of_stderr()
+
+
+def _let_go_of_stderr() -> None:
+    """See to it that what a full standard error does not take fails nothing: Python would end with the code 120."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        forsake(sys.stderr)
 
 
 def _run(argv: Sequence[str]) -> int:
     try:
         code = anyfast.main(args=list(argv), prog_name="anyfast", standalone_mode=False, obj=tuple(argv))
     except _ReaderGoneError:
-        forsake_stdout()
+        forsake(sys.stdout)
         return exits.BROKEN_PIPE
     except click.ClickException as error:
-        error.show()
+        with suppress(OSError):  # nobody can be told
+            error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort, asyncio.CancelledError):
         say("interrupted")
@@ -115,7 +128,7 @@ def _run(argv: Sequence[str]) -> int:
         exits.report(error)
         return exits.exit_code(error)
     except OSError as error:  # commands say what is wrong with their files: this is the standard output
-        forsake_stdout()
+        forsake(sys.stdout)
         say(f"error: the standard output cannot be written: {error.strerror or error}")
         return exits.STOPPED
     return code if isinstance(code, int) else exits.OK

@@ -32,7 +32,7 @@ from anyfast_async.cli.money import price_options, prices_of
 from anyfast_async.cli.progress import progress_on
 from anyfast_async.cli.signals import terminated_as_exit
 from anyfast_async.cli.targets import check_report
-from anyfast_async.cli.terminal import forsake_stdout, say
+from anyfast_async.cli.terminal import forsake, say
 from anyfast_async.prices import INSTALL, Prices
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
@@ -156,7 +156,7 @@ def _told(ending: Ending) -> int:
     try:
         ending.tell()
     except OSError as error:
-        forsake_stdout()
+        forsake(sys.stdout)
         if isinstance(error, BrokenPipeError):
             return exits.BROKEN_PIPE
         reason = error.strerror or error

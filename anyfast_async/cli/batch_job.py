@@ -134,9 +134,8 @@ async def supervised(
             if on_row is not None:
                 on_row(event)
 
-        run.on_row = row
         with on_ending(ending, then_deaf=True):
-            await run.run()
+            await run.run(row)
     return received[0] if received else None
 
 

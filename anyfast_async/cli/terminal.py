@@ -52,6 +52,8 @@ def tolerant() -> None:
             reconfigure(errors="backslashreplace")
 
 
-def forsake_stdout() -> None:
-    """When the standard output takes no more: let the interpreter's last flush go nowhere instead of failing."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def forsake(stream: TextIO) -> None:
+    """When a standard stream takes no more: let the interpreter's last flush go nowhere instead of failing."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)

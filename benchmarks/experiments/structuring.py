@@ -81,10 +81,10 @@ def ways(data: bytes, kind: type[Any]) -> dict[str, Callable[[], object]]:
     if kind is ChatCompletionChunk:
         template = Template.of(data, value)
         assert template is not None
-        chunk, fold = lossless.structure(value, kind), Fold()
+        texted, fold = lossless.texter(lossless.structure(value, kind)), Fold()
         found["fold of a decoded chunk"] = lambda: fold.add(value)
         found["chunk by its bytes: its text"] = lambda: template.texts((data,))
-        found["chunk by its bytes: typed, from its text"] = lambda: lossless.texter()(chunk, " token")
+        found["chunk by its bytes: typed, from its text"] = lambda: texted(" token")
     return found
 
 

@@ -232,8 +232,7 @@ async def test_a_device_that_is_full(client: AnyFast, batch: Opened, tmp_path: P
                 os.dup2(device.fileno(), run._journal._answers.file)
                 device.close()
 
-        run.on_row = fill_up
-        tally = await run.run()
+        tally = await run.run(fill_up)
 
     assert isinstance(run.stopped, OSError)
     assert (errno.ENOSPC, 10, 10) == (run.stopped.errno, tally.answered, len(lines_of(tmp_path / "out.jsonl")))
@@ -418,8 +417,7 @@ async def test_rows_are_read_as_they_are_needed(client: AnyFast, tmp_path: Path,
 
     with open_batch(tmp_path / "out.jsonl", tmp_path / "err.jsonl") as files:
         run = BatchRun(client, endless(), files, total=10**9, concurrency=4)
-        run.on_row = lambda event: run.stop(5) if event.tally.answered == 20 else None
-        tally = await run.run()
+        tally = await run.run(lambda event: run.stop(5) if event.tally.answered == 20 else None)
 
     assert 20 <= tally.answered <= 32
     assert pulled <= tally.answered + 1

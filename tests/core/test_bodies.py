@@ -12,6 +12,7 @@ from anyfast_async._core.bodies import (
     Sized,
     TruncatedError,
     end_of_lines,
+    line_before,
 )
 
 from .reading import cuts
@@ -109,3 +110,11 @@ def test_what_is_missing_is_told() -> None:
         sized.end()
     with pytest.raises(TruncatedError, match="the last chunk is missing"):
         Chunked().end()
+
+
+def test_line_before_a_chunk() -> None:
+    """It is the one line with which a chunk takes just so many bytes; where there is none it is before nothing."""
+    for taken in (*range(600), *range(4090, 4110), *range(65_530, 65_550)):
+        lines = [b"%x\r\n" % size for size in range(max(1, taken - 9), taken) if len(b"%x" % size) + size + 4 == taken]
+        assert lines in ([], [line_before(taken)])
+        assert lines or not bytes(taken).startswith(line_before(taken))

@@ -102,13 +102,17 @@ def test_with_text() -> None:
     """A chunk with another text shares nothing that could be changed with the one that it was made of."""
     value = {"id": "c", "x": 1, "usage": None, "choices": [{"index": 0, "y": 2, "delta": {"content": "a"}}]}
     first = lossless.structure(value, ChatCompletionChunk)
-    second = lossless.texter()(first, "b")
+    texted = lossless.texter(first)
+    second, third = texted("b"), texted("b")
     value["choices"] = [{"index": 0, "y": 2, "delta": {"content": "b"}}]
     assert value == lossless.as_dict(second)
     assert lossless.structure(value, ChatCompletionChunk) == second
     assert ("a", "b") == (first.text, second.text)
     assert first.extra is not second.extra
     assert first.choices[0].extra is not second.choices[0].extra
+    parts = [(one, one.choices[0], one.choices[0].delta) for one in (second, third)]
+    assert second == third
+    assert all(a is not b and a.extra is not b.extra and a.blank is not b.blank for a, b in zip(*parts, strict=True))
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ def text(made: Template, data: bytes) -> str | None:
     return texts[0] if texts else None
 
 
+HALVES = ["\ud83d", "\ude00"]
 TEXTS = st.text(max_size=12) | st.text(st.sampled_from('"\\{},:\n\u2028é😀 contentdelta'), max_size=12)
 
 
@@ -89,9 +90,9 @@ def test_other_chunks_are_not_recognised(other: dict[str, Any]) -> None:
     [b'"b', b'b"', b'"b","role":"x"', b'"\\"', b'"a\nb"', b'"\\ud83d"', b'"\xff"', b"", b'"b" ', b'"b"}, {"x": "c"'],
 )
 def test_between_the_bytes_stands_one_string(content: bytes) -> None:
-    """What is not exactly one JSON string between the known bytes is not recognised; space around it is no matter."""
+    """What is not exactly one JSON string between the known bytes is not recognised."""
     data = json.dumps(chunk({"content": "@"})).encode().replace(b'"@"', content)
-    assert (None, "b")[content == b'"b" '] == text(template(), data)
+    assert None is text(template(), data)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +153,7 @@ def test_an_item_stands_for_a_chunk() -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(["a", "é", "", "\n"]), st.integers(0, 2), st.booleans()), max_size=12))
+@given(st.lists(st.tuples(st.sampled_from(["a", "é", "", *HALVES]), st.integers(0, 2), st.booleans()), max_size=12))
 def test_folding_texts_is_folding_chunks(steps: list[tuple[str, int, bool]]) -> None:
     """However texts of several templates and whole chunks follow each other, the fold is that of all whole chunks."""
     kinds = [template(), template(CHUNK | {"id": "d"}), template(CHUNK | {"x": 1})]
@@ -160,6 +161,7 @@ def test_folding_texts_is_folding_chunks(steps: list[tuple[str, int, bool]]) -> 
     for said, kind, is_whole in steps:
         payload = kinds[kind].payload(said)
         assert whole.restarts(payload) == quick.restarts(payload)
+        is_whole = is_whole or said in HALVES  # noqa: PLW2901 - such a text is never recognised
         shown = quick.take(payload if is_whole else (kinds[kind], said))
         assert whole.add(payload) == payload_of(shown)
     assert whole.completion() == quick.completion()
