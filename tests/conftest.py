@@ -31,6 +31,7 @@ import attrs
 import forbiddenfruit  # type: ignore[import-untyped]  # comes with blockbuster
 import pytest
 from blockbuster import BlockBuster, BlockBusterFunction
+from hypothesis import HealthCheck, settings
 
 from anyfast_async import AnyFast, RequestValidationError, RetryPolicy
 from anyfast_async.requests import as_request
@@ -42,6 +43,10 @@ if TYPE_CHECKING:
 KEY = "sk-test-0123456789-abcdefgh"
 MODEL = "gemini-2.5-pro"
 UVLOOP = bool(os.environ.get("TEST_UVLOOP"))
+
+# No test judges by time, on a busy machine least of all.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 # -- guards ----------------------------------------------------------------------------------------------------------
@@ -329,6 +334,8 @@ class RawServer:
         self._handlers: set[asyncio.Task[None]] = set()
         self.requests: list[RawRequest] = []
         self.connections = 0
+        self.played = 0
+        """Steps so far."""
 
     @property
     def port(self) -> int:
@@ -376,7 +383,9 @@ class RawServer:
                 for step in script:
                     if writer.is_closing():
                         raise ConnectionResetError  # writing would raise another error on uvloop
-                    if not await self._play(step, request, reader, writer):
+                    goes_on = await self._play(step, request, reader, writer)
+                    self.played += 1
+                    if not goes_on:
                         return
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the client went

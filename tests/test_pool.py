@@ -107,6 +107,8 @@ async def test_connection_of_the_sessions_way_is_looked_at(
         answer = await client.complete("Hi")
         assert answer.trace is not None
         assert ("first", 1) == (answer.text, len(answer.trace.attempts))
+        while server.played < 3 * server.connections:
+            await asyncio.sleep(0.01)
         await asyncio.sleep(0.02)
     assert 3 == server.connections
     assert True not in looks

@@ -82,7 +82,9 @@ def test_two_at_once(gateway: dict[str, str], command: list[str], tmp_path: Path
     with subprocess.Popen(slow, env=gateway, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as first:
         while not out.exists():
             time.sleep(0.01)
+        first.send_signal(signal.SIGSTOP)  # however long the second one takes to start
         second = subprocess.run(command, env=gateway, capture_output=True, text=True, check=False)
+        first.send_signal(signal.SIGCONT)
         assert (2, True) == (second.returncode, f"process {first.pid} on " in second.stderr), second.stderr
         assert first.poll() is None
         first.terminate()

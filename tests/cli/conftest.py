@@ -22,7 +22,7 @@ import pytest
 from anyfast_async.cli import main
 from anyfast_async.simulator import Latency, Simulator
 
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 @attrs.frozen
