@@ -11,43 +11,44 @@ import math
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
-
-import attrs
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from anyfast_async._core.reserved import Amount
 from anyfast_async._core.usage import Used
+from anyfast_async._spent import Spent
 from anyfast_async.errors import BudgetExceeded, ClientStateError
-from anyfast_async.prices import Prices, Spent
 
 if TYPE_CHECKING:
     from anyfast_async.policies import Budget
-    from anyfast_async.prices import Price
+    from anyfast_async.prices import Price, Prices
 
 Need: TypeAlias = Amount
 """What a call may take at most."""
 _MILLION: Final = 1_000_000
 
 
-@attrs.define(eq=False)
 class Reserved:
     """What is kept for one request."""
 
-    need: Need
-    kept: bool = True
+    __slots__ = ("kept", "need")
+
+    def __init__(self, need: Need) -> None:
+        self.need = need
+        self.kept = True
 
 
-@attrs.define
 class Earlier:
     """What was spent by others before: by earlier runs into the same file."""
 
-    tokens: float = 0.0
-    cost: float = 0.0
-    requests: int = 0
+    __slots__ = ("cost", "requests", "tokens")
+
+    def __init__(self, tokens: float = 0.0, cost: float = 0.0, requests: int = 0) -> None:
+        self.tokens = tokens
+        self.cost = cost
+        self.requests = requests
 
 
-@attrs.define(eq=False)
-class _Row:
+class _Row(NamedTuple):
     """A row that waits for room."""
 
     need: Callable[[], Need]
@@ -66,7 +67,11 @@ class Spending:
     def __init__(self, budget: Budget | None, prices: Prices | None = None) -> None:
         self.budget = budget
         is_money = budget is not None and budget.usd is not None
-        self.prices: Prices | None = prices or (Prices.listed() if is_money else None)
+        self.prices: Prices | None = prices
+        if prices is None and is_money:
+            from anyfast_async.prices import Prices  # noqa: PLC0415 - with the first budget in money
+
+            self.prices = Prices.listed()
         self.requests: int = 0
         self.tokens: float = 0.0
         """Reported by the gateway."""

@@ -19,7 +19,6 @@ from anyfast_async._clock import Interruptible, Wait, late
 from anyfast_async._core.codec import filled, maker
 from anyfast_async._core.usage import used_by
 from anyfast_async._outgoing import idempotency_key
-from anyfast_async._trouble import Trouble
 from anyfast_async.completions import ChatCompletion, Trace, Usage
 from anyfast_async.errors import (
     AnyFastError,
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from anyfast_async._lane import Lane, Permit
     from anyfast_async._shared import Shared
     from anyfast_async._spec import Spec
+    from anyfast_async._trouble import Trouble
     from anyfast_async.policies import RetryPolicy
 
 T = TypeVar("T")
@@ -131,6 +131,8 @@ class Call(Interruptible, Generic[T]):
     def trouble(self) -> Trouble:
         """What it has met."""
         if self._trouble is None:
+            from anyfast_async._trouble import Trouble  # noqa: PLC0415 - with the first failure, as all about failures
+
             self._trouble = Trouble(self)
         return self._trouble
 

@@ -6,7 +6,6 @@ turns what came into a completion or an exception.
 
 from __future__ import annotations
 
-import difflib
 import sys
 import warnings
 from collections.abc import Coroutine, Mapping, Sequence
@@ -15,16 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from anyfast_async._account import Account
+from anyfast_async._bases import Shown
 from anyfast_async._call import Call
 from anyfast_async._core import codec
-from anyfast_async._mapping import AT_ONCE
-from anyfast_async._opening import DrainCall, StreamCall
 from anyfast_async._outgoing import STREAM_HEADERS, UNARY_HEADERS, Route, encoded
 from anyfast_async._plan import PLACE, CallPlan, Plans, can_plan, key_of
-from anyfast_async._schema import response_format, writes_out
 from anyfast_async._settings import headers_of
 from anyfast_async._spec import Spec
-from anyfast_async._stream import ChatStream
+from anyfast_async._text import did_you_mean
 from anyfast_async._unary import ModelsCall, UnaryCall
 from anyfast_async.errors import AnyFastError, ConfigurationError, FieldError, RequestValidationError, escaped
 from anyfast_async.messages import GEMINI_MODELS, Prompt
@@ -39,17 +36,26 @@ if TYPE_CHECKING:
     from anyfast_async._hooks import Hooks
     from anyfast_async._key import Key
     from anyfast_async._lane import Lane
+    from anyfast_async._opening import DrainCall, StreamCall
     from anyfast_async._reception import Reception
     from anyfast_async._shared import Shared
+    from anyfast_async._stream import ChatStream
     from anyfast_async.completions import ChatCompletion, Model
     from anyfast_async.policies import Limits, RetryPolicy, Timeouts
     from anyfast_async.prices import Price
 
+
+class _Default(int):
+    """A number that nobody asked for."""
+
+
+AT_ONCE: Final = _Default(64)
+"""Items of a map in work at once, unless told otherwise."""
 _STEERING: Final = frozenset({"system", "timeout", "via_stream", "accept_missing_finish", "extra_headers"})
 
 
-@attrs.frozen(eq=False, kw_only=True)
-class Setup:
+@attrs.frozen(eq=False, kw_only=True, repr=False)
+class Setup(Shown):
     """What a client was built with, or made of another one by ``with_options``."""
 
     key: Key
@@ -110,7 +116,7 @@ class Calls:
         await shared.enter()
         content = await self._encoded(request, stream=streams) if body is None else body
         account = Account(shared.spending, spec.lane, request, spec.price, witness, spec.model)
-        return await (DrainCall if streams else UnaryCall)(shared, spec, account, ending, content).run()
+        return await (_drain_call() if streams else UnaryCall)(shared, spec, account, ending, content).run()
 
     def planned(
         self, plan: CallPlan, prompt: str, body: bytes, witness: Witness | None = None, ending: Ending | None = None
@@ -118,10 +124,13 @@ class Calls:
         """Make a call as :meth:`complete` does, for a *prompt* of which a plan has made the *body*."""
         shared, spec = self.shared, plan.spec
         account = Account(shared.spending, spec.lane, (plan, prompt), spec.price, witness, spec.model)
-        return (DrainCall if plan.streams else UnaryCall)(shared, spec, account, ending, body).run()
+        return (_drain_call() if plan.streams else UnaryCall)(shared, spec, account, ending, body).run()
 
     def stream(self, request: ChatRequest, options: Mapping[str, Any]) -> ChatStream:
         """Return the stream that answers *request*."""
+        from anyfast_async._opening import StreamCall  # noqa: PLC0415 - with the first stream, as all about streams
+        from anyfast_async._stream import ChatStream  # noqa: PLC0415
+
         spec = self._spec("chat/completions", request.model or "", options, streams=True)
 
         async def opened() -> tuple[StreamCall, Reception]:
@@ -256,6 +265,8 @@ class Calls:
         if fields.get("model") is None and not (isinstance(messages, ChatRequest) and messages.model):
             fields["model"] = self.setup.model
         if into is not None and fields.get("response_format") is None:
+            from anyfast_async._schema import response_format, writes_out  # noqa: PLC0415 - with the first class
+
             model = fields.get("model") or getattr(messages, "model", None)
             fields["response_format"] = response_format(into, write_out=writes_out(model))
         request = as_request(messages, fields, system=options.get("system"))
@@ -271,8 +282,8 @@ class Calls:
         if not model.startswith("gemini-") or model in GEMINI_MODELS or model in self.shared.warned:
             return
         self.shared.warned.add(model)
-        near = difflib.get_close_matches(model, GEMINI_MODELS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        near = did_you_mean(model, GEMINI_MODELS)
+        hint = f"; {near}" if near else ""
         warnings.warn(f"{escaped(model, 60)!r} is not among the documented Gemini models{hint}", stacklevel=_level())
 
     def warn_of_concurrency(self, asked: int) -> None:
@@ -297,5 +308,13 @@ def _level() -> int:
 
 
 _PACKAGE: Final = __name__.partition(".")[0] + "."
+
+
+def _drain_call() -> type[DrainCall]:
+    from anyfast_async._opening import DrainCall  # noqa: PLC0415 - with the first stream
+
+    return DrainCall
+
+
 _MOST_SPECS: Final = 256
 """Specs that are kept: as many models are hardly asked by one client at a time."""

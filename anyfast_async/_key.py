@@ -34,7 +34,7 @@ KeySource: TypeAlias = "str | Path | Callable[[], Awaitable[str]] | NoKey"
 """A key, a file that holds it (read again when it changes, and after a 401), an async function that returns it (asked
 once per attempt, and once more after a 401), or :data:`NO_KEY`."""
 
-_KEY: Final = re.compile(r"[\x21-\x7e]{1,512}")
+_KEY: Final = r"[\x21-\x7e]{1,512}"
 _MAX_FILE: Final = 4096
 """Largest key file in bytes."""
 _RACY: Final = 2_000_000_000
@@ -42,7 +42,7 @@ _RACY: Final = 2_000_000_000
 _PATIENCE: Final = 2.0
 """Seconds that an attempt waits for a look at the key file; a file system that hangs must not hang the call."""
 
-_WORD: Final = re.compile(r"\w")
+_WORD: Final = r"\w"
 _TAIL: Final = 8
 _LONG: Final = 2 * _TAIL
 """From so many characters on a key is no word that could stand in a text by chance."""
@@ -90,8 +90,8 @@ class Secret:
         word (``test``, ``EMPTY``, ``k``): it is taken out where it stands alone.
         """
         if len(self._value) < _LONG:
-            before = r"(?<!\w)" if _WORD.match(self._value[0]) else ""
-            after = r"(?!\w)" if _WORD.match(self._value[-1]) else ""
+            before = r"(?<!\w)" if re.match(_WORD, self._value[0]) else ""
+            after = r"(?!\w)" if re.match(_WORD, self._value[-1]) else ""
             return re.sub(before + re.escape(self._value) + after, "***", text)
         return text.replace(self._value, "***").replace(self._value[-_TAIL:], "***")
 
@@ -142,7 +142,7 @@ def _problem(text: str) -> str | None:
         return "starts with 'Bearer '; pass the key alone"
     if len(text) > 512:  # noqa: PLR2004
         return "is longer than 512 characters"
-    if not _KEY.fullmatch(text):
+    if not re.fullmatch(_KEY, text):
         return "holds a space, a line break, a control character or a character outside of ASCII"
     return None
 

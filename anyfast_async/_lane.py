@@ -9,19 +9,23 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import attrs
 
+from anyfast_async._bases import Shown
 from anyfast_async._core.bucket import PERIOD, Pace, Slot, Window
 from anyfast_async._core.estimate import Expected
 from anyfast_async._core.outage import Outage
 from anyfast_async._core.throttle import Refusal, Throttle
-from anyfast_async._core.tokens import Taken, Tokens
-from anyfast_async._core.trial import Suspicion
+
+if TYPE_CHECKING:
+    from anyfast_async._core.tokens import Taken, Tokens
+    from anyfast_async._core.trial import Suspicion
 
 
-@attrs.define(eq=False)
-class Lane:
+@attrs.define(eq=False, repr=False)
+class Lane(Shown):
     """What is counted per origin, key and model."""
 
     requests: Window | None
@@ -49,11 +53,12 @@ class Lane:
     @classmethod
     def within(cls, requests: int | None, tokens: int | None) -> Lane:
         """Return a lane with limits per minute, None for none."""
-        return cls(
-            None if requests is None else Window(requests),
-            None if tokens is None else Tokens(tokens),
-            None if requests is None else Pace(requests),
-        )
+        window, pace = (None, None) if requests is None else (Window(requests), Pace(requests))
+        if tokens is None:
+            return cls(window, None, pace)
+        from anyfast_async._core.tokens import Tokens  # noqa: PLC0415 - with the first limit of tokens
+
+        return cls(window, Tokens(tokens), pace)
 
     def remember(self, now: float, age: float, requests: float, tokens: float) -> None:
         """Count what another process has sent *age* seconds ago; the oldest first, before anything is taken."""
@@ -169,8 +174,8 @@ class Lane:
             self.reserved -= permit.tokens
 
 
-@attrs.define(eq=False)
-class Waiter:
+@attrs.define(eq=False, repr=False)
+class Waiter(Shown):
     """A call that waits for admission."""
 
     order: int
@@ -182,8 +187,8 @@ class Waiter:
     """Gives its tokens anew when its turn comes: more may be known by then."""
 
 
-@attrs.define(eq=False)
-class Permit:
+@attrs.define(eq=False, repr=False)
+class Permit(Shown):
     """A call that was admitted; it must be released."""
 
     lane: Lane

@@ -30,12 +30,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class _Default(int):
-    """A number that nobody asked for."""
-
-
-AT_ONCE: Final = _Default(64)
-"""Items of a map in work at once, unless told otherwise."""
 OWN_STOPPERS: Final = frozenset({"budget", "configuration", "state"})
 """Kinds of errors of this side that end every run: a spent budget, a key that cannot be had, a closed client."""
 

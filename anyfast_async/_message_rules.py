@@ -146,12 +146,12 @@ def _problems_of_dict_part(path: str, part: JSON) -> list[FieldError]:
         where = f"{path}.{name}"
         if isinstance(value, Mapping):
             value, where = value.get(inner), f"{where}.{inner}"
-        if isinstance(value, str) and (value.lower().startswith("file:") or not _SCHEME.match(value)):
+        if isinstance(value, str) and (value.lower().startswith("file:") or not re.match(_SCHEME, value)):
             found.append(FieldError(where, f"{_LOCAL_HINT}; not {shown(value)}"))
     return found
 
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+:")
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.\-]+:"
 
 
 def _file(path: Path) -> str | None:

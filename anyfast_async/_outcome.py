@@ -29,14 +29,12 @@ Outcome: TypeAlias = Literal["ok", "refused", "filtered", "cut", "empty", "faile
 """
 
 _MEANINGS: Final = {
-    "filtered": re.compile(
-        r"filter|safety|recitation|block|prohibit|spii|sensitive|moderat|policy|violation|image_other|no_image"
-    ),
-    "refused": re.compile(r"refus"),
-    "cut": re.compile(r"length|max_|limit|context|truncat|incomplete"),
-    "broken": re.compile(
+    "filtered": r"filter|safety|recitation|block|prohibit|spii|sensitive|moderat|policy|violation|image_other|no_image",
+    "refused": r"refus",
+    "cut": r"length|max_|limit|context|truncat|incomplete",
+    "broken": (
         r"error|malformed|unexpected|too_many|missing|abort|cancel|timeout|fail|insufficient|interrupt|unavailable"
-        r"|unspecified|\A(?:other|unknown|language)\Z",
+        r"|unspecified|\A(?:other|unknown|language)\Z"
     ),
 }
 """Finish reasons, in lower case, that say that the answer is not what was asked for. Any other one is an end."""
@@ -46,7 +44,7 @@ _SHOWN: Final = 200
 
 def _meaning(reason: str | None) -> str | None:
     word = (reason or "").lower()
-    return next((meaning for meaning, words in _MEANINGS.items() if words.search(word)), None) if word else None
+    return next((meaning for meaning, words in _MEANINGS.items() if re.search(words, word)), None) if word else None
 
 
 def is_empty(message: AssistantMessage | None) -> bool:

@@ -9,8 +9,9 @@ import attrs
 
 from anyfast_async._core.usage import used_by
 from anyfast_async._outcome import Outcome
+from anyfast_async._spent import Spent
 from anyfast_async.errors import AnyFastError, Attempt
-from anyfast_async.prices import Prices, Spent, usual_prices
+from anyfast_async.prices import Prices, usual_prices
 
 if TYPE_CHECKING:
     from collections.abc import Callable

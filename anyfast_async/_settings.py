@@ -15,7 +15,7 @@ from anyfast_async.errors import ConfigurationError, escaped
 DEFAULT_BASE_URL: Final = "https://www.anyfast.ai/v1"
 _OWN_HEADERS: Final = frozenset({"authorization", "host", "content-length", "transfer-encoding", "content-type"})
 # RFC 9110 5.6.2
-_VALUE: Final = re.compile(r"[\t\x20-\x7e]*")
+_VALUE: Final = r"[\t\x20-\x7e]*"
 _TOKEN: Final = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
@@ -92,16 +92,16 @@ def _url(source: str, text: object) -> URL:
     raise ConfigurationError(message) from None
 
 
-_ENDPOINT: Final = re.compile(
-    r"(?P<base>.*/v1)/+(?P<name>chat/+completions|chat|completions|models|responses|messages|embeddings|rerank)(/.*)?",
-    re.IGNORECASE,
+_ENDPOINT: Final = (
+    r"(?i)(?P<base>.*/v1)/+(?P<name>chat/+completions|chat|completions|models|responses|messages|embeddings|rerank)"
+    r"(/.*)?"
 )
 
 
 def _base_path(source: str, path: str) -> str:
     """Return the path that those of endpoints follow; of the whole chat endpoint it is what comes before."""
     path = re.sub("/{2,}", "/", path)
-    found = _ENDPOINT.fullmatch(path)
+    found = re.fullmatch(_ENDPOINT, path)
     if found is not None and found["name"].lower() == "chat/completions" and found[3] is None:
         return found["base"]
     if found is not None or path.lower().endswith("/chat/completions"):
@@ -151,7 +151,7 @@ def headers_of(source: str, given: Mapping[str, str] | None) -> dict[str, str]:
             hint = "; use api_key" if name.lower() == "authorization" else ""
             message = f"{source}: {name} is set by the client{hint}"
             raise ConfigurationError(message)
-        if not isinstance(value, str) or not _VALUE.fullmatch(value):
+        if not isinstance(value, str) or not re.fullmatch(_VALUE, value):
             message = f"{source}: the value of {name} must be a string of printable ASCII characters"
             raise ConfigurationError(message)
     return dict(given or {})

@@ -6,10 +6,10 @@ import asyncio
 import os
 from typing import TYPE_CHECKING
 
+from anyfast_async._core.histogram import Phases
 from anyfast_async._core.http1 import MAX_HEAD
 from anyfast_async._gate import Gate
 from anyfast_async._running import Running
-from anyfast_async._stats import Phases
 from anyfast_async._transport import Transport
 from anyfast_async.errors import ClientStateError
 

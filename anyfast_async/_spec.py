@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from anyfast_async._bases import Shown
+
 if TYPE_CHECKING:
     from anyfast_async._hooks import Hooks
     from anyfast_async._key import Key
@@ -15,8 +17,8 @@ if TYPE_CHECKING:
     from anyfast_async.prices import Price
 
 
-@attrs.frozen(eq=False)
-class Spec:
+@attrs.frozen(eq=False, repr=False)
+class Spec(Shown):
     """Made by the client; a call only reads it."""
 
     lane: Lane

@@ -7,24 +7,26 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from anyfast_async._core.histogram import Histogram
-from anyfast_async.prices import Prices, Spent, usual_prices
+from anyfast_async._bases import Shown
+from anyfast_async._core.histogram import Histogram, Phases
+from anyfast_async._spent import Spent
+from anyfast_async.prices import Prices, usual_prices
 
 if TYPE_CHECKING:
     from anyfast_async._budget import Spending
     from anyfast_async._gate import Gate
 
 
-@attrs.frozen
-class Phase:
+@attrs.frozen(repr=False)
+class Phase(Shown):
     """How long one phase of the calls takes, in seconds, to within 1 %; None while there were none."""
 
     p50: float | None = None
     p95: float | None = None
 
 
-@attrs.frozen(kw_only=True)
-class Stats:
+@attrs.frozen(kw_only=True, repr=False)
+class Stats(Shown):
     """What a client is doing now, and what it has done."""
 
     in_flight: int
@@ -91,25 +93,6 @@ _WORDS: Final = {
 
 def _seconds(value: float) -> str:
     return f"{value:.3g} s"
-
-
-@attrs.define
-class Phases:
-    """How long the calls of a client took, phase by phase."""
-
-    queue: Histogram = attrs.field(factory=Histogram)
-    connect: Histogram = attrs.field(factory=Histogram)
-    first_token: Histogram = attrs.field(factory=Histogram)
-    total: Histogram = attrs.field(factory=Histogram)
-
-    def add(self, queue: float, connect: float | None, first_token: float | None, total: float) -> None:
-        """Count a call that succeeded."""
-        self.queue.add(queue)
-        self.total.add(total)
-        if connect is not None:
-            self.connect.add(connect)
-        if first_token is not None:
-            self.first_token.add(first_token)
 
 
 def _phase(values: Histogram) -> Phase:

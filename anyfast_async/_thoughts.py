@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from anyfast_async.messages import AssistantMessage
 
-_NAME: Final = re.compile(r"(?i)reason|think|thought")
-_OTHER: Final = re.compile(r"(?i)signature|token|effort|budget|redacted|encrypted|finish|stop|[_-](?:id|type|format)$")
+_NAME: Final = r"(?i)reason|think|thought"
+_OTHER: Final = r"(?i)signature|token|effort|budget|redacted|encrypted|finish|stop|[_-](?:id|type|format)$"
 """What has such a name and is no text of a thought."""
 _TEXTS: Final = ("thinking", "text", "reasoning", "summary", "content")
 """Where the text of a part or block stands, and of the parts that it is made of itself."""
@@ -22,7 +22,7 @@ _TEXTS: Final = ("thinking", "text", "reasoning", "summary", "content")
 
 def is_thought(name: str) -> bool:
     """Return whether a field or a type with this name holds the text of thoughts."""
-    return bool(_NAME.search(name)) and not _OTHER.search(name)
+    return bool(re.search(_NAME, name)) and not re.search(_OTHER, name)
 
 
 def thought_in(part: Any) -> str | None:

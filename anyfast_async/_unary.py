@@ -6,8 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from anyfast_async._call import Call
-from anyfast_async._core import answer
-from anyfast_async._core.answer import SUCCESS
+from anyfast_async._core.usual import SUCCESS, usual_completion
 from anyfast_async.completions import ChatCompletion, Model
 
 if TYPE_CHECKING:
@@ -48,9 +47,13 @@ class UnaryCall(Call[ChatCompletion]):
         content = exchange.whole
         if content is None or self.spec.hooks is not None:
             content = await content_of(self, exchange)
-        completion = answer.completion_of(
-            exchange.status, exchange.headers, content, now=time.time(), hide=exchange.hide
-        )
+        completion = usual_completion(exchange.status, exchange.headers, content)
+        if completion is None:
+            from anyfast_async._core import answer  # noqa: PLC0415 - with the first answer that is none
+
+            completion = answer.completion_of(
+                exchange.status, exchange.headers, content, now=time.time(), hide=exchange.hide
+            )
         self.settle(permit, completion.usage)
         return completion
 
@@ -65,4 +68,6 @@ class ModelsCall(Call[list[Model]]):
         exchange = await self.exchange()
         self.headed(exchange)
         content = await content_of(self, exchange)
+        from anyfast_async._core import answer  # noqa: PLC0415 - as above
+
         return answer.models_of(exchange.status, exchange.headers, content, now=time.time(), hide=exchange.hide)

@@ -7,7 +7,6 @@ Both looks are loops, not recursion, and take time that is linear in what is the
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import enum
 import math
@@ -19,6 +18,7 @@ from typing import Any, Final
 
 import attrs
 
+from anyfast_async._bases import Shown
 from anyfast_async.errors import FieldError, escaped
 
 MAX_DEPTH: Final = 200
@@ -34,7 +34,7 @@ _QUICK: Final = 100_000
 _MAX_BITS: Final = 2048
 """Of an integer: what Python writes out whatever its limit is set to (``sys.set_int_max_str_digits``)."""
 _LARGE: Final = 2**63
-_NAME: Final = re.compile(r"[A-Za-z_$][\w$-]*")
+_NAME: Final = r"[A-Za-z_$][\w$-]*"
 
 _HINTS: Final[Mapping[str, str]] = {
     "Decimal": "pass float(x) or str(x)",
@@ -73,8 +73,10 @@ def opened(value: Any) -> Any:
     """Return what an enum or a dataclass is in JSON, of anything else itself; as orjson does."""
     if isinstance(value, enum.Enum):
         return value.value
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if not f.name.startswith("_")}
+    if hasattr(type(value), "__dataclass_fields__"):
+        from dataclasses import fields  # noqa: PLC0415 - whoever has one has loaded it
+
+        return {f.name: getattr(value, f.name) for f in fields(value) if not f.name.startswith("_")}
     return value
 
 
@@ -119,8 +121,8 @@ def _is_plain(value: Any, deeper: int) -> bool:  # noqa: C901 - one loop over ev
 _CONTAINERS: Final = frozenset({dict, list, tuple})
 
 
-@attrs.define
-class _Size:
+@attrs.define(eq=False, repr=False)
+class _Size(Shown):
     """What a container comes to, written out."""
 
     levels: int = 1
@@ -133,8 +135,8 @@ class _Size:
         self.characters += inner.characters
 
 
-@attrs.define
-class _Open:
+@attrs.define(eq=False, repr=False)
+class _Open(Shown):
     """A container that the walk is in."""
 
     value: Any
@@ -266,7 +268,7 @@ def _problem(value: Any) -> str | None:
 
 def _step(name: str) -> str:
     """Return the path from an object to the member of this name."""
-    return f".{name}" if len(name) <= 60 and _NAME.fullmatch(name) else f"[{escaped(repr(name), 80)}]"  # noqa: PLR2004
+    return f".{name}" if len(name) <= 60 and re.fullmatch(_NAME, name) else f"[{escaped(repr(name), 80)}]"  # noqa: PLR2004
 
 
 def _shortened(path: str) -> str:

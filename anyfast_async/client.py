@@ -11,13 +11,10 @@ from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, overload
 
 from anyfast_async._budget import Spending
-from anyfast_async._calls import Calls, Setup
+from anyfast_async._calls import AT_ONCE, Calls, Setup
 from anyfast_async._core.backoff import RetryBudget
 from anyfast_async._core.http1 import MAX_HEAD
 from anyfast_async._key import Key, KeySource
-from anyfast_async._map import MapRun
-from anyfast_async._mapping import AT_ONCE, plan_of, run_of
-from anyfast_async._result import Progress
 from anyfast_async._settings import (
     base_url_of,
     check_keyless,
@@ -28,16 +25,19 @@ from anyfast_async._settings import (
     whole_in,
 )
 from anyfast_async._shared import Shared
-from anyfast_async._stats import Stats, stats_of
-from anyfast_async._stream import ChatStream
 from anyfast_async.completions import ChatCompletion, Model
 from anyfast_async.messages import Prompt
 from anyfast_async.policies import Budget, Limits, RetryPolicy, Timeouts, as_timeouts
-from anyfast_async.prices import Prices
 from anyfast_async.requests import ChatOptions, ChatRequest
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from anyfast_async._map import MapRun
+    from anyfast_async._result import Progress
+    from anyfast_async._stats import Stats
+    from anyfast_async._stream import ChatStream
+    from anyfast_async.prices import Prices
 
 
 T = TypeVar("T")
@@ -106,7 +106,10 @@ class AnyFast:
         check_kind("retry", retry, RetryPolicy)
         check_kind("timeouts", timeouts, Timeouts)
         check_kind("budget", budget, Budget, None)
-        check_kind("prices", prices, Prices, None)
+        if prices is not None:
+            from anyfast_async.prices import Prices  # noqa: PLC0415 - whoever has some, has it
+
+            check_kind("prices", prices, Prices, None)
         check_kind("ssl_context", ssl_context, ssl_module.SSLContext, None)
         allowed = tuple(allow_http)
         address = base_url_of(base_url, allowed)
@@ -349,6 +352,8 @@ class AnyFast:
                 every other exception) is a list of what there is.
 
         """
+        from anyfast_async._mapping import plan_of, run_of  # noqa: PLC0415 - with the first map
+
         plan = plan_of(
             self._calls,
             options,
@@ -404,5 +409,7 @@ class AnyFast:
 
     def stats(self) -> Stats:
         """Return what the client is doing now, and what it has done; ``str()`` of it is a sentence."""
+        from anyfast_async._stats import stats_of  # noqa: PLC0415 - with the first look
+
         shared = self._shared
         return stats_of(shared.gate, shared.spending, shared.phases)

@@ -15,8 +15,8 @@ from typing import Any, Literal, TypeVar
 
 import attrs
 
+from anyfast_async._bases import Value
 from anyfast_async._outcome import Outcome, diagnosis_of, outcome_of
-from anyfast_async._output import MismatchError, parse
 from anyfast_async._thoughts import thoughts_of
 from anyfast_async.errors import Attempt, OutputError
 from anyfast_async.messages import JSON, AssistantMessage, ToolCall
@@ -32,8 +32,8 @@ def _blank() -> Any:
     return attrs.field(factory=dict, kw_only=True, repr=False, eq=False)
 
 
-@attrs.frozen(kw_only=True)
-class PromptTokensDetails:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class PromptTokensDetails(Value):
     """Where the prompt's tokens went."""
 
     cached_tokens: int | None = None
@@ -44,8 +44,8 @@ class PromptTokensDetails:
     blank: JSON = _blank()
 
 
-@attrs.frozen(kw_only=True)
-class CompletionTokensDetails:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class CompletionTokensDetails(Value):
     """Where the answer's tokens went."""
 
     reasoning_tokens: int | None = None
@@ -56,8 +56,8 @@ class CompletionTokensDetails:
     blank: JSON = _blank()
 
 
-@attrs.frozen(kw_only=True)
-class Usage:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Usage(Value):
     """What the call used, as the gateway reports it. Reasoning is part of ``completion_tokens``.
 
     A number that came as ``9.0`` or ``"9"`` is read as 9, and stands in ``extra`` as it came; what was not told is
@@ -79,8 +79,8 @@ class Usage:
         return bool(self.prompt_tokens or self.completion_tokens or self.total_tokens)
 
 
-@attrs.frozen(kw_only=True)
-class Choice:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Choice(Value):
     """One of the answers to a request."""
 
     index: int | None = None
@@ -92,8 +92,8 @@ class Choice:
     blank: JSON = _blank()
 
 
-@attrs.frozen(kw_only=True)
-class Trace:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Trace(Value):
     """How a call went, in seconds."""
 
     queue: float = 0.0
@@ -110,8 +110,8 @@ class Trace:
     """Events of the last attempt that said nothing: heartbeats, events of unknown types, what came after the end."""
 
 
-@attrs.frozen
-class Image:
+@attrs.frozen(eq=False, repr=False)
+class Image(Value):
     """An image in an answer."""
 
     url: str
@@ -120,7 +120,7 @@ class Image:
     @property
     def media_type(self) -> str | None:
         """Such as ``"image/png"``; None for a URL that is not ``data:``."""
-        found = _DATA_URL.match(self.url)
+        found = re.match(_DATA_URL, self.url)
         return found[1] if found else None
 
     @property
@@ -131,7 +131,7 @@ class Image:
             ValueError: it is elsewhere (nothing is fetched), or not valid base64.
 
         """
-        found = _DATA_URL.match(self.url)
+        found = re.match(_DATA_URL, self.url)
         if not found:
             message = "the image is not in the answer but at a URL, which is not fetched for you; see .url"
             raise ValueError(message)
@@ -152,8 +152,8 @@ class Image:
         return file
 
 
-_DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?;base64,")
-_MARKDOWN_IMAGE = re.compile(r"!\[[^\[\]]*\]\((data:image/[\w.+-]+;base64,[A-Za-z0-9+/=\s]+|https://[^\s)]+)\)")
+_DATA_URL = r"data:([\w.+-]+/[\w.+-]+)?;base64,"
+_MARKDOWN_IMAGE = r"!\[[^\[\]]*\]\((data:image/[\w.+-]+;base64,[A-Za-z0-9+/=\s]+|https://[^\s)]+)\)"
 """How the gateway puts images into the text (new-api ``relay-gemini.go``)."""
 
 
@@ -161,7 +161,7 @@ def _images_of(message: AssistantMessage) -> tuple[Image, ...]:
     beside = message.extra.get("images")
     parts = message.content if isinstance(message.content, tuple) else ()
     urls = [_url_of_part(part) for part in (*parts, *(beside if isinstance(beside, list) else ()))]
-    urls += [found[1] for found in _MARKDOWN_IMAGE.finditer(message.text)]
+    urls += [found[1] for found in re.finditer(_MARKDOWN_IMAGE, message.text)]
     return tuple(Image(url) for url in urls if url)
 
 
@@ -171,8 +171,8 @@ def _url_of_part(part: Any) -> str | None:
     return url if isinstance(url, str) else None
 
 
-@attrs.frozen(kw_only=True)
-class ChatCompletion:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class ChatCompletion(Value):
     """The answer to a request."""
 
     id: str | None = None
@@ -266,6 +266,8 @@ class ChatCompletion:
             ConfigurationError: *kind* holds a type that JSON has no shape for.
 
         """
+        from anyfast_async._output import MismatchError, parse  # noqa: PLC0415 - with the first class
+
         try:
             return parse(self.text, kind)
         except MismatchError as mismatch:
@@ -277,8 +279,8 @@ class ChatCompletion:
         raise error
 
 
-@attrs.frozen(kw_only=True)
-class ChunkChoice:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class ChunkChoice(Value):
     """What one event adds to one choice."""
 
     index: int | None = None
@@ -290,8 +292,8 @@ class ChunkChoice:
     blank: JSON = _blank()
 
 
-@attrs.frozen(kw_only=True)
-class ChatCompletionChunk:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class ChatCompletionChunk(Value):
     """One event of a stream."""
 
     id: str | None = None
@@ -315,8 +317,8 @@ class ChatCompletionChunk:
         return text
 
 
-@attrs.frozen(kw_only=True)
-class Model:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Model(Value):
     """A model that the key sees, from ``GET /v1/models``."""
 
     id: str | None = None

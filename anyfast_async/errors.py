@@ -37,6 +37,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
+from anyfast_async._bases import Value
+from anyfast_async._text import escaped as escaped  # noqa: PLC0414 - most take it from here
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -63,21 +66,9 @@ RetryClass = Literal["never", "unsent", "stale", "refused", "throttled", "ambigu
 ``"slept"``      the machine slept, or the process was stopped, while it waited for the answer: one immediate resend
 """
 
-SHOWN_CHARACTERS = 400
-"""How much of a server's text an exception message shows; the whole of it stands in ``.message`` or ``.body``."""
 
-
-def escaped(text: str, limit: int = SHOWN_CHARACTERS) -> str:
-    r"""Return *text* safe for a log or a terminal: one line, printable, at most *limit* characters.
-
-    Control characters, escape sequences and bidirectional overrides become ``\x..``/``\u....`` escapes.
-    """
-    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:limit])
-    return f"{shown}... ({len(text)} characters)" if len(text) > limit else shown
-
-
-@attrs.frozen
-class Attempt:
+@attrs.frozen(eq=False, repr=False)
+class Attempt(Value):
     """One try of a call, as it stands in ``.attempts`` of a result, a trace or an exception."""
 
     number: int
@@ -94,8 +85,8 @@ class Attempt:
     """Seconds waited after it, before the next one."""
 
 
-@attrs.frozen
-class FieldError:
+@attrs.frozen(eq=False, repr=False)
+class FieldError(Value):
     """One thing that is wrong with a request."""
 
     path: str

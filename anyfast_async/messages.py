@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
+from anyfast_async._bases import Value
 from anyfast_async._thoughts import said_in
 
 JSON: TypeAlias = Mapping[str, Any]
@@ -33,15 +34,15 @@ GEMINI_MODELS = (
 # -- content parts ---------------------------------------------------------------------------------------------------
 
 
-@attrs.frozen
-class TextPart:
+@attrs.frozen(eq=False, repr=False)
+class TextPart(Value):
     """A piece of text in a message."""
 
     text: str
 
 
-@attrs.frozen
-class ImagePart:
+@attrs.frozen(eq=False, repr=False)
+class ImagePart(Value):
     """An image, or any other file that the model takes through ``image_url`` (PDF, audio, video)."""
 
     url: str | Path
@@ -54,8 +55,8 @@ class ImagePart:
         return cls(Path(path), detail=detail)
 
 
-@attrs.frozen
-class AudioPart:
+@attrs.frozen(eq=False, repr=False)
+class AudioPart(Value):
     """Spoken input."""
 
     data: str | Path
@@ -69,8 +70,8 @@ class AudioPart:
         return cls(file, "mp3" if file.suffix.lower() == ".mp3" else "wav")
 
 
-@attrs.frozen
-class FilePart:
+@attrs.frozen(eq=False, repr=False)
+class FilePart(Value):
     """A document."""
 
     filename: str
@@ -84,8 +85,8 @@ class FilePart:
         return cls(file.name, file)
 
 
-@attrs.frozen
-class VideoPart:
+@attrs.frozen(eq=False, repr=False)
+class VideoPart(Value):
     """A video. Gemini takes the plain URL, Doubao, Qwen and Kimi an object, which ``fps`` makes it."""
 
     url: str | Path
@@ -146,8 +147,8 @@ Content: TypeAlias = str | Sequence[Part]
 # -- messages --------------------------------------------------------------------------------------------------------
 
 
-@attrs.frozen
-class SystemMessage:
+@attrs.frozen(eq=False, repr=False)
+class SystemMessage(Value):
     """Instructions for the whole conversation."""
 
     content: Content
@@ -155,8 +156,8 @@ class SystemMessage:
     role: Literal["system"] = attrs.field(default="system", init=False)
 
 
-@attrs.frozen
-class UserMessage:
+@attrs.frozen(eq=False, repr=False)
+class UserMessage(Value):
     """What the user says."""
 
     content: Content
@@ -164,8 +165,8 @@ class UserMessage:
     role: Literal["user"] = attrs.field(default="user", init=False)
 
 
-@attrs.frozen
-class ToolMessage:
+@attrs.frozen(eq=False, repr=False)
+class ToolMessage(Value):
     """What a tool answered."""
 
     content: Content
@@ -174,8 +175,8 @@ class ToolMessage:
     role: Literal["tool"] = attrs.field(default="tool", init=False)
 
 
-@attrs.frozen(kw_only=True)
-class FunctionCall:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class FunctionCall(Value):
     """The function that a model wants called, and with what."""
 
     name: str | None = None
@@ -185,8 +186,8 @@ class FunctionCall:
     blank: JSON = attrs.field(factory=dict, repr=False, eq=False)
 
 
-@attrs.frozen(kw_only=True)
-class ToolCall:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class ToolCall(Value):
     """A call that a model asks for."""
 
     id: str | None = None
@@ -215,8 +216,8 @@ def _content(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-@attrs.frozen
-class AssistantMessage:
+@attrs.frozen(eq=False, repr=False)
+class AssistantMessage(Value):
     """What the model said; ``choices[0].message`` of an answer is one, and goes back into the history as it is."""
 
     content: str | Sequence[Part] | None = attrs.field(default=None, converter=_content)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from anyfast_async._bases import Shown, Value
 from anyfast_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ def _number(
     return check
 
 
-@attrs.frozen(kw_only=True)
-class Limits:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Limits(Value):
     """What this client allows itself. Requests and tokens are counted per origin, key and model."""
 
     concurrency: int = attrs.field(default=200, validator=_number(1, whole=True))
@@ -52,8 +53,8 @@ class Limits:
     ``map`` or a batch do not count: their workers wait."""
 
 
-@attrs.frozen(kw_only=True)
-class Timeouts:
+@attrs.frozen(kw_only=True, repr=False)
+class Timeouts(Shown):
     """The clocks of a call, in seconds; None switches one off. None of them runs while a call queues, but ``total``."""
 
     connect: float | None = attrs.field(default=10.0, validator=_number(0.001, optional=True))
@@ -90,8 +91,8 @@ def _range_of_seconds(instance: object, attribute: attrs.Attribute[Any], value: 
     raise ConfigurationError(message)
 
 
-@attrs.frozen(kw_only=True)
-class RetryPolicy:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class RetryPolicy(Value):
     """When a failed attempt is made again. ``RetryPolicy(attempts=1)`` switches every retry off."""
 
     attempts: int = attrs.field(default=4, validator=_number(1, whole=True))
@@ -119,8 +120,8 @@ class RetryPolicy:
     first one and bills it, so False."""
 
 
-@attrs.frozen(kw_only=True)
-class Budget:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Budget(Value):
     """A ceiling on what a client may spend.
 
     Before a call is sent, an upper bound of its prompt and the full ``max_tokens`` times ``n`` are reserved; what it

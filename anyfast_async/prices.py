@@ -17,9 +17,6 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import math
-import operator
-import tomllib
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,9 +24,13 @@ from typing import Any, Final
 
 import attrs
 
+from anyfast_async._bases import Shown
 from anyfast_async._core.usage import Used
 from anyfast_async._rules import shown
+from anyfast_async._spent import Spent
 from anyfast_async.errors import ConfigurationError, escaped
+
+__all__ = ["INSTALL", "Price", "Prices", "PricesError", "Spent", "is_listed", "usual_prices"]
 
 _MILLION: Final = 1_000_000
 INSTALL: Final = "pip install 'anyfast-async[prices]'"
@@ -39,8 +40,8 @@ class PricesError(ValueError):
     """A file of prices that cannot be used; everything that is wrong with it is named."""
 
 
-@attrs.frozen
-class Price:
+@attrs.frozen(repr=False)
+class Price(Shown):
     """Of one model, per million tokens."""
 
     prompt: float
@@ -100,8 +101,8 @@ class Price:
         )
 
 
-@attrs.frozen
-class Prices:
+@attrs.frozen(repr=False)
+class Prices(Shown):
     """Of several models, in one currency."""
 
     currency: str
@@ -120,6 +121,8 @@ class Prices:
             OSError: it cannot be read.
 
         """
+        import tomllib  # noqa: PLC0415 - with the first file
+
         try:
             data = tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -180,51 +183,6 @@ def is_listed() -> bool:
 def usual_prices() -> Prices | None:
     """Return the prices where none are given: those of the list, None if it is not installed."""
     return Prices.listed() if is_listed() else None
-
-
-# -- what was spent --------------------------------------------------------------------------------------------------
-
-_STEPS: Final = (32_000, 128_000, 200_000, 256_000, 272_000)
-"""Sizes of prompts above which some models have other prices: calls of one size can be added up."""
-
-
-@attrs.define
-class Spent:
-    """What calls have used, added up so that it can be priced later."""
-
-    calls: int = 0
-    """Those that said what they used."""
-    unknown: int = 0
-    """Those that did not: what they cost is not in any sum."""
-    _sums: dict[tuple[str, int], list[int]] = attrs.field(factory=dict)
-
-    def add(self, model: str, used: Used | None, times: int = 1) -> None:
-        """Count a call of *model*; -1 *times* takes it out again."""
-        if used is None:
-            self.unknown += times
-            return
-        self.calls += times
-        key = model, bisect_left(_STEPS, used.prompt)
-        sums = self._sums.get(key) or [0] * 6
-        counted = (1, *used) if times == 1 else [times * value for value in (1, *used)]
-        self._sums[key] = list(map(operator.add, sums, counted))
-
-    @property
-    def models(self) -> Iterable[str]:
-        """Those that were used."""
-        return dict.fromkeys(model for model, _ in self._sums)
-
-    def cost(self, prices: Prices | None) -> float | None:
-        """Return what is known to be used costs, None if a model has no price."""
-        total = 0.0
-        for (model, _), (calls, *sums) in self._sums.items():
-            if not calls:
-                continue
-            price = prices.price(model) if prices is not None else None
-            if price is None:
-                return None
-            total += calls * price.cost(Used(*(value / calls for value in sums)))  # type: ignore[arg-type]  # means
-        return total
 
 
 def _times(factor: float) -> str:

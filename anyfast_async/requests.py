@@ -9,15 +9,16 @@ To add a documented field, this file is enough: one line in :class:`RequestField
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypedDict, get_args
 
 import attrs
 
+from anyfast_async._bases import Value
 from anyfast_async._message_rules import problems_of_messages
 from anyfast_async._rules import Rule, boolean, json_object, number, shown, string, whole, word
+from anyfast_async._text import did_you_mean
 from anyfast_async._values import problems_of_json
 from anyfast_async.errors import AnyFastError, FieldError, RequestValidationError, escaped
 from anyfast_async.messages import JSON, Message, Prompt, SystemMessage, as_messages
@@ -63,11 +64,11 @@ def _tool_choice(value: Any) -> str | None:
     return None if isinstance(value, Mapping) else word("none", "auto", "required")(value)
 
 
-_USER_ID = re.compile(r"[a-zA-Z0-9\-_]{1,512}")
+_USER_ID = r"[a-zA-Z0-9\-_]{1,512}"
 
 
 def _user_id(value: Any) -> str | None:
-    if isinstance(value, str) and _USER_ID.fullmatch(value):
+    if isinstance(value, str) and re.fullmatch(_USER_ID, value):
         return None
     return f"must be 1 to 512 letters, digits, '-' or '_', not {shown(value)}"
 
@@ -127,8 +128,8 @@ class ChatOptions(RequestFields, CallOptions, total=False):
     """Every keyword of ``complete``, ``stream`` and ``map``."""
 
 
-@attrs.frozen(slots=False)  # made for each call: without slots it takes half the time
-class ChatRequest:
+@attrs.frozen(slots=False, eq=False, repr=False)  # made for each call: without slots it takes half the time
+class ChatRequest(Value):
     """One request, checked as a whole when it is made.
 
     ``None`` means not sent. Sources: the AnyFast chat-completions pages, general and per model family.
@@ -242,8 +243,8 @@ def unknown_option(name: str) -> FieldError:
     shown_name = escaped(str(name), 60)
     if name in _CALL_OPTIONS:
         return FieldError(shown_name, "is an option of the call, not a field of the request's body")
-    near = difflib.get_close_matches(shown_name, _KNOWN, n=1)
-    hint = f"did you mean {near[0]!r}? Otherwise" if near else "to send a field that is not documented"
+    near = did_you_mean(shown_name, _KNOWN)
+    hint = f"{near} Otherwise" if near else "to send a field that is not documented"
     return FieldError(shown_name, f"is no known option; {hint} use extra_body={{{shown_name!r}: ...}}")
 
 

@@ -113,6 +113,7 @@ MAY_BLOCK: list[tuple[str, Iterable[str]]] = [
     ("anyfast_async/_key.py", {"__init__"}),  # a short file, when a client is built: what is wrong with it shows then
     ("anyfast_async/_map.py", {"_pull", "_pull_in_turn"}),  # what the caller's source does
     ("anyfast_async/simulator/script_file.py", {"load_script"}),  # synchronous, and public as that
+    ("<frozen importlib._bootstrap>", {"_find_and_load"}),  # once: a module that comes with its first use
     ("coverage/collector.py", {"lock_data"}),
 ]
 RECORDS = ["anyfast_async/_disk.py", "anyfast_async/_journal.py"]

@@ -8,10 +8,11 @@ import pytest
 
 from anyfast_async import Limits
 from anyfast_async._budget import Spending
+from anyfast_async._core.histogram import Phases
 from anyfast_async._core.throttle import Refusal
 from anyfast_async._core.trial import Suspicion
 from anyfast_async._gate import Gate
-from anyfast_async._stats import Phases, stats_of
+from anyfast_async._stats import stats_of
 
 pytestmark = pytest.mark.virtual
 

@@ -8,10 +8,12 @@ from typing import Final
 
 from anyfast_async._core import codec
 from anyfast_async._core.fold import Fold
-from anyfast_async._core.problem import Hide, as_is, error_of, inband_error, request_id, shape_error
+from anyfast_async._core.ids import Hide, as_is, request_id
+from anyfast_async._core.problem import error_of, inband_error, shape_error
 from anyfast_async._core.reader import Reader, is_whole
 from anyfast_async._core.shapes import is_error
 from anyfast_async._core.template import Item, payload_of
+from anyfast_async._core.usual import SUCCESS, is_usual, usual_completion
 from anyfast_async.completions import ChatCompletion, Model, Trace
 from anyfast_async.errors import AnyFastError, APIError, IncompleteStreamError, escaped
 
@@ -30,9 +32,6 @@ __all__ = [
     "shape_error",
     "verdict",
 ]
-
-SUCCESS: Final = range(200, 300)
-
 
 _BEGINNING: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:[{\[<:]|data:|event:|id:|retry:|\Z)")
 """What an answer begins with that is JSON, a page, or an event stream under another label. In anything else, such as a
@@ -68,28 +67,11 @@ def completion_of(
     """
     if status not in SUCCESS:
         raise error_of(status, headers, body, now=now, hide=hide)
-    try:
-        completion = codec.decode_completion(body) if body.startswith(b"{") else None
-    except codec.InvalidJSONError:
-        completion = None
-    if completion is None or (completion.extra and completion.extra.get("error")) or not _is_usual(completion):
-        completion = _read(headers, body, now=now, hide=hide)
+    completion = usual_completion(status, headers, body)
+    if completion is not None:
+        return completion
+    completion = _read(headers, body, now=now, hide=hide)
     return codec.filled(completion, request_id=request_id(headers), headers=headers)
-
-
-_ODD: Final = frozenset({"delta", "error", "usage"})
-"""Fields of a choice that say something, and have no place in a whole answer."""
-
-
-def _is_usual(completion: ChatCompletion) -> bool:
-    """Return whether nothing in the choices has to be looked into; what is said in an odd place counts all the same."""
-    for choice in completion.choices:
-        message = choice.message
-        if message is None or choice.finish_reason == "error" or (choice.extra and not _ODD.isdisjoint(choice.extra)):
-            return False
-        if message.extra and "tool_calls" in message.extra:
-            return False
-    return bool(completion.choices)
 
 
 def _read(headers: Mapping[str, str], body: bytes, *, now: float, hide: Hide) -> ChatCompletion:
@@ -116,7 +98,7 @@ def _read(headers: Mapping[str, str], body: bytes, *, now: float, hide: Hide) ->
         error.partial = fold.completion() if streamed or fold.begun else None
         raise paid(error, fold)
     completion = codec.structure(payload_of(reader.items[0]), ChatCompletion) if whole else fold.completion()
-    completion = completion if _is_usual(completion) else fold.completion()
+    completion = completion if is_usual(completion) else fold.completion()
     return codec.filled(completion, trace=Trace(ignored=reader.ignored)) if reader.ignored else completion
 
 

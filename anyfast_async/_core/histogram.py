@@ -9,13 +9,15 @@ from typing import Final
 
 import attrs
 
+from anyfast_async._bases import Shown
+
 _STEP: Final = math.log(1.01)
 _LEAST: Final = 1e-6
 _LOWEST: Final = math.floor(math.log(_LEAST) / _STEP)
 
 
-@attrs.define
-class Histogram:
+@attrs.define(repr=False)
+class Histogram(Shown):
     """Positive numbers, kept to within 1 %: percentiles without keeping every value."""
 
     count: int = 0
@@ -53,3 +55,24 @@ class Histogram:
         for index in range((high - low) // width + 1):
             start = low + index * width
             yield math.exp(start * _STEP), math.exp((start + width) * _STEP), counts[index]
+
+
+class Phases:
+    """How long the calls of a client took, phase by phase."""
+
+    __slots__ = ("connect", "first_token", "queue", "total")
+
+    def __init__(self) -> None:
+        self.queue = Histogram()
+        self.connect = Histogram()
+        self.first_token = Histogram()
+        self.total = Histogram()
+
+    def add(self, queue: float, connect: float | None, first_token: float | None, total: float) -> None:
+        """Count a call that succeeded."""
+        self.queue.add(queue)
+        self.total.add(total)
+        if connect is not None:
+            self.connect.add(connect)
+        if first_token is not None:
+            self.first_token.add(first_token)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import attrs
 
+from anyfast_async._bases import Shown
 from anyfast_async._core.bodies import Body, Chunked, MalformedError, Sized, UntilClose, end_of_lines
 from anyfast_async._core.packing import PACKED, unpacked
 
@@ -141,8 +142,8 @@ class UnaskedError(ValueError):
     """An answer that came before its request (RFC 9112 9.2)."""
 
 
-@attrs.define
-class Head:
+@attrs.define(repr=False)
+class Head(Shown):
     """The head of an answer."""
 
     status: int

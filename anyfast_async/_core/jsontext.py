@@ -57,13 +57,23 @@ def map_strings(value: Any, change: Callable[[str], str], rename: Callable[[str]
 
 
 def copied(value: Any) -> Any:
-    """Return a deep copy of a JSON value, however deep it is nested."""
-    return map_strings(value, str) if isinstance(value, (dict, list)) else value
+    """Return a deep copy of a JSON value as it was read, however deep it is nested."""
+    if type(value) is not dict and type(value) is not list:
+        return value
+    top = value.copy()
+    todo = [top]
+    while todo:
+        container = todo.pop()
+        for key, item in container.items() if type(container) is dict else enumerate(container):
+            if type(item) is dict or type(item) is list:
+                container[key] = fresh = item.copy()
+                todo.append(fresh)
+    return top
 
 
 def mended_value(value: Any) -> Any:
     """Return a copy of a JSON value with every string :func:`mended`."""
-    return map_strings(value, lambda text: text if text.isascii() else mended(text))
+    return map_strings(value, lambda text: text if text.isascii() else mended(text)) if value else value
 
 
 def loads(data: bytes, *, mend: bool = True) -> Any:

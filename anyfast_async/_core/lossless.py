@@ -12,15 +12,28 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from types import UnionType
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    NamedTuple,
+    TypeAlias,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import attrs
-import cattrs
 
 from anyfast_async import completions, messages
 from anyfast_async._core.jsontext import dumps
 from anyfast_async.completions import ChatCompletionChunk, ChunkChoice, Usage
 from anyfast_async.messages import JSON, AssistantMessage, FunctionCall, ToolCall
+
+if TYPE_CHECKING:
+    from cattrs import Converter
 
 T = TypeVar("T")
 Hook: TypeAlias = Callable[..., Any]
@@ -60,7 +73,7 @@ def _on_the_wire(attribute: attrs.Attribute[Any]) -> bool:
     return attribute.name not in ("extra", "blank") and attribute.metadata.get("wire", True)
 
 
-def _fields(kind: type[Any], converter: cattrs.Converter, keep: Keep) -> list[_Field]:
+def _fields(kind: type[Any], converter: Converter, keep: Keep) -> list[_Field]:
     hints = get_type_hints(kind, vars(completions) | vars(messages))
     # A message that we make is an assistant's; one that came without a role has none.
     absent = {a.name: None if a.name == "role" else a.default for a in attrs.fields(kind)}
@@ -71,9 +84,7 @@ def _fields(kind: type[Any], converter: cattrs.Converter, keep: Keep) -> list[_F
     ]
 
 
-def _reading(
-    hint: Any, converter: cattrs.Converter, keep: Keep
-) -> tuple[tuple[type[Any], ...], Callable[[Any], Any] | None]:
+def _reading(hint: Any, converter: Converter, keep: Keep) -> tuple[tuple[type[Any], ...], Callable[[Any], Any] | None]:
     """Return the types in JSON of a field with this annotation, and how its value is made of one."""
     union = get_origin(hint) in (Union, UnionType)
     member, *others = [m for m in (get_args(hint) if union else (hint,)) if m is not type(None)]
@@ -231,14 +242,14 @@ def filled(value: T, **fields: Any) -> T:
 
 
 @functools.cache
-def maker(kind: type[T]) -> Callable[..., T]:
+def maker(kind: Any) -> Callable[..., Any]:
     """Return a function that makes a frozen *kind* of all its fields, in order, as they are."""
     names: dict[str, Any] = {"new": object.__new__, "Kind": kind, "Draft": _draft_of(kind)}
-    fields = [attribute.name for attribute in attrs.fields(kind)]  # type: ignore[misc]  # an attrs class
+    fields = [attribute.name for attribute in attrs.fields(kind)]
     lines = [f"def made({', '.join(fields)}):", " it = new(Draft)", *(f" it.{name} = {name}" for name in fields)]
     source = "\n".join([*lines, " it.__class__ = Kind", " return it"])
     exec(compile(source, f"<{kind.__name__} of its fields>", "exec"), names)  # noqa: S102 - of our own field names
-    made: Callable[..., T] = names["made"]
+    made: Callable[..., Any] = names["made"]
     return made
 
 
@@ -284,7 +295,7 @@ def _texters(filled: tuple[bool, ...]) -> Callable[..., Any]:
 # -- both, in cattrs -------------------------------------------------------------------------------------------------
 
 
-def _structure_hook(kind: type[Any], converter: cattrs.Converter, keep: Keep) -> Hook:
+def _structure_hook(kind: type[Any], converter: Converter, keep: Keep) -> Hook:
     fields = _fields(kind, converter, keep)
     return _usual_hook(kind, fields, keep, _general_hook(kind, fields, keep))
 
@@ -307,10 +318,12 @@ def _to_json(value: Any) -> Any:
             return [_to_json(v) for v in value]
         case Mapping():
             return value
-    return _converter.unstructure(value)
+    return _converter().unstructure(value)
 
 
-def _make_converter(keep: Keep) -> cattrs.Converter:
+def _make_converter(keep: Keep) -> Converter:
+    import cattrs  # noqa: PLC0415 - with the first answer
+
     converter = cattrs.Converter(detailed_validation=False)
     converter.register_structure_hook_factory(_is_lossless, lambda kind: _structure_hook(kind, converter, keep))
     converter.register_unstructure_hook_factory(_is_lossless, _unstructure_hook)
@@ -333,19 +346,31 @@ def _exact(value: Any) -> Any:
     return value
 
 
-_converter: Final = _make_converter(lambda value: value)
-_exact_hook: Final[Callable[[Any], Hook]] = functools.cache(_make_converter(_exact).get_structure_hook)
+@functools.cache
+def _converter() -> Converter:
+    return _make_converter(lambda value: value)
+
+
+@functools.cache
+def _exact_converter() -> Converter:
+    return _make_converter(_exact)
+
+
+@functools.cache
+def _exact_hook(kind: Any) -> Hook:
+    hook: Hook = _exact_converter().get_structure_hook(kind)
+    return hook
 
 
 def as_dict(value: Any) -> dict[str, Any]:
     """Return an answer as the JSON object that it came from."""
-    unstructured: dict[str, Any] = _converter.unstructure(value)
+    unstructured: dict[str, Any] = _converter().unstructure(value)
     return unstructured
 
 
 def structure(value: JSON, kind: type[T]) -> T:
     """Return the JSON object *value* as an answer of class *kind*; it never fails on a dict."""
-    return _converter.structure(value, kind)
+    return _converter().structure(value, kind)
 
 
 def structure_exactly(value: JSON, kind: type[T]) -> T:
@@ -355,5 +380,5 @@ def structure_exactly(value: JSON, kind: type[T]) -> T:
         RoundedError: a number in it may have been rounded.
 
     """
-    made: T = _exact_hook(kind)(value, kind)
+    made: T = _exact_hook(kind)(value, kind)  # type: ignore[arg-type]  # classes have a hash
     return made

@@ -15,6 +15,8 @@ from typing import Final, NamedTuple
 
 import attrs
 
+from anyfast_async._bases import Shown
+
 IN_A_ROW: Final = 3
 """Failures of at least two rows, in one stretch, that make an outage."""
 OWN: Final = 1
@@ -38,8 +40,8 @@ class Company(NamedTuple):
 ALONE: Final = Company()
 
 
-@attrs.define
-class Outage:
+@attrs.define(eq=False, repr=False)
+class Outage(Shown):
     """What the requests of one lane tell about the gateway behind it. Rows are compared by identity."""
 
     since: float | None = None
@@ -184,8 +186,8 @@ class Outage:
         return next((row for row in self._waiting if row is not self._last), self._last)
 
 
-@attrs.define
-class Resends:
+@attrs.define(eq=False, repr=False)
+class Resends(Shown):
     """The failures of one row that may have been billed."""
 
     _stretches: list[int] = attrs.field(factory=list)

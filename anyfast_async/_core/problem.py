@@ -6,11 +6,12 @@ Bodies have every shape that ``shapes`` reads, and are events, HTML pages of pro
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias, TypeVar
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
 
 from anyfast_async._core import closed, codec
 from anyfast_async._core.delay import retry_after
+from anyfast_async._core.ids import Hide, as_is, holds_long_key, request_id
 from anyfast_async._core.pages import Speaker, is_page, is_statement, speaker, words_of
 from anyfast_async._core.shapes import Problem, problem_of
 from anyfast_async._core.sse import Decoder
@@ -25,27 +26,15 @@ from anyfast_async.errors import (
     status_error,
 )
 
-Hide: TypeAlias = Callable[[str], str]
-"""Takes the key out of a text; a function, so that no frame that an exception passes through holds the key."""
-
 REDIRECTS: Final = range(300, 400)
 _SHOWN_BODY: Final = 400
 _SEARCHED_BODY: Final = 64 * 1024
 THROTTLED_STATUS: Final = 429
 
-_REQUEST_ID_HEADERS: Final = ("x-oneapi-request-id", "x-request-id", "cf-ray")
-_LONGEST_ID: Final = 128
-_REQUEST_ID_TEXT: Final = re.compile(r"\(request id: ([0-9A-Za-z]+)\)")
-_ECHOED: Final = 16
-"""Characters of a key that is no word; see ``_key.Secret.hide``."""
-_BEARER: Final = re.compile(r"(?i)bearer\s+\S+|\bsk-[A-Za-z0-9_\-]{8,}")
+_BEARER: Final = r"(?i)bearer\s+\S+|\bsk-[A-Za-z0-9_\-]{8,}"
 
 
 E = TypeVar("E", bound=APIError)
-
-
-def as_is(text: str) -> str:
-    return text
 
 
 def _hidden(value: Any, hide: Hide) -> Any:
@@ -57,47 +46,12 @@ def _hidden(value: Any, hide: Hide) -> Any:
     def shown(text: str) -> str:
         return hide(without_keys(text))
 
-    return codec.map_strings(value, shown, lambda name: shown(name) if _holds_long_key(name, shown) else name)
-
-
-def request_id(headers: Mapping[str, str], message: str = "", hide: Hide = as_is) -> str | None:
-    """Return the gateway's id of the request as it came: from a header, else the last one in the message.
-
-    What holds a key of sixteen characters or more, or is nothing else than a key or its end, is an echo, and no id.
-    """
-    for name in _REQUEST_ID_HEADERS:
-        value = headers.get(name)
-        if value and _is_id(value) and not _is_echo(value, hide):
-            return value
-    found = reversed(_REQUEST_ID_TEXT.findall(message)) if message else ()
-    return next((one for one in found if not _is_echo(one, hide)), None)
-
-
-def _is_id(text: str) -> bool:
-    """Return whether *text* can be seen whole: ASCII without white space."""
-    return len(text) <= _LONGEST_ID and text.isascii() and text.isprintable() and " " not in text
-
-
-def _is_echo(text: str, hide: Hide) -> bool:
-    shown = hide(text)
-    return shown == "***" or (shown is not text and _holds_long_key(text, hide))
-
-
-def _holds_long_key(text: str, hide: Hide) -> bool:
-    return len(text) - len(hide(text).replace("***", "")) >= _ECHOED
-
-
-def shown_headers(headers: Mapping[str, str], hide: Hide) -> dict[str, str]:
-    """Return an answer's *headers* for an exception to show: without the key, ids of the request as they came."""
-    return {
-        name: value if name in _REQUEST_ID_HEADERS and not _is_echo(value, hide) else hide(value)
-        for name, value in headers.items()
-    }
+    return codec.map_strings(value, shown, lambda name: shown(name) if holds_long_key(name, shown) else name)
 
 
 def without_keys(text: str) -> str:
     """Return *text* without anything that looks like a key: gateways do echo them."""
-    return _BEARER.sub("***", text)
+    return re.sub(_BEARER, "***", text)
 
 
 # -- exceptions ------------------------------------------------------------------------------------------------------

@@ -27,7 +27,8 @@ from typing import Any, Final
 from anyfast_async._core import codec
 from anyfast_async._core.choice import says
 from anyfast_async._core.fold import choices_of
-from anyfast_async._core.problem import Hide, as_is, inband_error, shape_error
+from anyfast_async._core.ids import Hide, as_is
+from anyfast_async._core.problem import inband_error, shape_error
 from anyfast_async._core.shapes import is_error
 from anyfast_async._core.sse import Bare, Decoder, type_of
 from anyfast_async._core.template import Item, Template, payload_of

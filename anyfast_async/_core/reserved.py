@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import attrs
 
+from anyfast_async._bases import Shown
+
 
 class Amount(NamedTuple):
     """What a budget reserves for a request; nothing without one."""
@@ -51,8 +53,8 @@ def lost(amounts: Iterable[Amount | None]) -> dict[str, Any]:
     return {"tokens": tokens, "usd": cost, "uncounted": sum(not any(one) for one in reserved)}
 
 
-@attrs.define
-class Bill:
+@attrs.define(repr=False)
+class Bill(Shown):
     """What is taken as spent, beside what answers say that they used."""
 
     tokens: float = 0.0

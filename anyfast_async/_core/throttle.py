@@ -15,6 +15,7 @@ from typing import ClassVar, Final, Protocol
 
 import attrs
 
+from anyfast_async._bases import Shown
 from anyfast_async._core.bucket import PERIOD, Learned, Slot
 from anyfast_async._core.limiter import Places, Rate
 from anyfast_async._core.trial import Suspicion, Trial
@@ -24,9 +25,8 @@ FIRST_HOLD: Final = 1.0
 LONGEST_HOLD: Final = 60.0
 """Seconds of the longest hold: this gateway counts over minutes (new-api ``middleware/model-rate-limit.go``)."""
 LEAST_HOLD: Final = 0.05
-"""Seconds of the shortest hold, where the server asks for (next to) none; it doubles while refusals go on."""
+"""Seconds of the shortest hold, where the server asks for (next to) none; it doubles up to the next if they go on."""
 LONGEST_LEAST: Final = 5.0
-"""Seconds up to which it does."""
 MANY: Final = 100
 """Requests granted in a minute, after which the limiter is not one of a second: the first hold is twice as long."""
 SHARE: Final = 10
@@ -39,8 +39,8 @@ LEAST_RECENT: Final = 0.25
 """The same for a lane that has just begun."""
 
 
-@attrs.frozen
-class Refusal:
+@attrs.frozen(eq=False, repr=False)
+class Refusal(Shown):
     """A throttled answer."""
 
     asked: float | None
@@ -82,8 +82,8 @@ class Entry(Protocol):
         ...
 
 
-@attrs.define(eq=False)
-class Throttle:
+@attrs.define(eq=False, repr=False)
+class Throttle(Shown):
     """What one lane knows of the limiter behind it."""
 
     learned: Learned = attrs.field(factory=Learned, init=False)

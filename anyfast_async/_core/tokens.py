@@ -12,11 +12,12 @@ from typing import ClassVar
 
 import attrs
 
+from anyfast_async._bases import Shown
 from anyfast_async._core.bucket import Slot, Window
 
 
-@attrs.define(eq=False)
-class Taken:
+@attrs.define(eq=False, repr=False)
+class Taken(Shown):
     """What one call has taken."""
 
     at: float
@@ -33,8 +34,8 @@ class Taken:
     """Whether it waits in line."""
 
 
-@attrs.define(eq=False)
-class Tokens:
+@attrs.define(eq=False, repr=False)
+class Tokens(Shown):
     """A limit over a sliding window of 60 seconds."""
 
     limit: float

@@ -7,13 +7,15 @@ from typing import ClassVar
 
 import attrs
 
+from anyfast_async._bases import Shown
+
 
 def nothing() -> None:
     """Do nothing: nobody waits for the verdict."""
 
 
-@attrs.define(eq=False)
-class Suspicion:
+@attrs.define(eq=False, repr=False)
+class Suspicion(Shown):
     """What is held against one row that was refused."""
 
     strikes: int = 0
@@ -36,8 +38,8 @@ class Suspicion:
         self.on_verdict()
 
 
-@attrs.define(eq=False)
-class Trial:
+@attrs.define(eq=False, repr=False)
+class Trial(Shown):
     """A row that was refused although it went first after a hold: is it the row, or the limiter?"""
 
     row: Suspicion

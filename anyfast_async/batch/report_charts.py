@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from anyfast_async._core.histogram import Histogram
+from anyfast_async._text import time_unit
 from anyfast_async.batch.report import Recorder
 from anyfast_async.batch.timeline import Bucket
 
@@ -25,8 +26,6 @@ WIDTH, HEIGHT = 350, 170
 
 _ROWS: Final = 5
 """Rows that make a point of a chart: fewer would be noise."""
-_UNITS: Final = ((5400.0, 3600.0, "hours"), (120.0, 60.0, "minutes"), (0.0, 1.0, "seconds"))
-"""From how many seconds on, seconds in one, name."""
 _TICKS: Final = {"tickCount": 6, "format": "~f", "labelOverlap": "greedy"}
 _WHOLE_HEIGHT: Final = {"y": {"value": 0}, "y2": {"value": HEIGHT}}
 
@@ -72,11 +71,6 @@ def charts(record: Recorder) -> Iterator[Chart]:
         yield Chart("Latency", note, _histogram(tally.latency))
     if tally.first_token.count:
         yield Chart("First token", "Seconds from sending to the first content.", _histogram(tally.first_token))
-
-
-def time_unit(seconds: float) -> tuple[float, str]:
-    """Return the unit for times up to *seconds*: seconds in one, name."""
-    return next((one, name) for least, one, name in _UNITS if seconds >= least)
 
 
 def _points(record: Recorder) -> Iterator[_Point]:

@@ -13,9 +13,10 @@ from html import escape
 from typing import Any, Final
 
 from anyfast_async._core.histogram import Histogram
+from anyfast_async._text import measured
 from anyfast_async.batch.counts import ODD
 from anyfast_async.batch.report import Example, Head, Recorder
-from anyfast_async.batch.report_charts import Chart, charts, time_unit
+from anyfast_async.batch.report_charts import Chart, charts
 from anyfast_async.errors import escaped
 
 GENERATOR: Final = '<meta name="generator" content="anyfast batch --report">'
@@ -118,7 +119,7 @@ def _heading(head: Head, record: Recorder) -> str:
     good = head.status == "complete"
     began = f"began {record.started.isoformat(' ', 'seconds')}, " if record.started is not None else ""
     told = f'<span class="{"good" if good else "bad"}">{_text(head.status)}</span>, {_text(began)}'
-    lines = [f"<header><h1>{_text(head.title)}</h1>", f"<p>{told}took {_duration(tally.seconds)}</p>"]
+    lines = [f"<header><h1>{_text(head.title)}</h1>", f"<p>{told}took {measured(tally.seconds)}</p>"]
     if tally.already:
         what = f"{tally.already:,} of {tally.total:,} rows had their result from earlier runs"
         lines.append(
@@ -141,7 +142,7 @@ def _tiles(head: Head, record: Recorder) -> str:
         *([(_short(tally.without), "not answered")] if tally.without else []),
         (_short(tally.rate), "rows/s"),
         (_short(tally.tokens), "tokens"),
-        *([(_duration(median), "median")] if median is not None else []),
+        *([(measured(median), "median")] if median is not None else []),
         *([(_text(head.spend), "spent")] if head.spend is not None else []),
     ]
     drawn = "".join(f'<div class="tile"><b>{value}</b><span class="soft">{name}</span></div>' for value, name in tiles)
@@ -172,9 +173,9 @@ def _times(record: Recorder) -> str:
 
 
 def _percentiles(histogram: Histogram) -> Iterable[str]:
-    yield _duration(histogram.total / histogram.count)
+    yield measured(histogram.total / histogram.count)
     for percent in (50, 90, 95, 99):
-        yield _duration(histogram.percentile(percent) or 0.0)
+        yield measured(histogram.percentile(percent) or 0.0)
 
 
 def _tokens(record: Recorder) -> str:
@@ -297,10 +298,3 @@ def _short(number: float) -> str:
         if number >= least:
             return f"{number / divisor:.4g}{unit}"
     return f"{number:,}" if isinstance(number, int) else f"{number:,.3g}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms" if seconds >= 0.001 else "under 1 ms"  # noqa: PLR2004
-    scale, name = time_unit(seconds)
-    return f"{seconds / scale:.3g} {'s' if scale == 1 else name}"

@@ -20,10 +20,10 @@ from anyfast_async._core.past import Past
 from anyfast_async._core.usage import used_by
 from anyfast_async._disk import Reader, lines_of
 from anyfast_async._outcome import Outcome
+from anyfast_async._spent import Spent
 from anyfast_async.batch.counts import Counts, Standing
 from anyfast_async.completions import ChatCompletion
 from anyfast_async.errors import AnyFastError, ResponseShapeError, escaped
-from anyfast_async.prices import Spent
 
 RowOutcome: TypeAlias = Outcome | Literal["missing"]
 """``"missing"`` rows of the input have no line anywhere."""

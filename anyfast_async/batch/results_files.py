@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from anyfast_async.batch.inert import cell, json_text
+from anyfast_async._text import cell
+from anyfast_async.batch.inert import json_text
 from anyfast_async.batch.results_table import Kind
 
 FORMATS: Final = ("csv", "parquet", "jsonl")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import gzip
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import IO, Any, Final, cast
 
 import attrs
 
+from anyfast_async._text import did_you_mean
 from anyfast_async.batch import parquet
 from anyfast_async.batch.formats import DESCRIBED, Format, detect
 from anyfast_async.batch.lines import (
@@ -248,8 +248,8 @@ def _columns_of(path: Path, kind: Format, longest: int) -> Sequence[str] | None:
 def _check_columns(wanted: Sequence[str], columns: Sequence[str]) -> None:
     for name in wanted:
         if name not in columns:
-            near = difflib.get_close_matches(name, columns, n=1)
-            hint = f"; did you mean {escaped(near[0], 80)!r}?" if near else "."
+            near = did_you_mean(name, columns)
+            hint = f"; {near}" if near else "."
             message = f"there is no column {escaped(name, 80)!r}{hint} The columns are: {_listed(columns)}"
             raise SourceError(message)
         if columns.count(name) > 1:

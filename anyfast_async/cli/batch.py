@@ -13,6 +13,7 @@ import attrs
 import click
 
 from anyfast_async._records import log_of
+from anyfast_async._text import counted
 from anyfast_async.batch import BatchFiles, MismatchError, Survey, ids_of, open_batch, rows
 from anyfast_async.batch.counts import Census
 from anyfast_async.batch.header import forget
@@ -102,7 +103,7 @@ def _fallback(found: Survey) -> str | None:
     if not without:
         return None
     if without < found.count:
-        say(f"{figures.counted(without)} of {figures.rows_of(found.count)} without a model of their own")
+        say(f"{counted(without)} of {figures.rows_of(found.count)} without a model of their own")
     return default_model()
 
 

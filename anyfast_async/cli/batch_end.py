@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import attrs
 
+from anyfast_async._text import counted
 from anyfast_async.batch import BatchFiles, BatchRun, Tally
 from anyfast_async.batch.counts import Census
 from anyfast_async.batch.inert import json_text
@@ -109,7 +110,7 @@ class Ending:
         if options.as_json:
             write(f"{json_text({'event': 'end', **self._as_json(in_doubt)})}\n")
         elif run is None and self.code == exits.OK:
-            write(f"nothing to do: every row ({figures.counted(tally.total)}) has its result; nothing was sent\n")
+            write(f"nothing to do: every row ({counted(tally.total)}) has its result; nothing was sent\n")
         elif run is None:
             standing = figures.standing(tally, maybe_billed=len(self.maybe_billed))
             print_summary([*standing, ("sent now", "nothing"), ("output", str(options.answers))])
@@ -176,9 +177,9 @@ def note_recovery(job: Job, files: BatchFiles, answered: int) -> None:
     output, source = job.options.answers, job.options.input_name
     foreign = files.answered - answered
     if foreign > 0:
-        say(f"note: {output} holds {figures.counted(foreign)} answers to rows that are not in {source}")
+        say(f"note: {output} holds {counted(foreign)} answers to rows that are not in {source}")
     if files.quarantined:
-        say(f"note: {output} had {figures.counted(files.quarantined)} damaged lines; their rows are sent again")
+        say(f"note: {output} had {counted(files.quarantined)} damaged lines; their rows are sent again")
     if files.maybe_billed:
         say(f"note: in work when an earlier run was killed, so perhaps billed twice: {named(files.maybe_billed)}")
 
@@ -198,5 +199,5 @@ def _described(error: AnyFastError | OSError) -> dict[str, str]:
 
 def named(ids: Sequence[str]) -> str:
     """Return *ids* in words: the first of many."""
-    more = f" and {figures.counted(len(ids) - _NAMED)} more" if len(ids) > _NAMED else ""
+    more = f" and {counted(len(ids) - _NAMED)} more" if len(ids) > _NAMED else ""
     return ", ".join(escaped(one, 80) for one in ids[:_NAMED]) + more

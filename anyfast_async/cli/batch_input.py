@@ -9,6 +9,7 @@ from typing import Final
 import click
 
 from anyfast_async._records import log_of
+from anyfast_async._text import counted
 from anyfast_async.batch import Source, SourceError, Survey, open_source, survey
 from anyfast_async.batch.formats import DESCRIBED
 from anyfast_async.batch.header import checked_before, knows_input, recorded_header
@@ -95,7 +96,7 @@ def _checked(source: Source, name: str, *, skip_bad: bool) -> Survey:
     if found.problems and not (skip_bad and found.is_whole):
         _say_problems(found, name)
         noun = "problem" if found.problem_count == 1 else "problems"
-        error = f"error: {figures.counted(found.problem_count)} {noun} in {name}; nothing was sent, nothing written"
+        error = f"error: {counted(found.problem_count)} {noun} in {name}; nothing was sent, nothing written"
         hint = "; --skip-bad leaves such rows out" if found.is_whole and found.count else ""
         say(error + hint)
         raise click.exceptions.Exit(exits.USAGE)
@@ -114,10 +115,10 @@ def _say_problems(found: Survey, name: str) -> None:
     kinds = sorted(found.kinds, key=lambda kind: -kind.count)
     for kind in sorted(kinds[:_KINDS], key=lambda kind: kind.lines[0]):
         more = kind.count - len(kind.lines)
-        numbers = [figures.counted(line) for line in kind.lines] + ([f"{figures.counted(more)} more"] if more else [])
+        numbers = [counted(line) for line in kind.lines] + ([f"{counted(more)} more"] if more else [])
         listed = numbers[0] if len(numbers) == 1 else f"{', '.join(numbers[:-1])} and {numbers[-1]}"
         unit = found.source.unit if kind.count == 1 else f"{found.source.unit}s"
         say(f"{name}, {unit} {listed}: {kind.problem}")
     if len(kinds) > _KINDS:
         others = sum(kind.count for kind in kinds[_KINDS:])
-        say(f"{name}: and {figures.counted(others)} problems of {figures.counted(len(kinds) - _KINDS)} other kinds")
+        say(f"{name}: and {counted(others)} problems of {counted(len(kinds) - _KINDS)} other kinds")

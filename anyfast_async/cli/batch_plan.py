@@ -12,6 +12,7 @@ from anyfast_async._account import limits_of
 from anyfast_async._core import codec
 from anyfast_async._core.estimate import ASSUMED, asked
 from anyfast_async._core.usage import Used, used_by
+from anyfast_async._text import counted, rough
 from anyfast_async.batch import BatchLine, RowDone, Tally, rows
 from anyfast_async.batch.estimate import Interval, seconds_under, total_of
 from anyfast_async.cli import figures
@@ -58,14 +59,14 @@ def print_plan(job: Job) -> None:
     if job.options.as_json:
         write(codec.dumps(plan).decode() + "\n")
         return
-    models = ", ".join(f"{model} {figures.counted(count)}" for model, count in plan["models"].items())
+    models = ", ".join(f"{model} {counted(count)}" for model, count in plan["models"].items())
     assumed = f"an answer taken for {ASSUMED} tokens, or max_tokens where that is less"
-    time = f"{figures.rough(plan['seconds'])}, limited by {figures.LIMITS[plan['limited_by']]}"
+    time = f"{rough(plan['seconds'])}, limited by {figures.LIMITS[plan['limited_by']]}"
     lines = [
-        ("rows", figures.counted(plan["rows"])),
+        ("rows", counted(plan["rows"])),
         ("models", models),
-        ("prompt tokens", f"about {figures.counted(plan['prompt_tokens'])}"),
-        ("completion tokens", f"about {figures.counted(plan['completion_tokens'])} ({assumed})"),
+        ("prompt tokens", f"about {counted(plan['prompt_tokens'])}"),
+        ("completion tokens", f"about {counted(plan['completion_tokens'])} ({assumed})"),
         ("time", f"about {time} (an answer taken for {_LATENCY:g} s)"),
     ]
     if job.prices is not None:
@@ -145,12 +146,12 @@ class Sample:
 
     def lines(self, tally: Tally) -> Iterator[tuple[str, str]]:
         """Yield the estimate as a table."""
-        yield "estimate", f"for {figures.rows_of(self.population)}, from {figures.counted(len(self._prompt))} of them"
+        yield "estimate", f"for {figures.rows_of(self.population)}, from {counted(len(self._prompt))} of them"
         for name, total in self.totals().items():
             yield f"  {name.replace('_', ' ')}", self._ranged(name, total)
         seconds, limit = self.seconds(tally)
         left = figures.rows_of(self.population - self.size)
-        yield "  time", f"about {figures.rough(seconds)} for the {left} left, limited by {figures.LIMITS[limit]}"
+        yield "  time", f"about {rough(seconds)} for the {left} left, limited by {figures.LIMITS[limit]}"
 
     def _ranged(self, name: str, total: Interval | None) -> str:
         if total is None:
@@ -161,4 +162,4 @@ class Sample:
 
 
 def _rounded(value: float) -> str:
-    return figures.counted(round(value))
+    return counted(round(value))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 
+from anyfast_async._text import counted, duration, rough
 from anyfast_async.batch import Histogram, RowDone, Tally
 from anyfast_async.batch.counts import DESCRIBED, ODD
 from anyfast_async.batch.pace import Pace, limited_by
@@ -16,7 +17,7 @@ from anyfast_async.errors import APIStatusError, escaped
 if TYPE_CHECKING:
     from anyfast_async import Stats
 
-_MINUTE, _HOUR = 60, 3600
+_MINUTE = 60
 
 Spend: TypeAlias = Callable[[Tally], str]
 """What was spent, as words: ``"$1.23"``."""
@@ -33,28 +34,9 @@ LIMITS: Final[dict[str | None, str]] = {
 """What keeps a batch from being faster, by the word for it."""
 
 
-def counted(number: int) -> str:
-    """Return *number* with separators."""
-    return f"{number:,}"
-
-
 def rows_of(number: int) -> str:
     """Return *number* with the noun."""
     return f"{counted(number)} {'row' if number == 1 else 'rows'}"
-
-
-def duration(seconds: float) -> str:
-    """Return a time in two units at most."""
-    if seconds < _MINUTE:
-        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"  # noqa: PLR2004
-    if seconds < _HOUR:
-        return f"{int(seconds) // 60} min {int(seconds) % 60} s"
-    return f"{int(seconds) // _HOUR} h {int(seconds) % _HOUR // 60} min"
-
-
-def rough(seconds: float) -> str:
-    """Return a time that is only about right: whole seconds."""
-    return f"{round(seconds)} s" if seconds < _MINUTE else duration(seconds)
 
 
 def per_second(rate: float, noun: str) -> str:

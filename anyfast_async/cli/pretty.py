@@ -13,8 +13,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from anyfast_async._text import printable
 from anyfast_async.cli import figures
-from anyfast_async.cli.terminal import printable
 
 if TYPE_CHECKING:
     from typing import TextIO

@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Protocol, Self, TextIO, TypeAlias
 
+from anyfast_async._text import printable
 from anyfast_async.batch.inert import json_text
 from anyfast_async.batch.pace import Pace
 from anyfast_async.cli import figures
 from anyfast_async.cli.figures import Moment, Spend
-from anyfast_async.cli.terminal import is_live, printable
+from anyfast_async.cli.terminal import is_live
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -13,6 +13,7 @@ import click
 
 from anyfast_async._core.journal import KINDS
 from anyfast_async._records import failures_of, log_of
+from anyfast_async._text import counted
 from anyfast_async.batch.counts import ODD, Counts, Standing
 from anyfast_async.batch.header import recorded_header
 from anyfast_async.batch.inert import json_text
@@ -24,7 +25,7 @@ from anyfast_async.batch.results_table import Columns
 from anyfast_async.batch.source import Source, SourceError, open_source
 from anyfast_async.batch.spool import Spool
 from anyfast_async.cli import exits
-from anyfast_async.cli.figures import counted, rows_of
+from anyfast_async.cli.figures import rows_of
 from anyfast_async.cli.money import cost_json, price_options, prices_of, spent_in_words
 from anyfast_async.cli.progress import print_summary
 from anyfast_async.cli.results_again import Again

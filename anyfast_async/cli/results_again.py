@@ -12,12 +12,13 @@ import attrs
 from anyfast_async._core import codec
 from anyfast_async._disk import replace
 from anyfast_async._records import failures_of
+from anyfast_async._text import counted
 from anyfast_async.batch.header import recorded_header
 from anyfast_async.batch.lines import URL, LineError
 from anyfast_async.batch.results import Results
 from anyfast_async.batch.source import Source
 from anyfast_async.batch.spool import Spool
-from anyfast_async.cli.figures import counted, rows_of
+from anyfast_async.cli.figures import rows_of
 from anyfast_async.cli.terminal import say
 from anyfast_async.requests import as_request
 

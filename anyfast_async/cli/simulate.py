@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from anyfast_async._text import printable
 from anyfast_async.cli import exits
 from anyfast_async.cli.gateway import SIMULATOR_KEY
 from anyfast_async.cli.signals import on_ending
-from anyfast_async.cli.terminal import is_terminal, printable, say, write
+from anyfast_async.cli.terminal import is_terminal, say, write
 
 if TYPE_CHECKING:
     from anyfast_async.simulator import RecordedRequest, Simulator

@@ -6,22 +6,9 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, TextIO
+from typing import TextIO
 
-_ESCAPED: Final = {
-    code: f"\\u{code:04x}"
-    for code in (
-        *(c for c in range(0x20) if c not in (0x09, 0x0A)),
-        *range(0x7F, 0xA0),  # DEL and C1: some terminals take U+009B for ESC [
-        *range(0x202A, 0x202F),  # bidirectional embeddings and overrides show text in another order
-        *range(0x2066, 0x206A),
-    )
-}
-
-
-def printable(text: str) -> str:
-    """Return *text* with what would steer a terminal as ``\\u....`` escapes; line ends and tabs stay."""  # noqa: D301 - an escape as text
-    return text.translate(_ESCAPED)
+from anyfast_async._text import printable
 
 
 def is_terminal(stream: TextIO) -> bool:

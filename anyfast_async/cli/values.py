@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 import tomllib
@@ -13,6 +12,7 @@ import click
 
 from anyfast_async._core import codec
 from anyfast_async._core.again import ODD, SPELLED, Again
+from anyfast_async._text import did_you_mean
 from anyfast_async.errors import ConfigurationError, RequestValidationError, escaped
 from anyfast_async.requests import WIRE_FIELDS, as_request
 
@@ -119,8 +119,8 @@ def fields_of(settings: Sequence[str], own: Mapping[str, Any]) -> dict[str, Any]
         if not equals or not text:
             message = f"--set {setting}: write name=value, such as --set temperature=0"
         elif name not in _FIELDS:
-            near = difflib.get_close_matches(name, _FIELDS, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
+            near = did_you_mean(name, _FIELDS)
+            hint = f"{near} " if near else ""
             message = (
                 f"--set: there is no field {escaped(name, 60)!r}; {hint}What is not documented goes in as "
                 "--set 'extra_body={\"name\": value}'"

@@ -8,7 +8,8 @@ import unicodedata
 
 import pytest
 
-from anyfast_async.batch.inert import cell, json_text
+from anyfast_async._text import cell
+from anyfast_async.batch.inert import json_text
 
 ALL = "".join(map(chr, range(sys.maxunicode + 1)))
 

@@ -10,7 +10,7 @@ import pytest
 from anyfast_async import Attempt, Stats
 from anyfast_async.batch import RowDone, Tally
 from anyfast_async.batch.report import Recorder
-from anyfast_async.batch.report_charts import BINS, STRETCHES, charts, time_unit
+from anyfast_async.batch.report_charts import BINS, STRETCHES, charts
 from anyfast_async.errors import status_error
 
 OFTEN = Stats(in_flight=8, queued=3, limited_by=None, held_for=0.0, requests=0, tokens_used=0, tokens_reserved=0)
@@ -101,8 +101,3 @@ def test_nothing_of_others_in_them() -> None:
     text = json.dumps([chart.spec for chart in charts(record_of(100, retried=True))])
 
     assert "<" not in text
-
-
-def test_units() -> None:
-    """Times are in seconds, minutes or hours, whichever gives readable numbers."""
-    assert ["seconds", "minutes", "hours"] == [time_unit(seconds)[1] for seconds in (119, 120, 5400)]

@@ -15,15 +15,6 @@ from anyfast_async.cli import figures
 from anyfast_async.errors import status_error
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.123, "0.12 s"), (9.994, "9.99 s"), (42.0, "42.0 s"), (61, "1 min 1 s"), (3600 * 5 + 60 * 7, "5 h 7 min")],
-)
-def test_durations(seconds: float, words: str) -> None:
-    """Times are in units that fit them."""
-    assert words == figures.duration(seconds)
-
-
 def test_summary_of_a_run() -> None:
     """The closing table has what happened, and nothing on what did not."""
     tally = Tally(1200, 200, answered=900, seconds=10.0, prompt_tokens=1500, completion_tokens=500)

@@ -6,8 +6,8 @@ import io
 
 import pytest
 
+from anyfast_async._text import printable
 from anyfast_async.cli import terminal
-from anyfast_async.cli.terminal import printable
 
 
 @pytest.mark.parametrize(
