@@ -138,10 +138,8 @@ class BatchRun:
         give_up_after: float | None = None,
         **options: Unpack[ChatOptions],
     ) -> None:
-        self.tally: Tally = Tally(total, already)
+        self.tally: Tally = Tally(total, already) if before is None else Tally(total, already, file=before)
         self._knows_file = before is not None
-        if before is not None:
-            self.tally.file = before
         self.stopped: AnyFastError | OSError | None = None
         """What ended the run early, where an error did; an ``OSError`` is of a file that cannot be read or written."""
         self._on_row = [] if on_row is None else [on_row]
