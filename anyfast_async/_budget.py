@@ -11,11 +11,8 @@ import math
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
-import attrs
-
-from anyfast_async._bases import Shown
 from anyfast_async._core.reserved import Amount
 from anyfast_async._core.usage import Used
 from anyfast_async._spent import Spent
@@ -30,25 +27,28 @@ Need: TypeAlias = Amount
 _MILLION: Final = 1_000_000
 
 
-@attrs.define(eq=False, repr=False)
-class Reserved(Shown):
+class Reserved:
     """What is kept for one request."""
 
-    need: Need
-    kept: bool = True
+    __slots__ = ("kept", "need")
+
+    def __init__(self, need: Need) -> None:
+        self.need = need
+        self.kept = True
 
 
-@attrs.define(eq=False, repr=False)
-class Earlier(Shown):
+class Earlier:
     """What was spent by others before: by earlier runs into the same file."""
 
-    tokens: float = 0.0
-    cost: float = 0.0
-    requests: int = 0
+    __slots__ = ("cost", "requests", "tokens")
+
+    def __init__(self, tokens: float = 0.0, cost: float = 0.0, requests: int = 0) -> None:
+        self.tokens = tokens
+        self.cost = cost
+        self.requests = requests
 
 
-@attrs.define(eq=False, repr=False)
-class _Row(Shown):
+class _Row(NamedTuple):
     """A row that waits for room."""
 
     need: Callable[[], Need]

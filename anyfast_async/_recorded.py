@@ -10,27 +10,25 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import attrs
 
-from anyfast_async._bill import RowWitness, charge, named
+from anyfast_async._bill import charge
 from anyfast_async._core.again import Again
 from anyfast_async._core.codec import unsaid
 from anyfast_async._core.index import Seen
 from anyfast_async._core.journal import (
     STEM_DIGITS,
-    UNRECORDED,
-    answer_line,
+    STOPPERS,
     completion_in,
     error_in,
-    error_line,
     stem_of,
 )
 from anyfast_async._core.rows import recorded_as
 from anyfast_async._items import Items, Plan
-from anyfast_async._journal import Journal, open_journal
+from anyfast_async._journal import open_journal
+from anyfast_async._keeper import Keeper
 from anyfast_async._outgoing import OFF_LOOP, encoded
 from anyfast_async._result import Result
 from anyfast_async.errors import (
     AnyFastError,
-    DeadlineExceeded,
     FieldError,
     RequestValidationError,
     ResponseShapeError,
@@ -69,41 +67,47 @@ class RecordedItems(Items[T]):
         self._again = again
         self._changed = changed
         self._path = path
-        self._unrecorded = UNRECORDED | stop_on
+        self._stop_on = stop_on
         self._seen = Seen()
-        self._kept: list[tuple[str, bytes]] = []
+        self._keeper: Keeper | None = None
+        """While the map runs."""
         self._sent: dict[int, tuple[str, str]] = {}
 
     async def __aenter__(self) -> Self:
         opening = asyncio.ensure_future(asyncio.to_thread(open_journal, self._path, header=HEADER))
         try:
-            self._journal: Journal = await asyncio.shield(opening)
+            journal = await asyncio.shield(opening)
         except asyncio.CancelledError:
             await asyncio.wait([opening])  # a thread cannot be stopped, and what it opens must be closed
             if opening.exception() is None:
                 await asyncio.to_thread(opening.result().close)
             raise
         try:
-            await asyncio.to_thread(charge, self._journal, self._plan.spending)
+            await asyncio.to_thread(charge, journal, self._plan.spending)
         except BaseException:
-            await asyncio.to_thread(self._journal.close)
+            await asyncio.to_thread(journal.close)
             raise
+        self._keeper = Keeper(journal, self._plan.ending, self._stop_on)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        lost = len(self._kept)
-        with suppress(OSError):
-            for custom_id, line in self._kept:  # there may be room again
-                self._journal.answered(custom_id, line)
-                lost -= 1
+        keeper, journal = self._open, self._open.journal
+        for kept in keeper.again():
+            with suppress(OSError):
+                keeper.write(kept.custom_id, kept.result, kept.stem)
         try:
-            await asyncio.to_thread(self._journal.close)
+            await asyncio.to_thread(journal.close)
         finally:
-            lost += self._journal.unsaved
-            if lost and self._journal.error is not None:
-                self._journal.error.add_note(f"{lost} results could not be saved; run again, they are sent again")
+            self._keeper = None
+            if keeper.unsaved and journal.error is not None:
+                journal.error.add_note(f"{keeper.unsaved} results could not be saved; run again, they are sent again")
+
+    @property
+    def _open(self) -> Keeper:
+        assert self._keeper is not None  # noqa: S101 - a map is entered before its items are
+        return self._keeper
 
     async def unsent(self, index: int, item: Any, error: AnyFastError, in_time: bool) -> Result[T]:
         """Return what is recorded of an item that comes after the end, if there is time to look, or *error*."""
@@ -118,8 +122,9 @@ class RecordedItems(Items[T]):
         """
         sent = self._sent.pop(result.index, None)
         if sent is not None:
-            self._record(*sent, result)
-            await self._journal.saved()
+            key, stem = sent
+            self._open.write(key, result, stem)
+            await self._open.journal.saved()
 
     async def _result(  # noqa: PLR0917 - as in Items
         self, index: int, item: Any, name: Any, request: ChatRequest, body: bytes, witness: Witness | None = None
@@ -137,7 +142,7 @@ class RecordedItems(Items[T]):
             return recorded
         if self._plan.ending.refused(lane) is None:
             self._sent[index] = key, stem
-        witness = witness or RowWitness(self._journal, key)
+        witness = witness or self._open.witness(key)
         result = await super()._result(index, item, name, request, body, witness)
         if recorded is None or recorded.completion is None or result.completion is not None:
             return result
@@ -172,9 +177,10 @@ class RecordedItems(Items[T]):
 
     def _recorded(self, found: Result[T], key: str, stem: str) -> Result[T] | None:
         """Return what the journal has for the item of *found*, None if it is to be sent."""
-        line = self._journal.records.answer(key)
+        records = self._open.journal.records
+        line = records.answer(key)
         if line is None:
-            failure = self._journal.records.failure(key)
+            failure = records.failure(key)
             is_same = failure is not None and (self._changed or stem_of(failure) == stem)
             return attrs.evolve(found, error=error_in(failure)) if failure is not None and is_same else None
         if stem_of(line) not in (stem, None) and not self._changed:
@@ -201,28 +207,6 @@ class RecordedItems(Items[T]):
             return is_odd or (again is not None and error is not None and again.failed(error.kind))
         if error is None or not found.recorded:
             return False
-        if error.kind in self._unrecorded:
+        if error.kind in STOPPERS | self._stop_on:
             return True
         return error.retryable if self._again is None else self._again.failed(error.kind)
-
-    def _record(self, key: str, stem: str, result: Result[T]) -> None:
-        if result.recorded:  # asked again in vain: it keeps its answer
-            if all(attempt.billed == "no" for attempt in result.attempts):
-                self._journal.unsent(key)
-        elif result.completion is not None:
-            line = answer_line(key, result.completion, stem=stem)
-            try:
-                named(self._journal, result.completion.model, result.model)
-                self._journal.answered(key, line)
-            except OSError:
-                self._kept.append((key, line))
-                raise
-        elif result.error is not None and self._is_its_own(result.error):
-            self._journal.failed(key, error_line(key, result.error, stem=stem))
-        elif result.error is not None and result.error.billed == "no":
-            self._journal.unsent(key)
-
-    def _is_its_own(self, error: AnyFastError) -> bool:
-        """Return whether *error* is the item's, not one of the whole run: a deadline of the run may be met later."""
-        of_the_run = self._plan.ending.is_late and error.retryable and isinstance(error, DeadlineExceeded)
-        return error.kind not in self._unrecorded and not of_the_run

@@ -64,8 +64,7 @@ async def link() -> Link:
 @pytest.fixture
 async def exchange(link: Link) -> Exchange:
     """An exchange whose head has come."""
-    made = Exchange("host", lambda _: None, Secret("sk-0123456789abcdef"), explained)
-    made.link = link
+    made = Exchange(link, "host", lambda _: None, Secret("sk-0123456789abcdef"), explained)
     made.sent()
     made.began(200, {"a": "b"})
     return made
@@ -74,7 +73,7 @@ async def exchange(link: Link) -> Exchange:
 async def test_time_of_the_last_piece_is_told(link: Link) -> None:
     """Each piece of the request that goes out is told to whoever keeps the clock, and remembered."""
     times: list[float] = []
-    exchange = Exchange("host", times.append, Secret("sk-0123456789abcdef"), explained)
+    exchange = Exchange(link, "host", times.append, Secret("sk-0123456789abcdef"), explained)
     exchange.sent()
     await asyncio.sleep(0.001)
     exchange.sent()
@@ -83,13 +82,12 @@ async def test_time_of_the_last_piece_is_told(link: Link) -> None:
 
 async def test_head_is_waited_for(link: Link) -> None:
     """Opening ends when the head is there, and raises when the exchange breaks off before it."""
-    exchange = Exchange("host", lambda _: None, Secret("sk-0123456789abcdef"), explained)
+    exchange = Exchange(link, "host", lambda _: None, Secret("sk-0123456789abcdef"), explained)
     asyncio.get_running_loop().call_soon(exchange.began, 204, {})
     await exchange.opened()
     assert 204 == exchange.status
 
-    broken = Exchange("host", lambda _: None, Secret("sk-0123456789abcdef"), explained)
-    broken.reused = True
+    broken = Exchange(link, "host", lambda _: None, Secret("sk-0123456789abcdef"), explained, reused=True)
     broken.failed(None, answering=False)
     with pytest.raises(APIConnectionError, match="closed the connection without an answer") as caught:
         await broken.opened()

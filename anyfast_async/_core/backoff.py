@@ -6,9 +6,6 @@ wait in ``delay.py``, how long the limiter holds in ``throttle.py``.
 
 from __future__ import annotations
 
-import attrs
-
-from anyfast_async._bases import Shown
 from anyfast_async.policies import RetryPolicy
 
 
@@ -22,24 +19,27 @@ def backoff(policy: RetryPolicy, failures: int, asked: float | None, rand: float
     return ours if asked is None else max(ours, asked * (1 + 0.1 * rand))
 
 
-@attrs.define(eq=False, repr=False)
-class RetryBudget(Shown):
+class RetryBudget:
     """Retries allowed over a whole client: a share of first attempts plus one a second.
 
     So an outage is not multiplied. The shape is Finagle's RetryBudget.
+
+    Args:
+        ratio: the share.
+        per_second: retries that are earned in a second.
+        reserve: what may be saved up: a burst of this many retries is always possible.
+
     """
 
-    ratio: float
-    per_second: float = 1.0
-    reserve: float = 10.0
-    """What may be saved up: a burst of this many retries is always possible."""
-    _saved: float = attrs.field(init=False)
-    _most: float = attrs.field(init=False)
-    _at: float | None = attrs.field(default=None, init=False)
+    __slots__ = ("_at", "_most", "_saved", "per_second", "ratio", "reserve")
 
-    def __attrs_post_init__(self) -> None:
-        self._saved = self.reserve
-        self._most = max(self.reserve, 1000 * self.ratio)
+    def __init__(self, ratio: float, per_second: float = 1.0, reserve: float = 10.0) -> None:
+        self.ratio = ratio
+        self.per_second = per_second
+        self.reserve = reserve
+        self._saved = reserve
+        self._most = max(reserve, 1000 * ratio)
+        self._at: float | None = None
 
     def first_attempt(self) -> None:
         """Count a call: it earns its share of a retry."""

@@ -11,30 +11,30 @@ import math
 from collections import deque
 from typing import ClassVar, Final
 
-import attrs
-
-from anyfast_async._bases import Shown
-
 PERIOD: Final = 60.0
 SLOT: Final = 0.1
 
 
-@attrs.define(eq=False, repr=False)
-class Slot(Shown):
+class Slot:
     """What was taken within a tenth of a second."""
 
-    end: float
-    amount: float
+    __slots__ = ("amount", "end")
+
+    def __init__(self, end: float, amount: float) -> None:
+        self.end = end
+        self.amount = amount
 
 
-@attrs.define(eq=False, repr=False)
-class Window(Shown):
+class Window:
     """A limit over a sliding window of 60 seconds."""
 
-    limit: float
-    taken: float = attrs.field(default=0.0, init=False)
-    """In the last 60 seconds, as of the last call."""
-    _slots: deque[Slot] = attrs.field(factory=deque, init=False)
+    __slots__ = ("_slots", "limit", "taken")
+
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+        self.taken = 0.0
+        """In the last 60 seconds, as of the last call."""
+        self._slots: deque[Slot] = deque()
 
     def _expire(self, now: float) -> None:
         slots = self._slots
@@ -91,29 +91,27 @@ class Window(Shown):
             self.taken += difference
 
 
-@attrs.define(eq=False, repr=False)
-class Pace(Shown):
+class Pace:
     """Spreads the requests of a minute, because a limit of 3 000 a minute is often enforced as 50 a second.
 
     Smaller limits keep their bursts: fifty requests a second go at any limit, until the minute's are used up. The
     arithmetic is GCRA's: each request moves the time at which the next one is due.
     """
 
-    per_minute: float
-    interval: float = attrs.field(init=False)
-    """Seconds between two requests."""
-    tolerance: float = attrs.field(init=False)
-    """Seconds that requests may come early, all together; late timers are made up for out of it."""
-    _due: float = attrs.field(default=-math.inf, init=False)
+    __slots__ = ("_due", "interval", "per_minute", "tolerance")
 
     AT_ANY_LIMIT: ClassVar[int] = 50
     """Requests a second that go at any limit."""
     SLACK: ClassVar[float] = 1.03
     """The requests of a second arrive within less than a second when the network or the other side hesitates."""
 
-    def __attrs_post_init__(self) -> None:
-        self.interval = min(1 / self.AT_ANY_LIMIT, PERIOD / self.per_minute) * self.SLACK
-        self.tolerance = max(0.02, (self.AT_ANY_LIMIT - self.per_minute / PERIOD) * self.interval)
+    def __init__(self, per_minute: float) -> None:
+        self.per_minute = per_minute
+        self.interval = min(1 / self.AT_ANY_LIMIT, PERIOD / per_minute) * self.SLACK
+        """Seconds between two requests."""
+        self.tolerance = max(0.02, (self.AT_ANY_LIMIT - per_minute / PERIOD) * self.interval)
+        """Seconds that requests may come early, all together; late timers are made up for out of it."""
+        self._due = -math.inf
 
     def tighten(self) -> None:
         """Spread evenly, without bursts: the gateway refused what the limit allowed."""
@@ -133,8 +131,7 @@ class Pace(Shown):
         self._due -= self.interval
 
 
-@attrs.define(eq=False, repr=False)
-class Learned(Shown):
+class Learned:
     """A limit per minute that nobody stated, learned from how long the gateway goes on refusing.
 
     A limiter of seconds takes the next request again after a short hold. One that counts over the minute refuses that
@@ -142,20 +139,23 @@ class Learned(Shown):
     refusals. The limit is doubted again, the more the longer nothing was refused.
     """
 
-    granted: Window = attrs.field(factory=lambda: Window(math.inf), init=False)
-    """Requests sent and not refused."""
-    _doubt: float = attrs.field(default=0.0, init=False)
-    _since: float = attrs.field(default=0.0, init=False)
-    _least: float = attrs.field(default=10, init=False)
-    """What must have been granted."""
-    _found: tuple[float, float] = attrs.field(default=(-math.inf, 0.0), init=False)
-    """When fewer were, and how many."""
+    __slots__ = ("_doubt", "_found", "_least", "_since", "granted")
 
     EVIDENCE: ClassVar[int] = 10
     """Requests that must have been granted: fewer may just have found what others left of the limit, unless it were
     as many in another minute."""
     FIRST_DOUBT: ClassVar[float] = 0.02
     """Share of itself by which the limit grows after a minute in which it was used up and nothing was refused."""
+
+    def __init__(self) -> None:
+        self.granted = Window(math.inf)
+        """Requests sent and not refused."""
+        self._doubt = 0.0
+        self._since = 0.0
+        self._least: float = 10
+        """What must have been granted."""
+        self._found = (-math.inf, 0.0)
+        """When fewer were, and how many."""
 
     def refused(self, now: float, *, proven: bool) -> None:
         """Take in a refusal; *proven*: the gateway has refused for so long that it counts over minutes."""

@@ -19,17 +19,16 @@ MODEL_CODES: Final = frozenset(
 """The gateway sends ``model_not_found`` with 503, so that it looks transient; it is a wrong id, a group without that
 model, or all its channels are disabled."""
 
-_LONG: Final = re.compile(r"per[ _-]?(?:day|month|week)|daily|monthly", re.IGNORECASE)
-_SHORT: Final = re.compile(r"per[ _-]?(?:second|minute)|\br[pt]m\b", re.IGNORECASE)
-_SPENT: Final = re.compile(
-    r"exceeded your current quota|(?:insufficient|not enough)[ _](?:quota|balance|credits?|funds)"
+_LONG: Final = r"(?i)per[ _-]?(?:day|month|week)|daily|monthly"
+_SHORT: Final = r"(?i)per[ _-]?(?:second|minute)|\br[pt]m\b"
+_SPENT: Final = (
+    r"(?i)exceeded your current quota|(?:insufficient|not enough)[ _](?:quota|balance|credits?|funds)"
     r"|(?:out of|no (?:more|remaining)) (?:quota|credits?)|credit balance is|billing (?:hard )?limit"
     r"|(?:balance|credits?|quota)[^.]{0,30} (?:too low|exhausted|used up|depleted|insufficient)"
-    r"|余额不足|额度不足|额度已用尽",
-    re.IGNORECASE,
+    r"|余额不足|额度不足|额度已用尽"
 )
 _QUOTA_STATUSES: Final = frozenset({402, 403, 429})
-_LONG_UNIT: Final = re.compile(r"[0-9]+/(?:d|mo|w)\b")
+_LONG_UNIT: Final = r"[0-9]+/(?:d|mo|w)\b"
 _HOUR: Final = 3600.0
 _DAY: Final = 24 * _HOUR
 _MIDNIGHT: Final = 8 * _HOUR
@@ -58,7 +57,7 @@ def is_quota(status: int, names: Collection[object], message: str, body: object,
     if is_daily(body):
         return True
     text = message[:_READ]
-    return delay is None and bool(_SPENT.search(text) or (_LONG.search(text) and not _SHORT.search(text)))
+    return delay is None and bool(re.search(_SPENT, text) or (re.search(_LONG, text) and not re.search(_SHORT, text)))
 
 
 def refilled_after(body: object, delay: float | None, now: float) -> float | None:
@@ -74,7 +73,7 @@ def refilled_after(body: object, delay: float | None, now: float) -> float | Non
 
 def is_daily(body: object) -> bool:
     """Return whether the ``details`` of an error of Google's name a quota of a day or more."""
-    return any(_LONG.search(name) or _LONG_UNIT.match(name) for name in _quotas(body))
+    return any(re.search(_LONG, name) or re.match(_LONG_UNIT, name) for name in _quotas(body))
 
 
 def _quotas(body: object) -> Iterator[str]:
@@ -96,16 +95,16 @@ def _quotas(body: object) -> Iterator[str]:
             yield from (str(metadata.get(name, "")) for name in ("quota_limit", "quota_unit"))
 
 
-_NO_MODEL: Final = re.compile(
+_NO_MODEL: Final = (
+    r"(?i)"
     r"(?:no (?:permission|access)|not have (?:permission|access)|not (?:allowed|permitted|authori[sz]ed)|无权|没有权限)"
     r"[ \w]{0,24}(?:model|模型)|(?:model|模型)s?[ :/]{0,2}[`'\"]?[\w./:@-]{0,80}[`'\"]?,?[ ]?"
     r"(?:(?:does|is|was|are)(?: not|n't) (?:exist|found|available|supported|allowed|permitted)|not found|unknown"
-    r"|不存在|未找到|无权)",
-    re.IGNORECASE,
+    r"|不存在|未找到|无权)"
 )
 _MODEL_STATUSES: Final = frozenset({403, 404})
 
 
 def is_model(status: int, code: object, message: str) -> bool:
     """Return whether an error says that there is no such model, or that this key may not use it."""
-    return code in MODEL_CODES or (status in _MODEL_STATUSES and bool(_NO_MODEL.search(message[:_READ])))
+    return code in MODEL_CODES or (status in _MODEL_STATUSES and bool(re.search(_NO_MODEL, message[:_READ])))

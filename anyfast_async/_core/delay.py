@@ -28,20 +28,17 @@ _UNITS: Final = (
 )
 _SCALE: Final = {name: scale for scale, names in _UNITS for name in names}
 _UNIT: Final = "|".join(sorted(_SCALE, key=len, reverse=True))
-_NUMBER: Final = re.compile(r"(?:[0-9]{1,30}(?:\.[0-9]{0,30})?|\.[0-9]{1,30})(?:[eE][+-]?[0-9]{1,4})?")
+_NUMBER: Final = r"(?:[0-9]{1,30}(?:\.[0-9]{0,30})?|\.[0-9]{1,30})(?:[eE][+-]?[0-9]{1,4})?"
 _PART: Final = rf"[0-9]{{1,15}}(?:\.[0-9]{{1,15}})?[ ]?(?:{_UNIT})(?![a-z])"
-_PART_OF_DURATION: Final = re.compile(rf"([0-9]+(?:\.[0-9]+)?)[ ]?({_UNIT})(?![a-z])", re.IGNORECASE)
+_PART_OF_DURATION: Final = rf"(?i)([0-9]+(?:\.[0-9]+)?)[ ]?({_UNIT})(?![a-z])"
 _SPAN: Final = rf"{_PART}(?:(?:,? and |, |,| )?{_PART}){{0,5}}"
-_DURATION: Final = re.compile(_SPAN, re.IGNORECASE)
-_DIGITS_RUN_ON: Final = re.compile(rf"(?<=[0-9])({_UNIT})(?=[0-9])", re.IGNORECASE)
-_WORDS: Final = re.compile(
-    r"(?:retry|try again|again|wait(?: for)?|resets?|available|back|cool(?:ing)? ?down)[ ]?(?:again )?"
-    rf"(?:in |after |for |within |at least |about |:)*({_SPAN})|({_SPAN})[ ]?(?:后|之后)[^。]{{0,8}}(?:重试|再试)",
-    re.IGNORECASE,
+_DURATION: Final = f"(?i){_SPAN}"
+_DIGITS_RUN_ON: Final = rf"(?i)(?<=[0-9])({_UNIT})(?=[0-9])"
+_WORDS: Final = (
+    r"(?i)(?:retry|try again|again|wait(?: for)?|resets?|available|back|cool(?:ing)? ?down)[ ]?(?:again )?"
+    rf"(?:in |after |for |within |at least |about |:)*({_SPAN})|({_SPAN})[ ]?(?:后|之后)[^。]{{0,8}}(?:重试|再试)"
 )
-_NAMED_SECONDS: Final = re.compile(
-    r"retry[-_ ]after(?:[\"']?[:=] ?| )[\"']?([0-9]{1,15}(?:\.[0-9]{1,9})?)(?![\w:-]|\.[0-9])", re.IGNORECASE
-)
+_NAMED_SECONDS: Final = r"(?i)retry[-_ ]after(?:[\"']?[:=] ?| )[\"']?([0-9]{1,15}(?:\.[0-9]{1,9})?)(?![\w:-]|\.[0-9])"
 _SEARCHED: Final = 8192
 """Characters of a message that are searched for words."""
 
@@ -53,10 +50,10 @@ def duration(text: str) -> float | None:
 
     None if it is none.
     """
-    spaced = _DIGITS_RUN_ON.sub(r"\1 ", text)
-    if not _DURATION.fullmatch(spaced):
+    spaced = re.sub(_DIGITS_RUN_ON, r"\1 ", text)
+    if not re.fullmatch(_DURATION, spaced):
         return None
-    parts = [(float(number), _SCALE[unit.lower()]) for number, unit in _PART_OF_DURATION.findall(spaced)]
+    parts = [(float(number), _SCALE[unit.lower()]) for number, unit in re.findall(_PART_OF_DURATION, spaced)]
     scales = [scale for _, scale in parts]
     if scales != sorted(set(scales), reverse=True):
         return None  # a list
@@ -65,7 +62,7 @@ def duration(text: str) -> float | None:
 
 def _number(text: str) -> float | None:
     # float() would also take underscores, signs, "nan" and the digits of other scripts.
-    value = float(text) if _NUMBER.fullmatch(text) else math.inf
+    value = float(text) if re.fullmatch(_NUMBER, text) else math.inf
     return value if math.isfinite(value) else None
 
 
@@ -130,10 +127,10 @@ _HEADERS: Final[tuple[tuple[str, Callable[[Any, float], float | None]], ...]] = 
     ("x-retry-after", _seconds),
     ("x-retry-after-ms", _milliseconds),
 )
-_RESET: Final = re.compile(r"(?:llm_provider-)?(?:x-|anthropic-)?rate-?limit-(?:[\w-]+-)?reset(?:-[\w-]+)?")
+_RESET: Final = r"(?:llm_provider-)?(?:x-|anthropic-)?rate-?limit-(?:[\w-]+-)?reset(?:-[\w-]+)?"
 """``x-ratelimit-reset``, ``x-ratelimit-reset-tokens``, ``anthropic-ratelimit-tokens-reset``, ``ratelimit-reset`` ..."""
-_POLICY: Final = re.compile(r"(?:^|[;, ])(?:t|reset)=([0-9]{1,15}(?:\.[0-9]{1,9})?)")
-_POLICY_LEFT: Final = re.compile(r"(?:^|[;, ])(?:r|remaining)=([0-9]{1,15})")
+_POLICY: Final = r"(?:^|[;, ])(?:t|reset)=([0-9]{1,15}(?:\.[0-9]{1,9})?)"
+_POLICY_LEFT: Final = r"(?:^|[;, ])(?:r|remaining)=([0-9]{1,15})"
 
 
 def _resets(headers: Mapping[str, str], now: float) -> float | None:
@@ -154,10 +151,10 @@ def _resets(headers: Mapping[str, str], now: float) -> float | None:
             continue
         if name in ("ratelimit", "x-ratelimit"):
             for policy in value.split(',"') if '"' in value else [value]:
-                if (found := _POLICY.search(policy)) is not None:
-                    left = _POLICY_LEFT.search(policy)
+                if (found := re.search(_POLICY, policy)) is not None:
+                    left = re.search(_POLICY_LEFT, policy)
                     note(float(found[1]), None if left is None else float(left[1]))
-        elif _RESET.fullmatch(name) is not None and (seconds := _seconds(value, now)) is not None:
+        elif re.fullmatch(_RESET, name) is not None and (seconds := _seconds(value, now)) is not None:
             counted = name.replace("-reset-after", "-remaining").replace("-reset", "-remaining")
             note(seconds, _number(headers.get(counted, "").strip()))
     return max(used_up) if used_up else min(unknown, default=None)
@@ -209,10 +206,10 @@ def _hints(value: Any, now: float, depth: int = 0) -> Iterator[float]:
 def in_words(message: str) -> float | None:
     """Return the seconds in sentences like "retry in 47.4s", "try again in 6m0s", "retry after 2 seconds"."""
     text = message[:_SEARCHED]
-    found = _WORDS.search(_DIGITS_RUN_ON.sub(r"\1 ", text))
+    found = re.search(_WORDS, re.sub(_DIGITS_RUN_ON, r"\1 ", text))
     if found is not None:
         return duration((found[1] or found[2]).strip())
-    named = _NAMED_SECONDS.search(text)
+    named = re.search(_NAMED_SECONDS, text)
     return _number(named[1]) if named is not None else None
 
 

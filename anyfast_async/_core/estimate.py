@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final, TypeAlias
 
 import attrs
 
-from anyfast_async._bases import Shown
+from anyfast_async._bases import Shown, Value
 from anyfast_async._core import codec
 from anyfast_async._core.lengths import Lengths, Pending
 from anyfast_async.messages import MEDIA_TYPES, AudioPart, FilePart, ImagePart, VideoPart, plain_text
@@ -83,7 +83,7 @@ def _size(text: str) -> int:
 
 
 @attrs.frozen(eq=False, repr=False)
-class Asked(Shown):
+class Asked(Value):
     """The tokens of a prompt by kind."""
 
     likely: Mapping[str, float]
@@ -199,12 +199,14 @@ def _base64(source: Any) -> int:
 # -- what comes ------------------------------------------------------------------------------------------------------
 
 
-@attrs.define(eq=False, repr=False)
-class Factor(Shown):
+class Factor:
     """Reported tokens over estimated ones, of one kind; recent ones weigh more, the first few at once."""
 
-    value: float = 1.0
-    seen: int = 0
+    __slots__ = ("seen", "value")
+
+    def __init__(self) -> None:
+        self.value = 1.0
+        self.seen = 0
 
     def learn(self, ratio: float) -> None:
         """Take in one."""
@@ -212,13 +214,10 @@ class Factor(Shown):
         self.value += max(0.02, 1 / self.seen) * (ratio - self.value)
 
 
-@attrs.define(eq=False, repr=False)
-class Expected(Shown):
+class Expected:
     """What the prompts and answers of a lane turn out to take, learned from the usage that the gateway reports."""
 
-    _factors: dict[str, Factor] = attrs.field(factory=dict)
-    _lengths: dict[int, Lengths] = attrs.field(factory=dict)
-    """Of one choice, by the size of ``max_tokens`` in powers of two; 0: not given."""
+    __slots__ = ("_factors", "_lengths")
 
     SLOW_START: ClassVar[int] = 4
     """Parts of what is free that calls of unknown length reserve each, and two more for each length that is known: so
@@ -229,6 +228,11 @@ class Expected(Shown):
     """See :meth:`~anyfast_async._core.lengths.Lengths.share`."""
     CAUTION_UNBOUND: ClassVar[float] = 4.5
     """The same where no ``max_tokens`` bounds the longest answer."""
+
+    def __init__(self) -> None:
+        self._factors: dict[str, Factor] = {}
+        self._lengths: dict[int, Lengths] = {}
+        """Of one choice, by the size of ``max_tokens`` in powers of two; 0: not given."""
 
     def likely(self, prompt: Asked, max_tokens: int | None, n: int, limit: float) -> float:
         """Return the tokens to reserve of *limit* a minute: what the calls in flight will hardly exceed together."""

@@ -16,7 +16,7 @@ _LEAST: Final = 1e-6
 _LOWEST: Final = math.floor(math.log(_LEAST) / _STEP)
 
 
-@attrs.define(eq=False, repr=False)
+@attrs.define(repr=False)
 class Histogram(Shown):
     """Positive numbers, kept to within 1 %: percentiles without keeping every value."""
 
@@ -57,14 +57,16 @@ class Histogram(Shown):
             yield math.exp(start * _STEP), math.exp((start + width) * _STEP), counts[index]
 
 
-@attrs.define(eq=False, repr=False)
-class Phases(Shown):
+class Phases:
     """How long the calls of a client took, phase by phase."""
 
-    queue: Histogram = attrs.field(factory=Histogram)
-    connect: Histogram = attrs.field(factory=Histogram)
-    first_token: Histogram = attrs.field(factory=Histogram)
-    total: Histogram = attrs.field(factory=Histogram)
+    __slots__ = ("connect", "first_token", "queue", "total")
+
+    def __init__(self) -> None:
+        self.queue = Histogram()
+        self.connect = Histogram()
+        self.first_token = Histogram()
+        self.total = Histogram()
 
     def add(self, queue: float, connect: float | None, first_token: float | None, total: float) -> None:
         """Count a call that succeeded."""

@@ -195,9 +195,9 @@ KINDS: Final = frozenset(_KINDS) - {NotSentError.kind}
 
 
 STOPPERS: Final = frozenset({"auth", "quota", "model", "budget", "configuration", "state"})
-"""Kinds of errors that are no fault of a row, as they would fail every row after it: they are not recorded."""
-UNRECORDED: Final = STOPPERS | {NotSentError.kind}
-"""Kinds of errors with which a row is as if it had not been there."""
+"""Kinds of errors that every row after it would meet, of its model at least."""
+UNRECORDED: Final = (STOPPERS | {NotSentError.kind}) - {"model"}
+"""Kinds of errors that are no fault of a row, which is as if it had not been taken up: they are not recorded."""
 
 
 # -- lines of the log ------------------------------------------------------------------------------------------------

@@ -7,34 +7,26 @@ from bisect import bisect_left, insort
 from collections import deque
 from typing import ClassVar
 
-import attrs
 
-from anyfast_async._bases import Shown
-
-
-@attrs.define(eq=False, repr=False)
-class Pending(Shown):
+class Pending:
     """A call whose answer is not there yet."""
 
-    began: float
-    length: float | None = None
-    """Of its answer, once it has ended; negative: that cannot be told."""
+    __slots__ = ("began", "length")
+
+    def __init__(self, began: float) -> None:
+        self.began = began
+        self.length: float | None = None
+        """Of its answer, once it has ended; negative: that cannot be told."""
 
 
-@attrs.define(eq=False, repr=False)
-class Lengths(Shown):
+class Lengths:
     """How long answers are, in tokens, of the last few hundred calls *in the order in which they were sent*.
 
     In the order in which they end, short ones come first, and a limit that believes them is over as soon as the long
     ones arrive.
     """
 
-    seen: int = 0
-    _last: deque[float] = attrs.field(factory=deque)
-    _sorted: list[float] = attrs.field(factory=list)
-    _sum: float = 0.0
-    _squares: float = 0.0
-    _pending: deque[Pending] = attrs.field(factory=deque)
+    __slots__ = ("_last", "_pending", "_sorted", "_squares", "_sum", "seen")
 
     KEPT: ClassVar[int] = 512
     QUANTILE: ClassVar[float] = 0.97
@@ -45,6 +37,14 @@ class Lengths(Shown):
     """Standard errors that are added to the mean, because it is one of so many answers."""
     PATIENCE: ClassVar[float] = 60.0
     """Seconds after which a call that hangs is not waited for: it counts as one of the longest."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+        self._last: deque[float] = deque()
+        self._sorted: list[float] = []
+        self._sum = 0.0
+        self._squares = 0.0
+        self._pending: deque[Pending] = deque()
 
     def begin(self, now: float) -> Pending:
         """Take in that a call is sent."""

@@ -13,19 +13,10 @@ import attrs
 from anyfast_async._bases import Shown
 
 
-@attrs.define(eq=False, repr=False)
-class Rate(Shown):
+class Rate:
     """A rate of requests that a limiter was seen to grant. It grows while it is used up and nothing is refused."""
 
-    per_second: float
-    scale: float = 1.0
-    """Seconds over which the limiter counts, as far as is known."""
-    _growth: float = attrs.field(default=math.log(2), init=False)
-    """Of itself per :attr:`scale`. As long as nothing was refused: to twice of it."""
-    _searching: bool = attrs.field(default=True, init=False)
-    """Whether nothing was refused yet."""
-    _busy: float = attrs.field(default=0.0, init=False)
-    _due: float = attrs.field(default=-math.inf, init=False)
+    __slots__ = ("_busy", "_due", "_growth", "_searching", "per_second", "scale")
 
     CAUTION: ClassVar[float] = 0.92
     """Share of what was measured that is asked for after a refusal."""
@@ -34,6 +25,17 @@ class Rate(Shown):
     PATIENCE: ClassVar[float] = 5.0
     PAUSE: ClassVar[float] = 3.0
     """Requests whose time is left out after a refusal: the limiter is empty."""
+
+    def __init__(self, per_second: float, scale: float = 1.0) -> None:
+        self.per_second = per_second
+        self.scale = scale
+        """Seconds over which the limiter counts, as far as is known."""
+        self._growth = math.log(2)
+        """Of itself per :attr:`scale`. As long as nothing was refused: to twice of it."""
+        self._searching = True
+        """Whether nothing was refused yet."""
+        self._busy = 0.0
+        self._due = -math.inf
 
     def wait(self, now: float) -> float:
         """Return the seconds until the next request may go, 0 if it may now."""

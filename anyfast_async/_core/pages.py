@@ -26,7 +26,7 @@ class Proxy(NamedTuple):
     name: str
     server: str
     """The beginning of its ``Server`` line, in lower case. Most put it on what they only pass on too."""
-    page: re.Pattern[str] | None
+    page: str | None
     """What only a page of its own holds."""
     empty: bool = False
     """Whether its own errors have no body, and those that it passes on do not get its ``Server`` line."""
@@ -34,28 +34,28 @@ class Proxy(NamedTuple):
 
 PROXIES: Final = (
     # src/http/ngx_http_special_response.c; OpenResty, Tengine and AWS' balancers write the same form
-    Proxy("nginx", "nginx", re.compile(r"<center>(?:<h1>\d{3} [^<]*</h1></center>|nginx)")),
-    Proxy("OpenResty", "openresty", re.compile(r"<center>openresty")),
+    Proxy("nginx", "nginx", r"<center>(?:<h1>\d{3} [^<]*</h1></center>|nginx)"),
+    Proxy("OpenResty", "openresty", r"<center>openresty"),
     Proxy("AWS ELB", "awselb", None),
     # src/http.c, http_err_msgs: no Server line
-    Proxy("HAProxy", "haproxy", re.compile(r"\A\s*<html><body><h1>\d{3} [^<]*</h1>")),
+    Proxy("HAProxy", "haproxy", r"\A\s*<html><body><h1>\d{3} [^<]*</h1>"),
     # modules/http/http_protocol.c, ap_send_error_response; modules/proxy/proxy_util.c, ap_proxyerror
     Proxy(
         "Apache",
         "apache",
-        re.compile(r"-//IETF//DTD HTML 2\.0//EN|<address>Apache|The proxy server (?:received|could)"),
+        r"-//IETF//DTD HTML 2\.0//EN|<address>Apache|The proxy server (?:received|could)",
     ),
     # modules/caddyhttp: errors without handle_errors have no body
     Proxy("Caddy", "caddy", None, empty=True),
     # bin/varnishd/builtin.vcl, vcl_backend_error and vcl_synth
-    Proxy("Varnish", "varnish", re.compile(r"<h3>Guru Meditation|<p>Varnish cache server|\A\s*Guru Meditation")),
+    Proxy("Varnish", "varnish", r"<h3>Guru Meditation|<p>Varnish cache server|\A\s*Guru Meditation"),
     # developers.cloudflare.com, Cloudflare 5xx errors: the page, and the short text in place of an origin's own
-    Proxy("Cloudflare", "cloudflare", re.compile(r"cf-error-details|cf-wrapper|\A\s*error code: \d{3,4}\s*\Z")),
+    Proxy("Cloudflare", "cloudflare", r"cf-error-details|cf-wrapper|\A\s*error code: \d{3,4}\s*\Z"),
     # source/common/http/conn_manager_impl.cc, source/common/router/router.cc: local replies, plain text
     Proxy(
         "Envoy",
         "envoy",
-        re.compile(
+        (
             r"\A\s*(?:upstream connect error or disconnect/reset before headers|upstream request timeout"
             r"|no healthy upstream|no cluster match|stream timeout|upstream max stream duration reached"
             r"|local_rate_limited|RBAC: access denied)"
@@ -63,8 +63,8 @@ PROXIES: Final = (
     ),
     Proxy("Envoy", "istio-envoy", None),
     # forward proxies: src/errorpage.cc of Squid, data/templates of tinyproxy
-    Proxy("Squid", "squid", re.compile(r"<!--? ?ERR_[A-Z_]+|\(squid(?:/[^)<]*)?\)|id=.?ERR_[A-Z_]+")),
-    Proxy("tinyproxy", "tinyproxy", re.compile(r"tinyproxy")),
+    Proxy("Squid", "squid", r"<!--? ?ERR_[A-Z_]+|\(squid(?:/[^)<]*)?\)|id=.?ERR_[A-Z_]+"),
+    Proxy("tinyproxy", "tinyproxy", r"tinyproxy"),
 )
 """What is known of the proxies that stand in front of gateways; their sources are named above each."""
 
@@ -126,7 +126,7 @@ def _proxy(status: int, headers: Mapping[str, str], text: str) -> str | None:
         return served.name if served is not None and served.empty else None
     start = text[:SEARCHED]
     for proxy in PROXIES:
-        if proxy.page is not None and proxy.page.search(start):
+        if proxy.page is not None and re.search(proxy.page, start):
             # Several write nginx's form.
             return served.name if served is not None else proxy.name
     page = is_page(headers, text)
@@ -139,7 +139,7 @@ def _proxy(status: int, headers: Mapping[str, str], text: str) -> str | None:
 
 _INLINE: Final = frozenset({"a", "abbr", "b", "br", "code", "em", "font", "i", "small", "span", "strong", "tt", "u"})
 _UNSEEN: Final = ("script", "style")
-_TAG: Final = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*|[!?])?[^<>]*>?")
+_TAG: Final = r"<(/?)([A-Za-z][A-Za-z0-9]*|[!?])?[^<>]*>?"
 
 
 def is_page(headers: Mapping[str, str], text: str) -> bool:
@@ -166,7 +166,7 @@ def words_of(page: str, status: int, limit: int) -> str:
 def _blocks(page: str) -> list[str]:
     """Return the texts between tags; those in a line go together."""
     blocks, line, at, hidden = list[str](), "", 0, ""
-    for tag in _TAG.finditer(page):
+    for tag in re.finditer(_TAG, page):
         if not hidden:
             line += page[at : tag.start()]
         at, name = tag.end(), (tag[2] or "").lower()

@@ -31,7 +31,7 @@ _SHOWN_BODY: Final = 400
 _SEARCHED_BODY: Final = 64 * 1024
 THROTTLED_STATUS: Final = 429
 
-_BEARER: Final = re.compile(r"(?i)bearer\s+\S+|\bsk-[A-Za-z0-9_\-]{8,}")
+_BEARER: Final = r"(?i)bearer\s+\S+|\bsk-[A-Za-z0-9_\-]{8,}"
 
 
 E = TypeVar("E", bound=APIError)
@@ -51,7 +51,7 @@ def _hidden(value: Any, hide: Hide) -> Any:
 
 def without_keys(text: str) -> str:
     """Return *text* without anything that looks like a key: gateways do echo them."""
-    return _BEARER.sub("***", text)
+    return re.sub(_BEARER, "***", text)
 
 
 # -- exceptions ------------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ FIRST_HOLD: Final = 1.0
 LONGEST_HOLD: Final = 60.0
 """Seconds of the longest hold: this gateway counts over minutes (new-api ``middleware/model-rate-limit.go``)."""
 LEAST_HOLD: Final = 0.05
-"""Seconds of the shortest hold, where the server asks for (next to) none; it doubles up to the next while refusals go on."""
+"""Seconds of the shortest hold, where the server asks for (next to) none; it doubles up to the next if they go on."""
 LONGEST_LEAST: Final = 5.0
 MANY: Final = 100
 """Requests granted in a minute, after which the limiter is not one of a second: the first hold is twice as long."""

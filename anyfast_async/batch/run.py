@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import attrs
 
-from anyfast_async._bill import RowWitness, charge, named
-from anyfast_async._core.journal import STEM_DIGITS, STOPPERS, answer_line, error_line
+from anyfast_async._bill import charge
+from anyfast_async._core.journal import STEM_DIGITS, STOPPERS, error_line
 from anyfast_async._ending import CLOSERS
+from anyfast_async._keeper import Keeper
 from anyfast_async._mapping import plan_of, run_of
 from anyfast_async.batch.counts import Counts, Standing
 from anyfast_async.batch.lines import BatchLine
@@ -25,7 +26,6 @@ from anyfast_async.batch.tally import Tally
 from anyfast_async.completions import ChatCompletion
 from anyfast_async.errors import (
     AnyFastError,
-    APIConnectionError,
     Attempt,
     ClientStateError,
     ConfigurationError,
@@ -52,11 +52,6 @@ _LOOK: Final = 0.05
 
 def _stem() -> str:
     return uuid.uuid4().hex[:STEM_DIGITS]
-
-
-def stops(error: AnyFastError) -> bool:
-    """Return whether *error* ends a run instead of failing a row: also a gateway that cannot be reached at all."""
-    return error.kind in STOPPERS - CLOSERS or (isinstance(error, APIConnectionError) and error.phase == "unsent")
 
 
 class TooManyFailuresError(AnyFastError):
@@ -102,7 +97,7 @@ class RowDone:
 
 
 class BatchRun:
-    """One run. It ends when all rows have a result, at the first error that :func:`stops` it, or when told to.
+    """One run. It ends when all rows have a result, at the first error that is no row's own, or when told to.
 
     Args:
         client: sends the rows.
@@ -160,7 +155,6 @@ class BatchRun:
         self._allowed = allowed_failures(max_failures, total)
         self._max_failures = max_failures
         self._intake = True
-        self._kept: list[Result[Any]] = []
         self._began = self._began_wall = 0.0
         self._clock: asyncio.Timeout | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -174,12 +168,13 @@ class BatchRun:
             concurrency=concurrency,
             give_up_after=give_up_after,
         )
+        self._keeper = keeper = Keeper(files.journal, plan.ending)
         self._map: MapRun[Any] = run_of(
             self._taken(),
             plan,
             concurrency=concurrency,
             stop_on=STOPPERS - CLOSERS,
-            witness_of=lambda row: RowWitness(files.journal, row.custom_id),
+            witness_of=lambda row: keeper.witness(row.custom_id),
             record=self._record,
         )
         self._noted = (0, 0)
@@ -193,7 +188,7 @@ class BatchRun:
     @property
     def unsaved(self) -> int:
         """After the run: results that could not be written, or not be brought to the disk; their rows are not done."""
-        return len(self._kept) + self._journal.unsaved
+        return self._keeper.unsaved
 
     def longest(self) -> list[tuple[str, float]]:
         """Return the rows that are in work for longest, with the seconds since they were taken up, when no more are."""
@@ -302,9 +297,8 @@ class BatchRun:
 
     async def _retry(self) -> None:
         """Write what could not be written before: there may be room again."""
-        kept, self._kept = self._kept, []
-        for result in kept:
-            await self._record(result)
+        for kept in self._keeper.again():
+            await self._record(kept.result)
 
     def _taken(self) -> Iterator[BatchLine]:
         now = asyncio.get_running_loop().time
@@ -321,7 +315,8 @@ class BatchRun:
         self._since.pop(custom_id, None)
         try:
             before = self._files.standing(custom_id) if self._knows_file else None
-            if not self._write(result):
+            if not self._keeper.write(custom_id, result, _stem()):
+                self._leave(result.error)
                 return
             try:
                 await self._journal.saved()
@@ -330,31 +325,13 @@ class BatchRun:
         except OSError as error:
             self._end(error)
 
-    def _write(self, result: Result[Any]) -> bool:
-        """Write the line of a result; return whether it is one: an error that stops the run is none."""
-        custom_id, error = result.item.custom_id, result.error
-        if isinstance(error, (NotSentError, InsufficientQuotaError)):  # as if it had not been taken up
+    def _leave(self, error: AnyFastError | None) -> None:
+        """Take in why a row has no line: its model is given up, or the run ends."""
+        if isinstance(error, (NotSentError, InsufficientQuotaError)):
             if self._left is None or (isinstance(error, NotSentError) and not isinstance(self._left, NotSentError)):
                 self._left = error  # which names the model
-            if error.billed == "no":
-                self._journal.unsent(custom_id)
-            return False
-        if error is not None and stops(error):
-            if not self._is_left(error):
-                self._end(error)
-            if error.billed == "no":
-                self._journal.unsent(custom_id)
-            return False
-        try:
-            if error is not None:
-                self._journal.failed(custom_id, error_line(custom_id, error, stem=_stem()))
-            elif result.completion is not None:
-                named(self._journal, result.completion.model, result.model)
-                self._journal.answered(custom_id, answer_line(custom_id, result.completion, stem=_stem()))
-        except OSError:
-            self._kept.append(result)
-            raise
-        return True
+        elif error is not None and not self._is_left(error):
+            self._end(error)
 
     def _count(  # noqa: PLR0917 - what there is to say of a row
         self,

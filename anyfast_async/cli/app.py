@@ -5,20 +5,15 @@ from __future__ import annotations
 import asyncio
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from importlib import import_module
+from typing import Any, Final
 
 import click
 
 from anyfast_async import __version__
 from anyfast_async.cli import exits
-from anyfast_async.cli.batch import batch
-from anyfast_async.cli.chat import chat
-from anyfast_async.cli.demo import demo
-from anyfast_async.cli.models import models
-from anyfast_async.cli.results import results
-from anyfast_async.cli.simulate import simulate
 from anyfast_async.cli.terminal import forsake, say, tolerant
 from anyfast_async.errors import AnyFastError
 
@@ -27,8 +22,41 @@ class _ReaderGoneError(Exception):
     """Nobody reads the output any more."""
 
 
+SUMMARIES: Final = {
+    "batch": "Run a file of requests, and write one line per answer.",
+    "chat": "Ask a model, and print the answer as it comes.",
+    "demo": "Show one await, one stream and one batch from file to file.",
+    "models": "List the models that the key may use: a table in a terminal, one id per line in a pipe.",
+    "results": "Read what a batch left behind.",
+    "simulate": (
+        "Serve the embedded gateway until Ctrl-C or SIGTERM (exit code 0): made-up answers in authentic shapes."
+    ),
+}
+"""The commands, each in the module of its name, and the first sentence of its help: to list them loads none."""
+
+
+class _Loaded(Mapping[str, click.Command]):
+    """The commands, each loaded when it is asked for."""
+
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in SUMMARIES:
+            raise KeyError(name)
+        command: click.Command = getattr(import_module(f"anyfast_async.cli.{name}"), name)
+        return command
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(SUMMARIES)
+
+    def __len__(self) -> int:
+        return len(SUMMARIES)
+
+
 class _Commands(click.Group):
     """Keeps from click what it would handle in its own way: a broken pipe as a failure, Ctrl-C with an empty line."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
+        with formatter.section("Commands"):
+            formatter.write_dl(list(SUMMARIES.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -41,7 +69,11 @@ class _Commands(click.Group):
         return result
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_Commands,
+    commands=_Loaded(),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="anyfast", message="%(prog)s %(version)s")
 def anyfast() -> None:
     """Chat completions of the AnyFast gateway: ask, stream, and run batches that resume.
@@ -58,10 +90,6 @@ def anyfast() -> None:
     Exit codes: 0 ok, 1 something failed, 2 wrong usage or input (nothing was sent), 3 stopped early (key, quota, model,
     network, disk), 130 or 143 interrupted. After 3, 130 and 143 the same batch command goes on where it stopped.
     """  # noqa: D301 - click leaves a paragraph after \b as it is
-
-
-for _command in (chat, batch, results, models, simulate, demo):
-    anyfast.add_command(_command)
 
 
 def run(argv: Sequence[str]) -> int:

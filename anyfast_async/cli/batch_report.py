@@ -6,8 +6,6 @@ from pathlib import Path
 
 from anyfast_async._text import counted
 from anyfast_async.batch.report import Head
-from anyfast_async.batch.report_page import page
-from anyfast_async.batch.report_svg import svg
 from anyfast_async.cli.batch_end import Ending, named
 from anyfast_async.cli.terminal import say
 
@@ -19,6 +17,9 @@ def write_report(ending: Ending) -> None:
     if ending.record is None:
         say("no report: nothing was sent")
         return
+    from anyfast_async.batch.report_page import page  # noqa: PLC0415 - with the first report
+    from anyfast_async.batch.report_svg import svg  # noqa: PLC0415
+
     path = Path(ending.job.options.report)
     new = path.with_name(f".{path.name}.new")
     try:

@@ -15,6 +15,8 @@ import pytest
 
 from anyfast_async import __version__
 from anyfast_async.cli import INSTALL, main
+from anyfast_async.cli.app import SUMMARIES
+from anyfast_async.cli.app import anyfast as group
 
 if TYPE_CHECKING:
     from anyfast_async.simulator import Simulator
@@ -205,3 +207,20 @@ def test_a_reader_on_a_full_stream(tmp_path: Path) -> None:
         ran.returncode,
         ran.stderr.splitlines()[-1:],
     )
+
+
+def test_the_list_of_commands_loads_none() -> None:
+    """``anyfast --help`` is at hand at once: it loads neither a command nor the client."""
+    code = "from anyfast_async.cli import main; import sys; main(['--help']); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    loaded = set(done.stdout.split())
+    assert "anyfast_async.cli.app" in loaded
+    assert (
+        loaded & {"aiohttp", "rich", "anyfast_async.client", *(f"anyfast_async.cli.{name}" for name in SUMMARIES)}
+        == set()
+    )
+
+
+def test_what_the_list_of_commands_says() -> None:
+    """Each command is listed with the beginning of its own help."""
+    assert {name: command.get_short_help_str(200) for name, command in group.commands.items()} == SUMMARIES
