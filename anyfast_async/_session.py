@@ -14,9 +14,7 @@ from types import SimpleNamespace
 from typing import Final
 
 import aiohttp
-import attrs
 
-from anyfast_async._bases import Shown
 from anyfast_async._core.packing import BombError, check_ratio
 from anyfast_async._exchange import Exchange
 
@@ -43,12 +41,14 @@ def is_hooked() -> bool:
     return method is not _OWN and not _is_own(method)
 
 
-@attrs.define(eq=False, repr=False)
-class Progress(Shown):
+class Progress:
     """How far a request of the session is, and since when it connects."""
 
-    exchange: Exchange
-    connecting_since: float = 0.0
+    __slots__ = ("connecting_since", "exchange")
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+        self.connecting_since = 0.0
 
 
 async def _on_connect_start(_: object, ctx: SimpleNamespace, __: object) -> None:
