@@ -80,11 +80,15 @@ class Exchange:
     """One request and its answer.
 
     Args:
+        link: what carries it, which tells it what comes.
         host: the host's name, for messages.
         on_sent: told the loop time each time when a piece of the request is sent.
         secret: the key, which is taken out of what is said about errors. What the server sends stays as it came.
         explain: makes our exception of what broke the exchange off.
         loop: the running one.
+        reused: whether the connection had served before.
+        connect_seconds: how long it took to connect, None where that was not needed.
+        sent_at: loop time of the last piece of the request, where some of it was sent before there was a link.
         in_one: whether the answer is of use only as a whole, so that it may be read with its head.
 
     """
@@ -96,37 +100,39 @@ class Exchange:
         *("_take", "_waiter"),
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - made for each call: names cost time
         self,
+        link: Link,
         host: str,
         on_sent: Callable[[float], None],
         secret: Secret,
         explain: Explain,
         loop: asyncio.AbstractEventLoop | None = None,
         *,
+        reused: bool = False,
+        connect_seconds: float | None = None,
+        sent_at: float = 0.0,
         in_one: bool = False,
     ) -> None:
+        self.link = link
         self.host = host
         self.on_sent = on_sent
         self.hide = secret.hide
         """Takes the key out of what is said about an error."""
-        self.sent_at = 0.0
+        self.sent_at = sent_at
         """Loop time of the last piece of the request."""
-        self.asked = False
+        self.asked = sent_at > 0
         """Whether the request was sent, all of it."""
         self.framed = True
         """Whether an answer that broke off had said where it would end."""
-        self.reused = False
-        """Whether the connection had served before."""
-        self.connect_seconds: float | None = None
+        self.reused = reused
+        self.connect_seconds = connect_seconds
         self.in_one = in_one
         self.whole: bytes | None = None
         """The body, if it came in one piece with its head."""
         self.status = 0
         self.headers: Mapping[str, str] = {}
         """With lower-case names."""
-        self.link: Link | None = None
-        """Set by the link."""
         self._explain = explain
         self._loop = loop or asyncio.get_running_loop()
         self._pieces: list[bytes] = []
@@ -142,10 +148,15 @@ class Exchange:
 
     # -- told by the link --------------------------------------------------------------------------------------------
 
-    def sent(self) -> None:
-        """A piece of the request was sent."""
+    def sent(self, *, whole: bool = True) -> None:
+        """A piece of the request was sent, and it is *whole*."""
+        self.asked = whole
         self.sent_at = self._loop.time()
         self.on_sent(self.sent_at)
+
+    def unasked(self) -> None:
+        """The answer came before all of the request was sent."""
+        self.asked = False
 
     def began(self, status: int, headers: Mapping[str, str]) -> None:
         """The head of the answer is there."""
@@ -190,8 +201,12 @@ class Exchange:
         """The body ended in order."""
         self._end()
 
-    def failed(self, cause: BaseException | None, *, answering: bool) -> None:
-        """The exchange broke off, after (*answering*) or before the first byte of an answer."""
+    def failed(self, cause: BaseException | None, *, answering: bool, framed: bool = True) -> None:
+        """The exchange broke off, after (*answering*) or before the first byte of an answer.
+
+        *framed*: whether that had said where it would end.
+        """
+        self.framed = framed
         if isinstance(cause, BombError):
             self._broken = ResponseShapeError(str(cause))
         else:
@@ -302,13 +317,13 @@ class Exchange:
 
     def pause(self) -> None:
         """Read no more for now."""
-        if not self._paused and not self._over and self.link is not None:
+        if not self._paused and not self._over:
             self._paused = True
             self.link.pause()
 
     def resume(self) -> None:
         """Read again."""
-        if self._paused and not self._over and self.link is not None:
+        if self._paused and not self._over:
             self._paused = False
             self.link.resume()
 
@@ -317,8 +332,7 @@ class Exchange:
         if not self._over:
             self._over, self._sink, self._take = True, None, None
             self._broken = self._explain(TruncatedError("it was closed"), self, answering=bool(self.status))
-            if self.link is not None:
-                self.link.abort()
+            self.link.abort()
             self._wake()
 
     async def _hold(self, enough: int) -> None:

@@ -40,7 +40,7 @@ class Kept(asyncio.BaseProtocol):
 
     """
 
-    __slots__ = ("__weakref__", "_before", "_connection", "_idle", "wire")
+    __slots__ = ("__weakref__", "_before", "_connection", "_idle", "early", "trust", "wire")
 
     def __init__(
         self,
@@ -56,6 +56,9 @@ class Kept(asyncio.BaseProtocol):
         self._idle = idle
         self._before = transport.get_protocol()
         """aiohttp's protocol, which has to hear that the connection is lost."""
+        self.early: bytes = getattr(self._before, "_tail", b"")
+        """What the server said before it was asked."""
+        self.trust = trust
         self.wire = Wire(transport, self, buffer, trust, max_head)
         transport.set_protocol(self.wire)
 

@@ -10,6 +10,7 @@ long lines.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Final
 
@@ -42,32 +43,59 @@ def is_hooked() -> bool:
 
 
 class Progress:
-    """How far a request of the session is, and since when it connects."""
+    """How far a request is, before there is an exchange.
 
-    __slots__ = ("connecting_since", "exchange")
+    Args:
+        on_sent: told the loop time each time when a piece of the request is sent.
 
-    def __init__(self, exchange: Exchange) -> None:
-        self.exchange = exchange
-        self.connecting_since = 0.0
+    """
+
+    def __init__(self, on_sent: Callable[[float], None]) -> None:
+        self._on_sent = on_sent
+        self._connecting_since = 0.0
+        self.connect_seconds: float | None = None
+        self.reused = False
+        self.sent_at = 0.0
+
+    def connecting(self) -> None:
+        """Take in that a connection is made."""
+        self._connecting_since = asyncio.get_running_loop().time()
+
+    def connected(self) -> None:
+        """Take in that it is made."""
+        self.connect_seconds = asyncio.get_running_loop().time() - self._connecting_since
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection."""
+        return self.reused or self.connect_seconds is not None
+
+    def reuses(self) -> None:
+        """Take in that the connection had served before."""
+        self.reused = True
+
+    def sent(self) -> None:
+        """Take in that a piece of the request is sent, or will be at once."""
+        self.sent_at = asyncio.get_running_loop().time()
+        self._on_sent(self.sent_at)
 
 
 async def _on_connect_start(_: object, ctx: SimpleNamespace, __: object) -> None:
-    ctx.trace_request_ctx.connecting_since = asyncio.get_running_loop().time()
+    ctx.trace_request_ctx.connecting()
 
 
 async def _on_connect_end(_: object, ctx: SimpleNamespace, __: object) -> None:
-    progress: Progress = ctx.trace_request_ctx
-    progress.exchange.connect_seconds = asyncio.get_running_loop().time() - progress.connecting_since
-    progress.exchange.sent()
+    ctx.trace_request_ctx.connected()
+    ctx.trace_request_ctx.sent()
 
 
 async def _on_reuse(_: object, ctx: SimpleNamespace, __: object) -> None:
-    ctx.trace_request_ctx.exchange.reused = True
-    ctx.trace_request_ctx.exchange.sent()
+    ctx.trace_request_ctx.reuses()
+    ctx.trace_request_ctx.sent()
 
 
 async def _on_chunk_sent(_: object, ctx: SimpleNamespace, __: object) -> None:
-    ctx.trace_request_ctx.exchange.sent()
+    ctx.trace_request_ctx.sent()
 
 
 def tracing() -> aiohttp.TraceConfig:
@@ -82,21 +110,23 @@ def tracing() -> aiohttp.TraceConfig:
 class Reading:
     """The link of an exchange that goes the session's way: a task that reads the response."""
 
-    def __init__(self, exchange: Exchange, response: aiohttp.ClientResponse, *, is_last: bool) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, *, is_last: bool) -> None:
         if is_last and response.connection is not None and response.connection.protocol is not None:
             response.connection.protocol.force_close()
-        self._exchange = exchange
         self._response = response
         self._may_go_on = asyncio.Event()
         self._may_go_on.set()
-        exchange.link = self
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self, exchange: Exchange) -> None:
+        """Tell *exchange* what comes."""
         if not exchange.sent_at:
             exchange.sent()  # a mock tells nothing of it
-        exchange.framed = "Content-Length" in response.headers or "Transfer-Encoding" in response.headers
-        exchange.began(response.status, {name.lower(): value for name, value in response.headers.items()})
-        self._task = asyncio.get_running_loop().create_task(self._read())
+        headers = self._response.headers
+        exchange.began(self._response.status, {name.lower(): value for name, value in headers.items()})
+        self._task = asyncio.get_running_loop().create_task(self._read(exchange))
 
-    async def _read(self) -> None:
+    async def _read(self, exchange: Exchange) -> None:
         content = self._response.content
         cause: BaseException | None = None
         unpacked = 0
@@ -105,18 +135,20 @@ class Reading:
                 unpacked += len(piece)
                 if content.total_compressed_bytes is not None:
                     check_ratio(content.total_compressed_bytes, unpacked)
-                self._exchange.arrived(piece)
+                exchange.arrived(piece)
                 await self._may_go_on.wait()
         except (aiohttp.ClientError, OSError, BombError) as error:
             cause = error
         if cause is None:
-            self._exchange.ended()
+            exchange.ended()
             return
         # aiohttp raises before it hands out what had arrived; nothing received may be lost.
         if rest := b"".join(getattr(content, "_buffer", ())):
-            self._exchange.arrived(rest)
+            exchange.arrived(rest)
         self._response.close()
-        self._exchange.failed(cause, answering=True)
+        headers = self._response.headers
+        framed = "Content-Length" in headers or "Transfer-Encoding" in headers
+        exchange.failed(cause, answering=True, framed=framed)
 
     def pause(self) -> None:
         self._may_go_on.clear()
@@ -125,5 +157,6 @@ class Reading:
         self._may_go_on.set()
 
     def abort(self) -> None:
-        self._task.cancel()
+        if self._task is not None:
+            self._task.cancel()
         self._response.close()

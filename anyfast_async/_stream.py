@@ -88,8 +88,11 @@ class ChatStream:
             if (waiter := self._news()) is not None:  # as _more does, without a coroutine for each lone event
                 try:
                     await waiter
+                except asyncio.CancelledError:
+                    self._leave()
+                    raise
                 finally:
-                    self._waited(waiter)
+                    self._waited()
             elif not await self._more():
                 raise StopAsyncIteration
 
@@ -240,8 +243,11 @@ class ChatStream:
             assert waiter is not None  # noqa: S101 - it is open, and nobody reads
             try:
                 await waiter
+            except asyncio.CancelledError:
+                self._leave()
+                raise
             finally:
-                self._waited(waiter)
+                self._waited()
 
     def _news(self) -> asyncio.Future[None] | None:
         """Begin to wait until something comes, if nothing else is to be done; :meth:`_waited` is to follow."""
@@ -251,14 +257,16 @@ class ChatStream:
         self._reading, self._items = True, _NONE
         return reception.news()
 
-    def _waited(self, waiter: asyncio.Future[None]) -> None:
-        """Go on after waiting; whoever was cancelled meanwhile leaves the stream."""
-        self._reading = False
-        assert self._reception is not None  # noqa: S101 - the waiter is from there
-        if waiter.cancelled():
-            self._closed = True
+    def _leave(self) -> None:
+        """Close the connection at once, because whoever waited was cancelled."""
+        self._closed = True
+        if self._reception is not None:
             self._reception.close()
-        elif not self._closed:
+
+    def _waited(self) -> None:
+        """Go on after waiting."""
+        self._reading = False
+        if self._reception is not None and not self._closed:
             self._items = self._reception.items
 
     def _taken(self) -> Item | None:
@@ -307,8 +315,11 @@ class _Chunks:
             if (waiter := stream._news()) is not None:  # noqa: SLF001
                 try:
                     await waiter
+                except asyncio.CancelledError:
+                    stream._leave()  # noqa: SLF001
+                    raise
                 finally:
-                    stream._waited(waiter)  # noqa: SLF001
+                    stream._waited()  # noqa: SLF001
             elif not await stream._more():  # noqa: SLF001
                 raise StopAsyncIteration
         if type(item) is not tuple:

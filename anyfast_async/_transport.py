@@ -32,7 +32,7 @@ from yarl import URL
 
 from anyfast_async._core.http1 import MAX_HEAD
 from anyfast_async._core.trust import Trust
-from anyfast_async._exchange import ERROR_PATIENCE, Exchange
+from anyfast_async._exchange import ERROR_PATIENCE, Exchange, Link
 from anyfast_async._idle import Kept
 from anyfast_async._outgoing import Route
 from anyfast_async._pool import Target, abandon, clear, default_context, is_known, new_session
@@ -41,7 +41,7 @@ from anyfast_async._wire import LARGE_BODY, REFUSED, Wire
 from anyfast_async.errors import APIConnectionError, ClientStateError
 
 if TYPE_CHECKING:
-    from anyfast_async._key import Key
+    from anyfast_async._key import Key, Secret
     from anyfast_async.errors import AnyFastError
 
 __all__ = ["Exchange", "Transport"]
@@ -82,8 +82,15 @@ async def _is_silent(wire: Wire, exchange: Exchange, early: bytes, moment: float
     return False
 
 
+async def _listen(kept: Kept, exchange: Exchange, *, is_secure: bool) -> None:
+    """Hear whether a server speaks on a new connection before it is asked; with TLS that shows at once."""
+    wire, trust = kept.wire, kept.trust
+    if kept.early or not (is_secure or trust.is_silent) or not wire.is_quiet():
+        trust.heard(silent=await _is_silent(wire, exchange, kept.early, 0 if is_secure else MOMENT))
+
+
 def _warn_of_surplus(trust: Trust, route: Route) -> None:
-    trust.is_news = False
+    trust.told()
     warnings.warn(
         f"{route.host} sends more than the answers to its requests: for a minute each request gets a connection of its "
         "own, so that no answer is taken for another's",
@@ -150,7 +157,7 @@ class Transport:
         """The loop that it serves, None before its first use."""
         return self._loop
 
-    async def exchange(
+    async def exchange(  # noqa: C901 - a step less is a coroutine less for every call
         self,
         route: Route,
         *,
@@ -175,39 +182,75 @@ class Transport:
         session = self._session
         if session is None or self._closed or (self._ssl is None and route.secure):
             session = await self._session_for(route)
-        exchange = Exchange(route.host, on_sent, secret, self._explained, self._loop, in_one=in_one)
-        found: APIConnectionError | None = None
+        progress: Progress | None = None
         try:
             if self._is_direct and not is_hooked() and (route.secure or self._proxy is None):
-                wire = self._waiting(route, exchange)
-                if wire is None:
-                    wire = await self._connected(session, route, exchange, _to_connect(connect_timeout))
+                kept = self._waiting(route)
+                if kept is None:
+                    progress = Progress(on_sent)
+                    kept = await self._connected(session, route, progress, _to_connect(connect_timeout))
+                wire = kept.wire
+                exchange = self._on(wire, route, on_sent, secret, progress, in_one=in_one)
+                wire.begin(exchange, kept)
+                if progress is not None:
+                    await _listen(kept, exchange, is_secure=route.secure)
                 wire.send(route, secret, idempotency_key, body)
             else:
-                exchange.asked = True
+                progress = Progress(on_sent)
                 fields = SentHeaders(route.fields(secret, idempotency_key))
-                await self._by_session(session, route, exchange, _to_connect(connect_timeout), fields, body)
+                response = await self._asked(session, route, progress, _to_connect(connect_timeout), fields, body)
+                reading = Reading(response, is_last=route.is_last)
+                exchange = self._on(reading, route, on_sent, secret, progress)
+                reading.begin(exchange)
         except (aiohttp.ClientError, OSError, http_exceptions.HttpProcessingError) as error:
-            from anyfast_async._faults import connection_error  # noqa: PLC0415 - with the first failure
-
-            reused = exchange.reused
-            connecting = self._proxy is not None and exchange.connect_seconds is None and not reused
-            found = connection_error(
-                error, exchange.host, self._hint, reused=reused, answering=False, connecting=connecting
-            )
-        if found is not None:
-            raise found
-        try:
-            if not exchange.status:
-                await exchange.news()
+            found = self._unanswered(error, route, progress)
+        else:
+            try:
                 if not exchange.status:
-                    await exchange.opened()
-            if not exchange.asked and exchange.status >= REFUSED:
-                raise await _refusal(exchange)  # noqa: TRY301 - it is closed as if it was cancelled
-        except BaseException:
-            exchange.close()
-            raise
-        return exchange
+                    await exchange.news()
+                    if not exchange.status:
+                        await exchange.opened()
+                if not exchange.asked and exchange.status >= REFUSED:
+                    raise await _refusal(exchange)  # noqa: TRY301 - it is closed as if it was cancelled
+            except BaseException:
+                exchange.close()
+                raise
+            return exchange
+        raise found
+
+    def _on(
+        self,
+        link: Link,
+        route: Route,
+        on_sent: Callable[[float], None],
+        secret: Secret,
+        progress: Progress | None,
+        *,
+        in_one: bool = False,
+    ) -> Exchange:
+        """Return an exchange on a *link* that was made with this *progress*, None for one that has waited."""
+        if progress is None:
+            return Exchange(link, route.host, on_sent, secret, self._explained, self._loop, reused=True, in_one=in_one)
+        return Exchange(
+            *(link, route.host, on_sent, secret, self._explained, self._loop),
+            reused=progress.reused,
+            connect_seconds=progress.connect_seconds,
+            sent_at=progress.sent_at,
+            in_one=in_one,
+        )
+
+    def _unanswered(self, cause: Exception, route: Route, progress: Progress | None) -> APIConnectionError:
+        from anyfast_async._faults import connection_error  # noqa: PLC0415 - with the first failure
+
+        is_connected = progress is None or progress.is_connected
+        return connection_error(
+            cause,
+            route.host,
+            self._hint,
+            reused=progress is None or progress.reused,
+            answering=False,
+            connecting=self._proxy is not None and not is_connected,
+        )
 
     def _explained(self, cause: BaseException | None, exchange: Exchange, *, answering: bool) -> APIConnectionError:
         from anyfast_async._faults import connection_error  # noqa: PLC0415 - with the first failure
@@ -223,26 +266,21 @@ class Transport:
             hide=exchange.hide,
         )
 
-    def _waiting(self, route: Route, exchange: Exchange) -> Wire | None:
-        """Return a connection that has waited, and now carries *exchange*; None if there is none."""
+    def _waiting(self, route: Route) -> Kept | None:
+        """Return a connection that has waited and may carry an exchange, None if there is none."""
         target = self._targets.get(route.origin)
-        kept = None if target is None else target.idle.take()
-        if kept is None:
-            return None
-        exchange.reused = True
-        kept.wire.begin(exchange, kept)
-        return kept.wire
+        return None if target is None else target.idle.take()
 
     async def _connected(
-        self, session: aiohttp.ClientSession, route: Route, exchange: Exchange, patience: aiohttp.ClientTimeout
-    ) -> Wire:
-        """Return a new connection that carries *exchange*."""
+        self, session: aiohttp.ClientSession, route: Route, progress: Progress, patience: aiohttp.ClientTimeout
+    ) -> Kept:
+        """Return a new connection."""
         target = self._targets.get(route.origin) or self._new_target(route)
         if target.trust.is_news:
             _warn_of_surplus(target.trust, route)
         connector = session.connector
         assert connector is not None  # noqa: S101 - the session was made with it
-        began = time.perf_counter()
+        progress.connecting()
         try:
             connection = await connector.connect(target, [], patience)
         except TimeoutError as error:
@@ -250,30 +288,24 @@ class Transport:
                 raise
             raise aiohttp.ConnectionTimeoutError from None
         transport = connection.transport
-        exchange.connect_seconds = time.perf_counter() - began
+        progress.connected()
         if transport is None or transport.is_closing():  # in the moment since it was made
             connection.close()
             raise aiohttp.ServerDisconnectedError
-        early: bytes = getattr(transport.get_protocol(), "_tail", b"")  # what a server said before it was asked
-        trust = target.trust
-        kept = Kept(connection, transport, target.idle, buffer=self._read_into, trust=trust, max_head=self._max_head)
-        wire = kept.wire
-        wire.begin(exchange, kept)
-        if early or not (route.secure or trust.is_silent) or not wire.is_quiet():
-            trust.is_silent = await _is_silent(wire, exchange, early, 0 if route.secure else MOMENT)
-        return wire
+        buffer, trust = self._read_into, target.trust
+        return Kept(connection, transport, target.idle, buffer=buffer, trust=trust, max_head=self._max_head)
 
-    async def _by_session(  # noqa: PLR0917 - what a request consists of
+    async def _asked(  # noqa: PLR0917 - what a request consists of
         self,
         session: aiohttp.ClientSession,
         route: Route,
-        exchange: Exchange,
+        progress: Progress,
         patience: aiohttp.ClientTimeout,
         fields: SentHeaders,
         body: bytes | None,
-    ) -> None:
-        """Send a request as ``ClientSession`` does, and have the answer told to *exchange*."""
-        response = await session.request(
+    ) -> aiohttp.ClientResponse:
+        """Send a request as ``ClientSession`` does; return the response, of which the head is there."""
+        return await session.request(
             route.method,
             route.url,
             data=io.BytesIO(body) if body is not None and len(body) > LARGE_BODY else body,
@@ -282,9 +314,8 @@ class Transport:
             timeout=patience,
             proxy=self._proxy,
             ssl=self._ssl or True,
-            trace_request_ctx=Progress(exchange),
+            trace_request_ctx=progress,
         )
-        Reading(exchange, response, is_last=route.is_last)
 
     @property
     def _read_into(self) -> memoryview:

@@ -126,7 +126,6 @@ class Wire(asyncio.BufferedProtocol):
     def begin(self, exchange: Exchange, place: Place) -> None:
         """Carry *exchange*."""
         self._exchange, self._place = exchange, place
-        exchange.link = self
 
     def hear(self, data: bytes) -> None:
         """Take what came before the connection had this protocol."""
@@ -153,7 +152,6 @@ class Wire(asyncio.BufferedProtocol):
                 self._send_slice()
                 return
             self.transport.write(body)
-        exchange.asked = True
         exchange.sent()
 
     def _send_slice(self) -> None:
@@ -162,8 +160,7 @@ class Wire(asyncio.BufferedProtocol):
         piece, rest = self._upload[:SLICE], self._upload[SLICE:]
         self._upload = rest or None
         self.transport.write(piece)
-        self._exchange.asked = self._upload is None
-        self._exchange.sent()
+        self._exchange.sent(whole=self._upload is None)
         self._loop.call_soon(self._send_slice)
 
     def pause_writing(self) -> None:
@@ -220,7 +217,8 @@ class Wire(asyncio.BufferedProtocol):
     def _begin_early(self, exchange: Exchange, status: int) -> None:
         """Take a head that comes before its request was sent: a server need not hear what it refuses to its end."""
         if status >= REFUSED:
-            exchange.asked, self._upload = False, None
+            exchange.unasked()
+            self._upload = None
         elif not exchange.sent_at:
             message = f"with status {status}"
             raise UnaskedError(message)
@@ -240,7 +238,7 @@ class Wire(asyncio.BufferedProtocol):
         if body.done:
             body.end()
             if self._waits and exchange.status < REFUSED and self._is_sending():
-                exchange.asked = False
+                exchange.unasked()
                 message = f"with status {exchange.status}, to its end"
                 raise UnaskedError(message)
             if body.rest and self._reusable:
@@ -297,8 +295,7 @@ class Wire(asyncio.BufferedProtocol):
             self._end(keep=False)
             exchange.ended()
         else:
-            exchange.framed = body is None or body.framed
-            self._fail(cause)
+            self._fail(cause, framed=body is None or body.framed)
 
     def _check_end(self, body: Body | None) -> None:
         if body is not None:
@@ -307,11 +304,11 @@ class Wire(asyncio.BufferedProtocol):
             message = "in the middle of its head"
             raise TruncatedError(message)
 
-    def _fail(self, cause: Exception | None) -> None:
+    def _fail(self, cause: Exception | None, *, framed: bool = True) -> None:
         exchange, answering = self._exchange, self._body is not None or self._heads.begun
         self._end(keep=False)
         if exchange is not None:
-            exchange.failed(cause, answering=answering)
+            exchange.failed(cause, answering=answering, framed=framed)
 
     def _end(self, *, keep: bool) -> None:
         """Carry nothing any more; give the connection back to the pool, or close it."""

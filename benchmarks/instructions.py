@@ -29,6 +29,7 @@ LENGTHS: Mapping[str, tuple[str, str, int, int]] = {
     "completion": ("ours", "await-64", 100, 500),
     "event, text read": ("ours:tokens", "stream-once", 2, 12),
     "event, chunk read": ("ours:chunks", "stream-once", 2, 12),
+    "lone event, text": ("ours:tokens", "stream-paced", 1, 3),
     "row of a map": ("ours", "batch", 100, 500),
 }
 """What is counted: the client, its workload, and the calls of the shorter and of the longer run."""

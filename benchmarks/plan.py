@@ -45,7 +45,7 @@ def held_open(count: int) -> Workload:
     stub = {"mode": "paced", "events": 1_000_000, "interval_us": 1_000_000, "burst": 100, "stamp": 1}
     title = f"{count} open streams, one event a second each, 100 streams at a time"
     columns = ("kib_per_stream", "p50_us", "p99_us", "cpu_us", "opened", "failed", "opening_s")
-    case, rest = {"seconds": 5}, {"slow_part": 1, "streams": True, "most_rounds": 3}
+    case, rest = {"seconds": 5}, {"slow_part": 1, "streams": True, "most_rounds": 12}
     return Workload(f"open-{count}", title, "open", count, count, "event", stub, case, columns, **rest)
 
 

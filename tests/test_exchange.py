@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from anyfast_async import APIConnectionError, ResponseShapeError
-from anyfast_async._exchange import HOLD, MAX_ERROR_BODY, Exchange
+from anyfast_async._exchange import HOLD, MAX_ERROR_BODY, Exchange, Take
 from anyfast_async._faults import connection_error
 from anyfast_async._key import Secret
 from anyfast_async.errors import AnyFastError
@@ -35,8 +35,12 @@ class Sink:
     def __init__(self) -> None:
         self.got: list[bytes | str] = []
 
-    def feed(self, data: bytes) -> None:
+    take: Take | None = None
+    """What takes chunks whole."""
+
+    def feed(self, data: bytes) -> Take | None:
         self.got.append(data)
+        return self.take
 
     def eof(self) -> None:
         self.got.append("eof")
@@ -60,8 +64,7 @@ async def link() -> Link:
 @pytest.fixture
 async def exchange(link: Link) -> Exchange:
     """An exchange whose head has come."""
-    made = Exchange("host", lambda _: None, Secret("sk-0123456789abcdef"), explained)
-    made.link = link
+    made = Exchange(link, "host", lambda _: None, Secret("sk-0123456789abcdef"), explained)
     made.sent()
     made.began(200, {"a": "b"})
     return made
@@ -70,7 +73,7 @@ async def exchange(link: Link) -> Exchange:
 async def test_time_of_the_last_piece_is_told(link: Link) -> None:
     """Each piece of the request that goes out is told to whoever keeps the clock, and remembered."""
     times: list[float] = []
-    exchange = Exchange("host", times.append, Secret("sk-0123456789abcdef"), explained)
+    exchange = Exchange(link, "host", times.append, Secret("sk-0123456789abcdef"), explained)
     exchange.sent()
     await asyncio.sleep(0.001)
     exchange.sent()
@@ -79,13 +82,12 @@ async def test_time_of_the_last_piece_is_told(link: Link) -> None:
 
 async def test_head_is_waited_for(link: Link) -> None:
     """Opening ends when the head is there, and raises when the exchange breaks off before it."""
-    exchange = Exchange("host", lambda _: None, Secret("sk-0123456789abcdef"), explained)
+    exchange = Exchange(link, "host", lambda _: None, Secret("sk-0123456789abcdef"), explained)
     asyncio.get_running_loop().call_soon(exchange.began, 204, {})
     await exchange.opened()
     assert 204 == exchange.status
 
-    broken = Exchange("host", lambda _: None, Secret("sk-0123456789abcdef"), explained)
-    broken.reused = True
+    broken = Exchange(link, "host", lambda _: None, Secret("sk-0123456789abcdef"), explained, reused=True)
     broken.failed(None, answering=False)
     with pytest.raises(APIConnectionError, match="closed the connection without an answer") as caught:
         await broken.opened()
@@ -250,6 +252,26 @@ async def test_pushed_stream_has_a_limit(exchange: Exchange, link: Link) -> None
     exchange.arrived(b"45")
     exchange.arrived(b"6")
     assert ([b"123", b"45", "ResponseShapeError"], ["abort"]) == (sink.got, link.told)
+
+
+async def test_chunks_that_are_taken_count(exchange: Exchange, link: Link) -> None:
+    """A chunk that the sink takes whole counts like one that is fed; one that it refuses, or too many, is left."""
+    taken: list[bytes] = []
+
+    def take(data: bytes) -> bool:
+        taken.append(data)
+        return data != b"odd"
+
+    sink = Sink()
+    sink.take = take
+    exchange.push(sink, 6)
+    assert not exchange.chunk(b"1")  # nothing was fed yet
+    assert exchange.arrived(b"1")
+    assert [True, False, True, False] == [exchange.chunk(data) for data in (b"23", b"odd", b"45", b"67")]
+    assert [b"23", b"odd", b"45"] == taken
+    exchange.arrived(b"67")
+    assert ([b"1", "ResponseShapeError"], ["abort"]) == (sink.got, link.told)
+    assert not exchange.chunk(b"")
 
 
 async def test_pumping_goes_at_the_pace_of_the_sink(exchange: Exchange) -> None:

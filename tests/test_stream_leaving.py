@@ -88,3 +88,25 @@ async def test_leaving_a_stream_leaves_nothing_behind(raw_server: Any, connect: 
     assert COUNT == len(server.requests)
     dropped = [w for w in caught if issubclass(w.category, ResourceWarning)]
     assert (COUNT if leave is _drop else 0) == len(dropped)
+
+
+@pytest.mark.parametrize("way", ["tokens", "chunks", "sse", "drain"])
+async def test_cancelled_when_something_has_just_come(raw_server: Any, connect: Any, way: str) -> None:
+    """Who is cancelled between what came and the turn in which it would be taken leaves the stream, too."""
+    server = await raw_server([raw_server.stream_head() + raw_server.chunk(raw_server.event("a")), "hang"])
+    stream = await connect(server.base_url).stream("x")
+
+    async def read() -> None:
+        if way == "drain":
+            await stream.drain()
+        async for _ in {"tokens": stream, "chunks": stream.chunks(), "sse": stream.sse()}[way]:
+            pass
+
+    task = asyncio.create_task(read())
+    await asyncio.sleep(0.01)
+    stream._reception.feed(raw_server.event("b"))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert stream._reception.left
+    await asyncio.wait_for(server.requests[0].gone.wait(), 1)

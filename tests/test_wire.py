@@ -125,9 +125,8 @@ async def wire(pipe: Pipe, before: Before, trust: Trust) -> Wire:
 
 
 def begun(wire: Wire, place: Place, *, asked: bool = True) -> Exchange:
-    exchange = Exchange("host", lambda _: None, SECRET, explained)
+    exchange = Exchange(wire, "host", lambda _: None, SECRET, explained, sent_at=1.0 if asked else 0.0)
     wire.begin(exchange, place)
-    exchange.asked = asked
     return exchange
 
 

@@ -28,6 +28,14 @@ class Trust:
         """Whether it says nothing before it is asked."""
         self._surplus_at = -math.inf
 
+    def heard(self, *, silent: bool) -> None:
+        """Take in whether it said nothing before it was asked."""
+        self.is_silent = silent
+
+    def told(self) -> None:
+        """Take in that somebody was told that it was lost."""
+        self.is_news = False
+
     def surplus(self, now: float) -> None:
         """Take in that bytes came which nobody had asked for."""
         if now - self._surplus_at <= WINDOW:

@@ -19,7 +19,7 @@ def test_second_within_a_minute_costs_a_minute() -> None:
     trust.surplus(10.0)
     trust.surplus(20.0)
     assert (20.0 + WINDOW, True, False) == (trust.until, trust.is_news, trust.is_silent)
-    trust.is_news = False
+    trust.told()
     trust.surplus(30.0)
     assert (30.0 + WINDOW, False) == (trust.until, trust.is_news)
     trust.surplus(30.0 + WINDOW)
