@@ -14,11 +14,10 @@ import re
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import PurePath
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import attrs
 
-from anyfast_async._bases import Shown
 from anyfast_async.errors import FieldError, escaped
 
 MAX_DEPTH: Final = 200
@@ -121,13 +120,15 @@ def _is_plain(value: Any, deeper: int) -> bool:  # noqa: C901 - one loop over ev
 _CONTAINERS: Final = frozenset({dict, list, tuple})
 
 
-@attrs.define(eq=False, repr=False)
-class _Size(Shown):
+class _Size:
     """What a container comes to, written out."""
 
-    levels: int = 1
-    values: int = 0
-    characters: int = 0
+    __slots__ = ("characters", "levels", "values")
+
+    def __init__(self, levels: int = 1, values: int = 0, characters: int = 0) -> None:
+        self.levels = levels
+        self.values = values
+        self.characters = characters
 
     def add(self, inner: _Size) -> None:
         self.levels = max(self.levels, inner.levels + 1)
@@ -135,8 +136,7 @@ class _Size(Shown):
         self.characters += inner.characters
 
 
-@attrs.define(eq=False, repr=False)
-class _Open(Shown):
+class _Open(NamedTuple):
     """A container that the walk is in."""
 
     value: Any

@@ -8,10 +8,6 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
-import attrs
-
-from anyfast_async._bases import Shown
-
 
 class Rate:
     """A rate of requests that a limiter was seen to grant. It grows while it is used up and nothing is refused."""
@@ -60,24 +56,23 @@ class Rate:
         self._due = now + self.PAUSE / self.per_second
 
 
-@attrs.define(eq=False, repr=False)
-class Places(Shown):
+class Places:
     """A number of requests in flight that a limiter was seen to grant. One more is tried ever more rarely."""
 
-    count: int
-    sure: bool = False
-    """Whether as many were answered since, and none refused."""
-    _left: int = attrs.field(init=False)
-    _rounds: int = attrs.field(default=1, init=False)
-    _wrong: int = attrs.field(default=0, init=False)
-    """Refusals of fewer than were granted before."""
+    __slots__ = ("_left", "_rounds", "_wrong", "count", "sure")
 
     DOUBTS: ClassVar[int] = 2
     """Such refusals in a row that disprove the number; one may be a place that was not free yet."""
     MOST_ROUNDS: ClassVar[int] = 64
 
-    def __attrs_post_init__(self) -> None:
-        self._left = self.count
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.sure = False
+        """Whether as many were answered since, and none refused."""
+        self._left = count
+        self._rounds = 1
+        self._wrong = 0
+        """Refusals of fewer than were granted before."""
 
     def answered(self, in_flight: int) -> None:
         """Take in an answer; *in_flight* is with the answered one."""

@@ -40,36 +40,55 @@ class Company(NamedTuple):
 ALONE: Final = Company()
 
 
-@attrs.define(eq=False, repr=False)
-class Outage(Shown):
+class Outage:
     """What the requests of one lane tell about the gateway behind it. Rows are compared by identity."""
 
-    since: float | None = None
-    """When the outage was recognised; None: there is none."""
-    stretch: int = 0
-    """The number of the stretch of failures that lasts, or comes next."""
-    outages: set[int] = attrs.field(factory=set)
-    """The stretches that were outages."""
-    successes: int = 0
-    reached: bool = False
-    """Whether a server has ever been met: before that, a wrong address looks just the same."""
-    _failures: int = 0
-    _began: float = 0.0
-    """When the first of them came."""
-    _row: object = None
-    _several: bool = False
-    """Whether they are of more than one row."""
-    _waiting: dict[object, bool] = attrs.field(factory=dict)
-    """Rows that wait, the longest first, and whether any request of theirs was sent."""
-    _turn: object = None
-    """The row whose turn it is to probe."""
-    _out: object = None
-    """The row whose probe is on its way."""
-    _last: object = None
-    """The row that probed last."""
-    _probes: int = 0
-    _failed_probes: int = 0
-    _next: float = 0.0
+    __slots__ = (
+        "_began",
+        "_failed_probes",
+        "_failures",
+        "_last",
+        "_next",
+        "_out",
+        "_probes",
+        "_row",
+        "_several",
+        "_turn",
+        "_waiting",
+        "outages",
+        "reached",
+        "since",
+        "stretch",
+        "successes",
+    )
+
+    def __init__(self) -> None:
+        self.since: float | None = None
+        """When the outage was recognised; None: there is none."""
+        self.stretch = 0
+        """The number of the stretch of failures that lasts, or comes next."""
+        self.outages: set[int] = set()
+        """The stretches that were outages."""
+        self.successes = 0
+        self.reached = False
+        """Whether a server has ever been met: before that, a wrong address looks just the same."""
+        self._failures = 0
+        self._began = 0.0
+        """When the first of them came."""
+        self._row: object = None
+        self._several = False
+        """Whether they are of more than one row."""
+        self._waiting: dict[object, bool] = {}
+        """Rows that wait, the longest first, and whether any request of theirs was sent."""
+        self._turn: object = None
+        """The row whose turn it is to probe."""
+        self._out: object = None
+        """The row whose probe is on its way."""
+        self._last: object = None
+        """The row that probed last."""
+        self._probes = 0
+        self._failed_probes = 0
+        self._next = 0.0
 
     # -- what came of a request --------------------------------------------------------------------------------------
 

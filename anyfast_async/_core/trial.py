@@ -38,19 +38,21 @@ class Suspicion(Shown):
         self.on_verdict()
 
 
-@attrs.define(eq=False, repr=False)
-class Trial(Shown):
+class Trial:
     """A row that was refused although it went first after a hold: is it the row, or the limiter?"""
 
-    row: Suspicion
-    number: int
-    """Of its request."""
-    is_fair: bool = True
-    """Whether it went first, so that their answers are a strike."""
-    answered: int = 0
-    """Requests that were sent later and taken."""
+    __slots__ = ("answered", "is_fair", "number", "row")
 
     WITNESSES: ClassVar[int] = 2
+
+    def __init__(self, row: Suspicion, number: int, *, is_fair: bool = True) -> None:
+        self.row = row
+        self.number = number
+        """Of its request."""
+        self.is_fair = is_fair
+        """Whether it went first, so that their answers are a strike."""
+        self.answered = 0
+        """Requests that were sent later and taken."""
 
     def hear(self, number: int) -> bool:
         """Take in that the request of *number* was taken; return whether that ends the trial."""
