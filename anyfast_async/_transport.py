@@ -21,7 +21,6 @@ import contextlib
 import functools
 import io
 import ssl
-import time
 import warnings
 from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -32,25 +31,22 @@ from yarl import URL
 
 from anyfast_async._core.http1 import MAX_HEAD
 from anyfast_async._core.trust import Trust
-from anyfast_async._exchange import ERROR_PATIENCE, Exchange, Link
+from anyfast_async._early import listen, refusal
+from anyfast_async._exchange import Exchange, Link
 from anyfast_async._idle import Kept
 from anyfast_async._outgoing import Route
 from anyfast_async._pool import Target, abandon, clear, default_context, is_known, new_session
 from anyfast_async._session import Progress, Reading, SentHeaders, is_hooked, tracing
-from anyfast_async._wire import LARGE_BODY, REFUSED, Wire
+from anyfast_async._wire import LARGE_BODY, REFUSED
 from anyfast_async.errors import APIConnectionError, ClientStateError
 
 if TYPE_CHECKING:
     from anyfast_async._key import Key, Secret
-    from anyfast_async.errors import AnyFastError
 
 __all__ = ["Exchange", "Transport"]
 
 Origin: TypeAlias = tuple[str, str | None, int | None]
 
-MOMENT: Final = 0.005
-"""Seconds that a server without TLS gets to speak before it is asked, until it was silent once: what it says then is no
-answer, and cannot be told from one later. With TLS the handshake takes longer than that."""
 READ_SIZE: Final = 256 * 1024
 """Most bytes that are read from a connection at once."""
 
@@ -60,35 +56,6 @@ def _to_connect(seconds: float | None) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, connect=seconds)
 
 
-# -- the direct way --------------------------------------------------------------------------------------------------
-
-
-async def _is_silent(wire: Wire, exchange: Exchange, early: bytes, moment: float) -> bool:
-    """Hear what a server says before it is asked: what TLS has to say, the end, a refusal; else it is nonsense."""
-    try:
-        if early:
-            wire.hear(early)
-        for seconds in (0, moment):  # turns of the loop, in which what is there is read
-            await asyncio.sleep(seconds)
-        if not wire.is_answering:
-            return True
-        async with asyncio.timeout(ERROR_PATIENCE):
-            await exchange.opened()
-    except TimeoutError:
-        exchange.close()
-    except BaseException:
-        exchange.close()
-        raise
-    return False
-
-
-async def _listen(kept: Kept, exchange: Exchange, *, is_secure: bool) -> None:
-    """Hear whether a server speaks on a new connection before it is asked; with TLS that shows at once."""
-    wire, trust = kept.wire, kept.trust
-    if kept.early or not (is_secure or trust.is_silent) or not wire.is_quiet():
-        trust.heard(silent=await _is_silent(wire, exchange, kept.early, 0 if is_secure else MOMENT))
-
-
 def _warn_of_surplus(trust: Trust, route: Route) -> None:
     trust.told()
     warnings.warn(
@@ -96,21 +63,6 @@ def _warn_of_surplus(trust: Trust, route: Route) -> None:
         "own, so that no answer is taken for another's",
         stacklevel=3,
     )
-
-
-async def _refusal(exchange: Exchange) -> AnyFastError:
-    """Return what a server said instead of hearing the request to its end: nothing can have come of it."""
-    from anyfast_async._core.problem import error_of  # noqa: PLC0415 - with the first failure
-
-    body = await exchange.read_error(None)
-    error = error_of(exchange.status, exchange.headers, body, now=time.time(), hide=exchange.hide)
-    error.billed = "no"
-    if error.retry_class == "ambiguous":
-        error.retry_class = "refused"
-    return error
-
-
-# -- both ------------------------------------------------------------------------------------------------------------
 
 
 class Transport:
@@ -193,7 +145,7 @@ class Transport:
                 exchange = self._on(wire, route, on_sent, secret, progress, in_one=in_one)
                 wire.begin(exchange, kept)
                 if progress is not None:
-                    await _listen(kept, exchange, is_secure=route.secure)
+                    await listen(kept, exchange, is_secure=route.secure)
                 wire.send(route, secret, idempotency_key, body)
             else:
                 progress = Progress(on_sent)
@@ -211,7 +163,7 @@ class Transport:
                     if not exchange.status:
                         await exchange.opened()
                 if not exchange.asked and exchange.status >= REFUSED:
-                    raise await _refusal(exchange)  # noqa: TRY301 - it is closed as if it was cancelled
+                    raise await refusal(exchange)  # noqa: TRY301 - it is closed as if it was cancelled
             except BaseException:
                 exchange.close()
                 raise

@@ -352,6 +352,7 @@ TESTED_THROUGH: Final[Mapping[str, str]] = {
     "__main__.py": "test_exports.py",  # one line, which a process runs
     "_version.py": "test_exports.py",  # one constant
     "_calls.py": "test_client.py",  # how its verbs are done
+    "_early.py": "test_transport.py",  # what comes before a request was sent
     "_hooks.py": "test_openai.py",  # a protocol; the door hears by it
     "_spec.py": "test_call.py",  # what a call is made of
     "_spent.py": "test_prices.py",  # what is priced

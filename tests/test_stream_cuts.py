@@ -147,6 +147,13 @@ async def test_a_cut_at_any_byte_loses_nothing_and_never_looks_complete(
     assert len(server.requests) == len(cuts)
 
 
+async def test_what_comes_with_a_wrong_chunk_is_kept(raw_server: Any, connect: Any) -> None:
+    """Events in the same write as a chunk without its size are given out before the error, and stand in it."""
+    head = raw_server.stream_head()
+    client = connect((await raw_server([head + raw_server.chunk(EVENTS[1]) + b"zz\r\n"])).base_url, retry=ONCE)
+    assert (TEXTS[0], "incomplete") == await outcome(client)
+
+
 @pytest.mark.parametrize("ending", ["fin", "rst", "hang"])
 async def test_a_slow_reader_gets_everything_that_arrived_before_the_end(
     raw_server: Any, connect: Any, ending: str

@@ -123,13 +123,33 @@ class Chunked(Body):
         self._size = _SIZE
         self._line = b""
         self._trailers = -1
+        self._broken: MalformedError | None = None
 
     def feed(self, data: bytes) -> bytes:
+        if self._broken is not None:
+            raise self._broken
         if self._line:
             data, self._line = self._line + data, b""
+        pieces: list[bytes] = []
+        try:
+            self._split(data, pieces)
+        except MalformedError as error:
+            if not pieces:
+                raise
+            self._broken, self.held = error, True  # nothing that came before it is lost
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def more(self) -> bytes:
+        if self._broken is not None:
+            raise self._broken
+        return b""
+
+    def _split(self, data: bytes, pieces: list[bytes]) -> None:
+        """Put what *data* holds of the body into *pieces*."""
         at, end = 0, len(data)
         left, size = self._left, self._size
-        pieces, at = ([], 0) if left or size is not _SIZE else _whole_chunks(data)
+        if not left and size is _SIZE:
+            at = _whole_chunks(data, pieces)
         while self._trailers < 0:
             if left:
                 piece = data[at : at + left]
@@ -156,11 +176,10 @@ class Chunked(Body):
         self._left, self._size = left, size
         if self._trailers >= 0:
             self._skip_trailers(data[at:])
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     @property
     def at_chunk(self) -> bool:  # type: ignore[override]  # nobody sets it
-        return self._size is _SIZE and not self._left and not self._line and self._trailers < 0
+        return self._size is _SIZE and not (self._left or self._line or self.held) and self._trailers < 0
 
     def _skip_trailers(self, data: bytes) -> None:
         end = end_of_lines(data)
@@ -195,8 +214,8 @@ def _usual_size(line: bytes) -> int:
     return (found and int(found[1], 16)) or -1
 
 
-def _whole_chunks(data: bytes) -> tuple[list[bytes], int]:
-    """Return the chunks that *data* begins with, as far as they are there whole and usual, and where they end.
+def _whole_chunks(data: bytes, pieces: list[bytes]) -> int:
+    """Put the chunks that *data* begins with into *pieces*, as far as they are whole and usual; return where they end.
 
     Usual are those with no line end of this kind in them, as events have none, and whose size alone is in its line.
     """
@@ -205,7 +224,8 @@ def _whole_chunks(data: bytes) -> tuple[list[bytes], int]:
     fits = list(map(operator.eq, map(len, chunks), map(_usual_size, lines[::2])))
     if False in fits:
         del chunks[fits.index(False) :]
-    return chunks, sum(map(len, lines[: 2 * len(chunks)])) + 4 * len(chunks)
+    pieces += chunks
+    return sum(map(len, lines[: 2 * len(chunks)])) + 4 * len(chunks)
 
 
 def _beginning(line: bytes, size: re.Pattern[bytes]) -> bytes:

@@ -86,7 +86,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         monkeypatch.setenv("ANYFAST_BASE_URL", f"http://127.0.0.1:{server.server_address[1]}/v1")
         monkeypatch.setenv("ANYFAST_API_KEY", "sk-made-up")
         monkeypatch.setattr("anyfast_async.cli.targets.missing", lambda: None)
-        monkeypatch.setattr("anyfast_async.cli.batch_report.svg", lambda _: "<svg></svg>")
+        monkeypatch.setattr("anyfast_async.batch.report_svg.svg", lambda _: "<svg></svg>")
         monkeypatch.chdir(tmp_path)
         with Path("in.csv").open("w", newline="") as file:
             table = csv.writer(file)

@@ -52,10 +52,28 @@ def unchunked(data: bytes) -> list[tuple[bytes, bool, bytes] | str]:
                     surplus += piece
                 else:
                     got += body.feed(piece)
+                    got += body.more() if body.held else b""
             found.append((got, body.done, body.rest + surplus))
         except MalformedError:
             found.append("malformed")
     return found
+
+
+@pytest.mark.parametrize("wrong", [b"zz\r\n", b"-1\r\n", b"\n\r\n"])
+def test_what_came_before_a_wrong_chunk_is_not_lost(wrong: bytes) -> None:
+    """The chunks before it are given out, however they are cut; then it is told, each time somebody asks."""
+    for pieces in cuts(b"3\r\nabc\r\n2\r\nde\r\n" + wrong):
+        body, got = Chunked(), b""
+        with pytest.raises(MalformedError):
+            for piece in pieces:
+                got += body.feed(piece)
+                while body.held:
+                    got += body.more()
+        assert b"abcde" == got
+        if body.held:
+            assert not body.at_chunk
+            with pytest.raises(MalformedError):
+                body.feed(b"")
 
 
 @pytest.mark.parametrize(
