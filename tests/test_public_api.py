@@ -60,6 +60,10 @@ def surface() -> str:
     return HEAD + "".join(f"\n[{title}]\n" + "".join(f"{line}\n" for line in lines) for title, lines in parts.items())
 
 
+BASES = "anyfast_async._bases"
+"""How values are shown and compared, as attrs would do it: nobody's surface."""
+
+
 def described(name: str, value: Any, listed: Collection[int]) -> Iterator[str]:
     """The lines of one public name."""
     if not inspect.isclass(value):
@@ -70,7 +74,8 @@ def described(name: str, value: Any, listed: Collection[int]) -> Iterator[str]:
         return
     kinds = {"typed dict": is_typeddict(value), "exception": issubclass(value, BaseException)}
     kind = next((kind for kind, fits in kinds.items() if fits), "class")
-    bases = ", ".join(base.__name__ for base in value.__bases__ if base not in (object, dict, Generic))
+    shown = (base for base in value.__bases__ if base not in (object, dict, Generic) and base.__module__ != BASES)
+    bases = ", ".join(base.__name__ for base in shown)
     own = "__init__" in vars(value) and not attrs.has(value) and value not in HANDED_OUT
     yield f"{kind} {name}{f'({bases})' if bases else ''}{f': made by {signature(value.__init__)}' if own else ''}"
     inherited = [base for base in value.__mro__[1:] if base.__module__.startswith("anyfast_async")]
