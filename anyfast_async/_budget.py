@@ -33,8 +33,8 @@ class Reserved:
     __slots__ = ("kept", "need")
 
     def __init__(self, need: Need) -> None:
-        self.need = need
-        self.kept = True
+        self.need: Need = need
+        self.kept: bool = True
 
 
 class Earlier:
@@ -43,9 +43,9 @@ class Earlier:
     __slots__ = ("cost", "requests", "tokens")
 
     def __init__(self, tokens: float = 0.0, cost: float = 0.0, requests: int = 0) -> None:
-        self.tokens = tokens
-        self.cost = cost
-        self.requests = requests
+        self.tokens: float = tokens
+        self.cost: float = cost
+        self.requests: int = requests
 
 
 class _Row(NamedTuple):

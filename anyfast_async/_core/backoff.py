@@ -34,9 +34,9 @@ class RetryBudget:
     __slots__ = ("_at", "_most", "_saved", "per_second", "ratio", "reserve")
 
     def __init__(self, ratio: float, per_second: float = 1.0, reserve: float = 10.0) -> None:
-        self.ratio = ratio
-        self.per_second = per_second
-        self.reserve = reserve
+        self.ratio: float = ratio
+        self.per_second: float = per_second
+        self.reserve: float = reserve
         self._saved = reserve
         self._most = max(reserve, 1000 * ratio)
         self._at: float | None = None

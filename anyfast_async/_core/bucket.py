@@ -21,8 +21,8 @@ class Slot:
     __slots__ = ("amount", "end")
 
     def __init__(self, end: float, amount: float) -> None:
-        self.end = end
-        self.amount = amount
+        self.end: float = end
+        self.amount: float = amount
 
 
 class Window:
@@ -31,8 +31,8 @@ class Window:
     __slots__ = ("_slots", "limit", "taken")
 
     def __init__(self, limit: float) -> None:
-        self.limit = limit
-        self.taken = 0.0
+        self.limit: float = limit
+        self.taken: float = 0.0
         """In the last 60 seconds, as of the last call."""
         self._slots: deque[Slot] = deque()
 
@@ -106,10 +106,10 @@ class Pace:
     """The requests of a second arrive within less than a second when the network or the other side hesitates."""
 
     def __init__(self, per_minute: float) -> None:
-        self.per_minute = per_minute
-        self.interval = min(1 / self.AT_ANY_LIMIT, PERIOD / per_minute) * self.SLACK
+        self.per_minute: float = per_minute
+        self.interval: float = min(1 / self.AT_ANY_LIMIT, PERIOD / per_minute) * self.SLACK
         """Seconds between two requests."""
-        self.tolerance = max(0.02, (self.AT_ANY_LIMIT - per_minute / PERIOD) * self.interval)
+        self.tolerance: float = max(0.02, (self.AT_ANY_LIMIT - per_minute / PERIOD) * self.interval)
         """Seconds that requests may come early, all together; late timers are made up for out of it."""
         self._due = -math.inf
 
@@ -148,7 +148,7 @@ class Learned:
     """Share of itself by which the limit grows after a minute in which it was used up and nothing was refused."""
 
     def __init__(self) -> None:
-        self.granted = Window(math.inf)
+        self.granted: Window = Window(math.inf)
         """Requests sent and not refused."""
         self._doubt = 0.0
         self._since = 0.0

@@ -63,10 +63,10 @@ class Phases:
     __slots__ = ("connect", "first_token", "queue", "total")
 
     def __init__(self) -> None:
-        self.queue = Histogram()
-        self.connect = Histogram()
-        self.first_token = Histogram()
-        self.total = Histogram()
+        self.queue: Histogram = Histogram()
+        self.connect: Histogram = Histogram()
+        self.first_token: Histogram = Histogram()
+        self.total: Histogram = Histogram()
 
     def add(self, queue: float, connect: float | None, first_token: float | None, total: float) -> None:
         """Count a call that succeeded."""

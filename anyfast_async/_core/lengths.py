@@ -14,7 +14,7 @@ class Pending:
     __slots__ = ("began", "length")
 
     def __init__(self, began: float) -> None:
-        self.began = began
+        self.began: float = began
         self.length: float | None = None
         """Of its answer, once it has ended; negative: that cannot be told."""
 

@@ -23,8 +23,8 @@ class Rate:
     """Requests whose time is left out after a refusal: the limiter is empty."""
 
     def __init__(self, per_second: float, scale: float = 1.0) -> None:
-        self.per_second = per_second
-        self.scale = scale
+        self.per_second: float = per_second
+        self.scale: float = scale
         """Seconds over which the limiter counts, as far as is known."""
         self._growth = math.log(2)
         """Of itself per :attr:`scale`. As long as nothing was refused: to twice of it."""
@@ -66,8 +66,8 @@ class Places:
     MOST_ROUNDS: ClassVar[int] = 64
 
     def __init__(self, count: int) -> None:
-        self.count = count
-        self.sure = False
+        self.count: int = count
+        self.sure: bool = False
         """Whether as many were answered since, and none refused."""
         self._left = count
         self._rounds = 1

@@ -65,12 +65,12 @@ class Outage:
     def __init__(self) -> None:
         self.since: float | None = None
         """When the outage was recognised; None: there is none."""
-        self.stretch = 0
+        self.stretch: int = 0
         """The number of the stretch of failures that lasts, or comes next."""
         self.outages: set[int] = set()
         """The stretches that were outages."""
-        self.successes = 0
-        self.reached = False
+        self.successes: int = 0
+        self.reached: bool = False
         """Whether a server has ever been met: before that, a wrong address looks just the same."""
         self._failures = 0
         self._began = 0.0

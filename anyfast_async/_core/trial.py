@@ -46,12 +46,12 @@ class Trial:
     WITNESSES: ClassVar[int] = 2
 
     def __init__(self, row: Suspicion, number: int, *, is_fair: bool = True) -> None:
-        self.row = row
-        self.number = number
+        self.row: Suspicion = row
+        self.number: int = number
         """Of its request."""
-        self.is_fair = is_fair
+        self.is_fair: bool = is_fair
         """Whether it went first, so that their answers are a strike."""
-        self.answered = 0
+        self.answered: int = 0
         """Requests that were sent later and taken."""
 
     def hear(self, number: int) -> bool:
