@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 import attrs
 
 from anyfast_async._clock import Interruptible, Wait, late
-from anyfast_async._core.codec import filled, maker
+from anyfast_async._core.codec import maker, put
 from anyfast_async._core.usage import used_by
 from anyfast_async._outgoing import idempotency_key
 from anyfast_async.completions import ChatCompletion, Trace, Usage
@@ -480,7 +480,8 @@ class Call(Interruptible, Generic[T]):
             tuple(self.ledger),
             completion.trace.ignored if completion.trace is not None else 0,
         )
-        return filled(completion, trace=trace)
+        put(completion, "trace", trace)
+        return completion
 
 
 def _worst(billed: Iterable[Billed]) -> Billed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from bisect import bisect_left
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
 _STEPS: Final = (32_000, 128_000, 200_000, 256_000, 272_000)
 """Sizes of prompts above which some models have other prices: calls of one size can be added up."""
+_NOTHING: Final = [0] * 6
 
 
 @attrs.define(repr=False)
@@ -35,10 +35,17 @@ class Spent(Shown):
             self.unknown += times
             return
         self.calls += times
-        key = model, bisect_left(_STEPS, used.prompt)
-        sums = self._sums.get(key) or [0] * 6
-        counted = (1, *used) if times == 1 else [times * value for value in (1, *used)]
-        self._sums[key] = list(map(operator.add, sums, counted))
+        key = model, bisect_left(_STEPS, used[0])
+        calls, prompt, completion, cached, audio, image = self._sums.get(key) or _NOTHING
+        # Written out: this is done for every call.
+        self._sums[key] = [
+            calls + times,
+            prompt + times * used[0],
+            completion + times * used[1],
+            cached + times * used[2],
+            audio + times * used[3],
+            image + times * used[4],
+        ]
 
     @property
     def models(self) -> Iterable[str]:

@@ -22,7 +22,7 @@ from anyfast_async._core.jsontext import (
     mended,
     mended_value,
 )
-from anyfast_async._core.lossless import RoundedError, as_dict, filled, maker, structure, structure_exactly, texter
+from anyfast_async._core.lossless import RoundedError, as_dict, filled, maker, put, structure, structure_exactly, texter
 from anyfast_async.completions import ChatCompletion, ChatCompletionChunk, Model
 from anyfast_async.messages import (
     JSON,
@@ -63,6 +63,7 @@ __all__ = [
     "mended",
     "mended_value",
     "message_to_wire",
+    "put",
     "structure",
     "texter",
     "unsaid",

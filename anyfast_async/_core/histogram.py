@@ -23,11 +23,12 @@ class Histogram(Shown):
     count: int = 0
     total: float = 0.0
     """Sum of the values."""
-    _buckets: Counter[int] = attrs.field(factory=Counter)
+    _buckets: dict[int, int] = attrs.field(factory=dict)
 
     def add(self, value: float) -> None:
         """Count *value*; zero and less counts as the smallest number."""
-        self._buckets[math.floor(math.log(value) / _STEP) if value > _LEAST else _LOWEST] += 1
+        bucket = math.floor(math.log(value) / _STEP) if value > _LEAST else _LOWEST
+        self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
         self.count += 1
         self.total += value
 

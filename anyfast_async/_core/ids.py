@@ -28,7 +28,7 @@ def request_id(headers: Mapping[str, str], message: str = "", hide: Hide = as_is
     """
     for name in _REQUEST_ID_HEADERS:
         value = headers.get(name)
-        if value and _is_id(value) and not _is_echo(value, hide):
+        if value and _is_id(value) and (hide is as_is or not _is_echo(value, hide)):
             return value
     found = reversed(re.findall(_REQUEST_ID_TEXT, message)) if message else ()
     return next((one for one in found if not _is_echo(one, hide)), None)

@@ -237,8 +237,12 @@ def _usual_hook(kind: Any, fields: list[_Field], keep: Keep, general: Hook) -> H
 def filled(value: T, **fields: Any) -> T:
     """Put *fields* into an answer that was just made, which nobody else has seen, and return it."""
     for name, item in fields.items():
-        object.__setattr__(value, name, item)  # answers are frozen
+        put(value, name, item)
     return value
+
+
+put: Final = object.__setattr__
+"""Puts one field into an answer that was just made: answers are frozen."""
 
 
 @functools.cache

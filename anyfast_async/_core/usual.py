@@ -27,7 +27,9 @@ def usual_completion(status: int, headers: Mapping[str, str], body: bytes) -> Ch
         return None
     if completion is None or (completion.extra and completion.extra.get("error")) or not is_usual(completion):
         return None
-    return codec.filled(completion, request_id=request_id(headers), headers=headers)
+    codec.put(completion, "request_id", request_id(headers))
+    codec.put(completion, "headers", headers)
+    return completion
 
 
 def is_usual(completion: ChatCompletion) -> bool:
