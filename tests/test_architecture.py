@@ -68,6 +68,7 @@ FLOORS: Final = (
             "_aside.py",
             "_ending.py",
             "_hooks.py",
+            "_early.py",
             "_idle.py",
             "_plan.py",
             "_recorded.py",
