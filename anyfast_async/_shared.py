@@ -92,4 +92,17 @@ class Shared:
             self.gate.reset()
             self.running.clear()
             await self.transport.leave_loop()
+        _load()
         self.loop, self.process = running, os.getpid()
+
+
+def _load() -> None:
+    """Load what takes an answer and what says a failure, before anything is sent.
+
+    Later there may be no file descriptor free to read a module with, or the package may have been replaced: an answer
+    that is paid for would be lost to that.
+    """
+    from anyfast_async import _faults, _opening, _output, _stream, _trouble  # noqa: F401, PLC0415
+    from anyfast_async._core import answer, codec  # noqa: F401, PLC0415
+
+    codec.load()

@@ -233,6 +233,7 @@ class Wire(asyncio.BufferedProtocol):
             if self._exchange is not exchange:
                 return  # it was closed
             if self._paused and body.held:
+                self._direct = None  # what is held comes first
                 return
             piece = body.more() if body.held else b""
         if body.done:

@@ -115,3 +115,55 @@ def test_import_does_nothing() -> None:
     )
 
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+LATER = """
+import asyncio, json, sys
+from anyfast_async import AnyFast, APIConnectionError, BadRequestError, RetryPolicy
+
+class Refused:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("anyfast_async", "cattrs", "tenacity", "attrs"):
+            raise OSError(24, "Too many open files")
+
+def answer(status, body):
+    head = f"HTTP/1.1 {status} X\\r\\nContent-Length: {len(body)}\\r\\nContent-Type: application/json\\r\\n\\r\\n"
+    return head.encode() + body
+
+async def main():
+    choice = {"index": 0, "message": {"role": "assistant", "content": "A"}, "finish_reason": "stop"}
+    good = json.dumps({"id": "x", "object": "chat.completion", "choices": [choice]}).encode()
+    answers = [answer(200, good), answer(400, b"{}"), answer(200, b"[]"), answer(200, good), b""]
+
+    async def serve(reader, writer):
+        while answers:
+            head = await reader.readuntil(b"\\r\\n\\r\\n")
+            await reader.readexactly(int(head.lower().partition(b"content-length:")[2].split()[0]))
+            writer.write(answers.pop(0))
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    async with AnyFast("sk-x", base_url=url, model="m", retry=RetryPolicy(attempts=1)) as client:
+        sys.meta_path.insert(0, Refused())
+        assert "A" == (await client.complete("a")).text
+        for kind in (BadRequestError, Exception):
+            try:
+                await client.complete("a")
+            except kind as error:
+                assert not isinstance(error, OSError), error
+        assert "A" == (await client.stream("a").drain()).text
+        try:
+            await client.complete("a")
+        except APIConnectionError:
+            print("fine")
+    server.close()
+
+asyncio.run(main())
+"""
+
+
+def test_nothing_is_loaded_once_a_request_can_go_out() -> None:
+    """Where no file can be opened any more, answers are taken and failures are told all the same."""
+    result = subprocess.run([sys.executable, "-c", LATER], capture_output=True, text=True, check=False, timeout=60)
+    assert "fine\n" == result.stdout, result.stderr

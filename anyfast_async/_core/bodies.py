@@ -13,6 +13,8 @@ MAX_SIZE_LINE: Final = 8190
 MAX_TRAILERS: Final = 64 * 1024
 """Most bytes of trailers, which nobody reads."""
 
+MAX_SIZE_DIGITS: Final = 15
+"""Most digits of a chunk's size."""
 _ZERO: Final = 48
 _SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
 _NEXT_SIZE: Final = re.compile(b"\r\n" + _SIZE.pattern)
@@ -210,7 +212,7 @@ def line_before(taken: int) -> bytes:
 @functools.lru_cache(maxsize=1024)
 def _usual_size(line: bytes) -> int:
     """Return the size that a *line* of nothing else says; -1 if it says more, or that of the last chunk."""
-    found = _SIZE.fullmatch(line + b"\r\n") if line.isalnum() else None
+    found = _SIZE.fullmatch(line + b"\r\n")
     return (found and int(found[1], 16)) or -1
 
 
@@ -221,7 +223,9 @@ def _whole_chunks(data: bytes, pieces: list[bytes]) -> int:
     """
     lines = data.split(b"\r\n")  # size, chunk, size, chunk, and so on
     chunks = lines[1:-1:2]
-    fits = list(map(operator.eq, map(len, chunks), map(_usual_size, lines[::2])))
+    # What else stands in a line's place (a body's own lines do) is not kept for the sake of a size.
+    sizes = [_usual_size(line) if len(line) <= MAX_SIZE_DIGITS and line.isalnum() else -1 for line in lines[::2]]
+    fits = list(map(operator.eq, map(len, chunks), sizes))
     if False in fits:
         del chunks[fits.index(False) :]
     pieces += chunks

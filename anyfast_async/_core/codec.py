@@ -22,7 +22,17 @@ from anyfast_async._core.jsontext import (
     mended,
     mended_value,
 )
-from anyfast_async._core.lossless import RoundedError, as_dict, filled, maker, put, structure, structure_exactly, texter
+from anyfast_async._core.lossless import (
+    RoundedError,
+    as_dict,
+    filled,
+    load,
+    maker,
+    put,
+    structure,
+    structure_exactly,
+    texter,
+)
 from anyfast_async.completions import ChatCompletion, ChatCompletionChunk, Model
 from anyfast_async.messages import (
     JSON,
@@ -56,6 +66,7 @@ __all__ = [
     "dumps",
     "encode",
     "filled",
+    "load",
     "loads",
     "loads_exactly",
     "maker",

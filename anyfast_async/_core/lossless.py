@@ -366,6 +366,11 @@ def _exact_hook(kind: Any) -> Hook:
     return hook
 
 
+def load() -> None:
+    """Load what the first answer takes."""
+    _converter()
+
+
 def as_dict(value: Any) -> dict[str, Any]:
     """Return an answer as the JSON object that it came from."""
     unstructured: dict[str, Any] = _converter().unstructure(value)

@@ -44,7 +44,8 @@ class Template:
     @classmethod
     def of(cls, data: bytes, payload: Mapping[str, Any]) -> Template | None:
         """Return the template of the chunk *payload*, whose JSON is *data*; None if it says more than a text."""
-        if len(data) > _LONGEST or not _says_text_alone(payload):
+        # A line feed may stand in an event of several lines, and in no line of one.
+        if len(data) > _LONGEST or b"\n" in data or not _says_text_alone(payload):
             return None
         found = _CONTENT.search(data, data.find(b'"delta"'))
         if found is None:
@@ -61,9 +62,12 @@ class Template:
     def texts(self, events: Sequence[bytes], at: int = 0) -> list[str]:
         """Return the texts of the next *events* from index *at* on, none if the first one is not of this template."""
         before, after, begin, end = self._before, self._after, self._begin, self._end
+        least = begin - end  # else the two would be told by the same quote
         pieces: list[bytes] = []
         for event in events[at : at + TOGETHER]:
-            if type(event) is not bytes or not event.startswith(before) or not event.endswith(after):
+            if type(event) is not bytes or len(event) < least or not event.startswith(before):
+                break
+            if not event.endswith(after):
                 break
             pieces.append(event[begin:end])
         if pieces and (texts := _strings(pieces)) is not None:

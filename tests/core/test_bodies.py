@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from anyfast_async._core import bodies
 from anyfast_async._core.bodies import (
     MAX_SIZE_LINE,
     MAX_TRAILERS,
@@ -34,6 +35,15 @@ from .reading import cuts
 def test_end_of_lines(data: bytes, end: int) -> None:
     """Lines end with LF, or with CR and LF, in any mixture; the first empty one ends them."""
     assert end == end_of_lines(data)
+
+
+def test_lines_of_a_body_are_not_kept() -> None:
+    """Only what can be a size is remembered: text of answers does not outlive them."""
+    before = bodies._usual_size.cache_info().currsize
+    for number in range(20):
+        body = Chunked()
+        body.feed(b"%x\r\n" % 5000 + b"event: x\r\ndata: %d " % number + b"y" * 4000 + b"\r\n\r\n" * 3)
+    assert bodies._usual_size.cache_info().currsize <= before + 1
 
 
 def test_end_of_lines_is_looked_for_from_a_place_on() -> None:

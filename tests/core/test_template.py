@@ -126,6 +126,21 @@ def test_a_doubled_name_makes_no_template() -> None:
     assert None is Template.of(data, json.loads(data))
 
 
+def test_a_chunk_in_two_lines_makes_no_template() -> None:
+    """What stands in an event of two lines stands in no line of one."""
+    data = json.dumps(CHUNK).encode().replace(b'"choices"', b'\n"choices"')
+    assert Template.of(data, CHUNK) is None
+
+
+@pytest.mark.parametrize("lost", [b'"', b'"a', b'a"'])
+def test_an_event_that_lost_a_quote_is_none(lost: bytes) -> None:
+    """What stands before the text and what stands behind it do not share a quote."""
+    made, data = template(), json.dumps(CHUNK).encode()
+    broken = data.replace(b'"content": "a"', b'"content": ' + b'"a"'.replace(lost, b"", 1))
+    assert text(made, broken) is None
+    assert made.alone(b"data: " + broken + b"\n\n") is None
+
+
 def test_a_long_chunk_makes_no_template() -> None:
     """Pictures in the text are not worth the memory."""
     payload = chunk({"content": "x" * 70_000})
