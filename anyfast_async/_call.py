@@ -131,7 +131,7 @@ class Call(Interruptible, Generic[T]):
     def trouble(self) -> Trouble:
         """What it has met."""
         if self._trouble is None:
-            from anyfast_async._trouble import Trouble  # noqa: PLC0415 - with the first failure, as all about failures
+            from anyfast_async._trouble import Trouble  # noqa: PLC0415 - loaded by `_shared`
 
             self._trouble = Trouble(self)
         return self._trouble

@@ -128,7 +128,7 @@ class Calls:
 
     def stream(self, request: ChatRequest, options: Mapping[str, Any]) -> ChatStream:
         """Return the stream that answers *request*."""
-        from anyfast_async._opening import StreamCall  # noqa: PLC0415 - with the first stream, as all about streams
+        from anyfast_async._opening import StreamCall  # noqa: PLC0415 - not by importing the client
         from anyfast_async._stream import ChatStream  # noqa: PLC0415
 
         spec = self._spec("chat/completions", request.model or "", options, streams=True)
@@ -311,7 +311,7 @@ _PACKAGE: Final = __name__.partition(".")[0] + "."
 
 
 def _drain_call() -> type[DrainCall]:
-    from anyfast_async._opening import DrainCall  # noqa: PLC0415 - with the first stream
+    from anyfast_async._opening import DrainCall  # noqa: PLC0415 - loaded by `_shared`
 
     return DrainCall
 

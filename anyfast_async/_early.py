@@ -46,7 +46,7 @@ async def _is_silent(wire: Wire, exchange: Exchange, early: bytes, moment: float
 
 async def refusal(exchange: Exchange) -> AnyFastError:
     """Return what a server said instead of hearing the request to its end: nothing can have come of it."""
-    from anyfast_async._core.problem import error_of  # noqa: PLC0415 - with the first failure
+    from anyfast_async._core.problem import error_of  # noqa: PLC0415 - loaded by `_shared`
 
     body = await exchange.read_error(None)
     error = error_of(exchange.status, exchange.headers, body, now=time.time(), hide=exchange.hide)

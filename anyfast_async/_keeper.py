@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @attrs.frozen
-class Kept:
+class Unwritten:
     """A result that could not be written."""
 
     custom_id: str
@@ -40,7 +40,7 @@ class Keeper:
         self.journal = journal
         self._ending = ending
         self._unrecorded = UNRECORDED.union(stop_on)
-        self._kept: list[Kept] = []
+        self._kept: list[Unwritten] = []
 
     @property
     def unsaved(self) -> int:
@@ -89,11 +89,11 @@ class Keeper:
             elif error is not None:
                 journal.failed(custom_id, error_line(custom_id, error, stem=stem))
         except OSError:
-            self._kept.append(Kept(custom_id, result, stem))
+            self._kept.append(Unwritten(custom_id, result, stem))
             raise
         return True
 
-    def again(self) -> Iterator[Kept]:
+    def again(self) -> Iterator[Unwritten]:
         """Give, once each, what could not be written, for another try: there may be room again."""
         kept, self._kept = self._kept, []
         yield from kept

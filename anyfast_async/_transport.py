@@ -192,7 +192,7 @@ class Transport:
         )
 
     def _unanswered(self, cause: Exception, route: Route, progress: Progress | None) -> APIConnectionError:
-        from anyfast_async._faults import connection_error  # noqa: PLC0415 - with the first failure
+        from anyfast_async._faults import connection_error  # noqa: PLC0415 - loaded by `_shared`
 
         is_connected = progress is None or progress.is_connected
         return connection_error(
@@ -205,7 +205,7 @@ class Transport:
         )
 
     def _explained(self, cause: BaseException | None, exchange: Exchange, *, answering: bool) -> APIConnectionError:
-        from anyfast_async._faults import connection_error  # noqa: PLC0415 - with the first failure
+        from anyfast_async._faults import connection_error  # noqa: PLC0415 - loaded by `_shared`
 
         return connection_error(
             cause,

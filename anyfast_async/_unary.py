@@ -49,7 +49,7 @@ class UnaryCall(Call[ChatCompletion]):
             content = await content_of(self, exchange)
         completion = usual_completion(exchange.status, exchange.headers, content)
         if completion is None:
-            from anyfast_async._core import answer  # noqa: PLC0415 - with the first answer that is none
+            from anyfast_async._core import answer  # noqa: PLC0415 - loaded by `_shared`
 
             completion = answer.completion_of(
                 exchange.status, exchange.headers, content, now=time.time(), hide=exchange.hide

@@ -326,7 +326,7 @@ def _to_json(value: Any) -> Any:
 
 
 def _make_converter(keep: Keep) -> Converter:
-    import cattrs  # noqa: PLC0415 - with the first answer
+    import cattrs  # noqa: PLC0415 - see :func:`load`
 
     converter = cattrs.Converter(detailed_validation=False)
     converter.register_structure_hook_factory(_is_lossless, lambda kind: _structure_hook(kind, converter, keep))
@@ -367,7 +367,7 @@ def _exact_hook(kind: Any) -> Hook:
 
 
 def load() -> None:
-    """Load what the first answer takes."""
+    """Load cattrs now, and not with the first answer."""
     _converter()
 
 

@@ -1,6 +1,6 @@
 """The usual answer: a success with a completion as JSON, in which nothing stands in an odd place.
 
-What is none is read by ``answer``, which is loaded with the first such.
+What is none is read by ``answer``, which importing the client does not load.
 """
 
 from __future__ import annotations
