@@ -507,16 +507,22 @@ EVENTS = st.lists(TEXTS.map(event) | TEXTS.map(event) | st.sampled_from(ODD), ma
 FRAMES = [b"%x\r\n%b\r\n", b"%X\r\n%b\r\n", b"0%x\r\n%b\r\n", b"%x;a=b\r\n%b\r\n", b"%x \r\n%b\r\n"]
 
 
+def streaming() -> tuple[Wire, Exchange, Reception]:
+    """A connection on which a chunked answer has begun, and who receives it."""
+    wire = Wire(Pipe(), Before(), memoryview(bytearray(2**16)), Trust())
+    exchange = begun(wire, Place())
+    receive(wire, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    permit: Any = None
+    reception = Reception(exchange, permit, Timeouts())
+    reception.start()
+    return wire, exchange, reception
+
+
 def taken(pieces: Sequence[bytes]) -> tuple[Any, ...]:
     """What a stream comes to whose bytes come over a connection in *pieces*."""
 
     async def run() -> tuple[Any, ...]:
-        wire = Wire(Pipe(), Before(), memoryview(bytearray(2**16)), Trust())
-        exchange = begun(wire, Place())
-        receive(wire, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-        permit: Any = None
-        reception = Reception(exchange, permit, Timeouts())
-        reception.start()
+        wire, exchange, reception = streaming()
         for piece in pieces:
             receive(wire, piece)
         chunks, error = [payload_of(item) for item in reception.items], str(reception.error)
@@ -552,12 +558,7 @@ def test_chunks_that_are_told_by_their_bytes_are_what_reading_gives(events: list
 
 async def test_an_expected_chunk_goes_past_what_reads_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     """After one that was read, a chunk with one event that differs in its text is not fed; anything else is."""
-    wire = Wire(Pipe(), Before(), memoryview(bytearray(2**16)), Trust())
-    exchange = begun(wire, Place())
-    receive(wire, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-    permit: Any = None
-    reception = Reception(exchange, permit, Timeouts())
-    reception.start()
+    wire, _, reception = streaming()
     fed: list[bytes] = []
     feed = Reception.feed
 
