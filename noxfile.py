@@ -120,7 +120,7 @@ def uvloop(session: nox.Session) -> None:
     install_wheel(session)
     session.install(*group("uvloop"))
     # uvloop looks names up itself: what a test puts into the place of socket.getaddrinfo does nothing there.
-    away = "tests/test_transport.py::test_name_server_that_is_away_is_tried_again"
+    away = "tests/http/test_transport.py::test_name_server_that_is_away_is_tried_again"
     pytest(session, "-q", "-n", WORKERS, f"--deselect={away}", env={"TEST_UVLOOP": "1"})
 
 
@@ -182,7 +182,7 @@ def chaos(session: nox.Session, leg: str) -> None:
 
 
 SLOWED = (
-    "tests/core/test_fold.py::test_many_tool_calls_take_linear_time",
+    "tests/core/stream/test_fold.py::test_many_tool_calls_take_linear_time",
     "tests/test_client.py::test_concurrency_is_what_the_server_sees",
 )
 """Tests of speed, which tracing takes away."""
@@ -275,7 +275,7 @@ def report(session: nox.Session) -> None:
     if not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
         session.skip("no Chromium was found")
     install_wheel(session)
-    pytest(session, "-q", "tests/batch/test_report_page_browser.py", "tests/batch/test_report_svg.py")
+    pytest(session, "-q", "tests/batch/report/test_page_browser.py", "tests/batch/report/test_svg.py")
 
 
 PROXIES = ("nginx", "haproxy", "apache2", "caddy")

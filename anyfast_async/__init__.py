@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from anyfast_async._version import __version__
 
 if TYPE_CHECKING:
-    from anyfast_async._key import NO_KEY
-    from anyfast_async._map import MapRun
-    from anyfast_async._result import Progress, Result
-    from anyfast_async._stats import Phase, Stats
-    from anyfast_async._stream import ChatStream
+    from anyfast_async._client.stats import Phase, Stats
+    from anyfast_async._http.api_key import NO_KEY
+    from anyfast_async._map.map_run import MapRun
+    from anyfast_async._map.result import Progress, Result
+    from anyfast_async._stream.chat_stream import ChatStream
     from anyfast_async.client import AnyFast
     from anyfast_async.completions import (
         ChatCompletion,
@@ -82,11 +82,11 @@ if TYPE_CHECKING:
     from anyfast_async.requests import CallOptions, ChatOptions, ChatRequest, RequestFields
 
 _HOMES = {
-    "_key": ("NO_KEY",),
-    "_stats": ("Phase", "Stats"),
-    "_map": ("MapRun",),
-    "_result": ("Progress", "Result"),
-    "_stream": ("ChatStream",),
+    "_http.api_key": ("NO_KEY",),
+    "_client.stats": ("Phase", "Stats"),
+    "_map.map_run": ("MapRun",),
+    "_map.result": ("Progress", "Result"),
+    "_stream.chat_stream": ("ChatStream",),
     "client": ("AnyFast",),
     "completions": (
         "ChatCompletion",

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import attrs
 
-from anyfast_async._core.outage import ALONE, Company
-from anyfast_async._retry import Retries
-from anyfast_async._waits import Waits, using
+from anyfast_async._core.retry.outage import ALONE, Company
+from anyfast_async._retry.retries import Retries
+from anyfast_async._retry.waits import Waits, using
 from anyfast_async.client import AnyFast
 from anyfast_async.errors import AnyFastError, DeadlineExceeded
 

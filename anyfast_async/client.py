@@ -1,6 +1,6 @@
 """``AnyFast``: composes the floors below.
 
-The verbs and their documentation stand here; how a call is made stands in ``_calls``.
+The verbs and their documentation stand here; how a call is made stands in ``_client/calls``.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ import ssl as ssl_module
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, overload
 
-from anyfast_async._budget import Spending
-from anyfast_async._calls import AT_ONCE, Calls, Setup
-from anyfast_async._core.backoff import RetryBudget
-from anyfast_async._core.http1 import MAX_HEAD
-from anyfast_async._key import Key, KeySource
-from anyfast_async._settings import (
+from anyfast_async._client.calls import AT_ONCE, Calls, Setup
+from anyfast_async._client.shared import Shared
+from anyfast_async._core.retry.retry_budget import RetryBudget
+from anyfast_async._http.api_key import Key, KeySource
+from anyfast_async._http.settings import (
     base_url_of,
     check_keyless,
     check_kind,
@@ -24,7 +23,8 @@ from anyfast_async._settings import (
     unused_proxy,
     whole_in,
 )
-from anyfast_async._shared import Shared
+from anyfast_async._limits.budget import Spending
+from anyfast_async._size_limits import MAX_HEAD
 from anyfast_async.completions import ChatCompletion, Model
 from anyfast_async.messages import Prompt
 from anyfast_async.policies import Budget, Limits, RetryPolicy, Timeouts, as_timeouts
@@ -33,10 +33,10 @@ from anyfast_async.requests import ChatOptions, ChatRequest
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from anyfast_async._map import MapRun
-    from anyfast_async._result import Progress
-    from anyfast_async._stats import Stats
-    from anyfast_async._stream import ChatStream
+    from anyfast_async._client.stats import Stats
+    from anyfast_async._map.map_run import MapRun
+    from anyfast_async._map.result import Progress
+    from anyfast_async._stream.chat_stream import ChatStream
     from anyfast_async.prices import Prices
 
 
@@ -168,9 +168,9 @@ class AnyFast:
         shared.gate.close()
         shared.spending.close()
         if grace > 0:
-            await shared.running.ended(grace)
-        shared.running.stop()
-        await shared.running.ended(CLOSING)
+            await shared.in_flight.ended(grace)
+        shared.in_flight.stop()
+        await shared.in_flight.ended(CLOSING)
         await shared.transport.aclose()
 
     def with_options(
@@ -352,7 +352,7 @@ class AnyFast:
                 every other exception) is a list of what there is.
 
         """
-        from anyfast_async._mapping import plan_of, run_of  # noqa: PLC0415 - with the first map
+        from anyfast_async._client.map_arguments import plan_of, run_of  # noqa: PLC0415 - with the first map
 
         plan = plan_of(
             self._calls,
@@ -409,7 +409,7 @@ class AnyFast:
 
     def stats(self) -> Stats:
         """Return what the client is doing now, and what it has done; ``str()`` of it is a sentence."""
-        from anyfast_async._stats import stats_of  # noqa: PLC0415 - with the first look
+        from anyfast_async._client.stats import stats_of  # noqa: PLC0415 - with the first look
 
         shared = self._shared
         return stats_of(shared.gate, shared.spending, shared.phases)

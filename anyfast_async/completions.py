@@ -15,9 +15,9 @@ from typing import Any, Literal, TypeVar
 
 import attrs
 
-from anyfast_async._bases import Value
-from anyfast_async._outcome import Outcome, diagnosis_of, outcome_of
-from anyfast_async._thoughts import thoughts_of
+from anyfast_async._values.bases import Value
+from anyfast_async._values.outcome import Outcome, diagnosis_of, outcome_of
+from anyfast_async._values.reasoning import thoughts_of
 from anyfast_async.errors import Attempt, OutputError
 from anyfast_async.messages import JSON, AssistantMessage, ToolCall
 
@@ -266,11 +266,11 @@ class ChatCompletion(Value):
             ConfigurationError: *kind* holds a type that JSON has no shape for.
 
         """
-        from anyfast_async._output import MismatchError, parse  # noqa: PLC0415 - with the first class
+        from anyfast_async._structured.parsing import FieldMismatchError, parse  # noqa: PLC0415 - with the first class
 
         try:
             return parse(self.text, kind)
-        except MismatchError as mismatch:
+        except FieldMismatchError as mismatch:
             found = mismatch.errors
         cut = "; the answer was cut by max_tokens" if self.finish_reason == "length" else ""
         lines = "".join(f"\n  {e}" for e in found)

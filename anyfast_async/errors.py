@@ -37,8 +37,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
-from anyfast_async._bases import Value
-from anyfast_async._text import escaped as escaped  # noqa: PLC0414 - most take it from here
+from anyfast_async._values.bases import Value
+from anyfast_async._values.text import escaped as escaped  # noqa: PLC0414 - most take it from here
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

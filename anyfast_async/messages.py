@@ -11,8 +11,8 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
-from anyfast_async._bases import Value
-from anyfast_async._thoughts import said_in
+from anyfast_async._values.bases import Value
+from anyfast_async._values.reasoning import said_in
 
 JSON: TypeAlias = Mapping[str, Any]
 """A JSON object."""
@@ -121,8 +121,6 @@ MEDIA_TYPES: dict[str, str] = {
 """The local files that may be sent, by suffix: the types that the gateway's Gemini translation takes (new-api
 ``relay/channel/gemini``); anything else it would refuse with a 500."""
 
-MAX_FILE = 64 * 1024 * 1024
-"""Largest local file in bytes: the gateway's own limit for a file that it downloads."""
 
 Part: TypeAlias = TextPart | ImagePart | AudioPart | FilePart | VideoPart | Path | str | JSON
 """A content part; a ``str`` is text, a ``pathlib.Path`` a local file, a dict goes out as it is."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from anyfast_async._bases import Shown, Value
+from anyfast_async._values.bases import Shown, Value
 from anyfast_async.errors import ConfigurationError
 
 if TYPE_CHECKING:

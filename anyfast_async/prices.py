@@ -24,10 +24,10 @@ from typing import Any, Final
 
 import attrs
 
-from anyfast_async._bases import Shown
 from anyfast_async._core.usage import Used
-from anyfast_async._rules import shown
-from anyfast_async._spent import Spent
+from anyfast_async._limits.spent import Spent
+from anyfast_async._values.bases import Shown
+from anyfast_async._values.rules import shown
 from anyfast_async.errors import ConfigurationError, escaped
 
 __all__ = ["INSTALL", "Price", "Prices", "PricesError", "Spent", "is_listed", "usual_prices"]

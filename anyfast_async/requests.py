@@ -15,11 +15,11 @@ from typing import Any, Literal, TypedDict, get_args
 
 import attrs
 
-from anyfast_async._bases import Value
-from anyfast_async._message_rules import problems_of_messages
-from anyfast_async._rules import Rule, boolean, json_object, number, shown, string, whole, word
-from anyfast_async._text import did_you_mean
-from anyfast_async._values import problems_of_json
+from anyfast_async._values.bases import Value
+from anyfast_async._values.json_values import problems_of_json
+from anyfast_async._values.message_rules import problems_of_messages
+from anyfast_async._values.rules import Rule, boolean, json_object, number, shown, string, whole, word
+from anyfast_async._values.text import did_you_mean
 from anyfast_async.errors import AnyFastError, FieldError, RequestValidationError, escaped
 from anyfast_async.messages import JSON, Message, Prompt, SystemMessage, as_messages
 from anyfast_async.policies import Timeouts

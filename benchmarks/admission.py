@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from anyfast_async import Limits
-from anyfast_async._gate import Gate
+from anyfast_async._limits.gate import Gate
 
 ROUNDS = 7
 CALLS = 20_000
@@ -24,11 +24,11 @@ LIMITED = Limits(requests_per_minute=100_000_000, tokens_per_minute=10**12)
 async def free(limits: Limits) -> float:
     """Admit and release where nothing has to be waited for."""
     gate = Gate(limits)
-    lane = gate.lane("a")
+    scope = gate.scope("a")
     began = time.process_time()
     time_of = asyncio.get_running_loop().time
     for _ in range(CALLS):
-        gate.release(gate.admit(lane, 500.0, time_of()) or await gate.queue(lane, 500.0))
+        gate.release(gate.admit(scope, 500.0, time_of()) or await gate.queue(scope, 500.0))
     return (time.process_time() - began) / CALLS
 
 
@@ -59,8 +59,8 @@ async def drained(acquire: Callable[[], Awaitable[object]], release: Callable[[o
 async def queue(limits: Limits) -> float:
     """Admit out of a queue of 100 000."""
     gate = Gate(limits)
-    lane = gate.lane("a")
-    return await drained(lambda: gate.acquire(lane, 500.0), gate.release, await gate.acquire(lane))  # type: ignore[arg-type]
+    scope = gate.scope("a")
+    return await drained(lambda: gate.acquire(scope, 500.0), gate.release, await gate.acquire(scope))  # type: ignore[arg-type]
 
 
 async def semaphore_queue() -> float:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from anyfast_async import AnyFast, AssistantMessage, ChatCompletion, Choice, Usage
-from anyfast_async._calls import Calls
+from anyfast_async._client.calls import Calls
 from anyfast_async.batch import BatchRun, open_batch, open_source, rows, survey
 
 ANSWER = ChatCompletion(

@@ -114,14 +114,17 @@ class _Every(frozenset[str]):
 OWN_LOOP = ["anyfast_async.batch", "anyfast_async.cli"]
 """Edges whose loop serves nobody else: rows are read and results recorded in between."""
 MAY_BLOCK: list[tuple[str, Iterable[str]]] = [
-    ("anyfast_async/_disk.py", {"replace"}),  # once, when a run ends
-    ("anyfast_async/_key.py", {"__init__"}),  # a short file, when a client is built: what is wrong with it shows then
-    ("anyfast_async/_map.py", {"_pull", "_pull_in_turn"}),  # what the caller's source does
-    ("anyfast_async/simulator/script_file.py", {"load_script"}),  # synchronous, and public as that
+    ("anyfast_async/_journal/disk.py", {"replace"}),  # once, when a run ends
+    (
+        "anyfast_async/_http/api_key.py",
+        {"__init__"},
+    ),  # a short file, when a client is built: what is wrong with it shows then
+    ("anyfast_async/_map/map_run.py", {"_pull", "_pull_in_turn"}),  # what the caller's source does
+    ("anyfast_async/simulator/script/script_file.py", {"load_script"}),  # synchronous, and public as that
     ("<frozen importlib._bootstrap>", {"_find_and_load"}),  # once: a module that comes with its first use
     ("coverage/collector.py", {"lock_data"}),
 ]
-RECORDS = ["anyfast_async/_disk.py", "anyfast_async/_journal.py"]
+RECORDS = ["anyfast_async/_journal/disk.py", "anyfast_async/_journal/journal.py"]
 """Opened and closed once a run, and appended to through the page cache; what waits for the disk is a thread."""
 MORE_CALLS = ["builtins.open", "io.open", "os.open", "os.fsync", "socket.getaddrinfo", "subprocess.Popen.__init__"]
 """Besides those that blockbuster knows: reading and writing files, sleeping, locks, sockets that block."""

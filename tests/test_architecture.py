@@ -24,18 +24,9 @@ TREES: Final = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path
 FLOORS: Final = (
     # values
     {
-        "_constraints.py",
-        "_outcome.py",
-        "_kinds.py",
-        "_message_rules.py",
-        "_output.py",
-        "_schema.py",
-        "_values.py",
-        "_references.py",
-        "_bases.py",
-        "_rules.py",
-        "_text.py",
-        "_thoughts.py",
+        "_size_limits.py",
+        "_structured/",
+        "_values/",
         "_version.py",
         "completions.py",
         "errors.py",
@@ -44,52 +35,40 @@ FLOORS: Final = (
         "requests.py",
     },
     # pure
-    {"_core/"},
-    # one library or primitive each
     {
-        *("_account.py", "_bill.py"),
-        *("_budget.py", "_call.py", "_clock.py", "_disk.py", "_exchange.py", "_faults.py", "_files.py", "_gate.py"),
-        *("_items.py",),
-        *(
-            "_journal.py",
-            "_keeper.py",
-            "_key.py",
-            "_lane.py",
-            "_map.py",
-            "_opening.py",
-            "_outgoing.py",
-            "_patience.py",
-            "_progress.py",
-            "_reception.py",
-        ),
-        *("_pool.py", "_records.py", "_retry.py", "_running.py", "_session.py", "_settings.py", "_shared.py"),
-        *("_stats.py", "_stream.py"),
-        *(
-            "_aside.py",
-            "_ending.py",
-            "_hooks.py",
-            "_early.py",
-            "_idle.py",
-            "_plan.py",
-            "_recorded.py",
-            "_result.py",
-            "_spec.py",
-            "_spent.py",
-            "_standing.py",
-            "_transport.py",
-            "_trouble.py",
-            "_unary.py",
-            "_waits.py",
-            "_wire.py",
-            "prices.py",
-        ),
+        "_core/",
+    },
+    # the shell: one library or primitive each
+    {
+        "_call/",
+        "_client/",
+        "_clocks/",
+        "_http/",
+        "_journal/",
+        "_limits/",
+        "_map/",
+        "_retry/",
+        "_stream/",
+        "prices.py",
     },
     # the client
-    {"_calls.py", "_mapping.py", "client.py"},
+    {
+        "client.py",
+    },
     # the public names
-    {"__init__.py"},
+    {
+        "__init__.py",
+    },
     # edges
-    {"__main__.py", "_testing.py", "batch/", "cli/", "openai/", "pytest_plugin.py", "simulator/"},
+    {
+        "__main__.py",
+        "_testing.py",
+        "batch/",
+        "cli/",
+        "openai/",
+        "pytest_plugin.py",
+        "simulator/",
+    },
 )
 EDGES: Final = {
     "__main__.py": {"cli/"},
@@ -103,31 +82,80 @@ EDGES: Final = {
 """Edges know the house, but each other only as said here. The simulator does not even know the house: two sides that
 cannot share a misunderstanding."""
 CORE_ORDER: Final = (
-    {"__init__.py"},
     {
-        *("backoff.py", "bodies.py", "bucket.py", "closed.py", "delay.py", "histogram.py", "index.py", "jsontext.py"),
-        *(
-            "ids.py",
-            "lengths.py",
-            "limiter.py",
-            "outage.py",
-            "pages.py",
-            "reserved.py",
-            "sse.py",
-            "trial.py",
-            "trust.py",
-        ),
+        "retry/retry_budget.py",
     },
-    {"lossless.py", "packing.py", "rows.py", "template.py", "throttle.py", "tokens.py", "usage.py", "verdicts.py"},
-    {"codec.py", "http1.py"},
-    {"estimate.py", "pieces.py", "shapes.py", "usual.py"},
-    {"calls.py", "problem.py"},
-    {"choice.py"},
-    {"fold.py"},
-    {"reader.py"},
-    {"answer.py"},
-    {"journal.py"},
-    {"again.py", "past.py"},
+    {
+        "errors/gateway_or_proxy.py",
+        "errors/quota_and_model.py",
+        "errors/request_id.py",
+        "histogram.py",
+        "http/body_end.py",
+        "http/connection_trust.py",
+        "journal/id_index.py",
+        "journal/reserved_money.py",
+        "json/jsontext.py",
+        "limits/answer_lengths.py",
+        "limits/learned_limits.py",
+        "limits/rate_limit.py",
+        "retry/backoff.py",
+        "retry/outage.py",
+        "retry/retry_after.py",
+        "retry/suspicion.py",
+        "sse.py",
+    },
+    {
+        "limits/refusal.py",
+    },
+    {
+        "errors/verdicts.py",
+        "http/compression.py",
+        "journal/row_ids.py",
+        "json/lossless.py",
+        "limits/throttle.py",
+        "limits/tokens_per_minute.py",
+        "stream/chunk_template.py",
+        "usage.py",
+    },
+    {
+        "http/head.py",
+        "json/codec.py",
+    },
+    {
+        "errors/error_bodies.py",
+        "limits/token_estimate.py",
+        "stream/fragments.py",
+        "usual_answer.py",
+    },
+    {
+        "errors/advice.py",
+    },
+    {
+        "errors/exceptions.py",
+        "stream/tool_calls.py",
+    },
+    {
+        "stream/choice.py",
+    },
+    {
+        "stream/fold.py",
+    },
+    {
+        "stream/reader.py",
+    },
+    {
+        "stream/completeness.py",
+    },
+    {
+        "answer.py",
+    },
+    {
+        "journal/journal_lines.py",
+    },
+    {
+        "journal/log_replay.py",
+        "journal/send_again.py",
+    },
 )
 
 
@@ -205,10 +233,33 @@ def test_imports_point_down() -> None:
     assert wrong == []
 
 
+ROOM_ORDER: Final = (
+    {"_clocks/", "_http/", "_limits/"},
+    {"_journal/", "_retry/", "_stream/"},
+    {"_call/", "_map/"},
+    {"_client/"},
+)
+"""The rooms of the shell: a room uses those before it. What is imported for types alone does not count."""
+
+
+def test_rooms_have_an_order() -> None:
+    """No room of the shell uses one that comes after it, or stands beside it."""
+    level = {room: number for number, rooms in enumerate(ROOM_ORDER) for room in rooms}
+    rooms = {unit_of(name) for name in SOURCES if name.startswith("_") and "/" in name}
+    assert rooms - set(level) == {"_core/", "_structured/", "_values/"}
+    pairs = [(a, b, line) for a, b, line in inner_imports(typing=False) if {unit_of(a), unit_of(b)} <= set(level)]
+    wrong = [
+        (a, b, line) for a, b, line in pairs if unit_of(a) != unit_of(b) and level[unit_of(b)] >= level[unit_of(a)]
+    ]
+    assert [] == [f"{a}:{line} imports {b}" for a, b, line in wrong]
+
+
 def test_core_has_an_order() -> None:
     """Inside of the core: tables, bytes and codec, then folding, then answers; nothing imports its own level."""
     level = {f"_core/{name}": number for number, names in enumerate(CORE_ORDER) for name in names}
-    assert [] == [name for name in SOURCES if name.startswith("_core/") and name not in level]
+    assert [] == [
+        name for name in SOURCES if name.startswith("_core/") and not name.endswith("__init__.py") and name not in level
+    ]
     pairs = [(a, b, line) for a, b, line in inner_imports(typing=True) if a in level and b in level]
     assert [] == [f"{a}:{line} imports {b}" for a, b, line in pairs if level[b] >= level[a]]
 
@@ -275,18 +326,24 @@ def test_core_is_pure() -> None:
 
 CLI: Final = {name for name in SOURCES if name.startswith("cli/")}
 LIBRARIES: Final[Mapping[str, set[str]]] = {
-    "aiohttp": {"_faults.py", "_pool.py", "_session.py", "_transport.py", "simulator/server.py"},
+    "aiohttp": {
+        "_http/connection_errors.py",
+        "_http/pool.py",
+        "_http/session.py",
+        "_http/transport.py",
+        "simulator/http/server.py",
+    },
     "attrs": set(SOURCES),
-    "cattrs": {"_core/lossless.py", "_output.py"},
+    "cattrs": {"_core/json/lossless.py", "_structured/parsing.py"},
     "click": CLI,
     "genai_prices": {"prices.py"},
-    "orjson": {"_core/jsontext.py", "simulator/encoding.py"},
-    "pyarrow": {"batch/parquet.py", "batch/results_files.py"},
+    "orjson": {"_core/json/jsontext.py", "simulator/http/encoding.py"},
+    "pyarrow": {"batch/input/parquet.py", "batch/results/table_files.py"},
     "pytest": {"pytest_plugin.py"},
-    "rich": {"_progress.py", "cli/pretty.py"},
-    "tenacity": {"_retry.py"},
-    "vl_convert": {"batch/report_svg.py"},
-    "yarl": {"_settings.py", "_transport.py"},
+    "rich": {"_map/progress_bar.py", "cli/display/live.py"},
+    "tenacity": {"_retry/retries.py"},
+    "vl_convert": {"batch/report/svg.py"},
+    "yarl": {"_http/settings.py", "_http/transport.py"},
 }
 
 
@@ -306,19 +363,19 @@ def test_libraries_stay_where_they_are() -> None:
 def test_server_and_client_of_aiohttp_are_apart() -> None:
     """The transport knows nothing of aiohttp's server, and the simulator nothing of its client."""
     names = {name: set(re.findall(r"aiohttp\.(\w+)", SOURCES[name].read_text(encoding="utf-8"))) for name in SOURCES}
-    assert "web" not in names["_transport.py"] | names["_pool.py"] | names["_session.py"]
-    assert not {"ClientSession", "ClientTimeout", "TCPConnector"} & names["simulator/server.py"]
+    assert "web" not in names["_http/transport.py"] | names["_http/pool.py"] | names["_http/session.py"]
+    assert not {"ClientSession", "ClientTimeout", "TCPConnector"} & names["simulator/http/server.py"]
 
 
 # -- files and names -------------------------------------------------------------------------------------------------
 
 LONGEST: Final = 400
 LONGER: Final = {
-    "_call.py": (490, "one logical call: its attempts, who ends it, its ledger"),
-    "_journal.py": (405, "one journal: opened, written, mended"),
+    "_call/call.py": (490, "one logical call: its attempts, who ends it, its ledger"),
+    "_journal/journal.py": (410, "one journal: opened, written, mended"),
     "client.py": (430, "the verbs of a client with their signatures and their documentation"),
     "openai/_resources.py": (470, "the vendor SDK's resources with their signatures"),
-    "simulator/quirk_forms.py": (460, "a catalogue, one small function per quirk"),
+    "simulator/quirks/quirk_forms.py": (460, "a catalogue, one small function per quirk"),
 }
 """Files that are too long: their ceiling, and why. It only ever shrinks."""
 SLACK: Final = 60
@@ -347,22 +404,58 @@ def test_no_names_that_say_nothing() -> None:
     assert modules + classes == []
 
 
+def test_no_class_name_twice() -> None:
+    """No two classes have one name, but for those of the vendor SDK's shape, which has its own."""
+    homes: dict[str, list[str]] = {}
+    for name, tree in TREES.items():
+        for node in ast.walk(tree) if not name.startswith("openai/") else ():
+            if isinstance(node, ast.ClassDef):
+                homes.setdefault(node.name.lstrip("_"), []).append(f"{name}:{node.lineno}")
+    assert {} == {name: files for name, files in homes.items() if len(files) > 1}
+
+
+def test_every_file_is_drawn() -> None:
+    """The page about the design names every file, in the line of its folder."""
+    page = (ROOT / "docs" / "explanation" / "design.md").read_text(encoding="utf-8")
+    drawn = {
+        room: set(re.findall(r"`(\w+)`", files))
+        for room, files in re.findall(r"^\| `([\w/]+/|anyfast_async)` \|[^|]*\|([^|]*)\|$", page, flags=re.MULTILINE)
+    }
+    rooms: dict[str, set[str]] = {}
+    for name in SOURCES:
+        folder, _, file = name.rpartition("/")
+        if file != "__init__.py":
+            rooms.setdefault(f"{folder}/" if folder else "anyfast_async", set()).add(file.removesuffix(".py"))
+    assert drawn == rooms
+
+
 # -- every file has its test file ------------------------------------------------------------------------------------
 
 TESTED_THROUGH: Final[Mapping[str, str]] = {
+    "_http/request_headers.py": "http/test_request_body.py",
+    "_size_limits.py": "http/test_exchange.py",
+    "_core/stream/completeness.py": "core/test_answer.py",
+    "_values/spreadsheet_cells.py": "values/test_text.py",
+    "_core/errors/advice.py": "core/errors/test_exceptions.py",
+    "_core/limits/refusal.py": "core/limits/test_throttle.py",
+    "_core/retry/retry_budget.py": "core/retry/test_backoff.py",
+    "_http/tls.py": "http/test_pool.py",
+    "cli/advice.py": "cli/test_exit_codes.py",
+    "cli/default_model.py": "cli/test_models.py",
+    "_clocks/machine_sleep.py": "client/test_in_flight.py",
     "__main__.py": "test_exports.py",  # one line, which a process runs
     "_version.py": "test_exports.py",  # one constant
-    "_calls.py": "test_client.py",  # how its verbs are done
-    "_early.py": "test_transport.py",  # what comes before a request was sent
-    "_hooks.py": "test_openai.py",  # a protocol; the door hears by it
-    "_spec.py": "test_call.py",  # what a call is made of
-    "_spent.py": "test_prices.py",  # what is priced
-    "_trouble.py": "test_call.py",  # what a call meets
-    "_unary.py": "test_client.py",  # an attempt that is answered in one piece
-    "_shared.py": "test_client.py",  # what the client binds to a loop
-    "_core/ids.py": "core/test_problem.py",  # the id that an error is reported with
-    "_core/usual.py": "core/test_answer.py",  # the answers that need no closer look
-    "_kinds.py": "test_schema.py",  # the reading of classes, which the schema shows
+    "_client/calls.py": "test_client.py",  # how its verbs are done
+    "_http/early_answer.py": "http/test_transport.py",  # what comes before a request was sent
+    "_call/hooks.py": "test_openai.py",  # a protocol; the door hears by it
+    "_call/spec.py": "call/test_call.py",  # what a call is made of
+    "_limits/spent.py": "test_prices.py",  # what is priced
+    "_retry/recovery.py": "call/test_call.py",  # what a call meets
+    "_call/unary.py": "test_client.py",  # an attempt that is answered in one piece
+    "_client/shared.py": "test_client.py",  # what the client binds to a loop
+    "_core/errors/request_id.py": "core/errors/test_exceptions.py",  # the id that an error is reported with
+    "_core/usual_answer.py": "core/test_answer.py",  # the answers that need no closer look
+    "_structured/type_hints.py": "structured/test_json_schema.py",  # the reading of classes, which the schema shows
     "cli/signals.py": "cli/test_simulate.py",  # needs a process that gets signals
     # the door is tested as programs see it
     "openai/_answers.py": "test_openai.py",
@@ -378,21 +471,21 @@ TESTED_THROUGH: Final[Mapping[str, str]] = {
     "openai/_resources.py": "test_openai.py",
     "openai/_streaming.py": "test_openai.py",
     # the catalogue of quirks is one thing in several files
-    "simulator/quirk_calls.py": "simulator/test_quirks.py",
-    "simulator/quirk_errors.py": "simulator/test_quirks.py",
-    "simulator/quirk_forms.py": "simulator/test_quirks.py",
-    "simulator/quirk_framing.py": "simulator/test_quirks.py",
-    "simulator/wire.py": "simulator/test_quirks.py",
+    "simulator/quirks/quirk_calls.py": "simulator/quirks/test_catalogue.py",
+    "simulator/quirks/quirk_errors.py": "simulator/quirks/test_catalogue.py",
+    "simulator/quirks/quirk_forms.py": "simulator/quirks/test_catalogue.py",
+    "simulator/quirks/quirk_framing.py": "simulator/quirks/test_catalogue.py",
+    "simulator/quirks/draft.py": "simulator/quirks/test_catalogue.py",
     # what an answer is made of
-    "simulator/ids.py": "simulator/test_gateway.py",
-    "simulator/picture.py": "simulator/test_answers.py",
-    "simulator/prompt.py": "simulator/test_answers.py",
-    "simulator/text.py": "simulator/test_answers.py",
+    "simulator/http/request_ids.py": "simulator/http/test_gateway.py",
+    "simulator/model/picture.py": "simulator/model/test_replies.py",
+    "simulator/model/prompt.py": "simulator/model/test_replies.py",
+    "simulator/model/prose.py": "simulator/model/test_replies.py",
 }
 """Source files that deliberately have no test file of their own, and the one that tests them."""
 OWED: Final = {
-    "cli/gateway.py",
-    "simulator/encoding.py",
+    "cli/client_options.py",
+    "simulator/http/encoding.py",
 }
 """Source files that still lack their test file. It only ever shrinks."""
 ACROSS: Final = {
@@ -557,10 +650,44 @@ def test_importing_brings_in_what_a_usual_call_needs() -> None:
     """What is about failures, streams, maps, classes of answers or files of prices is loaded with the first of each."""
     loaded = set(_python("-c", LOADED).split())
     unwanted = {
-        *("_faults", "_trouble", "_retry", "_patience", "_standing", "_waits", "_core.problem", "_core.delay"),
-        *("_opening", "_stream", "_reception", "_core.fold", "_core.reader", "_core.sse", "_core.template"),
-        *("_map", "_mapping", "_items", "_ending", "_result", "_recorded", "_journal", "_disk", "_progress"),
-        *("_output", "_schema", "_kinds", "_constraints", "_stats", "prices"),
+        *(
+            "_http.connection_errors",
+            "_retry.recovery",
+            "_retry.retries",
+            "_retry.outage_wait",
+            "_retry.refused_row",
+            "_retry.waits",
+            "_core.errors.exceptions",
+            "_core.retry.retry_after",
+        ),
+        *(
+            "_call.streamed",
+            "_stream.chat_stream",
+            "_stream.receiver",
+            "_core.stream.fold",
+            "_core.stream.reader",
+            "_core.sse",
+            "_core.stream.chunk_template",
+        ),
+        *(
+            "_map.map_run",
+            "_client.map_arguments",
+            "_map.items",
+            "_map.early_end",
+            "_map.result",
+            "_map.recorded_items",
+            "_journal.journal",
+            "_journal.disk",
+            "_map.progress_bar",
+        ),
+        *(
+            "_structured.parsing",
+            "_structured.json_schema",
+            "_structured.type_hints",
+            "_structured.constraints",
+            "_client.stats",
+            "prices",
+        ),
     }
     assert {name for name in unwanted if f"anyfast_async.{name}" in loaded} == set()
     assert loaded & {"tenacity", "tomllib", "html"} == set()

@@ -73,7 +73,7 @@ async def settled(client: AnyFast) -> tuple[int, int, int, int]:
             client._shared.transport.in_use,
             gate.in_flight,
             gate.queued,
-            len(client._shared.running.members),
+            len(client._shared.in_flight.members),
         )
         if left == (0, 0, 0, 0):
             break

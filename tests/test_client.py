@@ -43,7 +43,7 @@ from anyfast_async import (
     UserMessage,
 )
 from anyfast_async.simulator import Simulator
-from anyfast_async.simulator.latency import Latency
+from anyfast_async.simulator.model.latency import Latency
 
 if TYPE_CHECKING:
     from conftest import Connect, RawServers
@@ -433,7 +433,7 @@ async def test_options_with_the_same_key_share_its_limits(sim: Simulator, connec
     with pytest.raises(QueueFullError):
         await client.with_options(api_key=KEY).complete("Hi")
 
-    assert len(client._shared.gate._lanes) == 1
+    assert len(client._shared.gate._scopes) == 1
 
 
 async def test_headers_of_client_and_call(raw_server: RawServers, connect: Connect) -> None:

@@ -12,7 +12,7 @@ import attrs
 import pytest
 
 from anyfast_async import completions
-from anyfast_async._core import codec
+from anyfast_async._core.json import codec
 from anyfast_async.completions import ChatCompletion, ChatCompletionChunk, Image, Trace, Usage
 from anyfast_async.errors import ConfigurationError, OutputError
 from anyfast_async.messages import AssistantMessage

@@ -15,9 +15,9 @@ import pytest
 
 from anyfast_async import AnyFast, AnyFastError, RetryPolicy
 from anyfast_async import openai as door
-from anyfast_async._core import codec
-from anyfast_async._core.journal import answer_line, completion_in
-from anyfast_async._thoughts import thoughts_of
+from anyfast_async._core.journal.journal_lines import answer_line, completion_in
+from anyfast_async._core.json import codec
+from anyfast_async._values.reasoning import thoughts_of
 from anyfast_async.completions import ChatCompletion, ChatCompletionChunk
 
 if TYPE_CHECKING:

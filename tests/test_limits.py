@@ -14,18 +14,10 @@ from typing import Any
 import attrs
 import pytest
 
-from anyfast_async import (
-    AnyFast,
-    Budget,
-    BudgetExceeded,
-    InternalServerError,
-    Limits,
-    NotSentError,
-    RetryPolicy,
-)
-from anyfast_async._core.bucket import Slot, Window
-from anyfast_async._core.estimate import Asked
-from anyfast_async._gate import Gate
+from anyfast_async import AnyFast, Budget, BudgetExceeded, InternalServerError, Limits, NotSentError, RetryPolicy
+from anyfast_async._core.limits.rate_limit import Slot, Window
+from anyfast_async._core.limits.token_estimate import Asked
+from anyfast_async._limits.gate import Gate
 from anyfast_async.errors import APIConnectionError
 
 pytestmark = pytest.mark.virtual
@@ -204,11 +196,11 @@ def most_in_a_minute(taken: list[tuple[float, float]]) -> float:
 async def test_requests_of_any_minute_stay_within_the_limit(limit: int) -> None:
     """Random arrivals, faster than the limit: in no 60 s more than the limit, and at least 96 % of it is used."""
     gate = Gate(Limits(requests_per_minute=limit, concurrency=10_000))
-    lane, taken = gate.lane("a"), []
+    scope, taken = gate.scope("a"), []
     count = limit * (30 if LONG else 4)
 
     async def call() -> None:
-        permit = await gate.acquire(lane, 1)
+        permit = await gate.acquire(scope, 1)
         taken.append((permit.at, 1.0))
         await asyncio.sleep(random.uniform(0, 5))
         gate.release(permit)
@@ -225,7 +217,7 @@ async def test_tokens_of_any_minute_stay_within_the_limit(shape: str, monkeypatc
     """Answers of unknown length: reserved tokens never over, used ones over in 1 % of the minutes by 3 %, 88 % used."""
     limit, mean = 400_000, 400
     gate = Gate(Limits(tokens_per_minute=limit, concurrency=1000))
-    lane = gate.lane("a")
+    scope = gate.scope("a")
     take = Window.take
 
     def checked(window: Window, at: float, amount: float) -> Slot:
@@ -242,18 +234,18 @@ async def test_tokens_of_any_minute_stay_within_the_limit(shape: str, monkeypatc
         asked = Asked({"text": float(prompt)}, {"text": 4.0 * prompt})
 
         def likely() -> float:
-            return lane.expected.likely(asked, None, 1, limit)
+            return scope.expected.likely(asked, None, 1, limit)
 
-        permit = gate.admit(lane, likely(), now()) or await gate.queue(lane, likely(), likely)
-        pending = lane.expected.begin(None, permit.at)
+        permit = gate.admit(scope, likely(), now()) or await gate.queue(scope, likely(), likely)
+        pending = scope.expected.begin(None, permit.at)
         output = max(
             1, round(lengths.expovariate(1 / mean) if shape == "exponential" else lengths.uniform(0, 2 * mean))
         )
         used.append((permit.at, prompt + output))
         await asyncio.sleep(lengths.uniform(1, 6))
         gate.settle(permit, prompt + output)
-        lane.expected.end(pending, None, 1, now(), output)
-        lane.expected.asked(asked, prompt)
+        scope.expected.end(pending, None, 1, now(), output)
+        scope.expected.asked(asked, prompt)
         gate.release(permit)
 
     # As map does it: a bounded number at work.
@@ -358,19 +350,19 @@ async def test_without_max_tokens_the_answers_in_flight_pass_the_budget_and_no_m
 async def test_large_request_waits_no_longer_than_is_fair() -> None:
     """A request of 90 among a stream of 5s, of 100 a minute: it waits as long as its place in the queue says."""
     gate = Gate(Limits(tokens_per_minute=100, concurrency=1000))
-    lane = gate.lane("a")
+    scope = gate.scope("a")
     waited = 0.0
     order: list[int] = []
 
     async def small(number: int) -> None:
-        permit = await gate.acquire(lane, 5)
+        permit = await gate.acquire(scope, 5)
         order.append(number)
         gate.release(permit)
 
     async def large() -> None:
         nonlocal waited
         began = now()
-        permit = await gate.acquire(lane, 90)
+        permit = await gate.acquire(scope, 90)
         waited = now() - began
         gate.release(permit)
 

@@ -60,7 +60,7 @@ def surface() -> str:
     return HEAD + "".join(f"\n[{title}]\n" + "".join(f"{line}\n" for line in lines) for title, lines in parts.items())
 
 
-BASES = "anyfast_async._bases"
+BASES = "anyfast_async._values.bases"
 """How values are shown and compared, as attrs would do it: nobody's surface."""
 
 

@@ -17,11 +17,13 @@ pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="stops a 
 
 PROGRAM: Final = """
 import asyncio, json, sys, time
-import anyfast_async._running as running
+import anyfast_async._client.in_flight as running
+import anyfast_async._clocks.machine_sleep as sleep
 from anyfast_async import AnyFast
 
 if sys.argv[2] == "quick":
-    running.LOOK, running.ASLEEP, running.AWAKE = 0.1, 0.8, 0.2
+    running.LOOK = sleep.LOOK = 0.1
+    sleep.ASLEEP, running.AWAKE = 0.8, 0.2
 
 async def main():
     async with AnyFast("sk-test-0123456789", base_url=sys.argv[1], model="gemini-2.5-pro") as client:

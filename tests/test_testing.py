@@ -20,8 +20,8 @@ from anyfast_async import (
     RetryPolicy,
     Timeouts,
 )
+from anyfast_async._retry.waits import waits
 from anyfast_async._testing import client_until_loop_ends, skip_waits
-from anyfast_async._waits import waits
 from anyfast_async.simulator import Simulator
 
 if TYPE_CHECKING:

@@ -6,16 +6,17 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from anyfast_async._core import codec
-from anyfast_async._core.fold import Fold
-from anyfast_async._core.ids import Hide, as_is, request_id
-from anyfast_async._core.problem import error_of, inband_error, shape_error
-from anyfast_async._core.reader import Reader, is_whole
-from anyfast_async._core.shapes import is_error
-from anyfast_async._core.template import Item, payload_of
-from anyfast_async._core.usual import SUCCESS, is_usual, usual_completion
+from anyfast_async._core.errors.error_bodies import is_error
+from anyfast_async._core.errors.exceptions import error_of, inband_error, shape_error
+from anyfast_async._core.errors.request_id import Hide, as_is, request_id
+from anyfast_async._core.json import codec
+from anyfast_async._core.stream.chunk_template import Item, payload_of
+from anyfast_async._core.stream.completeness import verdict
+from anyfast_async._core.stream.fold import Fold
+from anyfast_async._core.stream.reader import AnswerReader, is_whole
+from anyfast_async._core.usual_answer import SUCCESS, is_usual, usual_completion
 from anyfast_async.completions import ChatCompletion, Model, Trace
-from anyfast_async.errors import AnyFastError, APIError, IncompleteStreamError, escaped
+from anyfast_async.errors import AnyFastError, APIError, escaped
 
 __all__ = [
     "SUCCESS",
@@ -30,7 +31,6 @@ __all__ = [
     "paid",
     "request_id",
     "shape_error",
-    "verdict",
 ]
 
 _BEGINNING: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:[{\[<:]|data:|event:|id:|retry:|\Z)")
@@ -79,7 +79,7 @@ def _read(headers: Mapping[str, str], body: bytes, *, now: float, hide: Hide) ->
     if "event-stream" not in content_type(headers) and _BEGINNING.match(body) is None:
         _no_page(headers, body, 200, hide)
         raise shape_error(headers, body, "the answer is no completion", status=200, hide=hide)
-    reader = Reader(headers, clock=lambda: now, hide=hide)
+    reader = AnswerReader(headers, clock=lambda: now, hide=hide)
     reader.feed(body)
     if reader.error is None:
         reader.close()
@@ -112,31 +112,6 @@ def paid(error: AnyFastError, fold: Fold) -> AnyFastError:
     if isinstance(error, APIError) and not fold.empty:
         error.billed = "maybe" if error.billed == "no" else error.billed
         error.retry_class, error.retryable = "never", False
-    return error
-
-
-def verdict(fold: Fold, *, accept_missing_finish: bool = False, whole: bool = False) -> IncompleteStreamError | None:
-    """Return what is wrong with a stream that ended in order, None if nothing is.
-
-    Complete means a finish reason on every choice; ``[DONE]`` proves nothing, because the gateway writes it after
-    broken upstreams too (new-api ``relay/helper/common.go``). An answer that came *whole*, as one JSON object, needs
-    none.
-    """
-    if whole or fold.finished or (accept_missing_finish and not fold.empty):
-        return None
-    if not fold.empty:
-        lacking, several = fold.unfinished, fold.count > 1
-        which = f" for choice {', '.join(map(str, lacking))}" if several else ""
-        error = IncompleteStreamError(
-            f"the stream ended without a finish_reason{which}: the answer is probably cut short. If this model never "
-            "sends one, pass accept_missing_finish=True",
-        )
-        error.reason = "no_finish"
-        return error
-    error = IncompleteStreamError(
-        "the stream ended without an answer: the prompt was blocked, or the upstream sent nothing"
-    )
-    error.reason = "empty"
     return error
 
 

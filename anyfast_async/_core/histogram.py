@@ -9,7 +9,7 @@ from typing import Final
 
 import attrs
 
-from anyfast_async._bases import Shown
+from anyfast_async._values.bases import Shown
 
 _STEP: Final = math.log(1.01)
 _LEAST: Final = 1e-6

@@ -11,14 +11,11 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple, Self, TypeAlias
 
+from anyfast_async._size_limits import MAX_EVENT, MAX_LINE
 from anyfast_async.errors import ResponseShapeError
 
 Data: TypeAlias = bytes | bytearray | memoryview
 
-MAX_LINE: Final = 64 * 1024 * 1024
-"""Longest line in bytes. Image models send a whole picture, base64, in one ``data:`` line: tens of MB do occur."""
-MAX_EVENT: Final = 64 * 1024 * 1024
-"""Largest event in bytes, over all its ``data:`` lines."""
 
 _BOM: Final = b"\xef\xbb\xbf"
 _LF: Final = 10

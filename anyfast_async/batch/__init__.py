@@ -7,16 +7,17 @@
         run = BatchRun(client, rows(found, skip=files.done), files, total=found.count)
         tally = await run.run()                        # second pass: rows sent, one line written for each
 
-``lines`` knows the shapes of the lines, ``source`` reads them, and tables, ``passes`` makes the two passes, ``output``
-writes and recovers, ``tally`` counts, ``run`` composes them with ``client.map``. Nothing here knows a terminal.
+``input.request_lines`` knows the shapes of the lines, ``input.source`` reads them, and tables, ``input.survey`` makes
+the two passes, ``output_files`` writes and recovers, ``tally`` counts, ``run`` composes them with ``client.map``.
+Nothing here knows a terminal.
 """
 
 from anyfast_async._core.histogram import Histogram
-from anyfast_async.batch.lines import BatchLine, LineError
-from anyfast_async.batch.output import BatchFiles, ForeignFileError, LockedError, MismatchError, open_batch
-from anyfast_async.batch.passes import LineProblem, Survey, ids_of, rows, survey
+from anyfast_async.batch.input.request_lines import BatchLine, LineError
+from anyfast_async.batch.input.source import Source, SourceError, open_source
+from anyfast_async.batch.input.survey import LineProblem, Survey, ids_of, rows, survey
+from anyfast_async.batch.output_files import BatchFiles, ForeignFileError, LockedError, MismatchError, open_batch
 from anyfast_async.batch.run import BatchRun, RowDone, TooManyFailuresError
-from anyfast_async.batch.source import Source, SourceError, open_source
 from anyfast_async.batch.tally import Tally
 
 __all__ = [

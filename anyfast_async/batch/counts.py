@@ -7,7 +7,7 @@ from typing import Final
 
 import attrs
 
-from anyfast_async._outcome import Outcome
+from anyfast_async._values.outcome import Outcome
 
 ODD: Final[tuple[Outcome, ...]] = ("empty", "cut", "filtered", "refused")
 """Answers that need a look."""

@@ -19,7 +19,7 @@ _BUSY: Final = 0.9
 
 
 @attrs.frozen
-class _Sample:
+class _Reached:
     at: float
     rows: int
     tokens: int
@@ -29,11 +29,11 @@ class _Sample:
 class Pace:
     """Rows and tokens a second over the last :data:`WINDOW` seconds."""
 
-    _samples: deque[_Sample] = attrs.field(factory=deque)
+    _samples: deque[_Reached] = attrs.field(factory=deque)
 
     def sample(self, tally: Tally, now: float) -> None:
         """Take in how far *tally* is at *now* (seconds of any clock that only goes forward)."""
-        self._samples.append(_Sample(now, tally.sent, tally.tokens))
+        self._samples.append(_Reached(now, tally.sent, tally.tokens))
         while len(self._samples) > 2 and self._samples[1].at <= now - WINDOW:  # noqa: PLR2004 - one at either end
             self._samples.popleft()
 
@@ -56,7 +56,7 @@ class Pace:
         """Return the seconds that *rows* more rows take at this pace; None while there is none."""
         return rows / self.rows if self.rows > 0 else None
 
-    def _per_second(self, of: Callable[[_Sample], int]) -> float:
+    def _per_second(self, of: Callable[[_Reached], int]) -> float:
         if not self._samples:
             return 0.0
         first, last = self._samples[0], self._samples[-1]

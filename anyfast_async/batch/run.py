@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import attrs
 
-from anyfast_async._bill import charge
-from anyfast_async._core.journal import STEM_DIGITS, STOPPERS, error_line
-from anyfast_async._ending import CLOSERS
-from anyfast_async._keeper import Keeper
-from anyfast_async._mapping import plan_of, run_of
+from anyfast_async._client.map_arguments import plan_of, run_of
+from anyfast_async._core.journal.journal_lines import STEM_DIGITS, STOPPERS, error_line
+from anyfast_async._journal.bill import charge
+from anyfast_async._journal.keeper import Keeper
+from anyfast_async._map.early_end import CLOSERS
 from anyfast_async.batch.counts import Counts, Standing
-from anyfast_async.batch.lines import BatchLine
-from anyfast_async.batch.output import BatchFiles
-from anyfast_async.batch.passes import BadRow
+from anyfast_async.batch.input.request_lines import BatchLine
+from anyfast_async.batch.input.survey import BadRow
+from anyfast_async.batch.output_files import BatchFiles
 from anyfast_async.batch.tally import Tally
 from anyfast_async.completions import ChatCompletion
 from anyfast_async.errors import (
@@ -35,8 +35,8 @@ from anyfast_async.errors import (
 )
 
 if TYPE_CHECKING:
-    from anyfast_async._map import MapRun
-    from anyfast_async._result import Result
+    from anyfast_async._map.map_run import MapRun
+    from anyfast_async._map.result import Result
     from anyfast_async.client import AnyFast
     from anyfast_async.requests import ChatOptions
 

@@ -8,8 +8,8 @@ import attrs
 
 from anyfast_async._core.histogram import Histogram
 from anyfast_async._core.usage import used_by
-from anyfast_async._outcome import Outcome
-from anyfast_async._spent import Spent
+from anyfast_async._limits.spent import Spent
+from anyfast_async._values.outcome import Outcome
 from anyfast_async.batch.counts import Counts, Standing
 from anyfast_async.completions import ChatCompletion
 from anyfast_async.errors import Attempt

@@ -13,8 +13,8 @@ from typing import Any, Final
 import click
 
 from anyfast_async import __version__
-from anyfast_async.cli import exits
-from anyfast_async.cli.terminal import forsake, say, tolerant
+from anyfast_async.cli import exit_codes
+from anyfast_async.cli.display.terminal import forsake, say, tolerant
 from anyfast_async.errors import AnyFastError
 
 
@@ -35,13 +35,17 @@ SUMMARIES: Final = {
 """The commands, each in the module of its name, and the first sentence of its help: to list them loads none."""
 
 
+_FOLDERS: Final = {"batch": "batch.command", "results": "results.command"}
+"""Commands that have a folder, and where they are in it."""
+
+
 class _Loaded(Mapping[str, click.Command]):
     """The commands, each loaded when it is asked for."""
 
     def __getitem__(self, name: str) -> click.Command:
         if name not in SUMMARIES:
             raise KeyError(name)
-        command: click.Command = getattr(import_module(f"anyfast_async.cli.{name}"), name)
+        command: click.Command = getattr(import_module(f"anyfast_async.cli.{_FOLDERS.get(name, name)}"), name)
         return command
 
     def __iter__(self) -> Iterator[str]:
@@ -116,19 +120,19 @@ def _run(argv: Sequence[str]) -> int:
         code = anyfast.main(args=list(argv), prog_name="anyfast", standalone_mode=False, obj=tuple(argv))
     except _ReaderGoneError:
         forsake(sys.stdout)
-        return exits.BROKEN_PIPE
+        return exit_codes.BROKEN_PIPE
     except click.ClickException as error:
         with suppress(OSError):  # nobody can be told
             error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort, asyncio.CancelledError):
         say("interrupted")
-        return exits.INTERRUPTED
+        return exit_codes.INTERRUPTED
     except AnyFastError as error:
-        exits.report(error)
-        return exits.exit_code(error)
+        exit_codes.report(error)
+        return exit_codes.exit_code(error)
     except OSError as error:  # commands say what is wrong with their files: this is the standard output
         forsake(sys.stdout)
         say(f"error: the standard output cannot be written: {error.strerror or error}")
-        return exits.STOPPED
-    return code if isinstance(code, int) else exits.OK
+        return exit_codes.STOPPED
+    return code if isinstance(code, int) else exit_codes.OK

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from anyfast_async._core import codec
-from anyfast_async.cli import exits
-from anyfast_async.cli.gateway import STDIN, Gateway, default_model, gateway_options, model_option, no_key_option
-from anyfast_async.cli.terminal import say, shown, write
+from anyfast_async._core.json import codec
+from anyfast_async.cli import exit_codes
+from anyfast_async.cli.client_options import STDIN, ClientOptions, gateway_options, no_key_option
+from anyfast_async.cli.default_model import default_model, model_option
+from anyfast_async.cli.display.terminal import say, shown, write
 
 if TYPE_CHECKING:
     from anyfast_async.completions import ChatCompletion
@@ -54,7 +55,7 @@ def chat(
     text = _prompt(prompt, key_file)
     options = {"system": system, "max_tokens": max_tokens, "temperature": temperature}
     model = model or default_model()
-    return asyncio.run(_chat(Gateway(simulate, key_file, no_key), text, model, options, as_json=as_json))
+    return asyncio.run(_chat(ClientOptions(simulate, key_file, no_key), text, model, options, as_json=as_json))
 
 
 def _prompt(words: tuple[str, ...], key_file: str | None) -> str:
@@ -79,7 +80,7 @@ def _around(words: tuple[str, ...]) -> tuple[str, str]:
     return " ".join(words[:place]), " ".join(words[place + 1 :])
 
 
-async def _chat(gateway: Gateway, prompt: str, model: str, options: dict[str, Any], *, as_json: bool) -> int:
+async def _chat(gateway: ClientOptions, prompt: str, model: str, options: dict[str, Any], *, as_json: bool) -> int:
     async with gateway.client(model=model, latency=_latency(gateway)) as client:
         if as_json:
             completion = await client.complete(prompt, **options)
@@ -98,7 +99,7 @@ async def _chat(gateway: Gateway, prompt: str, model: str, options: dict[str, An
     return _verdict(completion)
 
 
-def _latency(gateway: Gateway) -> Any:
+def _latency(gateway: ClientOptions) -> Any:
     """Return a pace at which tokens are seen to arrive."""
     if not gateway.simulate:
         return None
@@ -112,4 +113,4 @@ def _verdict(completion: ChatCompletion) -> int:
     diagnosis = completion.diagnosis
     if diagnosis is not None:
         say(f"({diagnosis})" if completion.text else diagnosis)
-    return exits.OK if completion.text or completion.tool_calls else exits.FAILED
+    return exit_codes.OK if completion.text or completion.tool_calls else exit_codes.FAILED

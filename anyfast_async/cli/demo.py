@@ -13,14 +13,16 @@ from typing import Final
 
 import click
 
-from anyfast_async._core import codec
+from anyfast_async._core.json import codec
 from anyfast_async.batch import BatchRun, open_batch, open_source, rows, survey
-from anyfast_async.batch.output import failures_of
-from anyfast_async.cli import exits, figures, prompts
-from anyfast_async.cli.batch_job import supervised
-from anyfast_async.cli.gateway import SIMULATOR_KEY, Gateway, default_model, gateway_options, model_option
-from anyfast_async.cli.progress import print_summary, progress_on
-from anyfast_async.cli.terminal import is_live, shown, write
+from anyfast_async.batch.output_files import failures_of
+from anyfast_async.cli import demo_prompts, exit_codes
+from anyfast_async.cli.batch.job import supervised
+from anyfast_async.cli.client_options import SIMULATOR_KEY, ClientOptions, gateway_options
+from anyfast_async.cli.default_model import default_model, model_option
+from anyfast_async.cli.display import figures
+from anyfast_async.cli.display.progress import print_summary, progress_on
+from anyfast_async.cli.display.terminal import is_live, shown, write
 from anyfast_async.client import AnyFast
 from anyfast_async.completions import ChatCompletion
 
@@ -50,10 +52,10 @@ def demo(*, model: str | None, simulate: bool, key_file: str | None) -> int:
       anyfast demo --simulate -m gemini-2.5-pro
     """  # noqa: D301 - click leaves a paragraph after \b as it is
     has_key = bool(key_file or os.environ.get("ANYFAST_API_KEY") or os.environ.get("ANYFAST_API_KEY_FILE"))
-    return asyncio.run(_demo(Gateway(simulate or not has_key, key_file), model or default_model()))
+    return asyncio.run(_demo(ClientOptions(simulate or not has_key, key_file), model or default_model()))
 
 
-async def _demo(gateway: Gateway, model: str) -> int:
+async def _demo(gateway: ClientOptions, model: str) -> int:
     async with _opened(gateway, model) as client:
         await _await(client)
         await _stream(client)
@@ -61,7 +63,7 @@ async def _demo(gateway: Gateway, model: str) -> int:
 
 
 @asynccontextmanager
-async def _opened(gateway: Gateway, model: str) -> AsyncIterator[AnyFast]:
+async def _opened(gateway: ClientOptions, model: str) -> AsyncIterator[AnyFast]:
     """Open the client, and say whom it talks to."""
     if not gateway.simulate:
         async with gateway.client(model=model) as client:
@@ -76,8 +78,8 @@ async def _opened(gateway: Gateway, model: str) -> AsyncIterator[AnyFast]:
         AnyFast(SIMULATOR_KEY, base_url=sim.base_url, model=model) as client,
     ):
         for number in _FAILING:
-            sim.fail(500, retry_after=_PAUSE, when=prompts.prompt(number))
-        sim.fail(429, retry_after=_PAUSE, when=prompts.prompt(_THROTTLED))
+            sim.fail(500, retry_after=_PAUSE, when=demo_prompts.prompt(number))
+        sim.fail(429, retry_after=_PAUSE, when=demo_prompts.prompt(_THROTTLED))
         write(f"The embedded gateway: {sim.base_url}\nReal requests over sockets, made-up answers, no cost.\n")
         yield client
 
@@ -117,18 +119,18 @@ async def _batch(client: AnyFast, model: str, count: int) -> int:
         raise run.stopped
     if count == ROWS:
         write(f"{len(_FAILING)} rows were failed and 1 was throttled on purpose: see the retries.\n")
-    return exits.FAILED if run.tally.failed else exits.OK
+    return exit_codes.FAILED if run.tally.failed else exit_codes.OK
 
 
 def _written(path: Path, model: str, count: int) -> Path:
-    path.write_bytes(b"".join(codec.dumps(prompts.line(n, model)) + b"\n" for n in range(count)))
+    path.write_bytes(b"".join(codec.dumps(demo_prompts.line(n, model)) + b"\n" for n in range(count)))
     return path
 
 
 def _heading(text: str) -> None:
     write("\n")
     if is_live(sys.stdout):
-        from anyfast_async.cli.pretty import heading  # noqa: PLC0415 - rich, on a terminal only
+        from anyfast_async.cli.display.live import heading  # noqa: PLC0415 - rich, on a terminal only
 
         heading(text)
     else:

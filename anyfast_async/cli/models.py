@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from anyfast_async._core import codec
-from anyfast_async.cli import exits
-from anyfast_async.cli.gateway import Gateway, gateway_options, no_key_option
-from anyfast_async.cli.terminal import is_live, shown, write
+from anyfast_async._core.json import codec
+from anyfast_async.cli import exit_codes
+from anyfast_async.cli.client_options import ClientOptions, gateway_options, no_key_option
+from anyfast_async.cli.display.terminal import is_live, shown, write
 
 if TYPE_CHECKING:
     from anyfast_async.completions import Model
@@ -30,18 +30,18 @@ def models(*, as_json: bool, simulate: bool, key_file: str | None, no_key: bool)
       anyfast models | grep gemini
       anyfast models --simulate --json
     """  # noqa: D301 - click leaves a paragraph after \b as it is
-    found = asyncio.run(_models(Gateway(simulate, key_file, no_key)))
+    found = asyncio.run(_models(ClientOptions(simulate, key_file, no_key)))
     if as_json:
         write(shown(codec.dumps([codec.as_dict(model) for model in found]).decode()) + "\n")
     elif is_live(sys.stdout):
-        from anyfast_async.cli.pretty import table  # noqa: PLC0415 - rich, on a terminal only
+        from anyfast_async.cli.display.live import table  # noqa: PLC0415 - rich, on a terminal only
 
         table(("model", "owner"), [(model.id or "", model.owned_by or "") for model in found])
     else:
         write("".join(f"{model.id}\n" for model in found))
-    return exits.OK
+    return exit_codes.OK
 
 
-async def _models(gateway: Gateway) -> list[Model]:
+async def _models(gateway: ClientOptions) -> list[Model]:
     async with gateway.client() as client:
         return await client.models()

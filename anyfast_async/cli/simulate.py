@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from anyfast_async._text import printable
-from anyfast_async.cli import exits
-from anyfast_async.cli.gateway import SIMULATOR_KEY
+from anyfast_async._values.text import printable
+from anyfast_async.cli import exit_codes
+from anyfast_async.cli.client_options import SIMULATOR_KEY
+from anyfast_async.cli.display.terminal import is_terminal, say, write
 from anyfast_async.cli.signals import on_ending
-from anyfast_async.cli.terminal import is_terminal, say, write
 
 if TYPE_CHECKING:
     from anyfast_async.simulator import RecordedRequest, Simulator
@@ -51,7 +51,7 @@ def simulate(
       anyfast simulate --script faults.toml --quirk tool-calls-at-index-0
     """  # noqa: D301 - click leaves a paragraph after \b as it is
     from anyfast_async.simulator import Latency, Simulator  # noqa: PLC0415 - a server's imports
-    from anyfast_async.simulator.script_file import ScriptError, load_script  # noqa: PLC0415
+    from anyfast_async.simulator.script.script_file import ScriptError, load_script  # noqa: PLC0415
 
     options: dict[str, Any] = {"max_recorded": _RECORDED}
     try:
@@ -64,17 +64,17 @@ def simulate(
         sim = Simulator(port=port, host=host, **options)
     except OSError as error:
         say(f"error: cannot read {script}: {error.strerror}")
-        return exits.USAGE
+        return exit_codes.USAGE
     except (ScriptError, ValueError) as error:
         say(f"error: {error}")
-        return exits.USAGE
+        return exit_codes.USAGE
     if scripted is not None:
         scripted.apply(sim)
     try:
         return asyncio.run(_simulate(sim, port, host))
     except AssertionError as error:  # strict = true in the script
         say(f"error: {error}")
-        return exits.FAILED
+        return exit_codes.FAILED
 
 
 async def _simulate(sim: Simulator, port: int, host: str) -> int:
@@ -97,8 +97,8 @@ async def _simulate(sim: Simulator, port: int, host: str) -> int:
         reason = os.strerror(error.errno) if error.errno else str(error)
         say(f"error: cannot listen on {host}:{port}: {reason}")
         say("Choose another one with --port; --port 0 takes a free one.")
-        return exits.USAGE
-    return exits.OK
+        return exit_codes.USAGE
+    return exit_codes.OK
 
 
 async def _log(sim: Simulator, ended: asyncio.Event) -> None:

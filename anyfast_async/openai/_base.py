@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, Self, TypeAlias, Union, get_args, get_or
 
 import attrs
 
-from anyfast_async._core import codec
+from anyfast_async._core.json import codec
 
 Selection: TypeAlias = "Collection[str] | Mapping[Any, Any] | None"
 """Names to dump or to leave out; a mapping goes on into a field, a list's items by index or ``"__all__"``."""

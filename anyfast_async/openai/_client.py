@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from anyfast_async import errors
-from anyfast_async._key import KeySource
+from anyfast_async._http.api_key import KeySource
 from anyfast_async.client import AnyFast
 from anyfast_async.openai._caller import Caller, Settings, advised
 from anyfast_async.openai._errors import ConfigurationError, NotSupportedError

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from anyfast_async import errors
-from anyfast_async._core import codec
 from anyfast_async._core.answer import SUCCESS
+from anyfast_async._core.json import codec
 from anyfast_async.openai._http import Headers, HTTPResponse, Request
 from anyfast_async.openai._line import Wire
 

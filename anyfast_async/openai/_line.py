@@ -9,8 +9,8 @@ from typing import Any
 
 import attrs
 
-from anyfast_async._calls import Calls
-from anyfast_async._core.ids import as_is, shown_headers
+from anyfast_async._client.calls import Calls
+from anyfast_async._core.errors.request_id import as_is, shown_headers
 from anyfast_async.client import AnyFast
 from anyfast_async.openai._http import Headers, HTTPResponse, Request
 

@@ -8,8 +8,8 @@ from typing import Any, Final, Protocol, TypeAlias, TypedDict, TypeVar
 
 import attrs
 
-from anyfast_async._core import codec
-from anyfast_async._values import MAX_VALUES
+from anyfast_async._core.json import codec
+from anyfast_async._values.json_values import MAX_VALUES
 from anyfast_async.openai._answers import ChatCompletionMessage
 from anyfast_async.openai._base import BaseModel
 from anyfast_async.openai._errors import ConfigurationError

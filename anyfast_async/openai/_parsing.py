@@ -10,9 +10,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from anyfast_async import _output
-from anyfast_async._references import arranged, changed
-from anyfast_async._schema import kept, response_format, writes_out
+from anyfast_async._structured import parsing
+from anyfast_async._structured.json_schema import kept, response_format, writes_out
+from anyfast_async._structured.schema_references import arranged, changed
 from anyfast_async.errors import FieldError, OutputError
 from anyfast_async.openai._answers import ChatCompletion, ParsedChatCompletion
 from anyfast_async.openai._errors import ContentFilterFinishReasonError, LengthFinishReasonError
@@ -64,8 +64,8 @@ def read(kind: Any, text: str) -> Any:
     if callable(getattr(kind, "model_validate_json", None)):
         return kind.model_validate_json(text)
     try:
-        return _output.parse(text, kind)
-    except _output.MismatchError as mismatch:
+        return parsing.parse(text, kind)
+    except parsing.FieldMismatchError as mismatch:
         found = mismatch.errors
     what = f"the answer is no {getattr(kind, '__name__', kind)}"
     raise _misfit(what, found)

@@ -8,7 +8,7 @@ from typing import Any, Generic, Literal, TypeVar, Unpack, overload
 
 import attrs
 
-from anyfast_async._core import codec
+from anyfast_async._core.json import codec
 from anyfast_async.errors import AnyFastError
 from anyfast_async.openai._answers import AsyncPage, ChatCompletion, Model, ParsedChatCompletion
 from anyfast_async.openai._base import BaseModel

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Self
 
-from anyfast_async._core import codec
-from anyfast_async._stream import ChatStream
+from anyfast_async._core.json import codec
+from anyfast_async._stream.chat_stream import ChatStream
 from anyfast_async.errors import AnyFastError
 from anyfast_async.openai._answers import ChatCompletion, ChatCompletionChunk
 from anyfast_async.openai._errors import translated

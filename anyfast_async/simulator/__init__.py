@@ -9,9 +9,9 @@ It is written from the gateway's public behaviour and shares no code with the cl
 the two cannot share a misunderstanding.
 """
 
-from anyfast_async.simulator.latency import Latency
-from anyfast_async.simulator.quirks import QUIRKS, Quirk
-from anyfast_async.simulator.recording import Headers, RecordedRequest
+from anyfast_async.simulator.http.recording import Headers, RecordedRequest
+from anyfast_async.simulator.model.latency import Latency
+from anyfast_async.simulator.quirks.catalogue import QUIRKS, Quirk
 from anyfast_async.simulator.simulator import MODELS, Simulator, SimulatorOptions
 
 __all__ = ["MODELS", "QUIRKS", "Headers", "Latency", "Quirk", "RecordedRequest", "Simulator", "SimulatorOptions"]

@@ -8,19 +8,19 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
-from anyfast_async.simulator.gateway import Delivery, Gateway, Incoming, Settings
-from anyfast_async.simulator.prompt import message_text
-from anyfast_async.simulator.quirks import quirk_named
-from anyfast_async.simulator.recording import Journal, RecordedRequest
-from anyfast_async.simulator.script import Script
-from anyfast_async.simulator.scripting import Scripting
-from anyfast_async.simulator.server import Server
+from anyfast_async.simulator.http.gateway import Delivery, Gateway, Incoming, Settings
+from anyfast_async.simulator.http.recording import RecordedRequest, Recording
+from anyfast_async.simulator.http.server import Server
+from anyfast_async.simulator.model.prompt import message_text
+from anyfast_async.simulator.quirks.catalogue import quirk_named
+from anyfast_async.simulator.script.rules import Script
+from anyfast_async.simulator.script.scripting import Scripting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from types import TracebackType
 
-    from anyfast_async.simulator.latency import Latency
+    from anyfast_async.simulator.model.latency import Latency
 
 __all__ = ["MODELS", "Simulator", "SimulatorOptions"]
 
@@ -151,7 +151,7 @@ class Simulator(Scripting):
         self._keep_alive = keep_alive
         super().__init__(Script())
         self._gateway = Gateway(settings, self._script)
-        self._journal = Journal(max_recorded)
+        self._journal = Recording(max_recorded)
         self._unscripted: list[str] = []
         self._script_error: Exception | None = None
         self._server: Server | None = None

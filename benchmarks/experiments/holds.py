@@ -1,4 +1,4 @@
-"""Which rule holds back best after a refusal that does not say for how long? Lanes as arithmetic, against limiters.
+"""Which rule holds back best after a refusal that does not say for how long? Scopes as arithmetic, against limiters.
 
 Run ``python benchmarks/experiments/holds.py``. Workers take rows from a list and ask the rule when each may go; a
 limiter refuses or grants, and time jumps from event to event. The rules that lost stand here; the one that won is the
@@ -17,9 +17,9 @@ from typing import Any
 
 import attrs
 
-from anyfast_async._core.throttle import Refusal
-from anyfast_async._core.trial import Suspicion
-from anyfast_async._lane import Lane, Permit
+from anyfast_async._core.limits.refusal import Refusal
+from anyfast_async._core.retry.suspicion import Suspicion
+from anyfast_async._limits.scope import Permit, Scope
 
 # -- limiters --------------------------------------------------------------------------------------------------------
 
@@ -218,23 +218,23 @@ class Chosen:
     """The library's."""
 
     def __init__(self) -> None:
-        self.lane = Lane(None, None, None)
-        self.throttle = self.lane.throttle
+        self.scope = Scope(None, None, None)
+        self.throttle = self.scope.throttle
 
     def wait(self, now: float) -> float | None:
         return self.throttle.wait(now)
 
     def take(self, now: float) -> Permit:
-        return self.lane.take(now, 0)
+        return self.scope.take(now, 0)
 
     def left(self, entry: Permit) -> None:
-        self.lane.left(entry)
+        self.scope.left(entry)
 
     def succeeded(self, entry: Permit, now: float, concurrency: int) -> None:
         self.throttle.succeeded(entry, now, concurrency)
 
     def refused(self, entry: Permit, now: float, rand: float, record: Suspicion) -> None:
-        self.lane.throttled(entry, now, record, Refusal(None, rand))
+        self.scope.throttled(entry, now, record, Refusal(None, rand))
 
 
 class Steps(Chosen):

@@ -17,9 +17,9 @@ import cattrs
 import orjson
 from cattrs.gen import make_dict_structure_fn
 
-from anyfast_async._core import lossless
-from anyfast_async._core.fold import Fold
-from anyfast_async._core.template import Template
+from anyfast_async._core.json import lossless
+from anyfast_async._core.stream.chunk_template import ChunkTemplate
+from anyfast_async._core.stream.fold import Fold
 from anyfast_async.completions import ChatCompletion, ChatCompletionChunk
 
 ROUNDS, TIMES = 41, 300
@@ -79,7 +79,7 @@ def ways(data: bytes, kind: type[Any]) -> dict[str, Callable[[], object]]:
         found[name] = lambda build=build: build(value)  # type: ignore[misc]
     found["source from the fields, drafts"] = lambda: lossless.structure(value, kind)
     if kind is ChatCompletionChunk:
-        template = Template.of(data, value)
+        template = ChunkTemplate.of(data, value)
         assert template is not None
         texted, fold = lossless.texter(lossless.structure(value, kind)), Fold()
         found["fold of a decoded chunk"] = lambda: fold.add(value)

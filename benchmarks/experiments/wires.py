@@ -26,11 +26,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import stub
 
-from anyfast_async import _transport, _wire
 from anyfast_async._core.sse import Decoder
-from anyfast_async._exchange import Exchange
-from anyfast_async._key import Key, Secret
-from anyfast_async._outgoing import STREAM_HEADERS, UNARY_HEADERS, Route
+from anyfast_async._http import transport as _transport
+from anyfast_async._http import wire
+from anyfast_async._http.api_key import Key, Secret
+from anyfast_async._http.exchange import Exchange
+from anyfast_async._http.request_headers import STREAM_HEADERS, UNARY_HEADERS, Route
 
 IN_FLIGHT, CALLS, STREAMS, EVENTS, ROUNDS = 64, 6400, 320, 200, 7
 ASK: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
@@ -40,7 +41,7 @@ KEY, SECRET = Key("sk-benchmark"), Secret("sk-benchmark")
 
 def plain_wire() -> Any:
     """Return our wire as the other kind of protocol: asyncio then makes a bytes object of 256 KiB for each read."""
-    methods = {name: value for name, value in vars(_wire.Wire).items() if isfunction(value)}
+    methods = {name: value for name, value in vars(wire.Wire).items() if isfunction(value)}
     del methods["get_buffer"], methods["buffer_updated"]
     return type("PlainWire", (asyncio.Protocol,), methods | {"data_received": methods["_received"]})
 
@@ -162,12 +163,12 @@ async def compare(url: str, names: list[str], total: int, parts: int) -> None:
     try:
         for turn in range(ROUNDS + 1):
             for name in names:
-                vars(_transport)["Wire"] = plain if name == "plain_protocol" else _wire.Wire
+                vars(_transport)["Wire"] = plain if name == "plain_protocol" else wire.Wire
                 figure = await cost(getattr(ways, name), total) / parts
                 if turn:
                     seen[name].append(figure)
     finally:
-        vars(_transport)["Wire"] = _wire.Wire
+        vars(_transport)["Wire"] = wire.Wire
         await ways.close()
     medians = {name: statistics.median(figures) for name, figures in seen.items()}
     for name, figures in seen.items():

@@ -14,7 +14,8 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from anyfast_async import AnyFast, Budget, ConfigurationError, Limits, RequestValidationError, RetryPolicy, _disk
+from anyfast_async import AnyFast, Budget, ConfigurationError, Limits, RequestValidationError, RetryPolicy
+from anyfast_async._journal import disk
 from anyfast_async.batch import (
     BatchLine,
     BatchRun,
@@ -269,9 +270,9 @@ async def test_a_disk_that_loses_lines_stops_the_run(
     def broken(_: int) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(_disk, "sync_file", broken)
-    monkeypatch.setattr(_disk, "EVERY_LINES", 8)
-    monkeypatch.setattr(_disk, "EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(disk, "sync_file", broken)
+    monkeypatch.setattr(disk, "EVERY_LINES", 8)
+    monkeypatch.setattr(disk, "EVERY_SECONDS", 0.01)
     async with batch(client, [f"say {i}" for i in range(500)], concurrency=4) as run:
         tally = await run.run()
 

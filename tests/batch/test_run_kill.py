@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from anyfast_async._records import log_of
+from anyfast_async._journal.records import log_of
 from anyfast_async.batch import open_batch
 
 LONG = os.environ.get("ANYFAST_LONG") == "1"

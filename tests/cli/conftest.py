@@ -202,7 +202,7 @@ def examples() -> Path:
 @pytest.fixture
 def closed_gateway(monkeypatch: pytest.MonkeyPatch) -> str:
     """Points the environment to a port where nobody listens; retries do not wait."""
-    monkeypatch.setattr("anyfast_async._retry.backoff", lambda *_: 0.0)
+    monkeypatch.setattr("anyfast_async._retry.retries.backoff", lambda *_: 0.0)
     monkeypatch.setenv("ANYFAST_API_KEY", "sk-made-up")
     monkeypatch.setenv("ANYFAST_BASE_URL", "http://127.0.0.1:9/v1")
     return "127.0.0.1"

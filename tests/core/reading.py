@@ -6,8 +6,8 @@ import random
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from anyfast_async._core.bodies import MalformedError, TruncatedError
-from anyfast_async._core.http1 import HeadReader
+from anyfast_async._core.http.body_end import MalformedError, TruncatedError
+from anyfast_async._core.http.head import HeadReader
 
 JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 

@@ -15,11 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anyfast_async import errors
-from anyfast_async._core import answer, codec
-from anyfast_async._core.fold import Fold
-from anyfast_async._core.reader import Reader
+from anyfast_async._core import answer
+from anyfast_async._core.json import codec
 from anyfast_async._core.sse import Decoder
-from anyfast_async._key import Secret
+from anyfast_async._core.stream.completeness import verdict
+from anyfast_async._core.stream.fold import Fold
+from anyfast_async._core.stream.reader import AnswerReader
+from anyfast_async._http.api_key import Secret
 from anyfast_async.completions import ChatCompletion
 from anyfast_async.errors import (
     AnyFastError,
@@ -55,7 +57,7 @@ class Outcome(NamedTuple):
 
 def read(pieces: Iterable[bytes], headers: Mapping[str, str] | None = None, *, broken: bool = False) -> Outcome:
     """Do what a stream does with the pieces of a body: read, fold, judge."""
-    reader, fold = Reader(headers or {}, clock=lambda: NOW), Fold()
+    reader, fold = AnswerReader(headers or {}, clock=lambda: NOW), Fold()
     for piece in pieces:
         if not reader.done and reader.error is None:
             reader.feed(piece)
@@ -67,12 +69,12 @@ def read(pieces: Iterable[bytes], headers: Mapping[str, str] | None = None, *, b
     if broken and not reader.done and error is None:
         error = IncompleteStreamError("the stream broke off")
         error.reason = "cut"
-    return Outcome(fold.completion(), error or answer.verdict(fold, accept_missing_finish=False))
+    return Outcome(fold.completion(), error or verdict(fold, accept_missing_finish=False))
 
 
 def event(data: bytes, kind: str = "message", headers: Mapping[str, str] | None = None, **kwargs: Any) -> Any:
     """Return the chunk that an event is read as, None if it says nothing; raise what it says went wrong."""
-    reader = Reader(headers or {}, clock=lambda: NOW, **kwargs)
+    reader = AnswerReader(headers or {}, clock=lambda: NOW, **kwargs)
     lines = b"".join(b"data: %b\n" % line for line in data.split(b"\n"))
     reader.feed(b"event: %b\n" % kind.encode() + lines + b"\n")
     if reader.error is not None:

@@ -1,0 +1,40 @@
+"""What calls have in common that ask alike: under which policies, where to, with which key. Frozen, and made once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from anyfast_async._values.bases import Shown
+
+if TYPE_CHECKING:
+    from anyfast_async._call.hooks import Hooks
+    from anyfast_async._http.api_key import Key
+    from anyfast_async._http.request_headers import Route
+    from anyfast_async._limits.scope import Scope
+    from anyfast_async.policies import RetryPolicy, Timeouts
+    from anyfast_async.prices import Price
+
+
+@attrs.frozen(eq=False, repr=False)
+class Spec(Shown):
+    """Made by the client; a call only reads it."""
+
+    scope: Scope
+    """Where the gate counts it."""
+    policy: RetryPolicy
+    """Whether it is tried again."""
+    timeouts: Timeouts
+    """Its clocks."""
+    key: Key
+    """The key that its attempts show."""
+    route: Route
+    """Where its requests go."""
+    model: str = ""
+    price: Price | None = None
+    """Of the model, where a budget is in money."""
+    accept_missing_finish: bool = False
+    """Whether a stream that ends in order without a finish reason is complete."""
+    hooks: Hooks | None = None
+    """Told of its attempts."""

@@ -1,0 +1,153 @@
+"""The run of a map, put together from the arguments of ``client.map``; a batch is one, too."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from anyfast_async._core.journal.journal_lines import KINDS
+from anyfast_async._core.journal.row_ids import asked_for, check_source, id_of
+from anyfast_async._core.journal.send_again import SendAgain
+from anyfast_async._http.settings import headers_of
+from anyfast_async._map.early_end import Ending
+from anyfast_async._map.items import Items, RunPlan, Texts
+from anyfast_async._map.map_run import MapRun
+from anyfast_async._map.progress_bar import shown_progress
+from anyfast_async._map.recorded_items import RecordedItems
+from anyfast_async._map.result import Progress, Result
+from anyfast_async.errors import ConfigurationError
+from anyfast_async.requests import ChatRequest, prompt_of
+
+if TYPE_CHECKING:
+    from anyfast_async._client.calls import Calls
+    from anyfast_async._limits.reservation import Witness
+    from anyfast_async.messages import Prompt
+
+T = TypeVar("T")
+
+
+OWN_STOPPERS: Final = frozenset({"budget", "configuration", "state"})
+"""Kinds of errors of this side that end every run: a spent budget, a key that cannot be had, a closed client."""
+
+
+def plan_of(
+    calls: Calls,
+    options: Mapping[str, Any],
+    *,
+    request: Callable[[Any], Prompt | ChatRequest] | None,
+    concurrency: int,
+    id_: Callable[[Any], Any] | str | None = None,
+    into: type[Any] | None = None,
+    deadline: float | None = None,
+    give_up_after: float | None = None,
+    is_recorded: bool = False,
+) -> RunPlan[Any]:
+    """Return what a map does with each item; its arguments are those of ``client.map``.
+
+    Raises:
+        ConfigurationError: one of them cannot be.
+        RequestValidationError: an option is wrong.
+
+    """
+    default = calls.setup.model
+    # Options that are wrong for every item are wrong before the first one is pulled.
+    calls.request("x", {**options, "model": options.get("model") or default or "named by the item"}, into)
+    calls.timeouts_of(options)
+    headers_of("extra_headers", options.get("extra_headers"))
+    calls.warn_of_concurrency(concurrency)
+    ending = Ending(calls.of, deadline=deadline, give_up_after=give_up_after)
+
+    def texts() -> Texts | None:
+        shared = None if is_recorded else calls.plan_of_run(options, into)
+        return None if shared is None else Texts(shared, calls.planned)
+
+    return RunPlan(
+        prompt_of=None if request is None else functools.partial(prompt_of, request=request),
+        request_of=lambda prompt: calls.request(prompt, options, into),
+        send=lambda asked, body, witness: calls.complete(asked, options, body=body, ending=ending, witness=witness),
+        spending=calls.shared.spending,
+        scope_of=lambda asked: calls.scope_of(asked.model or ""),
+        id_of=id_of if id_ is None else asked_for(id_),
+        ending=ending,
+        stream=bool(options.get("via_stream")),
+        into=into,
+        texts=texts,
+    )
+
+
+def run_of(
+    source: Iterable[Any] | AsyncIterable[Any],
+    plan: RunPlan[T],
+    *,
+    stop_on: Iterable[str],
+    concurrency: int,
+    ordered: bool = False,
+    journal: str | os.PathLike[str] | None = None,
+    progress: Callable[[Progress], None] | bool = False,
+    retry: Iterable[str] | str | None = None,
+    changed: bool = False,
+    witness_of: Callable[[Any], Witness] | None = None,
+    record: Callable[[Result[T]], Awaitable[None]] | None = None,
+) -> MapRun[T]:
+    """Return the run of a map; its arguments are those of ``client.map``, and two for who keeps a journal of his own.
+
+    ``witness_of`` returns who is told of the requests of an item; ``record`` is awaited with each result of an item
+    before that is counted and given out.
+
+    Raises:
+        ConfigurationError: *source*, *stop_on*, *concurrency* or *retry* cannot be, or *retry* is given without a
+            journal.
+
+    """
+    check_source(source)
+    if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
+        message = f"concurrency must be a whole number from 1 up, not {concurrency!r}"
+        raise ConfigurationError(message)
+    stops = kinds_of(stop_on) | OWN_STOPPERS
+    around: list[AbstractAsyncContextManager[object]] = []
+    again = None if retry is None else SendAgain.of(retry)
+    items: Items[T]
+    if journal is not None:
+        items = recorded = RecordedItems(plan, path=Path(journal), stop_on=stops, again=again, changed=changed)
+        record = recorded.record
+        around.append(recorded)
+    else:
+        items = Items(plan, witness_of)
+    if journal is None and (again is not None or changed):
+        message = "retry= and changed= are for what a journal holds; give journal= too"
+        raise ConfigurationError(message)
+    if progress is True:
+        shown = shown_progress()
+        around.append(shown)
+        progress = shown.show
+    return MapRun(
+        source,
+        items.call,
+        concurrency=concurrency,
+        ordered=ordered,
+        stop_on=stops,
+        progress=progress or None,
+        around=around,
+        ending=plan.ending,
+        unsent=items.unsent,
+        record=record,
+    )
+
+
+def kinds_of(stop_on: Iterable[str]) -> frozenset[str]:
+    """Return the kinds of errors in the argument ``stop_on``.
+
+    Raises:
+        ConfigurationError: one is no kind of error.
+
+    """
+    kinds = frozenset([stop_on] if isinstance(stop_on, str) else stop_on)
+    unknown = sorted(kinds - KINDS, key=str)
+    if unknown:
+        message = f"stop_on takes kinds of errors ({', '.join(sorted(KINDS))}), not {unknown[0]!r}"
+        raise ConfigurationError(message)
+    return kinds

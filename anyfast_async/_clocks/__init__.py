@@ -1,0 +1,1 @@
+"""The clocks of calls and streams, and the sleep of the machine."""

@@ -1,0 +1,1 @@
+"""What a refusal or a failure means, whoever wrote it and in whatever shape."""

@@ -1,0 +1,1 @@
+"""The lines of a journal, and what can be told from them."""

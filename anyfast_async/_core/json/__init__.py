@@ -1,0 +1,1 @@
+"""JSON text to values, values to answers, and back."""

@@ -1,0 +1,1 @@
+"""Rate limits, holds and estimates as arithmetic on a given time."""

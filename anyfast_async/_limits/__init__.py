@@ -1,0 +1,1 @@
+"""What a client allows itself: concurrency, requests and tokens a minute, a budget."""

@@ -1,0 +1,65 @@
+"""What calls have used, added up so that it can be priced later."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from anyfast_async._core.usage import Used
+from anyfast_async._values.bases import Shown
+
+if TYPE_CHECKING:
+    from anyfast_async.prices import Prices
+
+_STEPS: Final = (32_000, 128_000, 200_000, 256_000, 272_000)
+"""Sizes of prompts above which some models have other prices: calls of one size can be added up."""
+_NOTHING: Final = [0] * 6
+
+
+@attrs.define(repr=False)
+class Spent(Shown):
+    """What calls have used, added up so that it can be priced later."""
+
+    calls: int = 0
+    """Those that said what they used."""
+    unknown: int = 0
+    """Those that did not: what they cost is not in any sum."""
+    _sums: dict[tuple[str, int], list[int]] = attrs.field(factory=dict)
+
+    def add(self, model: str, used: Used | None, times: int = 1) -> None:
+        """Count a call of *model*; -1 *times* takes it out again."""
+        if used is None:
+            self.unknown += times
+            return
+        self.calls += times
+        key = model, bisect_left(_STEPS, used[0])
+        calls, prompt, completion, cached, audio, image = self._sums.get(key) or _NOTHING
+        # Written out: this is done for every call.
+        self._sums[key] = [
+            calls + times,
+            prompt + times * used[0],
+            completion + times * used[1],
+            cached + times * used[2],
+            audio + times * used[3],
+            image + times * used[4],
+        ]
+
+    @property
+    def models(self) -> Iterable[str]:
+        """Those that were used."""
+        return dict.fromkeys(model for model, _ in self._sums)
+
+    def cost(self, prices: Prices | None) -> float | None:
+        """Return what is known to be used costs, None if a model has no price."""
+        total = 0.0
+        for (model, _), (calls, *sums) in self._sums.items():
+            if not calls:
+                continue
+            price = prices.price(model) if prices is not None else None
+            if price is None:
+                return None
+            total += calls * price.cost(Used(*(value / calls for value in sums)))  # type: ignore[arg-type]  # means
+        return total

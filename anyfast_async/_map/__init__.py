@@ -1,0 +1,1 @@
+"""Many prompts: the source, the workers, the results, and what ends a run early."""

@@ -1,0 +1,220 @@
+"""What a map gives back: what became of an item, and how far the run is."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+import attrs
+
+from anyfast_async._core.usage import used_by
+from anyfast_async._limits.spent import Spent
+from anyfast_async._values.outcome import Outcome
+from anyfast_async.errors import AnyFastError, Attempt
+from anyfast_async.prices import Prices, usual_prices
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from anyfast_async.completions import ChatCompletion
+
+T = TypeVar("T")
+
+
+@attrs.frozen
+class Result(Generic[T]):
+    """What became of one item of a ``map``: a completion, or an error as a value."""
+
+    index: int
+    """The item's place in the source, from 0."""
+    item: Any
+    """The item, as it came from the source."""
+    id: Any = None
+    """What ``id=`` gives, else the row's ``custom_id`` or ``id``, of whatever type; None where there is none."""
+    completion: ChatCompletion | None = attrs.field(default=None, repr=False)
+    value: T | None = None
+    """With ``into=``: the parsed answer."""
+    error: AnyFastError | None = None
+    attempts: tuple[Attempt, ...] = attrs.field(default=(), repr=False)
+    """Every try that was made, oldest first."""
+    recorded: bool = False
+    """Whether it was read from a journal and not sent."""
+    model: str | None = attrs.field(default=None, kw_only=True, repr=False)
+    """The model that was asked, None where the item did not get as far."""
+    _prices: Prices | None = attrs.field(default=None, kw_only=True, repr=False, eq=False, alias="prices")
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is an answer."""
+        return self.error is None
+
+    @property
+    def outcome(self) -> Outcome:
+        """What became of it: ``"ok"``, ``"refused"``, ``"filtered"``, ``"cut"``, ``"empty"`` or ``"failed"``.
+
+        An answer that does not parse is ``"failed"``, unless the answer itself says what is wrong with it.
+        """
+        found: Outcome = self.completion.outcome if self.completion is not None else "failed"
+        return "failed" if self.error is not None and found == "ok" else found
+
+    @property
+    def text(self) -> str:
+        """The answer's text, ``""`` after an error."""
+        return self.completion.text if self.completion is not None else ""
+
+    @property
+    def cost(self) -> float | None:
+        """What the answer cost, in the currency of the client's ``prices``, by default US dollars of the list.
+
+        None if nobody knows: without an answer, without usage or without a price.
+        """
+        used = used_by(self.completion.usage) if self.completion is not None else None
+        prices = self._prices or usual_prices()
+        price = None if used is None or prices is None or self.model is None else prices.price(self.model)
+        return None if price is None or used is None else price.cost(used)
+
+    def unwrap(self) -> ChatCompletion:
+        """Return the completion.
+
+        Raises:
+            AnyFastError: the item's error.
+
+        """
+        if self.error is not None:
+            raise self.error
+        assert self.completion is not None  # noqa: S101 - one of the two is set
+        return self.completion
+
+    def row(self) -> dict[str, Any]:
+        """Return a flat dict for a table: id, text (or fields of ``into``), outcome, finish reason, tokens, error."""
+        usage = self.completion.usage if self.completion is not None else None
+        answer: dict[str, Any] = {"text": self.text if self.ok else None}
+        if self.value is not None:
+            kind = type(self.value)
+            has_fields = attrs.has(kind) or hasattr(kind, "__dataclass_fields__")
+            names = (
+                [a.name for a in attrs.fields(kind)]
+                if attrs.has(kind)
+                else list(getattr(kind, "__dataclass_fields__", ()))
+            )
+            answer = {n: getattr(self.value, n) for n in names} if has_fields else {"value": self.value}
+        return {
+            "id": self.id if self.id is not None else self.index,
+            **answer,
+            "outcome": self.outcome,
+            "finish_reason": self.completion.finish_reason if self.completion is not None else None,
+            "prompt_tokens": usage.prompt_tokens if usage is not None else None,
+            "completion_tokens": usage.completion_tokens if usage is not None else None,
+            "error_kind": self.error.kind if self.error is not None else None,
+            "error": str(self.error) if self.error is not None else None,
+        }
+
+
+_DRAFT: Final[Any] = type(
+    "Draft", (Result,), {"__slots__": (), "__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
+)
+"""A result that can be filled in; it is frozen by changing its class. A frozen class sets every field by a call."""
+_new = object.__new__
+
+
+def result_of(  # noqa: PLR0917 - made for each item: names cost time
+    index: int,
+    item: Any,
+    name: Any,
+    completion: ChatCompletion | None,
+    value: T | None,
+    error: AnyFastError | None,
+    attempts: tuple[Attempt, ...],
+    model: str | None,
+    prices: Prices | None,
+) -> Result[T]:
+    """Return the result of an item that was sent."""
+    made = _new(_DRAFT)
+    made.index = index
+    made.item = item
+    made.id = name
+    made.completion = completion
+    made.value = value
+    made.error = error
+    made.attempts = attempts
+    made.recorded = False
+    made.model = model
+    made._prices = prices  # noqa: SLF001 - its own
+    made.__class__ = Result
+    return made  # type: ignore[no-any-return]
+
+
+@attrs.frozen(kw_only=True)
+class Progress:
+    """How far a ``map`` is; given to the ``progress`` callable after each result."""
+
+    done: int
+    """Results so far, failed ones included."""
+    failed: int
+    total: int | None
+    """Items in all, where the source has a length."""
+    in_flight: int
+    tokens: int
+    """As the gateway reported them."""
+    seconds: float
+    """Since the first item was taken."""
+    usage_missing: int = 0
+    """Answers of which the gateway did not say what they used."""
+    _spent: Spent = attrs.field(factory=Spent, repr=False, eq=False, alias="spent")
+    _prices: Prices | None = attrs.field(default=None, repr=False, eq=False, alias="prices")
+
+    @property
+    def cost(self) -> float | None:
+        """What the answers of the run so far cost, as in :attr:`Result.cost`; None without a price."""
+        return self._spent.cost(self._prices or usual_prices())
+
+    @property
+    def rate(self) -> float:
+        """Results a second."""
+        return self.done / self.seconds if self.seconds > 0 else 0.0
+
+
+class Totals:
+    """What the results of one map come to, shown after each.
+
+    Args:
+        show: is called with it; once it raises, no more.
+        total: items in all, None if the source has no length.
+
+    """
+
+    def __init__(self, show: Callable[[Progress], None], total: int | None) -> None:
+        self._show: Callable[[Progress], None] | None = show
+        self._total = total
+        self._began = 0.0
+        self._done = self._failed = self._tokens = 0
+        self._spent = Spent()
+
+    def begin(self) -> None:
+        """Start the clock."""
+        self._began = time.monotonic()
+
+    def add(self, result: Result[Any], in_flight: int) -> None:
+        """Count a result; *in_flight* items are in work."""
+        self._done += 1
+        self._failed += result.error is not None
+        if result.completion is not None and not result.recorded:
+            used = used_by(result.completion.usage)
+            self._spent.add(result.model or "", used)
+            self._tokens += 0 if used is None else used.tokens
+        show, self._show = self._show, None
+        if show is not None:
+            show(
+                Progress(
+                    done=self._done,
+                    failed=self._failed,
+                    total=self._total,
+                    in_flight=in_flight,
+                    tokens=self._tokens,
+                    seconds=time.monotonic() - self._began,
+                    usage_missing=self._spent.unknown,
+                    spent=self._spent,
+                    prices=result._prices,  # noqa: SLF001 - the run's
+                ),
+            )
+        self._show = show

@@ -1,0 +1,1 @@
+"""What happens once an attempt has failed: retries, outages, refused rows."""

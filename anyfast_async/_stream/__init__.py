@@ -1,0 +1,1 @@
+"""One streamed answer: the side on which it arrives, and the side that is read."""

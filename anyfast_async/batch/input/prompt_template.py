@@ -1,0 +1,98 @@
+"""Templates that make a prompt of a row: ``"Label: {text}"``. Pure.
+
+What stands between two braces is the name of a column and nothing more: no attributes, no indices, no formats, nothing
+that is evaluated. ``{{`` and ``}}`` are literal braces.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import attrs
+
+from anyfast_async._core.json import codec
+from anyfast_async.batch.input.request_lines import SourceError
+
+_PIECE: Final = re.compile(r"(\{\{|\}\})|\{([^{}]+)\}|([{}])")
+
+
+@attrs.frozen
+class Column:
+    """The place of a column's value."""
+
+    name: str
+
+
+@attrs.frozen
+class PromptTemplate:
+    """Text with places for columns."""
+
+    text: str
+    parts: tuple[str | Column, ...] = attrs.field(repr=False)
+
+    @classmethod
+    def parse(cls, text: str) -> PromptTemplate:
+        """Read a template.
+
+        Raises:
+            SourceError: a brace stands alone, or no column is named.
+
+        """
+        parts: list[str | Column] = []
+        end = 0
+        for found in _PIECE.finditer(text):
+            parts.append(text[end : found.start()])
+            literal, name, alone = found.groups()
+            if alone is not None:
+                message = (
+                    f"the {alone!r} at character {found.start() + 1} has no partner; a literal brace is written twice"
+                )
+                raise SourceError(message)
+            parts.append(literal[0] if literal is not None else Column(name))
+            end = found.end()
+        parts.append(text[end:])
+        if not any(isinstance(part, Column) for part in parts):
+            message = "no column is named, so every row would be the same prompt; write {column}"
+            raise SourceError(message)
+        return cls(text, tuple(part for part in parts if part != ""))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns, in order, each once."""
+        return tuple(dict.fromkeys(part.name for part in self.parts if isinstance(part, Column)))
+
+    def fill(self, row: Mapping[str, Any]) -> str | None:
+        """Return the prompt for *row*, None if all of its columns are empty.
+
+        Raises:
+            TypeError: a column holds what is no text; it is named.
+
+        """
+        cells = {name: _text(name, row[name]) for name in self.columns}
+        if not any(text.strip() for text in cells.values()):
+            return None
+        return "".join(part if isinstance(part, str) else cells[part.name] for part in self.parts)
+
+
+TEXT: Final = PromptTemplate("{text}", (Column("text"),))
+"""The template of plain text."""
+
+
+def _text(name: str, value: Any) -> str:
+    """Return a cell as text: nothing for a missing one, JSON for what is neither text nor a date."""
+    if isinstance(value, str):
+        return value
+    if value is None or value != value:  # noqa: PLR0124 - NaN is how pandas writes a missing number
+        return ""
+    if isinstance(value, bytes):
+        message = f"{name}: holds bytes, not text"
+        raise TypeError(message)
+    if isinstance(value, (dict, list, bool, int, float)):
+        try:
+            return codec.dumps(value).decode()
+        except TypeError:
+            message = f"{name}: holds what cannot be written as JSON"
+            raise TypeError(message) from None
+    return str(value)

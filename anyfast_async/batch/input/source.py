@@ -1,0 +1,266 @@
+"""What a batch reads: a file of rows in one of six formats, opened anew for each pass over it."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, Final, cast
+
+import attrs
+
+from anyfast_async._values.text import did_you_mean
+from anyfast_async.batch.input import parquet
+from anyfast_async.batch.input.csv_rows import CsvTable, Line, Record
+from anyfast_async.batch.input.formats import DESCRIBED, Format, detect
+from anyfast_async.batch.input.prompt_template import TEXT, PromptTemplate
+from anyfast_async.batch.input.request_lines import (
+    ID_NAMES,
+    BatchLine,
+    LineError,
+    SourceError,
+    bare_request,
+    batch_request,
+    given_id,
+    object_in,
+    unreadable,
+)
+from anyfast_async.errors import escaped
+from anyfast_async.requests import ChatRequest, as_request
+
+MAX_LINE: Final = 100 * 1024 * 1024
+"""Longest line in bytes, unless told otherwise."""
+
+_BOM: Final = b"\xef\xbb\xbf"
+_GZIP: Final = b"\x1f\x8b"
+_NAMED: Final = 40
+"""Columns that are named."""
+
+
+@attrs.frozen
+class Source:
+    """A file of rows, and how requests are made of them; :func:`open_source` makes it."""
+
+    path: Path
+    format: Format
+    template: PromptTemplate = TEXT
+    """Makes the prompts of ``csv``, ``parquet``, ``rows`` and ``text``, whose lines are the column ``text``."""
+    id_column: str | None = None
+    """Holds the ids of ``csv``, ``parquet`` and ``rows``; None: the number of the line or row is the id."""
+    max_line: int = MAX_LINE
+    """Longest line in bytes."""
+
+    @property
+    def unit(self) -> str:
+        """What its numbers count."""
+        return "row" if self.format == "parquet" else "line"
+
+    @property
+    def id_name(self) -> str:
+        """What its ids are called where they stand."""
+        return self.id_column or "custom_id"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of a table that are used."""
+        own = () if self.id_column is None else (self.id_column,)
+        return tuple(dict.fromkeys((*own, *self.template.columns)))
+
+    def records(self) -> Iterator[Record]:
+        """Yield what stands on each line that is not blank, or in each row, with its number from 1.
+
+        Raises:
+            OSError: the file cannot be read.
+
+        """
+        try:
+            match self.format:
+                case "parquet":
+                    yield from parquet.rows(self.path, self.columns)
+                case "csv":
+                    yield from CsvTable(lines_of(self.path, self.max_line), self.max_line)
+                case "text":
+                    yield from self._lines(_text)
+                case _:
+                    yield from self._lines(object_in)
+        except LineError as error:  # of the header, which was good when the source was opened
+            error.is_end = True
+            yield 1, error
+
+    def id_of(self, number: int, value: Mapping[str, Any], problems: list[str] | None = None) -> str | None:
+        """Return the id of a row, None if it has no valid one; what is wrong with it goes into *problems*."""
+        wanted = "custom_id" if self.format == "batch" else self.id_column
+        names = (wanted,) if wanted is not None else ID_NAMES if self.format == "requests" else ()
+        found: list[str] = []
+        custom_id = given_id(value, names, found, digits=self.format != "batch")
+        if custom_id is None and not found:
+            if wanted is None:
+                return f"{self.unit}-{number}"
+            found.append(f"{escaped(wanted, 80)}: is missing")
+        if problems is not None:
+            problems += found
+        return custom_id
+
+    def line(self, number: int, value: Mapping[str, Any]) -> BatchLine:
+        """Return the request of a row.
+
+        Raises:
+            LineError: it holds none; everything that is wrong with it is named.
+
+        """
+        problems: list[str] = []
+        custom_id = self.id_of(number, value, problems)
+        match self.format:
+            case "batch":
+                request = batch_request(value, problems)
+            case "requests":
+                request = bare_request(value, problems)
+            case _:
+                request = self._filled(value, problems)
+        if problems or request is None or custom_id is None:
+            raise LineError(tuple(problems), custom_id)
+        return BatchLine(number, custom_id, request)
+
+    def _filled(self, value: Mapping[str, Any], problems: list[str]) -> ChatRequest | None:
+        missing = [name for name in self.template.columns if name not in value]
+        if missing:
+            problems.append(f"has no {_listed(missing)}; it has {_listed(value)}")
+            return None
+        try:
+            prompt = self.template.fill(value)
+        except TypeError as error:
+            problems.append(str(error))
+            return None
+        if prompt is None:
+            problems.append(f"{_listed(self.template.columns)}: nothing stands there")
+            return None
+        return as_request(prompt, {})
+
+    def _lines(self, read: Callable[[bytes], dict[str, Any]]) -> Iterator[Record]:
+        for number, data in lines_of(self.path, self.max_line):
+            if isinstance(data, LineError):
+                yield number, data
+            elif data.strip():
+                try:
+                    yield number, read(data)
+                except LineError as error:
+                    yield number, error
+
+
+def _text(data: bytes) -> dict[str, Any]:
+    try:
+        return {"text": data.decode().rstrip("\r\n")}
+    except UnicodeDecodeError as error:
+        raise LineError((f"is not UTF-8 (byte {error.start + 1} of the line)",)) from None
+
+
+def lines_of(path: Path, longest: int) -> Iterator[Line]:
+    """Yield every line of a file, packed with gzip or not, with its number; of those that are too long an error."""
+    number = 0
+    try:
+        with _opened(path) as file:
+            while data := file.readline(longest + 1):
+                number += 1
+                if number == 1:
+                    data = data.removeprefix(_BOM)
+                if len(data) <= longest:
+                    yield number, data
+                    continue
+                while not data.endswith(b"\n") and (data := file.readline(longest)):
+                    pass
+                yield number, LineError((f"is longer than {longest} bytes",))
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        yield number + 1, unreadable(f"cannot be unpacked ({error})")
+
+
+def _opened(path: Path) -> IO[bytes]:
+    with path.open("rb") as file:
+        packed = file.read(len(_GZIP)) == _GZIP
+    return cast("IO[bytes]", gzip.open(path)) if packed else path.open("rb")
+
+
+# -- checked before it is read ---------------------------------------------------------------------------------------
+
+
+def open_source(
+    path: Path,
+    *,
+    kind: Format | None = None,
+    template: str | None = None,
+    id_column: str | None = None,
+    max_line: int = MAX_LINE,
+) -> Source:
+    """Return the source at *path*, with its format found out and its columns checked.
+
+    Args:
+        path: a regular file.
+        kind: its format; None: told by its name and its beginning.
+        template: for the formats that are tables, see :class:`PromptTemplate`.
+        id_column: the column of a table that holds the ids.
+        max_line: longest line in bytes, from 1.
+
+    Raises:
+        SourceError: the format cannot be told, does not go with the other arguments or needs a package that is not
+            there; the template cannot be read; or a column is not there, and then those that are are named.
+        OSError: the file cannot be read.
+
+    """
+    if kind is None:
+        kind = detect(path.name, _first_line(path, max_line), template=template is not None)
+    if kind in ("batch", "requests") and (template is not None or id_column is not None):
+        message = f"it holds {DESCRIBED[kind]}; templates and id columns are for tables"
+        raise SourceError(message)
+    columns = _columns_of(path, kind, max_line)
+    listed = f"; its columns: {_listed(columns)}" if columns else ""
+    if kind in ("csv", "parquet", "rows") and template is None:
+        message = f"a template must say how a prompt is made of a row, such as --template 'Translate: {{text}}'{listed}"
+        raise SourceError(message)
+    source = Source(path, kind, TEXT if template is None else PromptTemplate.parse(template), id_column, max_line)
+    if columns is not None and kind not in ("batch", "requests"):
+        _check_columns(source.columns, columns)
+    return source
+
+
+def _first_line(path: Path, longest: int) -> bytes:
+    """Return the first line that is not blank; of a file that cannot be unpacked or is too long, nothing."""
+    for _, data in lines_of(path, longest):
+        if isinstance(data, LineError):
+            return b""
+        if data.strip():
+            return data
+    return b""
+
+
+def _columns_of(path: Path, kind: Format, longest: int) -> Sequence[str] | None:
+    """Return the columns that every row of the file has, None if each row has its own."""
+    try:
+        match kind:
+            case "csv":
+                return CsvTable(lines_of(path, longest), longest).columns
+            case "parquet":
+                return parquet.columns(path)
+    except LineError as error:
+        raise SourceError(str(error)) from None
+    return ("text",) if kind == "text" else None
+
+
+def _check_columns(wanted: Sequence[str], columns: Sequence[str]) -> None:
+    for name in wanted:
+        if name not in columns:
+            near = did_you_mean(name, columns)
+            hint = f"; {near}" if near else "."
+            message = f"there is no column {escaped(name, 80)!r}{hint} The columns are: {_listed(columns)}"
+            raise SourceError(message)
+        if columns.count(name) > 1:
+            message = f"the column {escaped(name, 80)!r} is there {columns.count(name)} times"
+            raise SourceError(message)
+
+
+def _listed(names: Iterable[str]) -> str:
+    known = list(names)
+    more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
+    return ", ".join(escaped(name, 80) for name in known[:_NAMED]) + more
+
+
+__all__ = ["MAX_LINE", "Source", "SourceError", "lines_of", "open_source"]

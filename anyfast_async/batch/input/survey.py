@@ -1,0 +1,298 @@
+"""The two passes over an input: the first checks the whole of it, the second hands out its rows.
+
+What is kept in between is counts, not rows and not ids.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections import Counter
+from collections.abc import Container, Iterator, Mapping
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import attrs
+
+from anyfast_async._core.journal.id_index import Seen
+from anyfast_async.batch.input.request_lines import BatchLine, LineError
+from anyfast_async.batch.input.source import Source
+from anyfast_async.errors import ConfigurationError, escaped
+
+KEPT_PROBLEMS: Final = 1000
+"""Problems that are named; of more, only their number is."""
+EXAMPLES: Final = 3
+"""Lines that are named for each kind of problem."""
+
+_VALUE: Final = re.compile(r"'[^']*'|\"[^\"]*\"|\d+")
+
+Stamp: TypeAlias = "tuple[int, int, int]"
+"""File, size and time of change, by which the second pass knows that it reads what was checked."""
+
+
+@attrs.frozen
+class LineProblem:
+    """One thing that is wrong with one line."""
+
+    line: int
+    """From 1."""
+    problem: str
+    unit: str = "line"
+    """``"row"`` in a file that has no lines."""
+
+    def __str__(self) -> str:
+        return f"{self.unit} {self.line}: {self.problem}"
+
+
+@attrs.define
+class ProblemKind:
+    """The same mistake on one line or on many."""
+
+    problem: str
+    """On the first of them."""
+    lines: list[int] = attrs.field(factory=list)
+    """The first :data:`EXAMPLES`."""
+    count: int = 0
+
+
+@attrs.frozen
+class BadRow:
+    """A row that cannot be sent."""
+
+    custom_id: str
+    """Its own, or one made of its number."""
+    problems: tuple[str, ...]
+
+
+@attrs.frozen
+class Survey:
+    """What the first pass found."""
+
+    source: Source
+    count: int
+    """Rows that are good."""
+    models: Mapping[str | None, int]
+    """The rows by the model that they name; None: none."""
+    problems: tuple[LineProblem, ...]
+    """At most :data:`KEPT_PROBLEMS`, in the order of the lines."""
+    problem_count: int
+    sha256: str
+    """Of the file."""
+    stamp: Stamp
+    kinds: tuple[ProblemKind, ...] = ()
+    """The problems by what they have in common, in the order of their first lines."""
+    bad: Mapping[int, BadRow] = attrs.field(factory=dict, repr=False)
+    """With ``skip_bad``: rows that are left out, by their numbers."""
+    is_whole: bool = True
+    """Whether the file could be read to its end."""
+    is_numbered: bool = attrs.field(default=False, eq=False)
+    """Whether an id is made of the number of its line: in another file it would be another row's."""
+
+    @property
+    def total(self) -> int:
+        """Rows, those that are left out included."""
+        return self.count + len(self.bad)
+
+    def moved(self, path: Path) -> Survey:
+        """Return the same for the file in a new place."""
+        return attrs.evolve(self, source=attrs.evolve(self.source, path=path))
+
+
+def survey(source: Source, *, skip_bad: bool = False) -> Survey:
+    """Read the whole of *source* and check every row.
+
+    Args:
+        source: what to read.
+        skip_bad: whether rows that cannot be sent are left out: they stand in ``.bad`` then, and :func:`rows` passes
+            them over. They are kept in memory.
+
+    Raises:
+        ConfigurationError: the file was changed meanwhile.
+        OSError: it cannot be read.
+
+    """
+    stamp, sha256 = stamp_of(source.path), fingerprint(source.path)
+    seen = Seen()
+    suspects: set[int] = set()  # two ids may share a hash: those that come again are looked at closely
+    models: Counter[str | None] = Counter()
+    problems = _Problems(source.unit, keeps_rows=skip_bad)
+    named: dict[int, str | None] = {}  # the models of rows, to be taken back if a row turns out to be bad
+    is_whole, is_numbered = True, False
+    for number, record in source.records():
+        model = None
+        try:
+            line = _line(source, number, record)
+            custom_id: str | None = line.custom_id
+            model = line.request.model
+            models[model] += 1
+        except LineError as error:
+            custom_id = error.custom_id
+            is_whole &= not error.is_end
+            problems.add(number, custom_id, error.problems)
+        is_numbered |= custom_id == f"{source.unit}-{number}"
+        if custom_id is not None and seen.count(hash(custom_id)) > 1:
+            suspects.add(hash(custom_id))
+            if skip_bad and number not in problems.rows:
+                named[number] = model
+    for number, custom_id, first in _duplicates(source, suspects):
+        problem = f"{source.id_name}: {escaped(custom_id, 80)!r} stands on {source.unit} {first} already"
+        if number in named:
+            models[named[number]] -= 1
+        problems.add(number, None, (problem,))
+    if stamp_of(source.path) != stamp:
+        raise _changed(source)
+    return Survey(
+        source,
+        sum(models.values()),
+        +models,
+        tuple(sorted(problems.kept, key=lambda one: one.line)),
+        problems.count,
+        sha256,
+        stamp,
+        tuple(problems.kinds.values()),
+        _named_rows(source, problems.rows),
+        is_whole,
+        is_numbered,
+    )
+
+
+class _Problems:
+    """What is wrong with an input: counted, the first of them kept, and the rows where they are to be left out."""
+
+    def __init__(self, unit: str, *, keeps_rows: bool) -> None:
+        self.kept: list[LineProblem] = []
+        self.count = 0
+        self.kinds: dict[str, ProblemKind] = {}
+        self.rows: dict[int, tuple[str | None, tuple[str, ...]]] = {}
+        self._unit = unit
+        self._keeps_rows = keeps_rows
+
+    def add(self, number: int, custom_id: str | None, found: tuple[str, ...]) -> None:
+        for problem in found:
+            self.count += 1
+            if len(self.kept) < KEPT_PROBLEMS:
+                self.kept.append(LineProblem(number, problem, self._unit))
+            self._count(number, problem)
+        if self._keeps_rows:
+            self.rows[number] = custom_id, (*self.rows.get(number, (None, ()))[1], *found)
+
+    def _count(self, number: int, problem: str) -> None:
+        # What differs from row to row are the values, which are quoted, and numbers.
+        key = _VALUE.sub("?", problem)
+        if key not in self.kinds and len(self.kinds) == KEPT_PROBLEMS:
+            key = next(reversed(self.kinds))
+        kind = self.kinds.setdefault(key, ProblemKind(problem))
+        kind.count += 1
+        if len(kind.lines) < EXAMPLES:
+            kind.lines.append(number)
+
+
+def _named_rows(source: Source, bad: Mapping[int, tuple[str | None, tuple[str, ...]]]) -> dict[int, BadRow]:
+    """Return the rows that are left out, each with an id that no other row has."""
+    made = {f"{source.unit}-{number}" for number, (custom_id, _) in bad.items() if custom_id is None}
+    taken = {custom_id for number, custom_id in _ids(source) if number not in bad and custom_id in made} if made else ()
+    found = {}
+    for number, (custom_id, problems) in bad.items():
+        name = custom_id or f"{source.unit}-{number}"
+        found[number] = BadRow(f"{name} (left out)" if custom_id is None and name in taken else name, problems)
+    return found
+
+
+def rows(
+    surveyed: Survey, *, skip: Container[str] = frozenset(), only: Container[int] | None = None
+) -> Iterator[BatchLine]:
+    """Read the file again and yield its requests, without those whose ``custom_id`` is in *skip*.
+
+    Args:
+        surveyed: the first pass.
+        skip: ids of rows to leave out.
+        only: of the others, the places (from 0) of those to yield; None yields all.
+
+    Raises:
+        ConfigurationError: the file was changed since it was checked.
+        OSError: it cannot be read.
+
+    """
+    source, place = surveyed.source, -1
+    # A change right after the last one, of a byte into another, need not show in the stamp.
+    if fingerprint(source.path) != surveyed.sha256:
+        raise _changed(source)
+    for number, record in source.records():
+        if number in surveyed.bad:
+            continue
+        if not isinstance(record, LineError) and (source.id_of(number, record) or "") in skip:
+            continue
+        place += 1
+        if only is not None and place not in only:
+            continue
+        if stamp_of(source.path) != surveyed.stamp:
+            raise _changed(source)
+        try:
+            yield _line(source, number, record)
+        except LineError:
+            raise _changed(source) from None
+    if stamp_of(source.path) != surveyed.stamp:
+        raise _changed(source)
+
+
+def ids_of(surveyed: Survey) -> Iterator[str]:
+    """Read the file again and yield the ids of its rows, those that are left out included.
+
+    Raises:
+        ConfigurationError: the file was changed since it was checked.
+        OSError: it cannot be read.
+
+    """
+    for row in surveyed.bad.values():
+        yield row.custom_id
+    for number, custom_id in _ids(surveyed.source):
+        if number not in surveyed.bad:
+            yield custom_id
+    if stamp_of(surveyed.source.path) != surveyed.stamp:
+        raise _changed(surveyed.source)
+
+
+def _line(source: Source, number: int, record: Mapping[str, object] | LineError) -> BatchLine:
+    if isinstance(record, LineError):
+        raise record
+    return source.line(number, record)
+
+
+def _duplicates(source: Source, suspects: set[int]) -> Iterator[tuple[int, str, int]]:
+    """Yield each row whose id an earlier row has: its number, the id, the number of the first that has it."""
+    if not suspects:
+        return
+    first: dict[str, int] = {}
+    for number, custom_id in _ids(source):
+        if hash(custom_id) in suspects and first.setdefault(custom_id, number) != number:
+            yield number, custom_id, first[custom_id]
+
+
+def _ids(source: Source) -> Iterator[tuple[int, str]]:
+    for number, record in source.records():
+        custom_id = None if isinstance(record, LineError) else source.id_of(number, record)
+        if custom_id is not None:
+            yield number, custom_id
+
+
+def _changed(source: Source) -> ConfigurationError:
+    message = f"{source.path} was changed while the batch ran; start the batch again, what is written stays"
+    return ConfigurationError(message)
+
+
+def fingerprint(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits.
+
+    Raises:
+        OSError: it cannot be read.
+
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def stamp_of(path: Path) -> Stamp:
+    """Return what changes when somebody writes to a file."""
+    status = os.stat(path)  # noqa: PTH116 - once per row; Path.stat takes twice as long
+    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -1,0 +1,1 @@
+"""What a batch left behind, read back and written as tables."""

@@ -1,0 +1,258 @@
+"""``anyfast batch``."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import errno
+import sys
+from collections.abc import Mapping
+from typing import Any, Final
+
+import attrs
+import click
+
+from anyfast_async._journal.records import log_of
+from anyfast_async._values.text import counted
+from anyfast_async.batch import BatchFiles, MismatchError, Survey, ids_of, open_batch, rows
+from anyfast_async.batch.counts import Census
+from anyfast_async.batch.input.stdin_copy import StdinCopy
+from anyfast_async.batch.output_order import put_in_order
+from anyfast_async.batch.report.recorder import Recorder
+from anyfast_async.batch.run_header import forget
+from anyfast_async.cli import exit_codes
+from anyfast_async.cli.batch.dry_run import SentSample, print_plan
+from anyfast_async.cli.batch.input_check import surveyed
+from anyfast_async.cli.batch.job import BatchJob, supervised
+from anyfast_async.cli.batch.options import STDIN, Options, batch_options
+from anyfast_async.cli.batch.report_file import write_report
+from anyfast_async.cli.batch.summary import BatchEnd, note_recovery, report
+from anyfast_async.cli.client_options import gateway_options, no_key_option
+from anyfast_async.cli.default_model import default_model
+from anyfast_async.cli.display import figures
+from anyfast_async.cli.display.money import price_options, prices_of
+from anyfast_async.cli.display.progress import progress_on
+from anyfast_async.cli.display.terminal import forsake, say
+from anyfast_async.cli.overwriting import check_report
+from anyfast_async.cli.signals import terminated_as_exit
+from anyfast_async.prices import INSTALL, Prices
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""A disk that takes no more: no fault of the command, which goes on when it does again."""
+
+
+@click.command()
+@batch_options
+@price_options
+@gateway_options
+@no_key_option
+@click.pass_obj
+def batch(argv: tuple[str, ...], /, **given: Any) -> int:
+    """Run a file of requests, and write one line per answer.
+
+    IN holds lines in the OpenAI Batch format, bare requests (one JSON body a line), plain prompts (one a line), or a
+    table (CSV, Parquet, or JSON objects with --template). The whole file is checked first: if anything is wrong, every
+    problem is listed with its line, and nothing is sent.
+
+    Interrupted or stopped, the same command goes on: rows answered in OUT.jsonl are not sent again, failed ones are.
+
+    \b
+    Examples:
+      anyfast batch -i prompts.jsonl -o answers.jsonl
+      anyfast batch -i reviews.csv -o labels.jsonl --id review --template 'Good or bad? {text}'
+      anyfast batch -i prompts.jsonl -o answers.jsonl --estimate 50 --prices prices.toml
+      anyfast batch -i prompts.txt -o trial.jsonl --simulate --json
+    """  # noqa: D301 - click leaves a paragraph after \b as it is
+    options = Options(**given)
+    check_report(options)
+    fields, prices = options.fields, _prices(options)
+    with terminated_as_exit(), StdinCopy(options.answers) as spool:
+        found = surveyed(options, spool)
+        job = BatchJob(
+            survey=found,
+            options=options,
+            fields=fields,
+            model=None if "model" in fields else _fallback(found),
+            prices=prices,
+            command=options.going_on(argv),
+            argv=argv,
+        )
+        if prices is not None and (missing := prices.missing(job.models)):
+            if options.prices is not None or options.budget_usd is not None:
+                message = f"{options.prices or prices.source}: has no price for {', '.join(missing)}"
+                raise click.UsageError(message)
+            job = attrs.evolve(job, prices=None)  # nobody asked for it
+        if options.dry_run:
+            print_plan(job)
+            return exit_codes.OK
+        return _run(job, spool)
+
+
+def _prices(options: Options) -> Prices | None:
+    found = prices_of(options.prices, options.price_factor)
+    if options.budget_usd is None or (found is not None and found.currency in ("", "USD")):
+        return found
+    if found is not None:
+        message = f"--budget-usd is in US dollars, {options.prices} in {found.currency}"
+    else:
+        message = f"--budget-usd needs prices: {INSTALL}, or --prices PRICES.toml"
+    raise click.UsageError(message)
+
+
+def _fallback(found: Survey) -> str | None:
+    """Return the model of the rows that name none, if there are any, and say so."""
+    without = found.models.get(None, 0)
+    if not without:
+        return None
+    if without < found.count:
+        say(f"{counted(without)} of {figures.rows_of(found.count)} without a model of their own")
+    return default_model()
+
+
+def _run(job: BatchJob, spool: StdinCopy) -> int:
+    options = job.options
+    if not log_of(options.answers).exists():  # what cannot begin leaves no file
+        options.gateway.check()
+    try:
+        files, is_changed = _opened(job)
+        with files:
+            ending = _done(job, spool, files, is_changed=is_changed)
+            if options.ordered and not ending.left and files.answered:
+                _put_in_order(job, files)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        report(error)
+        say(f"to go on:\n  {job.command}")
+        return exit_codes.STOPPED
+    if ending.is_nothing and not (files.answered or files.maybe_billed):
+        kept = job.survey.sha256 if options.input == STDIN else None
+        forget(options.answers, kept)  # so that it can be begun with another model
+    code = _told(ending)
+    write_report(ending)
+    if options.input == STDIN:
+        if ending.needs_input:
+            say(f"the standard input is kept in {spool.kept} until all of it is answered")
+        else:
+            spool.remove()
+    return code
+
+
+def _done(job: BatchJob, spool: StdinCopy, files: BatchFiles, *, is_changed: bool) -> BatchEnd:
+    """Do what is to be done with the files open."""
+    census = files.census(ids_of(job.survey), {row.custom_id for row in job.survey.bad.values()})
+    if is_changed:
+        _check_changed(job, census)
+        files.journal.note("changed", job.header)
+    if job.options.input == STDIN:  # from here on it is what the batch goes on with
+        job = attrs.evolve(job, survey=job.survey.moved(spool.keep()))
+    if foreign := files.answered - census.counts.answered:
+        files.journal.note("foreign", foreign)
+    note_recovery(job, files, census.counts.answered)
+    ending = BatchEnd(job, census, earlier=files.maybe_billed)
+    return asyncio.run(_sent(ending, files)) if ending.left else ending
+
+
+def _told(ending: BatchEnd) -> int:
+    """Print how it went; return the exit code."""
+    try:
+        ending.tell()
+    except OSError as error:
+        forsake(sys.stdout)
+        if isinstance(error, BrokenPipeError):
+            return exit_codes.BROKEN_PIPE
+        reason = error.strerror or error
+        say(f"error: the summary cannot be written to the standard output ({reason}); the answers are in their file")
+        return exit_codes.STOPPED if ending.code in (exit_codes.OK, exit_codes.FAILED) else ending.code
+    return ending.code
+
+
+def _opened(job: BatchJob) -> tuple[BatchFiles, bool]:
+    """Open the files; return them, and whether they were begun with something else."""
+    options = job.options
+    try:
+        return _open(job, job.header), False
+    except MismatchError as error:
+        is_input = any(one.startswith("input.sha256") for one in error.differences)
+        if options.changed and not (is_input and job.survey.is_numbered):
+            return _open(job, None), True
+        if not is_input:
+            if options.again.is_named:
+                return _open(job, None), True
+            say("--changed goes on all the same: rows that are sent from now on are asked as is said now")
+            raise
+        if options.changed:
+            message = (
+                f"{options.answers} was begun with another input than {options.input_name}, and the ids of its rows "
+                "are numbers of lines, which may be those of other rows now; name another output"
+            )
+        else:
+            message = (
+                f"{options.answers} was begun with another input than {options.input_name}, and was not touched; to "
+                "begin anew, name another file; to go on with its answers all the same, --changed"
+            )
+        raise click.UsageError(message) from None
+    except OSError as error:
+        if error.errno in _FULL:
+            raise
+        message = f"{error.filename or options.answers}: {error.strerror or error}"
+        raise click.UsageError(message) from None
+
+
+def _open(job: BatchJob, header: Mapping[str, Any] | None) -> BatchFiles:
+    options = job.options
+    return open_batch(
+        options.answers, options.failures, header=header, sync=options.sync, retry_failed=options.retry_failed
+    )
+
+
+def _check_changed(job: BatchJob, census: Census) -> None:
+    """Refuse to send rows for the first time in another way than those before, unless that was said to be wanted.
+
+    Rows that are asked again by name are asked in another way on purpose.
+    """
+    if census.fresh and not job.options.changed:
+        message = (
+            f"{figures.rows_of(census.fresh)} of {job.options.input_name} would be sent for the first time, with other "
+            f"parameters than {job.options.answers} was begun with; send them first, or say --changed"
+        )
+        raise click.UsageError(message)
+
+
+async def _sent(ending: BatchEnd, files: BatchFiles) -> BatchEnd:
+    """Send the rows that are not done, or the sample of an estimate."""
+    job, options = ending.job, ending.job.options
+    population = ending.left - ending.census.unsendable
+    sample = None if options.estimate is None else SentSample(job, population, options.estimate)
+    gateway = options.gateway
+    async with gateway.client(
+        model=job.model, limits=options.limits, budget=options.budget, prices=job.prices
+    ) as client:
+        if sample is not None:
+            run = job.run(client, files, sample.drawn(files.done), total=sample.size, census=None)
+        else:
+            todo = rows(job.survey, skip=files.done)
+            run = job.run(client, files, todo, total=job.survey.total, census=ending.census)
+        record = None
+        if options.report is not None:
+            record = Recorder(run.tally, options.concurrency, dt.datetime.now().astimezone())
+        progress = progress_on(
+            sys.stderr,
+            run.tally,
+            stats=client.stats,
+            concurrency=options.concurrency,
+            spend=job.spend,
+            recorder=record,
+            longest=run.longest,
+            per_minute=options.rpm,
+            events=sys.stdout if options.as_json else None,
+        )
+        signal = await supervised(run, progress, on_row=None if sample is None else sample.row, grace=options.grace)
+    return attrs.evolve(ending, run=run, signal=signal, sample=sample, record=record)
+
+
+def _put_in_order(job: BatchJob, files: BatchFiles) -> None:
+    if files.answered > job.survey.total:
+        say(f"note: {job.options.answers} is not put in order, because of the answers to other rows in it")
+        return
+    put_in_order(files, ids_of(job.survey))

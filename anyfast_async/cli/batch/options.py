@@ -1,0 +1,235 @@
+"""The options of ``anyfast batch``, and what can be told from them alone."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from functools import reduce
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar
+
+import attrs
+import click
+
+from anyfast_async._core.journal.send_again import ALL, SendAgain
+from anyfast_async.batch.input.formats import FORMATS, Format
+from anyfast_async.batch.output_files import failures_of
+from anyfast_async.cli.client_options import ClientOptions
+from anyfast_async.cli.option_values import fields_of, outcomes, seconds, share, size, words
+from anyfast_async.policies import Budget, Limits
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+STDIN: Final = "-"
+_FILES: Final = (
+    click.option("-i", "--input", required=True, metavar="IN", help="Requests: a file, or - for standard input."),
+    click.option("-o", "--output", metavar="OUT.jsonl", help="Answers. Rows answered there are not sent."),
+    click.option("--errors", metavar="PATH", help="Failed rows. Default: OUT.errors.jsonl"),
+    click.option("--format", type=click.Choice(FORMATS), help="What IN holds. Default: told by name and content."),
+    click.option("--template", metavar="TEXT", help="The prompt of a table's row: 'Label: {text}'; {{ is a brace."),
+    click.option("--id", "id_column", metavar="COLUMN", help="The ids of a table's rows. Default: line numbers."),
+    click.option(
+        "--skip-bad", is_flag=True, help="Leave out rows that cannot be sent: they fail, the others are sent."
+    ),
+    click.option("--max-line", type=size, default="100MiB", metavar="SIZE", help="Longest line. Default: 100MiB"),
+)
+_REQUESTS: Final = (
+    click.option("-m", "--model", metavar="MODEL", help="The model for every row, also for those that name another."),
+    click.option("--system", metavar="TEXT", help="A system message, put before those of every row."),
+    click.option("--max-tokens", type=int, metavar="N", help="For every row, from 1. Thinking counts too."),
+    click.option(
+        "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any field, for every row: temperature=0"
+    ),
+)
+_RUNNING: Final = (
+    click.option(
+        "--concurrency", type=click.IntRange(1), default=64, metavar="N", help="Requests at once. Default: 64"
+    ),
+    click.option("--rpm", type=click.IntRange(1), metavar="N", help="Requests in any minute. Default: no limit."),
+    click.option("--tpm", type=click.IntRange(1), metavar="N", help="Tokens in any minute. Default: no limit."),
+    click.option(
+        "--budget-tokens", type=click.IntRange(0), metavar="N", help="Tokens that OUT.jsonl may use, in all runs."
+    ),
+    click.option("--budget-usd", type=click.FloatRange(0), metavar="N", help="US dollars that it may cost, likewise."),
+    click.option("--ordered", is_flag=True, help="When all rows are done, put the answers into the order of IN."),
+    click.option(
+        "--via-stream", is_flag=True, help="Stream between gateway and here, for proxies that cut silent answers."
+    ),
+    click.option(
+        "--retry-failed",
+        type=words,
+        default=ALL,
+        metavar="all|none|WORD,...",
+        help="Rows to send again: every failed one (the default), none, kinds of errors, or empty, cut, filtered.",
+    ),
+    click.option(
+        "--changed",
+        is_flag=True,
+        help="Go on although model, fields, system message or input are others than when OUT was begun.",
+    ),
+    click.option("--timeout", type=seconds, metavar="S", help="Longest time of a row, from when it is sent first."),
+    click.option(
+        "--give-up-after", type=seconds, metavar="S", help="Stop when nothing was answered for so long. Default: never."
+    ),
+    click.option(
+        "--grace",
+        type=seconds,
+        default="60",
+        metavar="S",
+        help="After the first Ctrl-C, time for what is in flight; a second one leaves it. Default: 60",
+    ),
+    click.option(
+        "--accept",
+        type=outcomes,
+        default="",
+        metavar="WORD,...",
+        help="Fine, no reason for exit 1: cut,empty,filtered.",
+    ),
+    click.option("--max-failures", type=share, metavar="N|N%", help="Stop when more rows than this have failed."),
+    click.option(
+        "--sync",
+        type=click.Choice(["batch", "each"]),
+        default="batch",
+        help="What a loss of power may cost: the last second, or nothing. Default: batch",
+    ),
+)
+_SAYING: Final = (
+    click.option("--dry-run", is_flag=True, help="Say what it will take, and send nothing. Needs no key and no -o."),
+    click.option("--estimate", type=click.IntRange(1), metavar="N", help="Send N random rows; say what all will take."),
+    click.option("--report", metavar="RUN.html", help="Write a page about the run: one file, for any browser."),
+    click.option("--json", "as_json", is_flag=True, help="Print JSON events, one a line; the last is the summary."),
+)
+
+
+def batch_options(command: F) -> F:
+    """Give *command* its options; it is called with their values, which are the arguments of :class:`Options`."""
+    given = (*_FILES, *_REQUESTS, *_RUNNING, *_SAYING)
+    return reduce(lambda inner, option: option(inner), reversed(given), command)
+
+
+@attrs.frozen(kw_only=True)
+class Options:
+    """The values of the options."""
+
+    input: str
+    output: str | None
+    errors: str | None
+    format: Format | None
+    template: str | None
+    id_column: str | None
+    skip_bad: bool
+    max_line: int
+    model: str | None
+    system: str | None
+    max_tokens: int | None
+    settings: Sequence[str]
+    concurrency: int
+    rpm: int | None
+    tpm: int | None
+    budget_tokens: int | None
+    budget_usd: float | None
+    ordered: bool
+    via_stream: bool
+    retry_failed: str
+    changed: bool
+    timeout: float | None
+    give_up_after: float | None
+    grace: float
+    accept: frozenset[str]
+    max_failures: float | None
+    sync: Literal["batch", "each"]
+    dry_run: bool
+    estimate: int | None
+    prices: str | None
+    price_factor: float
+    report: str | None
+    as_json: bool
+    simulate: bool
+    key_file: str | None
+    no_key: bool
+
+    def __attrs_post_init__(self) -> None:
+        if self.output is None and not self.dry_run:
+            message = "-o is missing: the file for the answers"
+        elif self.dry_run and self.estimate is not None:
+            message = "--dry-run sends nothing, --estimate sends rows; one of the two"
+        elif self.input == STDIN and self.key_file == STDIN:
+            message = "-i and --key-file cannot both be the standard input"
+        elif STDIN in (self.output, self.errors):
+            message = "-o and --errors must be files: they are read back to go on after an interruption"
+        elif len(named := [Path(one).resolve() for one in self._files]) > len(set(named)):
+            message = "-i, -o and --errors must be three different files"
+        else:
+            return
+        raise click.UsageError(message)
+
+    @property
+    def _files(self) -> list[str | Path]:
+        source = [] if self.input == STDIN else [self.input]
+        return [*source, self.answers, self.failures]
+
+    @property
+    def input_name(self) -> str:
+        """The input for people."""
+        return "standard input" if self.input == STDIN else self.input
+
+    @property
+    def answers(self) -> Path:
+        """The file of answers; with ``--dry-run`` perhaps one that is never made."""
+        return Path(self.output or "anyfast.jsonl")
+
+    @property
+    def failures(self) -> Path:
+        """The file of failed rows."""
+        return Path(self.errors) if self.errors is not None else failures_of(self.answers)
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The fields of the request that win over those of the rows.
+
+        Raises:
+            click.UsageError: one is not known, has a value that is not allowed, or is given twice.
+
+        """
+        own = {"model": self.model, "max_tokens": self.max_tokens}
+        return fields_of(self.settings, {name: value for name, value in own.items() if value is not None})
+
+    @property
+    def again(self) -> SendAgain:
+        """Which rows with a result are asked again."""
+        return SendAgain.of(self.retry_failed)
+
+    @property
+    def gateway(self) -> ClientOptions:
+        """Where requests go."""
+        return ClientOptions(self.simulate, self.key_file, self.no_key)
+
+    @property
+    def limits(self) -> Limits:
+        """What the client allows itself."""
+        return Limits(concurrency=self.concurrency, requests_per_minute=self.rpm, tokens_per_minute=self.tpm)
+
+    @property
+    def budget(self) -> Budget | None:
+        """What it may spend."""
+        if self.budget_tokens is None and self.budget_usd is None:
+            return None
+        return Budget(tokens=self.budget_tokens, usd=self.budget_usd)
+
+    def going_on(self, argv: Sequence[str], **other: str | None) -> str:
+        """Return the command that goes on with what *argv* began: the same, but for the sample of an estimate.
+
+        Args:
+            argv: the command.
+            other: options with other values than there; None for one that is a flag.
+
+        """
+        given = {f"--{name.replace('_', '-')}": value for name, value in other.items()}
+        left_out, words, skip = ("--estimate", *given), ["anyfast"], False
+        for word in argv:
+            if not skip and word not in left_out and not word.startswith(tuple(f"{name}=" for name in left_out)):
+                words.append(word)
+            skip = not skip and word in left_out and given.get(word, "") is not None
+        for name, value in given.items():
+            words += [name] if value is None else [name, value]
+        return shlex.join(words) + (" </dev/null" if self.input == STDIN else "")

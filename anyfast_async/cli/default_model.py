@@ -1,0 +1,29 @@
+"""The model of commands that are given none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import click
+
+from anyfast_async.cli.display.terminal import say
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULT_MODEL: Final = "gemini-2.5-flash"
+
+
+def model_option(command: F) -> F:
+    """Give *command* ``-m``."""
+    return click.option("-m", "--model", metavar="MODEL", help=f"Model id. Else ANYFAST_MODEL, else {DEFAULT_MODEL}.")(
+        command
+    )
+
+
+def default_model() -> str:
+    """Return the model of requests that name none, and say which it is."""
+    model = os.environ.get("ANYFAST_MODEL") or DEFAULT_MODEL
+    say(f"model: {model}")
+    return model

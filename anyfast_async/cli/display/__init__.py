@@ -1,0 +1,1 @@
+"""What is shown: words for numbers, lines, live views, the terminal."""

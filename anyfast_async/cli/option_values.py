@@ -1,0 +1,155 @@
+"""Values of options: sizes, shares, fields of the request."""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import click
+
+from anyfast_async._core.journal.send_again import ODD, SPELLED, SendAgain
+from anyfast_async._core.json import codec
+from anyfast_async._values.text import did_you_mean
+from anyfast_async.errors import ConfigurationError, RequestValidationError, escaped
+from anyfast_async.requests import WIRE_FIELDS, as_request
+
+_UNITS: Final[dict[str, int]] = {
+    "": 1,
+    "b": 1,
+    **{f"{letter}b": 1000**n for n, letter in enumerate("kmg", 1)},
+    **{f"{letter}ib": 1024**n for n, letter in enumerate("kmg", 1)},
+}
+_SIZE: Final = re.compile(r"(\d+)\s*([a-z]*)")
+_FIELDS: Final = (*WIRE_FIELDS, "extra_body")
+_WHOLE: Final = 100
+
+
+def size(text: str) -> int:
+    """Return the bytes that *text* says: ``100MiB``, ``5MB``, ``1048576``.
+
+    Raises:
+        click.BadParameter: it says none.
+
+    """
+    found = _SIZE.fullmatch(text.strip().lower())
+    unit = _UNITS.get(found[2]) if found is not None else None
+    if found is None or unit is None or int(found[1]) == 0:
+        message = f"{text!r} is no size; write it like 100MiB, 5MB or 1048576"
+        raise click.BadParameter(message)
+    return int(found[1]) * unit
+
+
+def share(text: str) -> float:
+    """Return a number of rows (``20``, an int), or a share of them below 1 (``5%``, a float).
+
+    Raises:
+        click.BadParameter: it is neither.
+
+    """
+    try:
+        found = float(text.strip()[:-1]) / _WHOLE if text.strip().endswith("%") else int(text)
+    except ValueError:
+        found = -1
+    if found < 0 or (isinstance(found, float) and not found < 1):
+        message = f"{text!r} is neither a number of rows, from 0, nor a share below 100% like 5%"
+        raise click.BadParameter(message)
+    return found
+
+
+def seconds(text: str) -> float:
+    """Return a time in seconds, from 0.
+
+    Raises:
+        click.BadParameter: it is none.
+
+    """
+    try:
+        found = float(text)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found < math.inf:
+        message = f"{text!r} is no number of seconds, from 0"
+        raise click.BadParameter(message)
+    return found
+
+
+def words(text: str) -> str:
+    """Return the words of ``--retry-failed``, checked.
+
+    Raises:
+        click.BadParameter: one is not known.
+
+    """
+    try:
+        SendAgain.of(text, name="it")
+    except ConfigurationError as error:
+        raise click.BadParameter(str(error)) from None
+    return text
+
+
+def outcomes(text: str) -> frozenset[str]:
+    """Return the outcomes of ``--accept``, which a completed run may have.
+
+    Raises:
+        click.BadParameter: one is none.
+
+    """
+    found = frozenset(SPELLED.get(word, word) for word in map(str.strip, text.split(",")) if word)
+    if wrong := sorted(found - set(ODD)):
+        message = f"{wrong[0]!r} is none of {', '.join(ODD)}"
+        raise click.BadParameter(message)
+    return found
+
+
+def fields_of(settings: Sequence[str], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of the request that ``--set name=value`` names, and *own*, those with options of their own.
+
+    A value is read as JSON, else as TOML; a word that is neither is text.
+
+    Raises:
+        click.UsageError: a name is not known or given twice, or a value not allowed.
+
+    """
+    fields = dict(own)
+    for setting in settings:
+        name, equals, text = (part.strip() for part in setting.partition("="))
+        if not equals or not text:
+            message = f"--set {setting}: write name=value, such as --set temperature=0"
+        elif name not in _FIELDS:
+            near = did_you_mean(name, _FIELDS)
+            hint = f"{near} " if near else ""
+            message = (
+                f"--set: there is no field {escaped(name, 60)!r}; {hint}What is not documented goes in as "
+                "--set 'extra_body={\"name\": value}'"
+            )
+        elif name in fields:
+            message = f"--set {name}: is given twice"
+        else:
+            fields[name] = _value(name, text)
+            continue
+        raise click.UsageError(message)
+    try:
+        as_request("x", fields)
+    except RequestValidationError as error:
+        raise click.UsageError("; ".join(map(str, error.errors))) from None
+    return fields
+
+
+def _value(name: str, text: str) -> Any:
+    try:
+        value = codec.loads(text.encode())
+    except codec.InvalidJSONError:
+        try:
+            value = codec.loads(codec.dumps(tomllib.loads(f"value = {text}")["value"]))
+        except (tomllib.TOMLDecodeError, TypeError):
+            if text[0] in "[{\"'":
+                message = f"--set {name}: {text} is neither JSON nor TOML"
+                raise click.UsageError(message) from None
+            value = text
+    if value is None:
+        message = f"--set {name}: null cannot take a field out of the rows; give it a value"
+        raise click.UsageError(message)
+    return value

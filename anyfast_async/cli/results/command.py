@@ -1,0 +1,396 @@
+"""``anyfast results``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import click
+
+from anyfast_async._core.journal.journal_lines import KINDS
+from anyfast_async._journal.records import failures_of, log_of
+from anyfast_async._values.text import counted
+from anyfast_async.batch.counts import ODD, Counts, Standing
+from anyfast_async.batch.input.request_lines import LineError
+from anyfast_async.batch.input.source import Source, SourceError, open_source
+from anyfast_async.batch.input.stdin_copy import StdinCopy
+from anyfast_async.batch.input.survey import BadRow, survey
+from anyfast_async.batch.results.inert_json import json_text
+from anyfast_async.batch.results.results import IN_DOUBT, MISSING, FailedRow, Results, Row
+from anyfast_async.batch.results.table import Columns
+from anyfast_async.batch.results.table_files import FORMATS, INSTALL, write_table
+from anyfast_async.batch.run_header import recorded_header
+from anyfast_async.cli import exit_codes
+from anyfast_async.cli.display.figures import rows_of
+from anyfast_async.cli.display.money import cost_json, price_options, prices_of, spent_in_words
+from anyfast_async.cli.display.progress import print_summary
+from anyfast_async.cli.display.terminal import is_live, say, write
+from anyfast_async.cli.overwriting import check_target, is_table
+from anyfast_async.cli.results.next_steps import NextSteps
+from anyfast_async.errors import RequestValidationError, escaped
+from anyfast_async.prices import Prices
+
+_SHOWN: Final = 10
+"""Rows that are shown where no file is written."""
+_ERRORS: Final = ".errors.jsonl"
+_READ: Final = "one of the files that are read"
+
+
+@attrs.define
+class Group:
+    """Rows that did not go well in one way."""
+
+    example: str
+    failure: FailedRow
+    count: int = 0
+
+
+@click.command()
+@click.argument("output", metavar="OUT.jsonl")
+@click.option("-o", "--output", "table", metavar="PATH", help="Write a table: .csv, .parquet or .jsonl.")
+@click.option("--errors", "only_errors", is_flag=True, help="Only rows that did not go well, by kind.")
+@click.option("--error-file", metavar="PATH", help="Where failed rows are. Default: OUT.errors.jsonl")
+@click.option("--input", "source", metavar="IN", help="The batch's input: its order, its prompts, and missing rows.")
+@click.option("--failed-input", metavar="PATH", help="Write the requests of rows without an answer. Needs --input.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@price_options
+def results(
+    *,
+    output: str,
+    table: str | None,
+    only_errors: bool,
+    error_file: str | None,
+    source: str | None,
+    failed_input: str | None,
+    as_json: bool,
+    prices: str | None,
+    price_factor: float,
+) -> int:
+    """Read what a batch left behind.
+
+    The answers of OUT.jsonl and the rows of the error file become one table by custom_id. When the answers are JSON
+    objects, their fields are columns. Output and error files of the OpenAI Batch API and of vLLM are read too.
+
+    In CSV, text that a spreadsheet would take for a formula gets an apostrophe before it.
+
+    \b
+    Examples:
+      anyfast results answers.jsonl
+      anyfast results answers.jsonl -o table.csv --input prompts.jsonl
+      anyfast results answers.jsonl --errors
+    """  # noqa: D301 - click leaves a paragraph after \b as it is
+    out, errors = _files(output, error_file)
+    target = _target(table)
+    job = _ResultsJob(out, errors, _source(source, out), only_errors)
+    again = None if failed_input is None else Path(failed_input)
+    _check(job, target, again)
+    columns = Columns(with_prompt=job.source is not None)
+    try:
+        with Results(out, job.errors, log_of(out), columns.look) as found:
+            if found.broken_count and not found.total:
+                message = f"{out} holds no results of a batch"
+                raise click.UsageError(message)
+            _say_broken(found)
+            if again is not None:
+                job.again.write(again, found)
+            if target is not None:
+                _write(target, columns, job, found)
+            if target is None and only_errors:
+                _show_errors(job, found, as_json=as_json)
+            elif target is None and again is None:
+                _show(job, found, columns, prices_of(prices, price_factor), as_json=as_json)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if error.filename is None:  # the standard output
+            raise
+        message = f"{error.filename}: {error.strerror or error}"
+        raise click.UsageError(message) from None
+    return exit_codes.OK
+
+
+@attrs.frozen
+class _ResultsJob:
+    """What is read."""
+
+    output: Path
+    errors: Path
+    source: Source | None
+    only_errors: bool
+    left_out: Mapping[int, BadRow] = attrs.field(
+        default=attrs.Factory(lambda self: _left_out(self.source, self.output), takes_self=True)
+    )
+    """Rows of the input that the batch could not send, by their numbers: it has named them."""
+
+    def rows(self, found: Results) -> Iterator[tuple[Row, str | None]]:
+        """Yield every row that is wanted, with its prompt where the input is known: then in the input's order."""
+        for row, prompt in self._joined(found):
+            if not self.only_errors or row.outcome != "ok":
+                yield row, prompt
+
+    def _joined(self, found: Results) -> Iterator[tuple[Row, str | None]]:
+        if self.source is None:
+            yield from ((row, None) for row in found.rows())
+            return
+        for number, value in self.source.records():
+            custom_id, prompt = None, None
+            if not isinstance(value, LineError):
+                custom_id, prompt = self.source.id_of(number, value), _prompt(self.source, number, value)
+            if number in self.left_out:
+                custom_id = self.left_out[number].custom_id
+            if custom_id is not None:
+                yield found.find(custom_id), prompt
+
+    @property
+    def again(self) -> NextSteps:
+        """What can be done about rows without an answer."""
+        return NextSteps(self.output, self.errors, self.source)
+
+
+def _prompt(source: Source, number: int, value: Any) -> str | None:
+    """Return the text of the last message of the user."""
+    try:
+        messages = source.line(number, value).request.messages
+    except LineError:
+        return None
+    for message in reversed(messages):
+        role, content = (
+            (message.get("role"), message.get("content"))
+            if isinstance(message, Mapping)
+            else (message.role, message.content)
+        )
+        if role == "user":
+            return content if isinstance(content, str) else "".join(map(_text_of_part, content or ()))
+    return None
+
+
+def _text_of_part(part: Any) -> str:
+    text = part.get("text") if isinstance(part, Mapping) else getattr(part, "text", part)
+    return text if isinstance(text, str) else ""
+
+
+# -- before anything is read -----------------------------------------------------------------------------------------
+
+
+def _files(output: str, error_file: str | None) -> tuple[Path, Path]:
+    """Return the files of answers and of failures; neither a run in which all failed nor its error file is no run."""
+    out = Path(output)
+    if out.exists() and not out.is_file():
+        _existing(output)
+    begun = out.with_name(f"{out.name.removesuffix(_ERRORS)}.jsonl") if out.name.endswith(_ERRORS) else None
+    if error_file is None and begun is not None and (begun.is_file() or log_of(begun).is_file()):
+        say(f"note: {out} is the error file of {begun}, which is read with it")
+        return begun, out
+    errors = failures_of(out) if error_file is None else _existing(error_file)
+    if not (out.is_file() or log_of(out).is_file() or errors.is_file()):
+        _existing(output)
+    return out, errors
+
+
+def _existing(given: str) -> Path:
+    path = Path(given)
+    if not path.is_file():
+        message = f"{path} {'is no regular file' if path.exists() else 'does not exist'}"
+        raise click.UsageError(message)
+    return path
+
+
+def _target(table: str | None) -> Path | None:
+    if table is None:
+        return None
+    path = Path(table)
+    if path.suffix.removeprefix(".") not in FORMATS:
+        message = f"-o must end in one of {', '.join(f'.{one}' for one in FORMATS)}, not {escaped(path.suffix, 20)!r}"
+        raise click.UsageError(message)
+    return path
+
+
+def _source(given: str | None, output: Path) -> Source | None:
+    if given is None:
+        return None
+    try:
+        recorded = (recorded_header(output) or {}).get("input")
+        how = recorded if isinstance(recorded, dict) else {}
+        table = how.get("format") in ("csv", "parquet", "rows")
+        return open_source(
+            Path(given),
+            kind=how.get("format"),
+            template=how.get("template") if table else None,
+            id_column=how.get("id") if table else None,
+        )
+    except (OSError, SourceError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        message = f"--input {given}: {reason}"
+        raise click.UsageError(message) from None
+
+
+def _left_out(source: Source | None, output: Path) -> Mapping[int, BadRow]:
+    """Return the rows that a batch with ``--skip-bad`` has left out of *source*."""
+    begun = (recorded_header(output) or {}).get("input") if source is not None else None
+    if source is None or not isinstance(begun, Mapping) or not begun.get("bad"):
+        return {}
+    return survey(source, skip_bad=True).bad
+
+
+def _check(job: _ResultsJob, target: Path | None, again: Path | None) -> None:
+    read = (
+        job.output,
+        job.errors,
+        log_of(job.output),
+        StdinCopy(job.output).kept,
+        None if job.source is None else job.source.path,
+    )
+    if target is not None:
+        check_target("-o", target, others=(*read, again), called=_READ, own=is_table)
+    if again is not None:
+        check_target("--failed-input", again, others=read, called=_READ, own=lambda _: False)
+        if job.source is None:
+            message = "--failed-input needs --input IN: the requests stand there"
+            raise click.UsageError(message)
+
+
+# -- what is shown ---------------------------------------------------------------------------------------------------
+
+
+def _say_broken(found: Results) -> None:
+    if found.broken_count:
+        named = ", ".join(f"{one.path}, line {one.line}" for one in found.broken)
+        more = f" and {counted(found.broken_count - len(found.broken))} more" if found.broken_count > 5 else ""  # noqa: PLR2004
+        noun = "line is" if found.broken_count == 1 else "lines are"
+        say(f"note: {counted(found.broken_count)} {noun} no result of a batch: {named}{more}")
+    if found.again:
+        say(f"note: of {rows_of(found.again)} there is a later line, which counts")
+
+
+def _write(target: Path, columns: Columns, job: _ResultsJob, found: Results) -> None:
+    cells = (columns.cells(row, prompt) for row, prompt in job.rows(found))
+    try:
+        count = write_table(target, columns.kinds, cells)
+    except ImportError:
+        message = f"Parquet needs one more package: {INSTALL}"
+        raise click.UsageError(message) from None
+    say(f"{target}: {rows_of(count)}, {counted(len(columns.kinds))} columns")
+
+
+def _show(job: _ResultsJob, found: Results, columns: Columns, prices: Prices | None, *, as_json: bool) -> None:
+    counts, missing, in_doubt = found.counts, 0, found.in_doubt
+    if job.source is not None:
+        counts, missing, in_doubt = _joined(job, found)
+    elif found.expected is not None:
+        missing = found.expected - found.total
+    in_doubt = min(in_doubt, missing)
+    values = {
+        "rows": counts.results + missing,
+        **counts.as_dict(),
+        "missing": missing,
+        "in_doubt": in_doubt,
+        "not_sent": missing - in_doubt,
+        "maybe_billed": found.maybe_billed,
+        "prompt_tokens": found.prompt_tokens,
+        "completion_tokens": found.completion_tokens,
+        "broken_lines": found.broken_count,
+    }
+    if as_json:
+        write(f"{json_text(values | cost_json(prices, found.spent))}\n")
+        return
+    shown = (item for item in values.items() if item[0] not in ("length", "missing"))  # said in other words, too
+    kept = [(name.replace("_", " "), counted(value)) for name, value in shown]
+    always = ("rows", "answered", "failed")
+    lines = [(name, value) for name, value in kept if value != "0" or name in always]
+    if found.spent.unknown:
+        lines.append(("no usage", rows_of(found.spent.unknown)))
+    if prices is not None and found.spent.calls:
+        lines.append(("spent", spent_in_words(prices, found.spent)))
+    print_summary(lines)
+    if is_live(sys.stdout):
+        from anyfast_async.cli.display.live import table  # noqa: PLC0415 - rich, on a terminal only
+
+        wanted = [name for name in columns.kinds if name not in ("model", "prompt_tokens", "completion_tokens")]
+        first = (cells for cells, _ in zip(_cells(job, found, columns), range(_SHOWN), strict=False))
+        table(wanted, ([_short(one[name]) for name in wanted] for one in first))
+    if missing or counts.outcomes["ok"] < counts.results:
+        say(f"what went wrong: anyfast results {shlex.quote(str(job.output))} --errors")
+
+
+def _joined(job: _ResultsJob, found: Results) -> tuple[Counts, int, int]:
+    """Return what the rows of the input came to, how many have no result, and how many of these may have been sent."""
+    counts, missing, in_doubt = Counts(), 0, 0
+    for row, _ in job.rows(found):
+        if row.outcome == "missing":
+            missing += 1
+            in_doubt += row.failure is IN_DOUBT
+        else:
+            counts.add(Standing(row.outcome, row.failure.kind if row.failure is not None else ""))
+    return counts, missing, in_doubt
+
+
+def _cells(job: _ResultsJob, found: Results, columns: Columns) -> Iterator[dict[str, Any]]:
+    return (columns.cells(row, prompt) for row, prompt in job.rows(found))
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return ""
+    return escaped(value if isinstance(value, str) else json_text(value), 60)
+
+
+def _show_errors(job: _ResultsJob, found: Results, *, as_json: bool) -> None:
+    groups = _groups(job, found)
+    values = [
+        {
+            "kind": kind,
+            "count": group.count,
+            "example": group.example,
+            "message": group.failure.message,
+            "retryable": group.failure.retryable,
+            "billed": group.failure.billed,
+            "next": _next(kind, group.failure, job),
+        }
+        for kind, group in sorted(groups.items(), key=lambda item: -item[1].count)
+    ]
+    if as_json:
+        write(f"{json_text(values)}\n")
+    elif not values:
+        write("every row went well\n")
+    else:
+        _print_errors(values)
+
+
+def _groups(job: _ResultsJob, found: Results) -> dict[str, Group]:
+    groups: dict[str, Group] = {}
+    for row, _ in job.rows(found):
+        if row.outcome == "ok":
+            continue
+        failure = row.failure
+        if failure is None and row.completion is not None:  # an answer without text, or one that was cut off
+            failure = FailedRow(row.outcome, row.completion.diagnosis or "", retryable=False, billed="yes")
+        failure = failure or MISSING
+        groups.setdefault(failure.kind, Group(row.custom_id, failure)).count += 1
+    return groups
+
+
+def _next(kind: str, failure: FailedRow, job: _ResultsJob) -> str:
+    """Return what to do about a kind of failure: commands that do what is said of them."""
+    if kind in ODD:
+        more = ("--max-tokens", "N") if kind in ("cut", "empty") else ()
+        return job.again.command("--retry-failed", kind, *more)
+    if kind in (MISSING.kind, IN_DOUBT.kind):
+        return job.again.command()
+    if failure.retryable or failure.retryable is None:
+        return job.again.command("--retry-failed", kind) if kind in KINDS else job.again.command()
+    return job.again.mending_input if kind == RequestValidationError.kind else job.again.mending
+
+
+def _print_errors(values: list[dict[str, Any]]) -> None:
+    words = {True: "yes", False: "no", None: "unknown"}
+    for value in values:
+        write(
+            f"{value['kind']}: {rows_of(value['count'])}, for example {escaped(value['example'], 60)}\n"
+            f"  {escaped(value['message'], 200)}\n"
+            f"  retryable: {words[value['retryable']]}, billed: {value['billed']}\n"
+            f"  next: {value['next']}\n"
+        )

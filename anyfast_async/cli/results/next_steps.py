@@ -1,0 +1,135 @@
+"""What ``anyfast results`` says and writes for going on with a batch: commands, and requests without an answer."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from anyfast_async._core.json import codec
+from anyfast_async._journal.disk import replace
+from anyfast_async._journal.records import failures_of
+from anyfast_async._values.text import counted
+from anyfast_async.batch.input.request_lines import URL, LineError
+from anyfast_async.batch.input.source import Source
+from anyfast_async.batch.input.stdin_copy import StdinCopy
+from anyfast_async.batch.results.results import Results
+from anyfast_async.batch.run_header import recorded_header
+from anyfast_async.cli.display.figures import rows_of
+from anyfast_async.cli.display.terminal import say
+from anyfast_async.requests import as_request
+
+STDIN: Final = "-"
+_INPUT: Final = "IN"
+"""Stands for an input that is not known."""
+
+
+@attrs.frozen
+class NextSteps:
+    """The batch that is gone on with."""
+
+    output: Path
+    errors: Path
+    source: Source | None
+    header: Mapping[str, Any] = attrs.field(
+        default=attrs.Factory(lambda self: recorded_header(self.output) or {}, takes_self=True)
+    )
+    """What it was begun with."""
+
+    def command(self, *more: str) -> str:
+        """Return the command that goes on with it, with *more* options."""
+        words = ["anyfast", "batch", "-i", self._input, "-o", str(self.output)]
+        if self.errors != failures_of(self.output):
+            words += ["--errors", str(self.errors)]
+        asked = {name: value for name, value in self._begun_with() if name not in more}
+        words += [word for name, value in asked.items() for word in ((name, value) if value is not None else (name,))]
+        return shlex.join((*words, *(f"--set={name}" for name in self._settings()), *more)) + self._redirected
+
+    @property
+    def mending(self) -> str:
+        """What to do about rows that would fail again as they are."""
+        again = "again.jsonl"
+        ask = ("anyfast", "results", str(self.output), "--input", self._input, "--failed-input", again)
+        send = ("anyfast", "batch", "-i", again, "-o", str(self.output), "--changed")
+        return f"{shlex.join(ask)}; mend the rows in {again}, then: {shlex.join(send)}"
+
+    @property
+    def mending_input(self) -> str:
+        """What to do about rows of which no request could be made."""
+        return f"mend them in {self._input}, then: {self.command('--retry-failed', 'all', '--changed')}"
+
+    @property
+    def _is_piped(self) -> bool:
+        return self.source is None and StdinCopy(self.output).kept.exists()
+
+    @property
+    def _input(self) -> str:
+        return str(self.source.path) if self.source is not None else STDIN if self._is_piped else _INPUT
+
+    @property
+    def _redirected(self) -> str:
+        return " </dev/null" if self._is_piped else ""
+
+    def _begun_with(self) -> Iterator[tuple[str, str | None]]:
+        """Yield the options without which the batch would be another one."""
+        how, fields = self.header.get("input") or {}, self.header.get("fields") or {}
+        if how.get("format") in ("csv", "parquet", "rows"):
+            yield "--template", str(how.get("template"))
+            if how.get("id"):
+                yield "--id", str(how["id"])
+        if how.get("bad"):
+            yield "--skip-bad", None
+        if self.header.get("system"):
+            yield "--system", str(self.header["system"])
+        if fields.get("model"):
+            yield "--model", str(fields["model"])
+        if fields.get("max_tokens"):
+            yield "--max-tokens", str(fields["max_tokens"])
+
+    def _settings(self) -> Iterator[str]:
+        for name, value in (self.header.get("fields") or {}).items():
+            if name not in ("model", "max_tokens"):
+                yield f"{name}={codec.dumps(value).decode()}"
+
+    # -- the requests ------------------------------------------------------------------------------------------------
+
+    def write(self, path: Path, found: Results) -> None:
+        """Write the requests of the rows that have no answer, whole: with the batch's model, fields and system message.
+
+        Raises:
+            OSError: it cannot be written, or the input not be read.
+
+        """
+        assert self.source is not None  # noqa: S101 - checked before
+        count = unreadable = 0
+
+        def lines(source: Source) -> Iterator[bytes]:
+            nonlocal count, unreadable
+            for number, value in source.records():
+                if isinstance(value, LineError):
+                    unreadable += 1
+                    continue
+                custom_id = source.id_of(number, value)
+                if custom_id is not None and found.find(custom_id).completion is not None:
+                    continue
+                try:
+                    yield self._line(source, number, value)
+                    count += 1
+                except LineError:
+                    unreadable += 1
+
+        replace(path, lines(self.source))
+        say(f"{path}: {counted(count)} requests of rows without an answer")
+        if unreadable:
+            say(f"note: {rows_of(unreadable)} of {self.source.path} hold no request, and are not among them")
+
+    def _line(self, source: Source, number: int, value: Mapping[str, Any]) -> bytes:
+        row = source.line(number, value)
+        fields = self.header.get("fields") or {}
+        own = {"model": self.header.get("model")} if row.request.model is None else {}
+        request = as_request(row.request, own | fields, system=self.header.get("system"))
+        body = codec.body_of(request, stream=False)
+        return codec.dumps({"custom_id": row.custom_id, "method": "POST", "url": URL, "body": body}) + b"\n"

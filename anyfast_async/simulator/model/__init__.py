@@ -1,0 +1,1 @@
+"""The simulated model: what it says, how fast, and how it is put into an answer."""

@@ -1,0 +1,1 @@
+"""What a test told the simulator to do."""

@@ -1,0 +1,70 @@
+"""What an error says, whatever its shape, and what says nothing of one; more shapes are in ``test_problem``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from anyfast_async._core.errors import error_bodies, exceptions
+
+NOW = 1_000_000.0
+
+
+@pytest.mark.parametrize(
+    ("payload", "message", "code"),
+    [
+        ({"type": "error", "code": "server_error", "message": "m"}, "m", "server_error"),
+        ({"code": "Throttling.RateQuota", "message": "m", "request_id": "r"}, "m", "Throttling.RateQuota"),
+        ({"error_code": 336501, "error_msg": "m"}, "m", 336501),
+        ({"detail": "m"}, "m", None),
+        ({"detail": [{"loc": ["body"], "msg": "x"}]}, '[{"loc":["body"],"msg":"x"}]', None),
+        ({"code": 500, "msg": "m"}, "m", 500),
+        ({"message": "m"}, "m", None),
+        ({"id": "x", "choices": None, "base_resp": {"status_code": 1002, "status_msg": "m"}}, "m", 1002),
+        ({"error": "Bad Request", "message": "m"}, "Bad Request: m", None),
+        ({"error": "SyntaxError", "message": "m"}, "m", "SyntaxError"),
+        ({"error": "invalid_token", "error_description": "m"}, "m", "invalid_token"),
+        ({"error": "m", "message": "m"}, "m", "m"),
+        ({"error": "a b", "message": "a b"}, "a b", None),
+        ({"error": "m"}, "m", None),
+        ({"success": False, "message": "m"}, "m", None),
+        ({"errors": [{"message": "m", "code": 7003}], "result": None}, "m", 7003),
+        ({"errors": ["m"]}, "m", None),
+        ({"error": [{"message": "m", "code": "c"}]}, "m", "c"),
+        ({"error": {"error": [{"message": "m"}]}}, "m", None),
+    ],
+)
+def test_words_and_code_are_kept(payload: Any, message: str, code: Any) -> None:
+    """Whatever shape an upstream has for errors, also inside a success."""
+    assert error_bodies.is_error(payload)
+    found = exceptions.inband_error(payload, {}, now=NOW)
+    assert (message, code) == (found.message, found.code)
+    assert message in str(found)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"choices": [{"index": 0}], "message": "m"},
+        {"choices": [{"index": 0}], "base_resp": {"status_code": 0, "status_msg": "success"}},
+        {"choices": None, "base_resp": {"status_code": 0, "status_msg": ""}},
+        {"choices": [], "usage": {"total_tokens": 3}},
+        {"choices": [{"index": 0}], "errors": ["m"]},
+        {"choices": [], "errors": []},
+        {"code": 0, "msg": "ok", "data": {}},
+        {"code": 200, "message": "success"},
+        {"type": "message_start", "message": {"role": "assistant"}},
+        {"type": "progress", "message": "half way"},
+        {"message": {"role": "assistant", "content": "Hi"}, "done": False},
+        {"object": "list", "data": [], "message": "m"},
+        {"detail": ""},
+        {"a": 1},
+        [],
+        5,
+        "text",
+    ],
+)
+def test_what_is_no_error(payload: Any) -> None:
+    """Answers, wrappers that say that all is well, and events of a type that nobody knows."""
+    assert not error_bodies.is_error(payload)
