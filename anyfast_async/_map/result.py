@@ -91,13 +91,9 @@ class Result(Generic[T]):
         answer: dict[str, Any] = {"text": self.text if self.ok else None}
         if self.value is not None:
             kind = type(self.value)
-            has_fields = attrs.has(kind) or hasattr(kind, "__dataclass_fields__")
-            names = (
-                [a.name for a in attrs.fields(kind)]
-                if attrs.has(kind)
-                else list(getattr(kind, "__dataclass_fields__", ()))
-            )
-            answer = {n: getattr(self.value, n) for n in names} if has_fields else {"value": self.value}
+            fields = getattr(kind, "__dataclass_fields__", None) or getattr(kind, "model_fields", None)
+            names = [a.name for a in attrs.fields(kind)] if attrs.has(kind) else fields
+            answer = {"value": self.value} if names is None else {n: getattr(self.value, n) for n in names}
         return {
             "id": self.id if self.id is not None else self.index,
             **answer,
