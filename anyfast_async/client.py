@@ -258,6 +258,7 @@ class AnyFast:
         request: Callable[[Any], Prompt | ChatRequest] | None = None,
         id: Callable[[Any], Any] | str | None = None,
         into: None = None,
+        repair: int = 0,
         concurrency: int = AT_ONCE,
         ordered: bool = False,
         journal: str | os.PathLike[str] | None = None,
@@ -278,6 +279,7 @@ class AnyFast:
         request: Callable[[Any], Prompt | ChatRequest] | None = None,
         id: Callable[[Any], Any] | str | None = None,
         into: type[T],
+        repair: int = 0,
         concurrency: int = AT_ONCE,
         ordered: bool = False,
         journal: str | os.PathLike[str] | None = None,
@@ -297,6 +299,7 @@ class AnyFast:
         request: Callable[[Any], Prompt | ChatRequest] | None = None,
         id: Callable[[Any], Any] | str | None = None,  # noqa: A002 - what it is called everywhere
         into: type[T] | None = None,
+        repair: int = 0,
         concurrency: int = AT_ONCE,
         ordered: bool = False,
         journal: str | os.PathLike[str] | None = None,
@@ -320,6 +323,8 @@ class AnyFast:
             id: the id of an item, as ``result.id`` and in ``result.row()``: the name of a field, or a function of the
                 item. Else its ``custom_id`` or ``id``. It keeps its type.
             into: a class to parse every answer into, as ``result.value``; an answer that does not fit is an error.
+            repair: with *into*: as for :meth:`parse`. ``result.rejected`` are the answers that did not fit; what they
+                used is part of ``result.cost`` and of the tokens in ``result.row()``.
             concurrency: items in work at once, from 1; ``Limits.concurrency`` bounds them too.
             ordered: give results in the order of the source, not as they come.
             journal: a file of answers, made if it is not there. What an earlier run recorded is given again
@@ -360,6 +365,7 @@ class AnyFast:
             request=request,
             id_=id,
             into=into,
+            repair=repair,
             concurrency=concurrency,
             deadline=deadline,
             give_up_after=give_up_after,
@@ -377,22 +383,32 @@ class AnyFast:
             changed=changed,
         )
 
-    async def parse(self, messages: Prompt | ChatRequest, kind: type[T], **options: Unpack[ChatOptions]) -> T:
+    async def parse(
+        self, messages: Prompt | ChatRequest, kind: type[T], *, repair: int = 0, **options: Unpack[ChatOptions]
+    ) -> T:
         """Ask for JSON that describes a *kind* and return the instance.
 
         It is ``complete(..., response_format=<the schema of kind>)`` and ``completion.parse(kind)``.
 
         Args:
             messages: as for :meth:`complete`.
-            kind: an attrs class, a dataclass, or anything made of them and of plain values.
+            kind: an attrs class, a dataclass, a pydantic model, or anything made of them and of plain values.
+            repair: how often an answer that does not fit is sent back to the model with what is wrong, 0 to 10. Each
+                time is another call, and billed.
             **options: as for :meth:`complete`; a ``response_format`` of your own is used instead of the schema.
 
         Raises:
-            OutputError: the answer does not fit; ``.errors`` names every place, ``.completion`` is the answer.
+            OutputError: the answer does not fit; ``.errors`` names every place, ``.completion`` is the answer,
+                ``.rejected`` are those before it.
             AnyFastError: the call failed.
 
         """
         calls = self._calls
+        if repair:
+            from anyfast_async._client.repairs import parsed  # noqa: PLC0415 - with the first repair
+            from anyfast_async._structured.repair import MOST  # noqa: PLC0415
+
+            return await parsed(calls, messages, kind, options, whole_in("repair", repair, 0, MOST))
         plan = calls.plan(options, kind)
         if plan is not None and (body := plan.body(messages)) is not None:
             return (await calls.planned(plan, messages, body)).parse(kind)  # type: ignore[arg-type]  # a text

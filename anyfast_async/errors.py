@@ -361,6 +361,8 @@ class OutputError(AnyFastError, ValueError):
     billed: Billed = "yes"
     completion: ChatCompletion | None = None
     errors: tuple[FieldError, ...] = ()
+    rejected: tuple[ChatCompletion, ...] = ()
+    """With ``repair=``: the answers before it that did not fit and were sent back, oldest first; each was billed."""
 
 
 STATUS_ERRORS: dict[int, type[APIStatusError]] = {

@@ -325,11 +325,17 @@ def _union(value: Any, kind: Any) -> Any:
 
 def _closest(value: Any, failed: list[tuple[Any, FieldMismatchError]]) -> FieldMismatchError | None:
     """Return what is wrong with the one member of a union that was meant, if it can be told."""
-    alike = [mismatch for member, mismatch in failed if len(failed) == 1 or _has_shape(member, value)]
-    fewest = min((len(mismatch.errors) for mismatch in alike), default=0)
-    best = [mismatch.errors for mismatch in alike if len(mismatch.errors) == fewest]
-    if len(best) == 1:
-        return FieldMismatchError(best[0])
+    alike = [(member, mismatch) for member, mismatch in failed if len(failed) == 1 or _has_shape(member, value)]
+    fewest = min((len(mismatch.errors) for _, mismatch in alike), default=0)
+    nearest = [(member, mismatch.errors) for member, mismatch in alike if len(mismatch.errors) == fewest]
+    most = max((_overlap(member, value) for member, _ in nearest), default=0)
+    for best in (
+        [errors for _, errors in nearest],
+        [errors for member, errors in nearest if _overlap(member, value) == most],
+    ):
+        if len(best) == 1:
+            return FieldMismatchError(best[0])
+    best = [errors for _, errors in nearest]
     if best and fewest == 1 and len({errors[0].path for errors in best}) == 1:
         said = dict.fromkeys(errors[0].problem for errors in best)
         return _mismatch(" or ".join(said), best[0][0].path)
