@@ -41,7 +41,7 @@ def test_what_can_be_repaired() -> None:
     assert not can_be_repaired(_misfit(good, reason="content_filter"))
     assert not can_be_repaired(_misfit(AssistantMessage("no", refusal="no")))
     assert not can_be_repaired(_misfit(AssistantMessage("")))
-    assert not can_be_repaired(_misfit(AssistantMessage("{}", tool_calls=(ToolCall(id="1", name="f"),))))
+    assert not can_be_repaired(_misfit(AssistantMessage("{}", tool_calls=(ToolCall(id="1"),))))
     assert not can_be_repaired(OutputError("no answer at hand"))
 
 
