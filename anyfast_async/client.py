@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from anyfast_async._map.map_run import MapRun
     from anyfast_async._map.result import Progress
     from anyfast_async._stream.chat_stream import ChatStream
+    from anyfast_async._stream.object_stream import ObjectStream
     from anyfast_async.prices import Prices
 
 
@@ -237,18 +238,37 @@ class AnyFast:
             return await calls.planned(plan, messages, body)  # type: ignore[arg-type]  # a text
         return await calls.complete(calls.request(messages, options), options)
 
-    def stream(self, messages: Prompt | ChatRequest, **options: Unpack[ChatOptions]) -> ChatStream:
+    @overload
+    def stream(
+        self, messages: Prompt | ChatRequest, *, into: None = None, **options: Unpack[ChatOptions]
+    ) -> ChatStream: ...
+
+    @overload
+    def stream(
+        self, messages: Prompt | ChatRequest, *, into: type[T], **options: Unpack[ChatOptions]
+    ) -> ObjectStream[T]: ...
+
+    def stream(
+        self, messages: Prompt | ChatRequest, *, into: type[T] | None = None, **options: Unpack[ChatOptions]
+    ) -> ChatStream | ObjectStream[T]:
         """Return the stream that answers *messages*; nothing is sent before it is entered, awaited or iterated over.
 
         Args:
             messages: as for :meth:`complete`.
+            into: a class, as for :meth:`parse`: then what is iterated over is not text, but how much of the object
+                there is, and ``.value`` is the instance at the end.
             **options: as for :meth:`complete`.
 
         Raises:
             RequestValidationError: naming every bad field; nothing is sent.
 
         """
-        return self._calls.stream(self._calls.request(messages, options), options)
+        stream = self._calls.stream(self._calls.request(messages, options, into), options)
+        if into is None:
+            return stream
+        from anyfast_async._stream.object_stream import ObjectStream  # noqa: PLC0415 - with the first object
+
+        return ObjectStream(stream, into)
 
     @overload
     def map(

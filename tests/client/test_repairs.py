@@ -130,9 +130,9 @@ async def test_bad_numbers(sim: Simulator, repair: Any) -> None:
         with pytest.raises(ConfigurationError, match="repair"):
             await client.parse("x", City, repair=repair)
         with pytest.raises(ConfigurationError, match="repair"):
-            client.map(["x"], into=City, repair=repair)
+            await client.map(["x"], into=City, repair=repair)
         with pytest.raises(ConfigurationError, match="into="):
-            client.map(["x"], repair=1)
+            await client.map(["x"], repair=1)
     assert sim.requests == []
 
 

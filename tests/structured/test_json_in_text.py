@@ -83,7 +83,7 @@ def test_wrapped() -> None:
 
 
 WORDS = st.text('ab"\\{}[],:/*#` \n', max_size=6)
-JSON = st.none() | st.booleans() | st.integers() | WORDS
+JSON: st.SearchStrategy[Any] = st.none() | st.booleans() | st.integers() | WORDS
 JSON |= st.lists(JSON, max_size=3) | st.dictionaries(WORDS, JSON, max_size=3)
 
 
