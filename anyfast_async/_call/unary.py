@@ -42,11 +42,18 @@ class UnaryCall(Call[ChatCompletion]):
 
     async def attempt(self, permit: Permit) -> ChatCompletion:
         """Send the request, read the answer."""
-        exchange = await self.exchange(in_one=True)
-        self.headed(exchange)
-        content = exchange.whole
-        if content is None or self.spec.hooks is not None:
+        exchange = self.ask(in_one=True)
+        if exchange is not None:
+            try:
+                await exchange.news()
+            except BaseException:
+                exchange.close()
+                raise
+        if exchange is None or exchange.whole is None or self.spec.hooks is not None:
+            exchange = await self.answered(exchange, in_one=True)
             content = await content_of(self, exchange)
+        else:
+            content, self.connect, self.status = exchange.whole, None, exchange.status
         completion = usual_completion(exchange.status, exchange.headers, content)
         if completion is None:
             from anyfast_async._core import answer  # noqa: PLC0415 - loaded by `_client/shared`
@@ -65,8 +72,7 @@ class ModelsCall(Call[list[Model]]):
 
     async def attempt(self, permit: Permit) -> list[Model]:  # noqa: ARG002 - nothing is reserved
         """Send the request, read the answer."""
-        exchange = await self.exchange()
-        self.headed(exchange)
+        exchange = await self.answered(self.ask())
         content = await content_of(self, exchange)
         from anyfast_async._core import answer  # noqa: PLC0415 - as above
 
