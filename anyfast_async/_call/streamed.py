@@ -69,7 +69,7 @@ async def _start(call: Call[T], exchange: Exchange, receiver: Receiver) -> None:
     kind = answer.content_type(exchange.headers)
     if "json" in kind or "html" in kind:
         body = await exchange.read()
-        completion = answer.completion_of(exchange.status, exchange.headers, body, now=now, hide=exchange.hide)
+        completion: ChatCompletion = call.spec.endpoint.decode(exchange.status, exchange.headers, body, exchange.hide)
         receiver.give(codec.as_dict(completion))
     else:
         call.stand()  # the receiver keeps the clock from here on

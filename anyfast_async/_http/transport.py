@@ -110,22 +110,6 @@ class Transport:
         """The loop that it serves, None before its first use."""
         return self._loop
 
-    async def exchange(
-        self,
-        route: Route,
-        *,
-        key: Key,
-        body: bytes | None,
-        idempotency_key: str | None = None,
-        connect_timeout: float | None,
-        on_sent: Callable[[float], None],
-    ) -> Exchange:
-        """Send a request and return when the head of the answer is there; see :meth:`at_once`."""
-        asked = self.at_once(route, key.fixed, body, idempotency_key, on_sent)
-        if asked is None:
-            asked = await self.connected(route, key, body, idempotency_key, on_sent, connect_timeout)
-        return await self.headed(asked)
-
     def at_once(  # noqa: PLR0917 - called for each request: names cost time
         self,
         route: Route,

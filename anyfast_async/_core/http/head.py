@@ -54,7 +54,7 @@ _FRAMING: Final = re.compile(
     rb"\n(content-length|connection|transfer-encoding|content-encoding|trailer):[ \t]*([^\r]*)"
 )
 """In lower case: the fields that say how an answer is read."""
-_STAYS_OPEN: Final = [], [(b"connection", b"keep-alive")]
+_STAYS_OPEN: Final[tuple[list[tuple[bytes, bytes]], ...]] = [], [(b"connection", b"keep-alive")]
 """What they may say besides the length."""
 
 _SOUGHT: Final = {
