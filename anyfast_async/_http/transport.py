@@ -130,10 +130,10 @@ class Transport:
         kept = target.idle.take()
         if kept is None:
             return None
-        wire = kept.wire
-        exchange = Exchange(wire, route.host, on_sent, secret, self._explained, self._loop, reused=True, in_one=in_one)
-        wire.begin(exchange, kept)
-        wire.send(route, secret, idempotency_key, body)
+        link = kept.wire
+        exchange = Exchange(link, route.host, on_sent, secret, self._explained, self._loop, reused=True, in_one=in_one)
+        link.begin(exchange, kept)
+        link.send(route, secret, idempotency_key, body)
         return exchange
 
     async def connected(  # noqa: PLR0917 - as above
@@ -155,24 +155,23 @@ class Transport:
         secret = key.fixed
         if secret is None:
             secret = await key.get()
-            found = self.at_once(route, secret, body, idempotency_key, on_sent, in_one)
-            if found is not None:
+            if (found := self.at_once(route, secret, body, idempotency_key, on_sent, in_one)) is not None:
                 return found
         session = self._session
         if session is None or self._closed or (self._ssl is None and route.secure):
             session = await self._session_for(route)
         progress = SessionTrace(on_sent)
+        patience = _to_connect(connect_timeout)
         try:
             if self._is_direct and not is_hooked() and (route.secure or self._proxy is None):
-                kept = await self._connected(session, route, progress, _to_connect(connect_timeout))
-                wire = kept.wire
-                exchange = self._on(wire, route, secret, progress, on_sent, in_one=in_one)
-                wire.begin(exchange, kept)
+                kept = await self._connected(session, route, progress, patience)
+                exchange = self._on(kept.wire, route, secret, progress, on_sent, in_one=in_one)
+                kept.wire.begin(exchange, kept)
                 await listen(kept, exchange, is_secure=route.secure)
-                wire.send(route, secret, idempotency_key, body)
+                kept.wire.send(route, secret, idempotency_key, body)
             else:
                 fields = SentHeaders(route.fields(secret, idempotency_key))
-                response = await self._asked(session, route, progress, _to_connect(connect_timeout), fields, body)
+                response = await self._asked(session, route, progress, patience, fields, body)
                 reading = Reading(response, is_last=route.is_last)
                 exchange = self._on(reading, route, secret, progress, on_sent)
                 reading.begin(exchange)
@@ -266,8 +265,8 @@ class Transport:
         if transport is None or transport.is_closing():  # in the moment since it was made
             connection.close()
             raise aiohttp.ServerDisconnectedError
-        buffer, trust = self._read_into, target.trust
-        return Kept(connection, transport, target.idle, buffer=buffer, trust=trust, max_head=self._max_head)
+        kept = connection, transport, target.idle
+        return Kept(*kept, buffer=self._read_into, trust=target.trust, max_head=self._max_head)
 
     async def _asked(  # noqa: PLR0917 - what a request consists of
         self,
@@ -307,8 +306,7 @@ class Transport:
 
     def _new_target(self, route: Route) -> Target:
         proxy = URL(self._proxy) if self._proxy is not None else None
-        loop = asyncio.get_running_loop()
-        trust = self._trust.setdefault(route.origin, Trust())
+        trust, loop = self._trust.setdefault(route.origin, Trust()), asyncio.get_running_loop()
         target = Target(route.url.origin(), loop, proxy=proxy, tls=self._ssl or True, trust=trust)
         self._targets[route.origin] = target
         return target
