@@ -7,7 +7,7 @@ from typing import Final
 
 import attrs
 
-from anyfast_async._core.journal.journal_lines import KINDS
+from anyfast_async._core.errors.failures import KINDS
 from anyfast_async.errors import ConfigurationError
 
 ALL: Final = "all"

@@ -11,7 +11,7 @@ from typing import Any, Final
 import attrs
 import click
 
-from anyfast_async._core.journal.journal_lines import KINDS
+from anyfast_async._core.errors.failures import KINDS
 from anyfast_async._journal.records import failures_of, log_of
 from anyfast_async._values.text import counted
 from anyfast_async.batch.counts import ODD, Counts, Standing
