@@ -12,7 +12,7 @@ import json
 import re
 import zlib
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import attrs
 
@@ -20,7 +20,7 @@ from anyfast_async._core import answer
 from anyfast_async._core.errors.failures import STOPPERS, of_kind
 from anyfast_async._core.json import codec
 from anyfast_async.completions import ChatCompletion
-from anyfast_async.errors import AnyFastError, APIStatusError, NotSentError, escaped
+from anyfast_async.errors import AnyFastError, APIStatusError, Billed, NotSentError, SpokenBy, escaped
 
 # -- lines of answers and failures -----------------------------------------------------------------------------------
 
@@ -66,7 +66,7 @@ def error_line(custom_id: str, error: AnyFastError, *, stem: str) -> bytes:
     return _line(custom_id, stem, response, None)
 
 
-_LEDGER: Final = ("billed", "spoken_by")
+_LEDGER: Final = {"billed": get_args(Billed), "spoken_by": get_args(SpokenBy)}
 
 
 def _ledger(error: AnyFastError, read: AnyFastError) -> dict[str, Any]:
@@ -76,11 +76,9 @@ def _ledger(error: AnyFastError, read: AnyFastError) -> dict[str, Any]:
 
 def _told(error: AnyFastError, problem: Any) -> AnyFastError:
     """Return an *error* that was read with what :func:`_ledger` says in addition."""
-    if isinstance(problem, dict):
-        if problem.get("billed") in ("no", "maybe", "yes"):
-            error.billed = problem["billed"]
-        if problem.get("spoken_by") in ("gateway", "proxy", "unknown"):
-            error.spoken_by = problem["spoken_by"]
+    for name, words in _LEDGER.items() if isinstance(problem, dict) else ():
+        if problem.get(name) in words:
+            setattr(error, name, problem[name])
     return error
 
 
