@@ -447,6 +447,7 @@ TESTED_THROUGH: Final[Mapping[str, str]] = {
     "_version.py": "test_exports.py",  # one constant
     "_client/calls.py": "test_client.py",  # how its verbs are done
     "_http/early_answer.py": "http/test_transport.py",  # what comes before a request was sent
+    "_call/endpoint.py": "test_client.py",  # how an answer is read, by what was asked
     "_call/hooks.py": "test_openai.py",  # a protocol; the door hears by it
     "_call/spec.py": "call/test_call.py",  # what a call is made of
     "_limits/spent.py": "test_prices.py",  # what is priced

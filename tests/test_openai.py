@@ -25,6 +25,7 @@ import pytest
 
 from anyfast_async import AnyFastError, ConfigurationError, IncompleteStreamError, Limits, OutputError, errors
 from anyfast_async import openai as door
+from anyfast_async._call.endpoint import CHAT
 from anyfast_async.openai import _client, _resources
 from anyfast_async.openai._base import BaseModel
 from anyfast_async.openai._http import Headers, HTTPResponse, Request
@@ -258,13 +259,13 @@ def test_sentinels_and_timeouts() -> None:
     clocks = _timeouts(made.with_options(timeout=None))
     assert (clocks.connect, clocks.response) == (None, None)
     assert attrs.astuple(door.Timeout(9, read=3)) == (9, 9, 3, 9, 9)
-    assert made._caller.line("", {}).calls.setup.retry.attempts == 5
+    assert made._caller.line(CHAT, {}).calls.setup.retry.attempts == 5
     assert bool(door.NOT_GIVEN) is bool(door.omit) is False
     assert repr(door.not_given) == "NOT_GIVEN"
 
 
 def _timeouts(client: door.AsyncOpenAI) -> Any:
-    return client._caller.line("", {}).calls.setup.timeouts
+    return client._caller.line(CHAT, {}).calls.setup.timeouts
 
 
 async def test_copies_share_connections(sim: Simulator, client: door.AsyncOpenAI) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Need: TypeAlias = Amount
 """What a call may take at most."""
 _MILLION: Final = 1_000_000
+_MANY: Final = 256
 
 
 class Reserved:
@@ -83,11 +84,23 @@ class Spending:
         self.cost_assumed: float = 0.0
         self.cost_reserved: float = 0.0
         """The same in money, where the budget is."""
-        self.spent: Spent = Spent()
-        """By model."""
+        self._spent = Spent()
+        self._reported: list[tuple[str, Used]] = []
+        """Of calls that are not in it yet: many are added up in less time than one by one."""
         self.earlier: Earlier = Earlier()
         self._files: set[Path] = set()
         self._waiting: deque[_RowBudget] = deque()
+
+    @property
+    def spent(self) -> Spent:
+        """What was used, by model."""
+        self._add_up()
+        return self._spent
+
+    def _add_up(self) -> None:
+        reported, self._reported = self._reported, []
+        for model in {model for model, _ in reported}:
+            self._spent.extend(model, [used for one, used in reported if one == model])
 
     @property
     def is_reserving(self) -> bool:
@@ -243,7 +256,9 @@ class Spending:
     def reported(self, reserved: Reserved | None, model: str, used: Used) -> None:
         """Put what the gateway says was used in place of what was kept."""
         self.tokens += used.prompt + used.completion
-        self.spent.add(model, used)
+        self._reported.append((model, used))
+        if len(self._reported) >= _MANY:
+            self._add_up()
         if reserved is not None:
             if self.prices is not None and (price := self.prices.price(model)) is not None:
                 self.cost += price.cost(used)
@@ -254,7 +269,7 @@ class Spending:
         if reserved is not None and not reserved.kept:
             return
         need = need if reserved is None else reserved.need
-        self.spent.unknown += 1
+        self._spent.unknown += 1
         self.assumed += need.tokens
         self.cost_assumed += need.cost
         self._free(reserved)
