@@ -109,7 +109,7 @@ def test_numbers_are_grouped() -> None:
     [
         ('```json\n{"a": 1}\n```', '{"a": 1}'),
         ("\n ``` \n[1]```\n", "[1]"),
-        ('Here: ```json\n{}\n```', 'Here: ```json\n{}\n```'),
+        ("Here: ```json\n{}\n```", "Here: ```json\n{}\n```"),
         ("```", "```"),
         ("plain", "plain"),
     ],
