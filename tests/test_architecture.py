@@ -83,6 +83,7 @@ EDGES: Final = {
 cannot share a misunderstanding."""
 CORE_ORDER: Final = (
     {
+        "errors/failures.py",
         "retry/retry_budget.py",
     },
     {
@@ -108,7 +109,6 @@ CORE_ORDER: Final = (
         "limits/refusal.py",
     },
     {
-        "errors/verdicts.py",
         "http/compression.py",
         "journal/row_ids.py",
         "json/lossless.py",

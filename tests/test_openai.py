@@ -759,6 +759,19 @@ async def test_error_ledger_and_pickle(sim: Simulator, client: door.AsyncOpenAI)
         assert KEY not in f"{error!r}{error.body}{error.response.text}{error.request!r}{error.response.headers!r}"
 
 
+@pytest.mark.parametrize("status", [402, 418, 425, 499, 529])
+async def test_a_status_alone_picks_the_class(
+    sim: Simulator, client: door.AsyncOpenAI, theirs: openai.AsyncOpenAI, status: int
+) -> None:
+    """Also where our own class for it is one that the vendor SDK does not have."""
+    sim.fail(status, times=2)
+    with pytest.raises(door.APIStatusError) as ours:
+        await client.chat.completions.create(**QUESTION)
+    with pytest.raises(openai.APIStatusError) as wanted:
+        await theirs.chat.completions.create(**QUESTION)
+    assert type(wanted.value).__name__ == type(ours.value).__name__
+
+
 async def test_success_that_is_no_completion(sim: Simulator, client: door.AsyncOpenAI) -> None:
     """A page or an error object with status 200 is an error, not an answer."""
     sim.fail(200, body="<html>Hello</html>")
