@@ -14,6 +14,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+from anyfast_async._values.text import unfenced
+
 _BRACKET: Final = re.compile(r"[{}\[\]]")
 _JSON_BEGINS: Final = re.compile(
     r"""\{\s*(?:["'}]|//|/\*|\#|\w+\s*:)
@@ -47,7 +49,7 @@ def json_in(text: str, *, wrapped: bool = False) -> Any:
 
     """
     plain = text.removeprefix("\ufeff").strip()
-    for whole in (plain, _inside_of_block(plain)):
+    for whole in (plain, unfenced(plain)):
         try:
             return json.loads(whole)
         except (ValueError, RecursionError):
@@ -68,13 +70,6 @@ def json_in(text: str, *, wrapped: bool = False) -> Any:
         message = f"holds {len(distinct)} JSON values, and which one is meant cannot be told"
         raise NoJsonError(message)
     return found[0]
-
-
-def _inside_of_block(plain: str) -> str:
-    """Return what stands in the Markdown block that a text is, else the text."""
-    fence, _, inside = plain.partition("\n")
-    mark = fence[:3]
-    return inside[:-3] if mark in ("```", "~~~") and inside.endswith(mark) else plain
 
 
 def _meant(values: list[Any], *, wrapped: bool) -> list[Any]:

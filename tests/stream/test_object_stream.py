@@ -129,9 +129,9 @@ async def test_a_cut_stream(sim: Simulator, client: AnyFast) -> None:
 async def test_errors_before(sim: Simulator, client: AnyFast) -> None:
     """An error with a status surfaces on entering; a class that cannot be read before anything is sent."""
     with pytest.raises(ConfigurationError):
-        await client.stream("x", into=Simulator)
+        _ = client.stream("x", into=Simulator)
     with pytest.raises(ConfigurationError):
-        await client.stream("x", into=Simulator, response_format={"type": "json_object"})
+        _ = client.stream("x", into=Simulator, response_format={"type": "json_object"})
     assert sim.requests == []
     sim.fail(429)
     with pytest.raises(RateLimitError):
