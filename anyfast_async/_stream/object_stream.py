@@ -31,7 +31,7 @@ class ObjectStream(Generic[T]):
 
     def __init__(self, stream: ChatStream, kind: type[T]) -> None:
         schema_of(kind)  # refuses a class that cannot be read, whatever the answer is
-        self._stream = stream
+        self._stream: ChatStream = stream
         self._kind = kind
         self._json = PartialJson(wrapped=not is_object(kind))
         self._values: list[T] = []

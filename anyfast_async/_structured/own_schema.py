@@ -31,9 +31,9 @@ def _is_validated_dataclass(origin: Any) -> bool:
     return hasattr(origin, "__pydantic_validator__") and hasattr(origin, "__dataclass_fields__")
 
 
-def is_own_object(kind: Any) -> bool:
-    """Return whether the JSON of such a class is an object: that of a root model need not be."""
-    return not getattr(kind, "__pydantic_root_model__", False)
+def root_of(kind: Any) -> Any:
+    """Return the type that a root model stands for, None for every other class: their JSON is an object."""
+    return kind.model_fields["root"].annotation if getattr(kind, "__pydantic_root_model__", False) else None
 
 
 def _adapter(kind: Any) -> Any:

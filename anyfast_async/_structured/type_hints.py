@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar, Union, get_args, get_origin
 import attrs
 
 from anyfast_async._structured.constraints import json_values
-from anyfast_async._structured.own_schema import has_own, is_own_object
+from anyfast_async._structured.own_schema import has_own, root_of
 from anyfast_async.errors import ConfigurationError
 
 LISTS: Final = (
@@ -89,7 +89,7 @@ def is_object(kind: Any) -> bool:
     """Tell the types whose JSON is an object, or may be anything."""
     origin = origin_of(kind)
     if has_own(origin):
-        return is_own_object(origin)
+        return (root := root_of(origin)) is None or is_object(root)
     return is_class(origin) or origin in OBJECTS or origin in (Any, object)
 
 

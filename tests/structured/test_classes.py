@@ -488,6 +488,13 @@ ROWS: dict[str, Row] = {
         ("$.content[0].name",),
     ),
     "pydantic root": Row(Users, Users([User(name="Ann", age=3)]), [ANN], [{"name": "Ann"}], ("$[0].age",)),
+    "pydantic root of a dict": Row(
+        pydantic.RootModel[dict[str, int]],
+        pydantic.RootModel[dict[str, int]]({"value": 3}),
+        {"value": 3},
+        {"a": "x"},
+        ("$.a",),
+    ),
     "pydantic dataclass": Row(
         Measured, Measured(1, Measured(2)), {"size": 1, "next": {"size": 2}}, {"size": 1, "next": {}}, ("$.next.size",)
     ),
