@@ -128,20 +128,24 @@ class Image(Value):
         """The file.
 
         Raises:
-            ValueError: it is elsewhere (nothing is fetched), or not valid base64.
+            OutputError: it is elsewhere (nothing is fetched), or not valid base64.
 
         """
         found = re.match(_DATA_URL, self.url)
         if not found:
             message = "the image is not in the answer but at a URL, which is not fetched for you; see .url"
-            raise ValueError(message)
-        return base64.b64decode("".join(self.url[found.end() :].split()), validate=True)
+            raise OutputError(message)
+        try:
+            return base64.b64decode("".join(self.url[found.end() :].split()), validate=True)
+        except ValueError as error:
+            message = f"the image in the answer is not valid base64: {error}"
+            raise OutputError(message) from None
 
     def save(self, path: str | Path) -> Path:
         """Write the file to *path*, which must not exist yet, and return it.
 
         Raises:
-            ValueError: as :attr:`data`.
+            OutputError: as :attr:`data`.
             FileExistsError: there is such a file.
 
         """

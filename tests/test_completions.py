@@ -198,11 +198,12 @@ def test_image_data(tmp_path: Path) -> None:
     ("url", "media"), [("https://x/1.png", None), ("data:image/png;base64,%%%", "image/png"), ("data:;base64,Q", None)]
 )
 def test_image_without_data(url: str, media: str | None, tmp_path: Path) -> None:
-    """An image elsewhere is not fetched, bad base64 is a ValueError, and nothing is written then."""
+    """An image elsewhere is not fetched, bad base64 is an error, a ValueError too, and nothing is written then."""
     image = Image(url)
     assert media == image.media_type
-    with pytest.raises(ValueError, match=r"not fetched|base64|padding|data"):
+    with pytest.raises(OutputError, match=r"not fetched|base64|padding|data") as caught:
         image.save(tmp_path / "a.png")
+    assert isinstance(caught.value, ValueError)
     assert [] == list(tmp_path.iterdir())
 
 
