@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 
 import attrs
 
-from anyfast_async._values.bases import Value
+from anyfast_async._values.bases import Brief, brief
 from anyfast_async._values.outcome import Outcome, diagnosis_of, outcome_of
 from anyfast_async._values.reasoning import thoughts_of
 from anyfast_async.errors import Attempt, OutputError
@@ -32,8 +32,21 @@ def _blank() -> Any:
     return attrs.field(factory=dict, kw_only=True, repr=False, eq=False)
 
 
+class _Counts(Brief):
+    """Of which zeros are not shown, nor what has nothing else: of most kinds of tokens there are none."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        kind: Any = type(self)
+        fields = [(a.name, getattr(self, a.name)) for a in attrs.fields(kind) if a.repr and a.name != "extra"]
+        said = {name: shown for name, value in fields if value and (shown := repr(value))[-2:] != "()"}
+        said |= {"extra": brief(more)} if (more := {name: value for name, value in self.extra.items() if value}) else {}
+        return f"{kind.__name__}({', '.join(f'{name}={shown}' for name, shown in said.items())})"
+
+
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class PromptTokensDetails(Value):
+class PromptTokensDetails(_Counts):
     """Where the prompt's tokens went."""
 
     cached_tokens: int | None = None
@@ -45,7 +58,7 @@ class PromptTokensDetails(Value):
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class CompletionTokensDetails(Value):
+class CompletionTokensDetails(_Counts):
     """Where the answer's tokens went."""
 
     reasoning_tokens: int | None = None
@@ -57,7 +70,7 @@ class CompletionTokensDetails(Value):
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class Usage(Value):
+class Usage(_Counts):
     """What the call used, as the gateway reports it. Reasoning is part of ``completion_tokens``.
 
     A number that came as ``9.0`` or ``"9"`` is read as 9, and stands in ``extra`` as it came; what was not told is
@@ -80,7 +93,7 @@ class Usage(Value):
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class Choice(Value):
+class Choice(Brief):
     """One of the answers to a request."""
 
     index: int | None = None
@@ -93,7 +106,7 @@ class Choice(Value):
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class Trace(Value):
+class Trace(Brief):
     """How a call went, in seconds."""
 
     queue: float = 0.0
@@ -111,7 +124,7 @@ class Trace(Value):
 
 
 @attrs.frozen(eq=False, repr=False)
-class Image(Value):
+class Image(Brief):
     """An image in an answer."""
 
     url: str
@@ -176,12 +189,12 @@ def _url_of_part(part: Any) -> str | None:
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class ChatCompletion(Value):
+class ChatCompletion(Brief):
     """The answer to a request."""
 
     id: str | None = None
-    object: str | None = None
-    created: int | None = None
+    object: str | None = attrs.field(default=None, repr=False)
+    created: int | None = attrs.field(default=None, repr=False)
     """Unix seconds."""
     model: str | None = None
     """The model that answered; gateways may name another one than was asked for."""
@@ -284,7 +297,7 @@ class ChatCompletion(Value):
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class ChunkChoice(Value):
+class ChunkChoice(Brief):
     """What one event adds to one choice."""
 
     index: int | None = None
@@ -297,12 +310,12 @@ class ChunkChoice(Value):
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class ChatCompletionChunk(Value):
+class ChatCompletionChunk(Brief):
     """One event of a stream."""
 
     id: str | None = None
-    object: str | None = None
-    created: int | None = None
+    object: str | None = attrs.field(default=None, repr=False)
+    created: int | None = attrs.field(default=None, repr=False)
     model: str | None = None
     choices: tuple[ChunkChoice, ...] = ()
     usage: Usage | None = None
@@ -322,7 +335,7 @@ class ChatCompletionChunk(Value):
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class Model(Value):
+class Model(Brief):
     """A model that the key sees, from ``GET /v1/models``."""
 
     id: str | None = None

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Final, Protocol
 
 from anyfast_async._clocks.clocks import LOOK
 from anyfast_async._clocks.machine_sleep import AWAKE, slept
+
+
+TICK: Final = 0.2
+"""Seconds between two turns of the loop while something is on its way in a notebook: there the signal of the button
+"Stop" cancels the cell's task, but does not wake the loop that would tell the task."""
+
+
+def in_notebook() -> bool:
+    """Return whether this is the thread in which IPython's kernel runs cells; nothing is loaded to find out."""
+    if "ipykernel" not in sys.modules or threading.current_thread() is not threading.main_thread():
+        return False
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return hasattr(shell, "kernel")
 
 
 class Stoppable(Protocol):
@@ -40,6 +55,9 @@ class InFlight:
         self._timer: asyncio.TimerHandle | None = None
         self._seen = (0.0, 0.0, 0.0)
         self._on_wake = on_wake
+        self.ticks: bool = False
+        """Whether the loop has to be woken now and then, see :data:`TICK`."""
+        self._ticking: asyncio.TimerHandle | None = None
         self.woke_at: float = -math.inf
         """Loop time at which it last did."""
 
@@ -48,6 +66,8 @@ class InFlight:
         self.members.add(member)
         if self._timer is None:
             self._look_later()
+            if self.ticks and self._ticking is None:
+                self._tick()
 
     def discard(self, member: Stoppable) -> None:
         """Let *member* go."""
@@ -74,6 +94,11 @@ class InFlight:
         """Forget all of them; their loop is closed."""
         self.members.clear()
         self._stop_looking()
+
+    def _tick(self) -> None:
+        """Turn the loop until the look that finds nothing on its way."""
+        looking = self._timer is not None
+        self._ticking = asyncio.get_running_loop().call_later(TICK, self._tick) if looking else None
 
     # -- sleep -------------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import attrs
 
 from anyfast_async._core.usage import used_by
 from anyfast_async._limits.spent import Spent
+from anyfast_async._values.bases import brief
 from anyfast_async._values.outcome import Outcome
 from anyfast_async.errors import AnyFastError, Attempt
 from anyfast_async.prices import Prices, usual_prices
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Result(Generic[T]):
     """What became of one item of a ``map``: a completion, or an error as a value."""
 
@@ -42,6 +43,14 @@ class Result(Generic[T]):
     model: str | None = attrs.field(default=None, kw_only=True, repr=False)
     """The model that was asked, None where the item did not get as far."""
     _prices: Prices | None = attrs.field(default=None, kw_only=True, repr=False, eq=False, alias="prices")
+
+    def __repr__(self) -> str:
+        said: dict[str, Any] = {"index": self.index, "id": self.id, "item": self.item, "error": self.error}
+        said["value" if self.value is not None else "text"] = self.value if self.value is not None else self.text or None
+        said["outcome"] = None if self.outcome in {"ok", "failed"} else self.outcome
+        said["recorded"] = self.recorded or None
+        shown = ", ".join(f"{name}={brief(value)}" for name, value in said.items() if value is not None)
+        return f"Result({shown})"
 
     @property
     def ok(self) -> bool:
