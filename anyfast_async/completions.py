@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -32,10 +33,11 @@ def _blank() -> Any:
     return attrs.field(factory=dict, kw_only=True, repr=False, eq=False)
 
 
-class _Counts(Brief):
+class _TokenCounts(Brief):
     """Of which zeros are not shown, nor what has nothing else: of most kinds of tokens there are none."""
 
     __slots__ = ()
+    extra: JSON
 
     def __repr__(self) -> str:
         kind: Any = type(self)
@@ -46,7 +48,7 @@ class _Counts(Brief):
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class PromptTokensDetails(_Counts):
+class PromptTokensDetails(_TokenCounts):
     """Where the prompt's tokens went."""
 
     cached_tokens: int | None = None
@@ -58,7 +60,7 @@ class PromptTokensDetails(_Counts):
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class CompletionTokensDetails(_Counts):
+class CompletionTokensDetails(_TokenCounts):
     """Where the answer's tokens went."""
 
     reasoning_tokens: int | None = None
@@ -70,7 +72,7 @@ class CompletionTokensDetails(_Counts):
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class Usage(_Counts):
+class Usage(_TokenCounts):
     """What the call used, as the gateway reports it. Reasoning is part of ``completion_tokens``.
 
     A number that came as ``9.0`` or ``"9"`` is read as 9, and stands in ``extra`` as it came; what was not told is
@@ -153,6 +155,14 @@ class Image(Brief):
         except ValueError as error:
             message = f"the image in the answer is not valid base64: {error}"
             raise OutputError(message) from None
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:  # noqa: ARG002 - IPython's
+        """Show the picture in a notebook, where it is in the answer and of a kind that browsers show."""
+        shown: dict[str, Any] = {"text/plain": repr(self)}
+        if self.media_type in {"image/png", "image/jpeg", "image/gif"}:
+            with suppress(OutputError):
+                shown[self.media_type] = base64.b64encode(self.data).decode()
+        return shown
 
     def save(self, path: str | Path) -> Path:
         """Write the file to *path*, which must not exist yet, and return it.

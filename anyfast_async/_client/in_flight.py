@@ -4,27 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Final, Protocol
+from typing import Protocol
 
 from anyfast_async._clocks.clocks import LOOK
 from anyfast_async._clocks.machine_sleep import AWAKE, slept
-
-
-TICK: Final = 0.2
-"""Seconds between two turns of the loop while something is on its way in a notebook: there the signal of the button
-"Stop" cancels the cell's task, but does not wake the loop that would tell the task."""
-
-
-def in_notebook() -> bool:
-    """Return whether this is the thread in which IPython's kernel runs cells; nothing is loaded to find out."""
-    if "ipykernel" not in sys.modules or threading.current_thread() is not threading.main_thread():
-        return False
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    return hasattr(shell, "kernel")
+from anyfast_async._clocks.notebook import TICK
 
 
 class Stoppable(Protocol):

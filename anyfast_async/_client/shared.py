@@ -6,7 +6,8 @@ import asyncio
 import os
 from typing import TYPE_CHECKING
 
-from anyfast_async._client.in_flight import InFlight, in_notebook
+from anyfast_async._client.in_flight import InFlight
+from anyfast_async._clocks.notebook import in_notebook
 from anyfast_async._core.histogram import Phases
 from anyfast_async._http.transport import Transport
 from anyfast_async._limits.gate import Gate

@@ -39,7 +39,7 @@ class Value(Shown):
 
 
 class Brief(Value):
-    """As :class:`Value`, but shows only the fields that say something, and of long text and data no more than a part."""
+    """As :class:`Value`, but shows only the fields that say something, and of long text and data a part."""
 
     __slots__ = ()
 
@@ -56,8 +56,7 @@ class _Short(Repr):
 
     def __init__(self) -> None:
         super().__init__()
-        self.maxlevel = self.maxdict = 8
-        self.maxlist = self.maxtuple = 20
+        self.maxlevel, self.maxdict, self.maxlist, self.maxtuple = 4, 8, 8, 8
 
     def repr_str(self, text: str, level: int) -> str:  # noqa: ARG002 - Repr calls it so
         shown = re.sub(_BASE64, r"\1...", text) if "base64," in text else text
@@ -75,13 +74,16 @@ class _Short(Repr):
 
 _LONGEST: Final = 200
 """Characters of a text that are shown."""
+_MOST: Final = 4000
+"""Characters of anything that are shown."""
 _BASE64: Final = r"(;base64,[\w+/]{8})[\w+/=]{32,}"
 _SHORT: Final = _Short()
 
 
 def brief(value: Any) -> str:
-    """Return ``repr`` of *value*, with long text and data in it cut."""
-    return _SHORT.repr(value)
+    """Return ``repr`` of *value*, with long text and data in it cut, and cut itself where that is not enough."""
+    shown = _SHORT.repr(value)
+    return shown if len(shown) <= _MOST else f"{shown[:_MOST]}..."
 
 
 def _compared(value: Any) -> tuple[Any, ...]:
