@@ -197,8 +197,8 @@ async def test_visitor_leaves_behind_a_middleware(server: str, folder: Path, gat
 async def test_sigterm(server: str, folder: Path, gateway: Simulator) -> None:
     """At SIGTERM an answer under way comes, who waits for one that takes too long is told, and the server ends."""
     for name in ("app.py", "web_app.py"):
-        service = (folder / name).read_text(encoding="utf-8")
-        (folder / name).write_text(service.replace("total=60", f"total={TOTAL}"), encoding="utf-8")
+        text = (folder / name).read_text(encoding="utf-8")
+        (folder / name).write_text(text.replace("total=60", f"total={TOTAL}"), encoding="utf-8")
     async with served(server, folder, gateway) as service:
         before = len(gateway.requests)
         gateway.reply("in time", when="quick", ttft=1.0)
