@@ -321,6 +321,15 @@ def interop(session: nox.Session) -> None:
 
 
 @nox.session
+def services(session: nox.Session) -> None:
+    """Run the services of the documentation under every server, and cells in a notebook's kernel."""
+    install_wheel(session)
+    session.install(*group("services"))
+    files = ["tests/test_asgi_servers.py", "tests/clocks/test_notebook.py"]
+    pytest(session, "-rP", *files, env={"SERVICES": "1"})
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Check what a call costs against benchmarks/budget.toml; with arguments: benchmarks/run.py with these."""
     session.install("-e", ".")

@@ -4,6 +4,9 @@
 
     AnyFastError
     ├── ConfigurationError (ValueError)      the client cannot be built or used as configured
+    │   ├── ForeignFileError                 a file that no batch and no map wrote
+    │   ├── LockedError                      another process writes the journal; .pid, .host
+    │   └── MismatchError                    the journal is of something else; .differences
     ├── RequestValidationError (ValueError)  a request is wrong; nothing was sent
     ├── ClientStateError (RuntimeError)      closed client, wrong loop, two readers on one stream
     ├── QueueFullError                       ``Limits.max_queued`` calls are waiting already
@@ -128,6 +131,23 @@ class ConfigurationError(AnyFastError, ValueError):
     """The client cannot be built or used as it is configured; the message names the setting."""
 
     kind = "configuration"
+
+
+class ForeignFileError(ConfigurationError):
+    """The file of a journal or batch is none that a map or a batch wrote; it was not touched."""
+
+
+class LockedError(ConfigurationError):
+    """Another process writes this journal or batch, ``.pid`` on ``.host``, where known; nothing was touched."""
+
+    pid: int | None = None
+    host: str | None = None
+
+
+class MismatchError(ConfigurationError):
+    """A journal or batch was begun with something else, see ``.differences``; nothing was touched."""
+
+    differences: tuple[str, ...] = ()
 
 
 class RequestValidationError(AnyFastError, ValueError):
@@ -355,7 +375,7 @@ class IncompleteStreamError(AnyFastError):
 
 
 class OutputError(AnyFastError, ValueError):
-    """An answer that does not parse into the wanted class; ``.completion`` is the answer, ``.errors`` says where."""
+    """An answer that does not parse (``.completion`` is it, ``.errors`` says where), or an image that is none."""
 
     kind = "output"
     billed: Billed = "yes"

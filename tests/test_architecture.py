@@ -63,6 +63,7 @@ FLOORS: Final = (
     {
         "__main__.py",
         "_testing.py",
+        "asgi.py",
         "batch/",
         "cli/",
         "openai/",
@@ -73,6 +74,7 @@ FLOORS: Final = (
 EDGES: Final = {
     "__main__.py": {"cli/"},
     "_testing.py": set[str](),
+    "asgi.py": set[str](),
     "batch/": set[str](),
     "cli/": {"batch/", "simulator/"},
     "openai/": set[str](),
