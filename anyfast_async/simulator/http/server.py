@@ -103,6 +103,7 @@ class Server:
             Incoming(
                 method=record.method,
                 path=request.path,
+                query=request.rel_url.raw_query_string,
                 headers={name.lower(): value for name, value in record.headers.items()},
                 raw=raw,
                 too_large=too_large,
@@ -176,15 +177,16 @@ async def _deliver_stream(
     if isinstance(fault, Drop):
         return _disconnected(request, stream.response, rst=fault.rst)
     await _until(started + _SERVICE_TIME)
-    # At the latest before [DONE], the last one: a stream that is cut is never whole.
-    faulty = min(fault.after, len(events) - 1) if isinstance(fault, Cut | Stall) else None
-    for number, event in enumerate(events):
+    faulty = fault.after if isinstance(fault, Cut | Stall) else None
+    for number, event in enumerate((*events, None)):
         if number == faulty:
             await stream.send(b"")  # the head, if nothing else was sent
             if isinstance(fault, Cut):
                 return _disconnected(request, stream.response, rst=fault.rst)
             if isinstance(fault, Stall):
                 await stream.wait(None if fault.seconds is None else time.monotonic() + fault.seconds)
+        if event is None:
+            break
         if event.due:
             await stream.wait(started + event.due)
         await stream.send(event.data)
