@@ -519,6 +519,7 @@ ACROSS: Final = {
     "test_sleep.py": "a machine that sleeps",
     "test_steps.py": "what a call may take",
     "test_tls.py": "certificates",
+    "interop/test_cassettes.py": "cassettes of other servers",
     "interop/test_aimock.py": "the client against another server",
     "interop/test_litellm.py": "the client against another server",
     "interop/test_proxies.py": "proxies that others wrote",

@@ -15,6 +15,8 @@ from urllib.parse import parse_qsl, quote, quote_plus
 BLANK: Final = b"*"
 _LONG: Final = 16
 """From so many characters on a key is no word that could stand in a text by chance."""
+_TAIL: Final = 8
+"""The end of a key, by which gateways like to name it."""
 _HEADERS: Final = frozenset(
     {
         *("authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "x-auth-token", "cookie"),
@@ -80,6 +82,7 @@ def _spellings(secret: str) -> Iterable[bytes]:
         yield rb"(?<![\w-])" + plain + rb"(?![\w-])"
         return
     yield plain
+    yield re.escape(secret[-_TAIL:].encode())
     raw = secret.encode()
     for text in (quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1], secret.replace("/", r"\/")):
         yield re.escape(text.encode())
