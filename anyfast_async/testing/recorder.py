@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import time
+from io import BytesIO
 from types import TracebackType
 from typing import Final, Self, cast
 
@@ -154,7 +155,7 @@ class RecordingProxy:
             upstream = await self._session.request(
                 request.method,
                 self._target(request),
-                data=raw or None,
+                data=BytesIO(raw) if raw else None,  # bytes over 1 MiB are warned of
                 headers=[*headers, ("Accept-Encoding", "identity")],
                 skip_auto_headers=("User-Agent", "Content-Type"),
                 allow_redirects=False,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 import attrs
 
 from anyfast_async._core.json.jsontext import dumps
 from anyfast_async.cli.doctor.error_shapes import answer_error, stream_error
-from anyfast_async.cli.doctor.observations import Event, Seen, events_of
+from anyfast_async.cli.doctor.observations import RawAnswer, RawEvent, events_of
 
 REASONS: Final = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
 _CHUNK: Final = frozenset({"id", "object", "created", "model", "choices", "usage", "error", "prompt_filter_results"})
@@ -18,10 +19,10 @@ _NEW_API: Final = frozenset({"system_fingerprint"})
 
 
 @attrs.frozen
-class Chunks:
+class StreamedChunks:
     """The JSON objects of a stream, taken apart once."""
 
-    events: tuple[Event, ...]
+    events: tuple[RawEvent, ...]
     """Those that are objects and no errors."""
 
     @property
@@ -39,9 +40,11 @@ class Chunks:
         return (one["delta"] for one in self.choices() if isinstance(one.get("delta"), dict))
 
 
-def chunks_of(events: Sequence[Event]) -> Chunks:
+def chunks_of(events: Sequence[RawEvent]) -> StreamedChunks:
     """Return what is a chunk among the events."""
-    return Chunks(tuple(one for one in events if isinstance(one.value, dict) and one.value.get("type") != "ping"))
+    return StreamedChunks(
+        tuple(one for one in events if isinstance(one.value, dict) and one.value.get("type") != "ping")
+    )
 
 
 def text_of(delta: dict[str, Any]) -> str:
@@ -52,7 +55,7 @@ def text_of(delta: dict[str, Any]) -> str:
     return content if isinstance(content, str) else ""
 
 
-def whole_findings(seen: Seen) -> Iterator[str]:
+def whole_findings(seen: RawAnswer) -> Iterator[str]:
     """Name what is odd about an answer that was asked for in one."""
     if seen.status is None or seen.end != "whole":
         yield "answer-cut" if seen.end == "cut" else "no-answer"
@@ -76,7 +79,7 @@ def whole_findings(seen: Seen) -> Iterator[str]:
         yield "no-usage"
 
 
-def stream_findings(seen: Seen) -> Iterator[str]:
+def stream_findings(seen: RawAnswer) -> Iterator[str]:
     """Name what is odd about an answer that was asked for as a stream."""
     if seen.status is None or (seen.end != "whole" and not seen.pieces):
         yield "no-answer"
@@ -103,13 +106,14 @@ def stream_findings(seen: Seen) -> Iterator[str]:
     yield from _form(chunks)
     yield from _parts(list(chunks.deltas()))
     yield from _thoughts(chunks)
-    yield from _usage(chunks)
+    if ended:  # it stands at the end
+        yield from _usage(chunks)
 
 
 # -- framing ---------------------------------------------------------------------------------------------------------
 
 
-def _framing(seen: Seen, events: Sequence[Event]) -> Iterator[str]:
+def _framing(seen: RawAnswer, events: Sequence[RawEvent]) -> Iterator[str]:
     if b"\r\n" in seen.body:
         yield "crlf"
     if any(name == "" for event in events for name, _ in event.fields):
@@ -128,7 +132,7 @@ def _framing(seen: Seen, events: Sequence[Event]) -> Iterator[str]:
         yield "event-fields"
 
 
-def _end(events: Sequence[Event], chunks: Chunks, seen: Seen) -> Iterator[str]:
+def _end(events: Sequence[RawEvent], chunks: StreamedChunks, seen: RawAnswer) -> Iterator[str]:
     places = [number for number, event in enumerate(events) if event.is_done]
     finished = any(one.get("finish_reason") for one in chunks.choices())
     if not finished:
@@ -144,7 +148,7 @@ def _end(events: Sequence[Event], chunks: Chunks, seen: Seen) -> Iterator[str]:
 # -- chunks ----------------------------------------------------------------------------------------------------------
 
 
-def _form(chunks: Chunks) -> Iterator[str]:
+def _form(chunks: StreamedChunks) -> Iterator[str]:
     choices = list(chunks.choices())
     yield from _values(chunks.values)
     ids = list(dict.fromkeys(one["id"] for one in chunks.values if one.get("id")))
@@ -165,7 +169,7 @@ def _form(chunks: Chunks) -> Iterator[str]:
         yield "absent-delta"
     if any("message" in one for one in choices):
         yield "message-for-delta"
-    if any(one.get("content") == "" and "role" not in one and not one.get("tool_calls") for one in chunks.deltas()):
+    if any(one.get("content") == "" and not one.keys() - {"content"} for one in chunks.deltas()):
         yield "empty-content"
     if any("content" in one and one["content"] is None and not one.get("tool_calls") for one in chunks.deltas()):
         yield "null-content"
@@ -177,7 +181,7 @@ def _calls(choice: dict[str, Any]) -> Any:
     return (choice.get("delta") or {}).get("tool_calls")
 
 
-def _choiceless(chunks: Chunks) -> Iterator[str]:
+def _choiceless(chunks: StreamedChunks) -> Iterator[str]:
     blank = [one for one in chunks.values if not one.get("choices") and not one.get("usage")]
     if any("prompt_filter_results" in one for one in blank):
         yield "prompt-filter-results"
@@ -220,13 +224,13 @@ def _reasons(reasons: Sequence[Any]) -> Iterator[str]:
         yield "raw-stop-reason"
 
 
-def _thoughts(chunks: Chunks) -> Iterator[str]:
+def _thoughts(chunks: StreamedChunks) -> Iterator[str]:
     thoughts = [one["reasoning_content"] for one in chunks.deltas() if one.get("reasoning_content")]
     if len(thoughts) > 1 and thoughts[-1] == "\n":
         yield "lone-newline-thought"
 
 
-def _usage(chunks: Chunks) -> Iterator[str]:
+def _usage(chunks: StreamedChunks) -> Iterator[str]:
     counted = [one for one in chunks.values if one.get("usage")]
     if len(counted) > 2:  # noqa: PLR2004 - some repeat it at the end
         yield "usage-on-every-chunk"
@@ -238,10 +242,10 @@ def _usage(chunks: Chunks) -> Iterator[str]:
 # -- tool calls ------------------------------------------------------------------------------------------------------
 
 
-def whole_tool_findings(seen: Seen) -> Iterator[str]:
+def whole_tool_findings(seen: RawAnswer) -> Iterator[str]:
     """Name what is odd about the tool calls of an answer in one."""
     value = seen.json()
-    if not seen.ok or not isinstance(value, dict):
+    if not seen.ok or not isinstance(value, dict) or answer_error(seen) is not None:
         return
     calls = [call for one in value.get("choices") or () for call in (one.get("message") or {}).get("tool_calls") or ()]
     yield from _tool_forms(calls, apart=False)
@@ -249,7 +253,7 @@ def whole_tool_findings(seen: Seen) -> Iterator[str]:
         yield "no-tool-calls"
 
 
-def stream_tool_findings(seen: Seen) -> Iterator[str]:
+def stream_tool_findings(seen: RawAnswer) -> Iterator[str]:
     """Name the shape of the tool calls of a stream."""
     if not seen.ok or not seen.is_stream:
         return
@@ -272,7 +276,7 @@ def stream_tool_findings(seen: Seen) -> Iterator[str]:
         yield "tool-calls-then-stop" if reasons[-1] == "stop" else "late-tool-calls"
     elif len(calls) > len(begun) * 2:
         order = [call.get("index") for call in calls]
-        turns = sum(a != b for a, b in zip(order, order[1:], strict=False))
+        turns = sum(a != b for a, b in pairwise(order))
         yield "interleaved-tool-calls" if turns > 2 * len(begun) - 1 else "tool-call-fragments"
     elif len(calls) > len(begun) and any("type" in call and call["type"] is None for call in calls):
         yield "early-tool-calls"
@@ -280,7 +284,7 @@ def stream_tool_findings(seen: Seen) -> Iterator[str]:
         yield "tool-calls-end-in-stop"
 
 
-def _without_index(chunks: Chunks, calls: list[dict[str, Any]], begun: list[dict[str, Any]]) -> str:
+def _without_index(chunks: StreamedChunks, calls: list[dict[str, Any]], begun: list[dict[str, Any]]) -> str:
     if len(calls) > len(begun):
         return "tool-fragments-without-index"
     together = any(len(_calls(one) or ()) > 1 for one in chunks.choices())

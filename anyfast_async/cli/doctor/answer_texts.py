@@ -14,7 +14,7 @@ NOTHING: Final = "Nothing, with this client."
 
 
 @attrs.frozen
-class Text:
+class Words:
     """The words of a finding."""
 
     level: Level
@@ -23,16 +23,16 @@ class Text:
     advice: str = NOTHING
 
 
-def _note(title: str, meaning: str = COPED, advice: str = NOTHING) -> Text:
-    return Text("note", title, meaning, advice)
+def _note(title: str, meaning: str = COPED, advice: str = NOTHING) -> Words:
+    return Words("note", title, meaning, advice)
 
 
-def _warning(title: str, meaning: str, advice: str) -> Text:
-    return Text("warning", title, meaning, advice)
+def _warning(title: str, meaning: str, advice: str) -> Words:
+    return Words("warning", title, meaning, advice)
 
 
-def _problem(title: str, meaning: str, advice: str) -> Text:
-    return Text("problem", title, meaning, advice)
+def _problem(title: str, meaning: str, advice: str) -> Words:
+    return Words("problem", title, meaning, advice)
 
 
 _GO_BY_FINISH: Final = "Go by finish_reason, not by [DONE]; this client does."
@@ -43,7 +43,7 @@ _SUMMED: Final = "Token counts, costs and budgets are estimates where no usage c
 _LATE: Final = "The answer fails after the status 200: programs that look at the status alone take it for a success."
 _SHAPE: Final = "The request failed, with an error of this shape. This client finds its message, code and delay."
 
-ANSWERS: Final[dict[str, Text]] = {
+ANSWERS: Final[dict[str, Words]] = {
     # framing
     "crlf": _note("lines of the stream end in CR LF"),
     "comments": _note("the stream has comments, as signs of life"),
@@ -152,7 +152,7 @@ ANSWERS: Final[dict[str, Text]] = {
         "apart by their ids and names.",
         NOTHING,
     ),
-    "tool-call-fragments": Text("ok", "tool calls: arguments in fragments that go by the index"),
+    "tool-call-fragments": Words("ok", "tool calls: arguments in fragments that go by the index"),
     "interleaved-tool-calls": _note("tool calls: fragments of parallel calls take turns"),
     "claude-tool-indices": _note("tool calls: indices do not begin at 0 and have gaps"),
     "tool-calls-without-index": _note("tool calls: whole and without index, one per chunk"),

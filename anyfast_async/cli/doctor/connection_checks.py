@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Final
 
 import attrs
@@ -11,7 +12,7 @@ import attrs
 from anyfast_async._values.text import measured
 from anyfast_async.cli.doctor.answer_checks import chunks_of, text_of
 from anyfast_async.cli.doctor.error_shapes import answer_error
-from anyfast_async.cli.doctor.observations import Observations, Seen, events_of
+from anyfast_async.cli.doctor.observations import Observations, RawAnswer, events_of
 
 
 @attrs.frozen
@@ -35,7 +36,7 @@ _LUMP: Final = 4.0
 _FEW: Final = 6
 
 
-def _arrivals(seen: Seen) -> list[float]:
+def _arrivals(seen: RawAnswer) -> list[float]:
     """When each event with content was there."""
     found = []
     for event in events_of(seen):
@@ -46,7 +47,7 @@ def _arrivals(seen: Seen) -> list[float]:
     return found
 
 
-def streaming(seen: Seen) -> Found | None:
+def streaming(seen: RawAnswer) -> Found | None:
     """Tell whether a stream came as it was made, and by how much it was held back; None if it has no content."""
     times = _arrivals(seen) if seen.ok and seen.is_stream else []
     if not times:
@@ -55,19 +56,19 @@ def streaming(seen: Seen) -> Found | None:
     events = len(times)
     if events < _FEW or total < TELLING:
         return Found("streaming-unknown", f"{events} events within {measured(total)}")
-    bursts = 1 + sum(later - earlier > _TOGETHER for earlier, later in zip(times, times[1:], strict=False))
+    bursts = 1 + sum(later - earlier > _TOGETHER for earlier, later in pairwise(times))
     if spread < _HELD * total or bursts == 1:
         detail = f"all {events} events came within {measured(spread)}, after {measured(times[0])} of silence"
         return Found("streaming-buffered", detail)
     if events / bursts >= _LUMP:
-        gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+        gaps = [later - earlier for earlier, later in pairwise(times)]
         size = len(seen.body) // bursts
         lumps = f"{events} events in {bursts} lumps of about {size} bytes; text is up to {measured(max(gaps))} late"
         return Found("streaming-in-lumps", lumps)
     return Found("streaming-live", f"{events} events in {bursts} pieces over {measured(spread)}")
 
 
-def first_token(seen: Seen) -> Found | None:
+def first_token(seen: RawAnswer) -> Found | None:
     """Tell how long the first token took."""
     times = _arrivals(seen) if seen.ok and seen.is_stream else []
     return Found("first-token", f"{measured(times[0])}, the whole in {measured(seen.ended_at)}") if times else None
@@ -163,42 +164,45 @@ def shown_size(size: int) -> str:
 
 # -- refusals --------------------------------------------------------------------------------------------------------
 
-_UNKNOWN_MODEL: Final = frozenset({400, 404, 503})
 _PLAIN: Final = frozenset({"error", "integer-code", "google-error", "nested-error"})
 """Names of errors that are an object with a message."""
+_UNAVAILABLE: Final = 503
+_SERVER: Final = 500
 
 
-def refusals(seen: Mapping[str, Seen]) -> Iterator[Found]:
+def refusals(seen: Mapping[str, RawAnswer]) -> Iterator[Found]:
     """Tell how the gateway refuses what it should."""
-    key = seen.get("wrong_key")
-    if key is not None and key.status is not None:
-        if key.ok:
-            yield Found("wrong-key-taken", f"status {key.status}")
-        elif key.status not in (401, 403):
-            yield Found("wrong-key-odd", f"status {key.status}")
-        else:
-            yield Found("wrong-key-refused", f"status {key.status}")
-    model = seen.get("wrong_model")
-    if model is not None and model.status is not None:
-        if model.ok:
-            yield Found("wrong-model-answered", "another model answers in its place")
-        elif model.status == 503:  # noqa: PLR2004
-            yield Found("wrong-model-503", "status 503")
-        else:
-            yield Found("wrong-model-refused", f"status {model.status}")
-    field = seen.get("wrong_field")
-    if field is not None and field.status is not None:
-        if field.ok:
-            yield Found("wrong-field-ignored")
-        elif field.status >= 500:  # noqa: PLR2004
-            yield Found("wrong-field-500", f"status {field.status}")
-        else:
-            yield Found("wrong-field-refused", f"status {field.status}")
-    shapes = {name: answer_error(one) for name, one in seen.items() if name.startswith("wrong") and not one.ok}
-    odd = sorted({str(shape) for shape in shapes.values() if shape not in _PLAIN})
-    told = {name: one.status for name, one in seen.items() if name.startswith("wrong") and one.status is not None}
-    if told:
+    answered = {name: one for name, one in seen.items() if name.startswith("wrong") and one.status is not None}
+    for name, told in (("wrong_key", _wrong_key), ("wrong_model", _wrong_model), ("wrong_field", _wrong_field)):
+        if name in answered:
+            yield Found(told(answered), f"status {answered[name].status}")
+    shapes = {answer_error(one) for one in answered.values() if not one.ok}
+    odd = sorted(str(shape) for shape in shapes if shape not in _PLAIN)
+    if answered:
         yield Found("error-shape-odd", ", ".join(odd)) if odd else Found("error-shape-usual")
+
+
+def _wrong_key(answered: Mapping[str, RawAnswer]) -> str:
+    """A wrong key comes with a model that does not exist: so nothing is generated if it is taken."""
+    status, model = answered["wrong_key"].status, answered.get("wrong_model")
+    if status in (401, 403):
+        return "wrong-key-refused"
+    taken = answered["wrong_key"].ok or (model is not None and model.status == status)
+    return "wrong-key-taken" if taken else "wrong-key-odd"
+
+
+def _wrong_model(answered: Mapping[str, RawAnswer]) -> str:
+    one = answered["wrong_model"]
+    if one.ok:
+        return "wrong-model-answered"
+    return "wrong-model-503" if one.status == _UNAVAILABLE else "wrong-model-refused"
+
+
+def _wrong_field(answered: Mapping[str, RawAnswer]) -> str:
+    one = answered["wrong_field"]
+    if one.ok:
+        return "wrong-field-ignored"
+    return "wrong-field-500" if (one.status or 0) >= _SERVER else "wrong-field-refused"
 
 
 def leaving(seen: Observations) -> Found | None:
@@ -208,7 +212,7 @@ def leaving(seen: Observations) -> Found | None:
     return Found("leaving-unseen") if seen.left is None else Found("leaving-seen", f"after {measured(seen.left)}")
 
 
-def cut_detection(seen: Seen) -> Found | None:
+def cut_detection(seen: RawAnswer) -> Found | None:
     """Tell whether a stream that broke off could be told from one that is whole."""
     if not seen.ok or not seen.is_stream:
         return None

@@ -11,13 +11,13 @@ import attrs
 from anyfast_async._values.text import escaped
 from anyfast_async.cli.doctor import answer_checks, connection_checks
 from anyfast_async.cli.doctor.answer_checks import chunks_of
-from anyfast_async.cli.doctor.answer_texts import ANSWERS, Level, Text
+from anyfast_async.cli.doctor.answer_texts import ANSWERS, Level, Words
 from anyfast_async.cli.doctor.connection_checks import Found
 from anyfast_async.cli.doctor.connection_texts import CONNECTIONS, unbuffer
 from anyfast_async.cli.doctor.error_shapes import error_said
-from anyfast_async.cli.doctor.observations import Observations, Seen, events_of
+from anyfast_async.cli.doctor.observations import Observations, RawAnswer, events_of
 
-TEXTS: Final[dict[str, Text]] = {**CONNECTIONS, **ANSWERS}
+TEXTS: Final[dict[str, Words]] = {**CONNECTIONS, **ANSWERS}
 LEVELS: Final[tuple[Level, ...]] = ("problem", "warning", "note", "ok")
 """The worst first."""
 PROBES: Final = {
@@ -81,7 +81,7 @@ def _odd(seen: Observations) -> Iterator[Found]:
             yield Found(name, PROBES[probe] + _said(name, one))
 
 
-def _said(name: str, seen: Seen) -> str:
+def _said(name: str, seen: RawAnswer) -> str:
     """What an error says of itself."""
     if TEXTS[name].level != "problem":
         return ""
@@ -128,7 +128,7 @@ def _models(seen: Observations) -> Iterator[Found]:
         yield Found("model-unlisted", escaped(seen.model, 80))
 
 
-def _complete(stream: Seen) -> Iterator[Found]:
+def _complete(stream: RawAnswer) -> Iterator[Found]:
     if not stream.ok or not stream.is_stream:
         return
     events = events_of(stream)

@@ -6,13 +6,13 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from anyfast_async.cli.doctor.observations import Event, Seen, value_of
+from anyfast_async.cli.doctor.observations import RawAnswer, RawEvent, value_of
 
 _GOOGLE: Final = re.compile(r"[A-Z][A-Z_]+")
 _FIRST_ERROR: Final = 400
 
 
-def answer_error(seen: Seen) -> str | None:
+def answer_error(seen: RawAnswer) -> str | None:
     """Return the name for an answer that is an error; None if it is none."""
     body, failed = seen.body.strip(), not seen.ok
     if not body:
@@ -30,7 +30,7 @@ def answer_error(seen: Seen) -> str | None:
     return _object_error(seen, value, failed=failed)
 
 
-def _object_error(seen: Seen, value: dict[str, Any], *, failed: bool) -> str | None:
+def _object_error(seen: RawAnswer, value: dict[str, Any], *, failed: bool) -> str | None:
     error = value.get("error")
     if isinstance(error, str) and error:
         return "string-error"
@@ -45,7 +45,7 @@ def _object_error(seen: Seen, value: dict[str, Any], *, failed: bool) -> str | N
     return "detail-error" if "detail" in value else "unusual-error"
 
 
-def _error(seen: Seen, error: dict[str, Any], *, failed: bool) -> str:
+def _error(seen: RawAnswer, error: dict[str, Any], *, failed: bool) -> str:
     code = error.get("code")
     if code in ("prompt_blocked", "empty_response"):
         return {"prompt_blocked": "blocked-prompt", "empty_response": "empty-response"}[str(code)]
@@ -60,7 +60,7 @@ def _error(seen: Seen, error: dict[str, Any], *, failed: bool) -> str:
     return "integer-code" if isinstance(code, int) and not isinstance(code, bool) else "error"
 
 
-def stream_error(events: Sequence[Event]) -> str | None:
+def stream_error(events: Sequence[RawEvent]) -> str | None:
     """Return the name for the first error in a stream; None if there is none."""
     content = False
     for number, event in enumerate(events):
@@ -74,7 +74,7 @@ def stream_error(events: Sequence[Event]) -> str | None:
     return None
 
 
-def _event_error(event: Event, *, first: bool) -> str | None:
+def _event_error(event: RawEvent, *, first: bool) -> str | None:
     value = event.value
     if event.name == "error":
         return "named-error-event" if isinstance(value, dict) else "text-error-event"
@@ -97,7 +97,7 @@ def _event_error(event: Event, *, first: bool) -> str | None:
     return "error-event-first" if first else "error-event"
 
 
-def error_said(seen: Seen, events: Sequence[Event] = ()) -> str:
+def error_said(seen: RawAnswer, events: Sequence[RawEvent] = ()) -> str:
     """Return what an error says of itself, as far as that can be told."""
     values = [event.value for event in events] or [seen.json()]
     for value in values:

@@ -15,7 +15,7 @@ _SSE: Final = "text/event-stream"
 
 
 @attrs.frozen(kw_only=True)
-class Seen:
+class RawAnswer:
     """One exchange."""
 
     status: int | None = None
@@ -60,7 +60,7 @@ class Seen:
 
 
 @attrs.frozen
-class Event:
+class RawEvent:
     """One event of a stream."""
 
     at: float
@@ -106,19 +106,19 @@ class Limit:
 class Observations:
     """All that was seen."""
 
-    models: Seen
-    answers: Mapping[str, Seen]
+    models: RawAnswer
+    answers: Mapping[str, RawAnswer]
     """By probe: whole, stream, tools, tools_stream, thoughts."""
-    refusals: Mapping[str, Seen]
+    refusals: Mapping[str, RawAnswer]
     """By probe: wrong_key, wrong_model, wrong_field, wrong_path; and malformed, a request that is no HTTP."""
     header_limit: Limit | None = None
     body_limit: Limit | None = None
     left: float | None = None
-    """Seconds until the other side stopped after this one had closed its half of a connection; None: it went on."""
+    """Seconds until the other side stopped after this one had left an awaited answer; None: it answered."""
     left_tried: bool = False
     model: str = ""
 
-    def all(self) -> Iterator[Seen]:
+    def all(self) -> Iterator[RawAnswer]:
         """Every exchange."""
         yield self.models
         yield from self.answers.values()
@@ -133,10 +133,10 @@ def value_of(data: bytes | str) -> Any:
         return None
 
 
-def events_of(seen: Seen) -> list[Event]:
+def events_of(seen: RawAnswer) -> list[RawEvent]:
     """Return the events of a stream, comments as events of their own included."""
     body, times = seen.body, list(_times(seen))
-    events: list[Event] = []
+    events: list[RawEvent] = []
     lines: list[bytes] = []
     place = 0
     while place < len(body):
@@ -163,7 +163,7 @@ def _line_end(body: bytes, start: int) -> tuple[int, int]:
     return end, end + (2 if body[end : end + 2] == b"\r\n" else 1)
 
 
-def _event(lines: list[bytes], at: float, *, whole: bool) -> Event:
+def _event(lines: list[bytes], at: float, *, whole: bool) -> RawEvent:
     fields: list[tuple[str, str]] = []
     spaced = True
     for line in lines:
@@ -171,10 +171,10 @@ def _event(lines: list[bytes], at: float, *, whole: bool) -> Event:
         spaced = spaced and (name != "data" or value[:1] in (" ", ""))
         fields.append((name, value.removeprefix(" ")))
     data = "\n".join(value for name, value in fields if name == "data")
-    return Event(at, tuple(fields), data, value_of(data) if data.strip() else None, whole, spaced)
+    return RawEvent(at, tuple(fields), data, value_of(data) if data.strip() else None, whole, spaced)
 
 
-def _times(seen: Seen) -> Iterator[tuple[int, float]]:
+def _times(seen: RawAnswer) -> Iterator[tuple[int, float]]:
     size = 0
     for at, data in seen.pieces:
         size += len(data)

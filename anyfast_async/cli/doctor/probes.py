@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import attrs
 
-from anyfast_async.cli.doctor.observations import Limit, Observations, Seen
+from anyfast_async.cli.doctor.observations import Limit, Observations, RawAnswer
 from anyfast_async.cli.doctor.raw_exchange import RawExchanges
 
 WRONG_MODEL: Final = "anyfast-doctor-no-such-model"
@@ -51,8 +51,8 @@ PROBES: Final = (
     Probe("tools_stream", _BOTH, 600, {**_FORCED, **_STREAM}),
     Probe("thoughts", "Is 91 a prime? Answer in one sentence.", 900, {**_STREAM, "reasoning_effort": "low"}),
 )
-LEAVING: Final = Probe("leaving", COUNTING, 900, _STREAM)
-"""It is left after its first words."""
+LEAVING: Final = Probe("leaving", COUNTING, 900, {"stream": False})
+"""Its caller leaves before the answer."""
 
 
 def most_tokens() -> int:
@@ -74,12 +74,9 @@ async def observed(
     """
     tell("list of models")
     models = await raw.ask("/models")
-    answers: dict[str, Seen] = {}
-    for probe in PROBES:
-        tell(probe.name.replace("_", " "))
-        answers[probe.name] = await raw.ask(body=probe.body(model))
-    tell("leaving a stream early")
-    can_leave = raw.base_url.scheme == "http" and answers["stream"].ok and answers["stream"].is_stream
+    answers = await answered(raw, model, tell)
+    tell("leaving early")
+    can_leave = raw.base_url.scheme == "http" and answers["whole"].ok
     left = await _left(raw, model) if can_leave else None
     tell("refusals")
     refusals = await _refusals(raw, model, keyless=keyless)
@@ -100,6 +97,15 @@ async def observed(
     )
 
 
+async def answered(raw: RawExchanges, model: str, tell: Callable[[str], None] = lambda _: None) -> dict[str, RawAnswer]:
+    """Ask for the answers."""
+    answers: dict[str, RawAnswer] = {}
+    for probe in PROBES:
+        tell(probe.name.replace("_", " "))
+        answers[probe.name] = await raw.ask(body=probe.body(model))
+    return answers
+
+
 _UNTOLD: Final = -1.0
 
 
@@ -114,7 +120,7 @@ def _wrong_model(prompt: str) -> dict[str, Any]:
     return {"model": WRONG_MODEL, "messages": [{"role": "user", "content": prompt}], "max_tokens": 1}
 
 
-async def _refusals(raw: RawExchanges, model: str, *, keyless: bool) -> dict[str, Seen]:
+async def _refusals(raw: RawExchanges, model: str, *, keyless: bool) -> dict[str, RawAnswer]:
     found = {"malformed": await raw.malformed()} if raw.proxy is None else {}
     found["wrong_model"] = await raw.ask(body=_wrong_model("Hi"))
     found["wrong_field"] = await raw.ask(body={"model": model, "messages": "no list", "max_tokens": 1})
@@ -130,7 +136,7 @@ async def _limit(sizes: tuple[int, ...], usual: int | None, ask: Callable[[int],
         return None
     taken, asked = 0, tuple(size * _KIB for size in sizes)
     for size in asked:
-        seen: Seen = await ask(size)
+        seen: RawAnswer = await ask(size)
         if seen.status != usual:
             return Limit(taken=taken, refused=size, status=seen.status, asked=asked)
         taken = size

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Mapping
+from io import BytesIO
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -19,12 +20,14 @@ from yarl import URL
 from anyfast_async._core.json.jsontext import dumps
 from anyfast_async._http.settings import proxy_of
 from anyfast_async._http.tls import default_context
-from anyfast_async.cli.doctor.observations import Seen
+from anyfast_async.cli.doctor.observations import RawAnswer
 
 _MAX_HEAD: Final = 1024 * 1024
 _MAX_BODY: Final = 16 * 1024 * 1024
 _CONNECTING: Final = 10.0
 _READ: Final = 65536
+_UNDER_WAY: Final = 0.1
+"""Seconds after which a request has surely arrived, and its answer surely has not."""
 _MALFORMED: Final = b"GET / HTTP/1.1\r\nHost: %b\r\nbad header\x01\r\n\r\n"
 """A head with a line that is no header (RFC 9112 5): the first server on the way answers it."""
 
@@ -63,7 +66,7 @@ class RawExchanges:
         body: Mapping[str, Any] | None = None,
         *,
         headers: Mapping[str, str] | None = None,
-    ) -> Seen:
+    ) -> RawAnswer:
         """Send one request, and return what came; nothing is raised."""
         started = time.monotonic()
         seen = _Seeing(started, body or {})
@@ -79,7 +82,7 @@ class RawExchanges:
         return seen.result()
 
     async def _ask(self, seen: _Seeing, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]) -> None:
-        data = None if body is None else dumps(body)
+        data = None if body is None else BytesIO(dumps(body))  # bytes over 1 MiB are warned of
         kind = {} if body is None else {"Content-Type": "application/json"}
         async with self._session.request(
             "GET" if body is None else "POST",
@@ -98,7 +101,7 @@ class RawExchanges:
                     message = "the answer is longer than 16 MiB"
                     raise ValueError(message)
 
-    async def malformed(self) -> Seen:
+    async def malformed(self) -> RawAnswer:
         """Send what is no HTTP, and return what the first server on the way says to it."""
         seen = _Seeing(time.monotonic(), {})
         try:
@@ -111,9 +114,14 @@ class RawExchanges:
         return seen.split()
 
     async def left(self, body: Mapping[str, Any]) -> float | None:
-        """Close this half of a connection in the middle of a stream; return seconds until the other side stopped.
+        """Close this half of a connection while an answer is awaited; return seconds until the other side stopped.
 
-        None: it went on to the end. Not over TLS, which has no such half.
+        That is what a server sees of a caller that has gone. None: it answered all the same. Not over TLS, which has no
+        such half.
+
+        Raises:
+            TimeoutError: neither came, or the answer came too soon to tell.
+
         """
         data = dumps(body)
         base = self.base_url
@@ -122,18 +130,19 @@ class RawExchanges:
         head += ["Content-Type: application/json", f"Content-Length: {len(data)}", "Connection: close", "", ""]
         async with asyncio.timeout(self.timeout), self._connection() as (reader, writer):
             writer.write("\r\n".join(head).encode() + data)
-            came = await reader.read(_READ)
-            while came.count(b"data:") < 3:  # noqa: PLR2004 - it is under way
-                piece = await reader.read(_READ)
-                if not piece:
-                    return None
-                came += piece
+            await asyncio.sleep(_UNDER_WAY)
             writer.write_eof()
-            closed, late = time.monotonic(), came[-64:]
+            closed = time.monotonic()
+            answer = b""
             with contextlib.suppress(ConnectionError):
                 while piece := await reader.read(_READ):
-                    late = (late + piece)[-_READ:]
-            return None if b"[DONE]" in late or b'"finish_reason":"' in late else time.monotonic() - closed
+                    answer += piece
+            seconds = time.monotonic() - closed
+            # To callers who have gone some say 499, or 200 and nothing.
+            answered = b'"choices"' in answer
+            if answered and seconds < _UNDER_WAY:
+                raise TimeoutError
+            return None if answered else seconds
 
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
@@ -165,8 +174,8 @@ class _Seeing:
             lower = name.lower()
             self.headers[lower] = f"{self.headers[lower]}, {value}" if lower in self.headers else value
 
-    def result(self) -> Seen:
-        return Seen(
+    def result(self) -> RawAnswer:
+        return RawAnswer(
             status=self.status,
             headers=self.headers,
             pieces=tuple(self.pieces),
@@ -177,7 +186,7 @@ class _Seeing:
             asked=self.asked,
         )
 
-    def split(self) -> Seen:
+    def split(self) -> RawAnswer:
         """The same of bytes that still have their head."""
         raw = b"".join(piece for _, piece in self.pieces)
         head, _, body = raw.partition(b"\r\n\r\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import struct
 import sys
@@ -27,6 +28,10 @@ _STOP_SECONDS = 0.1
 # Writing to a loopback socket rarely has to wait, so a long stream gives way to other tasks every so often.
 _EVENTS_PER_TURN = 32
 _BACKLOG = 4096
+_MAX_HEAD = 1024 * 1024  # as Go's net/http has it (DefaultMaxHeaderBytes)
+# A request that is no HTTP is its sender's fault: it is answered, and nobody's terminal is written on.
+_LOGGER = logging.getLogger("anyfast_async.simulator")
+_LOGGER.addHandler(logging.NullHandler())
 _PING = b": PING\n\n"  # relay/helper/common.go: PingData
 # What the gateway's console would not say: a person looking at a response sees where it came from.
 _SERVER_HEADER = "anyfast-simulator"
@@ -266,6 +271,9 @@ class _Connections(web.Server):
             access_log=None,
             auto_decompress=False,
             keepalive_timeout=keep_alive,
+            max_line_size=_MAX_HEAD,
+            max_field_size=_MAX_HEAD,
+            logger=_LOGGER,
         )
         self._journal = journal
         self._open: dict[web.RequestHandler, tuple[int, asyncio.Transport]] = {}
