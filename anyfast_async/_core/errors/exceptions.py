@@ -12,9 +12,9 @@ from typing import Any, Final, TypeVar
 from anyfast_async._core.errors import quota_and_model
 from anyfast_async._core.errors.advice import advice_on
 from anyfast_async._core.errors.error_bodies import Problem, problem_of
+from anyfast_async._core.errors.failures import status_error, verdict
 from anyfast_async._core.errors.gateway_or_proxy import Speaker, is_page, is_statement, speaker, words_of
 from anyfast_async._core.errors.request_id import Hide, as_is, holds_long_key, request_id
-from anyfast_async._core.errors.verdicts import verdict
 from anyfast_async._core.json import codec
 from anyfast_async._core.retry.retry_after import retry_after
 from anyfast_async._core.sse import Decoder
@@ -25,7 +25,6 @@ from anyfast_async.errors import (
     ModelNotFoundError,
     ResponseShapeError,
     escaped,
-    status_error,
 )
 
 _SHOWN_BODY: Final = 400
@@ -123,7 +122,7 @@ def _status_error(
     shown = _without_key(problem, hide)
     location = hide(without_keys(headers.get("location", "nowhere")))
     said = _message(f"{status}", shown) + (": an empty body" if isinstance(body, str) and not body.strip() else "")
-    error = kind(said + _source(status, headers, found) + advice_on(status, location, problem))
+    error = kind(said + _source(status, headers, found) + advice_on(status, location, problem.code))
     error.request_id = request_id(headers, problem.message, hide)
     error.status_code = status
     error.retry_after = delay

@@ -13,8 +13,8 @@ from html import escape
 from typing import Any, Final
 
 from anyfast_async._core.histogram import Histogram
+from anyfast_async._values.outcome import ODD
 from anyfast_async._values.text import measured
-from anyfast_async.batch.counts import ODD
 from anyfast_async.batch.report.charts import Chart, charts
 from anyfast_async.batch.report.recorder import FailureExample, Recorder, ReportHead
 from anyfast_async.errors import escaped
