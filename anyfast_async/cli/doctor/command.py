@@ -44,10 +44,10 @@ def doctor(
     key_file: str | None,
     no_key: bool,
 ) -> int:
-    """Look at a gateway through whatever stands before it, and say what is odd, what that means and what to do.
+    """Look at a gateway, and say what is odd, what that means and what to do.
 
-    It asks for a few short answers, which cost tokens, and for things that are refused, which do not. The exit code is
-    1 if there is a problem.
+    It looks through whatever proxies stand before the gateway: it asks for a few short answers, which cost tokens, and
+    for things that are refused, which do not. The exit code is 1 if there is a problem.
 
     \b
     Examples:
@@ -74,7 +74,7 @@ def _agree(url: str, model: str, *, yes: bool, key_on_stdin: bool) -> None:
     """Name what it costs, and go on only if that is wanted."""
     price = (
         f"{len(probes.PROBES) + 1} short answers of {model} from {url}, "
-        f"at most {counted(probes.most_tokens())} tokens in all, usually a third of that"
+        f"at most {counted(probes.most_tokens())} tokens of answers, usually a third of that"
     )
     if yes:
         say(f"it asks for {price}")

@@ -25,12 +25,12 @@ class Found:
 
 # -- live or buffered ------------------------------------------------------------------------------------------------
 
-TELLING: Final = 0.25
-"""Seconds that an answer must take for its pieces to tell anything."""
+TELLING: Final = 1.0
+"""Seconds that an answer must take for its coming at once to tell anything: mocks answer at once."""
 _TOGETHER: Final = 0.005
 """What comes within so many seconds came at once."""
-_HELD: Final = 0.1
-"""A stream whose text comes within this share of its time was held back."""
+_HELD: Final = 0.02
+"""A stream whose text comes within this share of its time was held back. A model that thinks first is slower."""
 _LUMP: Final = 4.0
 """So many events at once, on the average, are lumps: a buffer on the way is filled, then emptied."""
 _FEW: Final = 6
@@ -54,18 +54,19 @@ def streaming(seen: RawAnswer) -> Found | None:
         return None
     total, spread = times[-1], times[-1] - times[0]
     events = len(times)
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    bursts = 1 + sum(gap > _TOGETHER for gap in gaps)
+    together = events / bursts
+    if events >= _FEW and together < _LUMP:
+        return Found("streaming-live", f"{events} events in {bursts} pieces over {measured(spread)}")
     if events < _FEW or total < TELLING:
         return Found("streaming-unknown", f"{events} events within {measured(total)}")
-    bursts = 1 + sum(later - earlier > _TOGETHER for earlier, later in pairwise(times))
     if spread < _HELD * total or bursts == 1:
         detail = f"all {events} events came within {measured(spread)}, after {measured(times[0])} of silence"
         return Found("streaming-buffered", detail)
-    if events / bursts >= _LUMP:
-        gaps = [later - earlier for earlier, later in pairwise(times)]
-        size = len(seen.body) // bursts
-        lumps = f"{events} events in {bursts} lumps of about {size} bytes; text is up to {measured(max(gaps))} late"
-        return Found("streaming-in-lumps", lumps)
-    return Found("streaming-live", f"{events} events in {bursts} pieces over {measured(spread)}")
+    size = len(seen.body) // bursts
+    lumps = f"{events} events in {bursts} lumps of about {size} bytes; text is up to {measured(max(gaps))} late"
+    return Found("streaming-in-lumps", lumps)
 
 
 def first_token(seen: RawAnswer) -> Found | None:

@@ -81,6 +81,8 @@ async def observed(
     tell("refusals")
     refusals = await _refusals(raw, model, keyless=keyless)
     tell("sizes")
+    # Where an unknown model is answered all the same, a large body for it would be a large bill.
+    refused = None if refusals["wrong_model"].ok else refusals["wrong_model"].status
     return Observations(
         models=models,
         answers=answers,
@@ -88,9 +90,7 @@ async def observed(
         header_limit=await _limit(
             _HEADERS, models.status, lambda size: raw.ask("/models", headers={"X-Pad": "x" * size})
         ),
-        body_limit=await _limit(
-            _BODIES, refusals["wrong_model"].status, lambda size: raw.ask(body=_wrong_model("x" * size))
-        ),
+        body_limit=await _limit(_BODIES, refused, lambda size: raw.ask(body=_wrong_model("x" * size))),
         left=left,
         left_tried=can_leave and left != _UNTOLD,
         model=model,

@@ -16,11 +16,10 @@ def test_embedded_gateway(anyfast: Callable[..., Any]) -> None:
     ran = anyfast("doctor", "--simulate")
 
     assert 0 == ran.code, ran.out + ran.err
-    assert "ok        streams are live: " in ran.out
-    assert "[streaming-live]" in ran.out
-    assert "ok        a caller who leaves before the answer is noticed: " in ran.out
+    assert "ok        streams end with a finish_reason: stop [finish-reason]\n" in ran.out
+    assert "[streaming-" in ran.out
     assert "note      an unknown model is refused with 503: status 503 [wrong-model-503]" in ran.out
-    assert ran.out.splitlines()[-1].startswith("0 problems, 0 warnings, ")
+    assert "as it should be" in ran.out.splitlines()[-1]
     assert "model: gemini-2.5-flash\n" == ran.err
 
 
@@ -48,6 +47,18 @@ def test_as_json(anyfast: Callable[..., Any], gateway: Simulator) -> None:
     billed = [one for one in gateway.requests if one.status == 200 and one.method == "POST"]
     assert len(billed) <= 6
     assert "sk-made-up" not in ran.out + ran.err
+
+
+def test_no_large_body_where_it_would_be_billed(anyfast: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where an unknown model is answered all the same, no large request is sent for one."""
+    with Simulator.in_thread(models=None) as sim:
+        monkeypatch.setenv("ANYFAST_BASE_URL", sim.base_url)
+        monkeypatch.setenv("ANYFAST_API_KEY", "sk-made-up")
+        found = {one["name"] for one in json.loads(anyfast("doctor", "--yes", "--json").out)["findings"]}
+
+        assert "wrong-model-answered" in found
+        assert not {"body-limit", "body-size-ok"} & found
+        assert max(len(one.raw) for one in sim.requests) < 2000
 
 
 def test_nobody_there_and_wrong_keys(

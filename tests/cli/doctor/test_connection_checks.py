@@ -44,9 +44,11 @@ def name_of(found: Found | None) -> str:
     ("times", "name"),
     [
         ([0.3 + number * 0.02 for number in range(50)], "streaming-live"),
-        ([0.3 + number * 0.3 for number in range(6)], "streaming-live"),
+        ([0.3 + number * 0.3 for number in range(7)], "streaming-live"),
         ([2.0 + number * 0.0001 for number in range(50)], "streaming-buffered"),
         ([3.0] * 30, "streaming-buffered"),
+        ([9.0 + number * 0.006 for number in range(30)], "streaming-live"),  # it had thought first
+        ([0.4] * 30, "streaming-unknown"),  # a mock
         ([0.3 + number // 10 * 0.25 for number in range(50)], "streaming-in-lumps"),
         ([0.01 + number * 0.001 for number in range(50)], "streaming-unknown"),
         ([1.0, 2.0], "streaming-unknown"),
