@@ -33,7 +33,8 @@ def stream(*times: float, headers: dict[str, str] | None = None) -> RawAnswer:
 
 
 def seen(**facts: Any) -> Observations:
-    return Observations(**{"models": RawAnswer(status=200), "answers": {}, "refusals": {}} | facts)
+    usual: dict[str, Any] = {"models": RawAnswer(status=200), "answers": {}, "refusals": {}}
+    return Observations(**(usual | facts))
 
 
 def name_of(found: Found | None) -> str:

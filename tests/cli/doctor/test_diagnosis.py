@@ -92,7 +92,8 @@ def test_every_finding_has_words() -> None:
 
 
 def answer(body: bytes, **facts: Any) -> RawAnswer:
-    return RawAnswer(**{"status": 200, "pieces": ((0.1, body),), "ended_at": 0.2} | facts)
+    usual: dict[str, Any] = {"status": 200, "pieces": ((0.1, body),), "ended_at": 0.2}
+    return RawAnswer(**(usual | facts))
 
 
 @pytest.mark.parametrize(
