@@ -491,7 +491,6 @@ TESTED_THROUGH: Final[Mapping[str, str]] = {
     # what an answer is made of
     "simulator/http/request_ids.py": "simulator/http/test_gateway.py",
     "simulator/script/exchange.py": "simulator/script/test_tape.py",  # what is on a tape
-    "testing/recorder.py": "testing/test_cassette.py",  # what a cassette records with
     "simulator/model/picture.py": "simulator/model/test_replies.py",
     "simulator/model/prompt.py": "simulator/model/test_replies.py",
     "simulator/model/prose.py": "simulator/model/test_replies.py",

@@ -26,6 +26,7 @@ _MAX_BODY: Final = 128 * 1024 * 1024
 _MAX_HEAD: Final = 1024 * 1024
 _STOPPING: Final = 1.0
 """Seconds for the answers that are under way when the recording ends."""
+_UNWINDING: Final = 0.1
 _HOP: Final = frozenset(
     {
         *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "upgrade"),
@@ -115,7 +116,8 @@ class RecordingProxy:
         for task in (*self._handlers,):
             task.cancel()
         await asyncio.gather(*self._handlers, return_exceptions=True)
-        await self._server.shutdown(0)
+        self._server.pre_shutdown()
+        await self._server.shutdown(_UNWINDING)
         await self._session.close()
         await self._listener.wait_closed()
         if kind is None and self._unreachable is not None:
@@ -207,6 +209,8 @@ class RecordingProxy:
                 taken.add(data, ended=ended, chunked=chunked)
                 if data:
                     await response.write(data)
+                elif upstream.content.at_eof():
+                    break  # an answer to HEAD has no body, and aiohttp says so for ever
         except aiohttp.ClientError:
             taken.end = "cut"
             return _broken(request, response)
