@@ -673,6 +673,7 @@ def test_importing_brings_in_what_a_usual_call_needs() -> None:
             "_retry.refused_row",
             "_retry.waits",
             "_core.errors.exceptions",
+            "_core.errors.failures",
             "_core.retry.retry_after",
         ),
         *(

@@ -61,4 +61,6 @@ class CompletionCall(UnaryCall[ChatCompletion]):
 
     __slots__ = ()
 
-    told = Call.traced
+    def told(self, result: ChatCompletion) -> ChatCompletion:
+        """Return the completion with its trace."""
+        return self.traced(result)

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 from anyfast_async._core.errors import quota_and_model
 from anyfast_async._core.errors.advice import advice_on
 from anyfast_async._core.errors.error_bodies import Problem, problem_of
-from anyfast_async._core.errors.failures import status_error, verdict
+from anyfast_async._core.errors.failures import THROTTLED, of_status, status_error, verdict
 from anyfast_async._core.errors.gateway_or_proxy import Speaker, is_page, is_statement, speaker, words_of
 from anyfast_async._core.errors.request_id import Hide, as_is, holds_long_key, request_id
 from anyfast_async._core.json import codec
@@ -29,7 +29,6 @@ from anyfast_async.errors import (
 
 _SHOWN_BODY: Final = 400
 _SEARCHED_BODY: Final = 64 * 1024
-THROTTLED_STATUS: Final = 429
 
 _BEARER: Final = r"(?i)bearer\s+\S+|\bsk-[A-Za-z0-9_\-]{8,}"
 
@@ -109,7 +108,7 @@ def _status_error(
     hide: Hide,
 ) -> APIStatusError:
     source = problem.body or body
-    delay = retry_after(headers, source, problem.message, now, throttled=status == THROTTLED_STATUS)
+    delay = retry_after(headers, source, problem.message, now, throttled=of_status(status).stated == THROTTLED)
     if quota_and_model.is_quota(status, (problem.code, problem.type), problem.message, source, delay):
         kind: type[APIStatusError] = InsufficientQuotaError
         delay = quota_and_model.refilled_after(source, delay, now)

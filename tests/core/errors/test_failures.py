@@ -177,7 +177,7 @@ def test_a_status_becomes_its_row(sign: int) -> None:
     """In the gateway's words and in other words an answer is the exception that the table says."""
     row = of_status(sign)
     for body, (retry, billed) in ((STATED, row.stated), (b"no", row.unstated or row.stated)):
-        as_row(error_of(sign, {"location": "x"}, body, now=0.0), row, retry, billed or "no")
+        as_row(error_of(sign, {"location": "x{y}"}, body, now=0.0), row, retry, billed or "no")
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 429, 500, 503])
