@@ -12,7 +12,7 @@ from anyfast_async._core.json.jsontext import dumps
 from anyfast_async.cli.doctor.error_shapes import answer_error, stream_error
 from anyfast_async.cli.doctor.observations import RawAnswer, RawEvent, events_of
 
-REASONS: Final = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
+REASONS: Final[frozenset[str]] = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
 _CHUNK: Final = frozenset({"id", "object", "created", "model", "choices", "usage", "error", "prompt_filter_results"})
 """Fields that every client knows, of an answer and of a chunk."""
 _NEW_API: Final = frozenset({"system_fingerprint"})

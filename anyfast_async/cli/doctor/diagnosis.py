@@ -20,7 +20,7 @@ from anyfast_async.cli.doctor.observations import Observations, RawAnswer, event
 TEXTS: Final[dict[str, Words]] = {**CONNECTIONS, **ANSWERS}
 LEVELS: Final[tuple[Level, ...]] = ("problem", "warning", "note", "ok")
 """The worst first."""
-PROBES: Final = {
+PROBES: Final[dict[str, str]] = {
     "whole": "answer in one",
     "stream": "stream",
     "tools": "tool calls in one",

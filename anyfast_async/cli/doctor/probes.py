@@ -44,14 +44,14 @@ class Probe:
 _STREAM: Final[dict[str, Any]] = {"stream": True, "stream_options": {"include_usage": True}}
 _FORCED: Final[dict[str, Any]] = {"tools": _TOOLS, "tool_choice": "required"}
 COUNTING: Final = "Count from one to forty in words, one per line, and write nothing else."
-PROBES: Final = (
+PROBES: Final[tuple[Probe, ...]] = (
     Probe("whole", "Say in one short sentence what a river is.", 600),
     Probe("stream", COUNTING, 900, _STREAM),
     Probe("tools", _BOTH, 600, {**_FORCED, "stream": False}),
     Probe("tools_stream", _BOTH, 600, {**_FORCED, **_STREAM}),
     Probe("thoughts", "Is 91 a prime? Answer in one sentence.", 900, {**_STREAM, "reasoning_effort": "low"}),
 )
-LEAVING: Final = Probe("leaving", COUNTING, 900, {"stream": False})
+LEAVING: Final[Probe] = Probe("leaving", COUNTING, 900, {"stream": False})
 """Its caller leaves before the answer."""
 
 
