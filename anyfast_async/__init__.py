@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from anyfast_async._map.map_run import MapRun
     from anyfast_async._map.result import Progress, Result
     from anyfast_async._stream.chat_stream import ChatStream
+    from anyfast_async._stream.object_stream import ObjectStream
+    from anyfast_async._structured.partial_values import Partial, PartialList
     from anyfast_async.client import AnyFast
     from anyfast_async.completions import (
         ChatCompletion,
@@ -87,6 +89,8 @@ _HOMES = {
     "_map.map_run": ("MapRun",),
     "_map.result": ("Progress", "Result"),
     "_stream.chat_stream": ("ChatStream",),
+    "_stream.object_stream": ("ObjectStream",),
+    "_structured.partial_values": ("Partial", "PartialList"),
     "client": ("AnyFast",),
     "completions": (
         "ChatCompletion",
@@ -216,7 +220,10 @@ __all__ = [
     "ModelNotFoundError",
     "NotFoundError",
     "NotSentError",
+    "ObjectStream",
     "OutputError",
+    "Partial",
+    "PartialList",
     "PermissionDeniedError",
     "Phase",
     "Price",

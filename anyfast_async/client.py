@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from anyfast_async._map.map_run import MapRun
     from anyfast_async._map.result import Progress
     from anyfast_async._stream.chat_stream import ChatStream
+    from anyfast_async._stream.object_stream import ObjectStream
     from anyfast_async.prices import Prices
 
 
@@ -237,18 +238,37 @@ class AnyFast:
             return await calls.planned(plan, messages, body)  # type: ignore[arg-type]  # a text
         return await calls.complete(calls.request(messages, options), options)
 
-    def stream(self, messages: Prompt | ChatRequest, **options: Unpack[ChatOptions]) -> ChatStream:
+    @overload
+    def stream(
+        self, messages: Prompt | ChatRequest, *, into: None = None, **options: Unpack[ChatOptions]
+    ) -> ChatStream: ...
+
+    @overload
+    def stream(
+        self, messages: Prompt | ChatRequest, *, into: type[T], **options: Unpack[ChatOptions]
+    ) -> ObjectStream[T]: ...
+
+    def stream(
+        self, messages: Prompt | ChatRequest, *, into: type[T] | None = None, **options: Unpack[ChatOptions]
+    ) -> ChatStream | ObjectStream[T]:
         """Return the stream that answers *messages*; nothing is sent before it is entered, awaited or iterated over.
 
         Args:
             messages: as for :meth:`complete`.
+            into: a class, as for :meth:`parse`: then what is iterated over is not text, but how much of the object
+                there is, and ``.value`` is the instance at the end.
             **options: as for :meth:`complete`.
 
         Raises:
             RequestValidationError: naming every bad field; nothing is sent.
 
         """
-        return self._calls.stream(self._calls.request(messages, options), options)
+        stream = self._calls.stream(self._calls.request(messages, options, into), options)
+        if into is None:
+            return stream
+        from anyfast_async._stream.object_stream import ObjectStream  # noqa: PLC0415 - with the first object
+
+        return ObjectStream(stream, into)
 
     @overload
     def map(
@@ -258,6 +278,7 @@ class AnyFast:
         request: Callable[[Any], Prompt | ChatRequest] | None = None,
         id: Callable[[Any], Any] | str | None = None,
         into: None = None,
+        repair: int = 0,
         concurrency: int = AT_ONCE,
         ordered: bool = False,
         journal: str | os.PathLike[str] | None = None,
@@ -278,6 +299,7 @@ class AnyFast:
         request: Callable[[Any], Prompt | ChatRequest] | None = None,
         id: Callable[[Any], Any] | str | None = None,
         into: type[T],
+        repair: int = 0,
         concurrency: int = AT_ONCE,
         ordered: bool = False,
         journal: str | os.PathLike[str] | None = None,
@@ -297,6 +319,7 @@ class AnyFast:
         request: Callable[[Any], Prompt | ChatRequest] | None = None,
         id: Callable[[Any], Any] | str | None = None,  # noqa: A002 - what it is called everywhere
         into: type[T] | None = None,
+        repair: int = 0,
         concurrency: int = AT_ONCE,
         ordered: bool = False,
         journal: str | os.PathLike[str] | None = None,
@@ -320,6 +343,8 @@ class AnyFast:
             id: the id of an item, as ``result.id`` and in ``result.row()``: the name of a field, or a function of the
                 item. Else its ``custom_id`` or ``id``. It keeps its type.
             into: a class to parse every answer into, as ``result.value``; an answer that does not fit is an error.
+            repair: with *into*: as for :meth:`parse`. ``result.rejected`` are the answers that did not fit; what they
+                used is part of ``result.cost`` and of the tokens in ``result.row()``.
             concurrency: items in work at once, from 1; ``Limits.concurrency`` bounds them too.
             ordered: give results in the order of the source, not as they come.
             journal: a file of answers, made if it is not there. What an earlier run recorded is given again
@@ -360,6 +385,7 @@ class AnyFast:
             request=request,
             id_=id,
             into=into,
+            repair=repair,
             concurrency=concurrency,
             deadline=deadline,
             give_up_after=give_up_after,
@@ -377,22 +403,32 @@ class AnyFast:
             changed=changed,
         )
 
-    async def parse(self, messages: Prompt | ChatRequest, kind: type[T], **options: Unpack[ChatOptions]) -> T:
+    async def parse(
+        self, messages: Prompt | ChatRequest, kind: type[T], *, repair: int = 0, **options: Unpack[ChatOptions]
+    ) -> T:
         """Ask for JSON that describes a *kind* and return the instance.
 
         It is ``complete(..., response_format=<the schema of kind>)`` and ``completion.parse(kind)``.
 
         Args:
             messages: as for :meth:`complete`.
-            kind: an attrs class, a dataclass, or anything made of them and of plain values.
+            kind: an attrs class, a dataclass, a pydantic model, or anything made of them and of plain values.
+            repair: how often an answer that does not fit is sent back to the model with what is wrong, 0 to 10. Each
+                time is another call, and billed.
             **options: as for :meth:`complete`; a ``response_format`` of your own is used instead of the schema.
 
         Raises:
-            OutputError: the answer does not fit; ``.errors`` names every place, ``.completion`` is the answer.
+            OutputError: the answer does not fit; ``.errors`` names every place, ``.completion`` is the answer,
+                ``.rejected`` are those before it.
             AnyFastError: the call failed.
 
         """
         calls = self._calls
+        if repair:
+            from anyfast_async._client.repairs import parsed  # noqa: PLC0415 - with the first repair
+            from anyfast_async._structured.repair import MOST  # noqa: PLC0415
+
+            return await parsed(calls, messages, kind, options, whole_in("repair", repair, 0, MOST))
         plan = calls.plan(options, kind)
         if plan is not None and (body := plan.body(messages)) is not None:
             return (await calls.planned(plan, messages, body)).parse(kind)  # type: ignore[arg-type]  # a text

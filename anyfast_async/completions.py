@@ -259,7 +259,7 @@ class ChatCompletion(Value):
         """Return the *kind* that the first choice's JSON text describes.
 
         Args:
-            kind: an attrs class, a dataclass, or anything made of them and of plain values.
+            kind: an attrs class, a dataclass, a pydantic model, or anything made of them and of plain values.
 
         Raises:
             OutputError: the text does not fit; ``.errors`` names every place, ``.completion`` is this.
@@ -276,6 +276,7 @@ class ChatCompletion(Value):
         lines = "".join(f"\n  {e}" for e in found)
         error = OutputError(f"the answer is no {getattr(kind, '__name__', kind)}{cut}:{lines}")
         error.completion, error.errors, error.request_id = self, found, self.request_id
+        error.attempts = self.trace.attempts if self.trace is not None else ()
         raise error
 
 

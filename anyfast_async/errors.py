@@ -361,3 +361,5 @@ class OutputError(AnyFastError, ValueError):
     billed: Billed = "yes"
     completion: ChatCompletion | None = None
     errors: tuple[FieldError, ...] = ()
+    rejected: tuple[ChatCompletion, ...] = ()
+    """With ``repair=``: the answers before it that did not fit and were sent back, oldest first; each was billed."""

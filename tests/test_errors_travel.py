@@ -54,6 +54,7 @@ def raised(kind: type[AnyFastError]) -> AnyFastError:
         "partial": answer,
         "phase": "answering",
         "reason": "no_finish",
+        "rejected": (answer,),
         "request_id": "r-1",
         "retry_after": 7.5,
         "retry_at": 1.7e9,

@@ -596,6 +596,22 @@ async def test_parse_pydantic(sim: Simulator, client: door.AsyncOpenAI) -> None:
         await client.chat.completions.parse(**QUESTION, response_format=PydanticCity)
 
 
+async def test_parse_by_the_rule(sim: Simulator, client: door.AsyncOpenAI) -> None:
+    """JSON between words is read by the one rule for it; a list of models is asked for as an object."""
+    sim.reply('Sure:\n```json\n{"name": "A", // him\n}\n```')
+    completion = await client.chat.completions.parse(**QUESTION, response_format=Mayor)
+    assert completion.choices[0].message.parsed == Mayor(name="A")
+    async with client.chat.completions.stream(**QUESTION, response_format=Mayor) as stream:
+        final = await stream.get_final_completion()
+    assert final.choices[0].message.parsed == Mayor(name="A")
+    sim.reply('{"name": "A"} or {"name": "B"}')
+    with pytest.raises(pydantic.ValidationError):
+        await client.chat.completions.parse(**QUESTION, response_format=Mayor)
+    sim.reply(json={"value": [{"name": "A"}, {"name": "B", "deputy": {"name": "C"}}]})
+    completion = await client.chat.completions.parse(**QUESTION, response_format=list[Mayor])
+    assert completion.choices[0].message.parsed == [Mayor(name="A"), Mayor(name="B", deputy=Mayor(name="C"))]
+
+
 @pytest.mark.parametrize(
     ("reason", "kind"),
     [("length", door.LengthFinishReasonError), ("content_filter", door.ContentFilterFinishReasonError)],

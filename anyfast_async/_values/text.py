@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -39,8 +38,11 @@ def escaped(text: str, limit: int = SHOWN_CHARACTERS) -> str:
 
 def unfenced(text: str) -> str:
     """Return what stands in a Markdown block, if *text* is one: models put JSON into them, even in JSON mode."""
-    fenced = re.match(r"(?s)\s*```[\w-]*\s*\n(.*?)\n?\s*```\s*\Z", text)
-    return fenced[1] if fenced else text
+    fence, line, inside = text.strip().partition("\n")
+    mark = fence[:3]
+    if not line or mark not in ("```", "~~~") or mark[0] in fence[3:] or not inside.endswith(mark):
+        return text
+    return inside[:-3].strip()
 
 
 # -- names -----------------------------------------------------------------------------------------------------------

@@ -54,6 +54,7 @@ from anyfast_async import (
     Model,
     ModelNotFoundError,
     NotFoundError,
+    ObjectStream,
     OutputError,
     PermissionDeniedError,
     Progress,
@@ -237,6 +238,14 @@ async def streaming(client: AnyFast) -> None:
         async for data in stream.sse():
             assert_type(data, bytes)
     awaited: ChatStream = await client.stream("Hi")
+    async with client.stream("Paris?", into=City, max_tokens=100) as city:
+        async for partial in city:
+            assert partial.name != "London"
+        assert_type(city.value, City)
+        assert_type(city.completion, ChatCompletion)
+    objects: ObjectStream[list[City]] = client.stream("Paris?", into=list[City])
+    assert_type(await objects.drain(), list[City])
+    assert_type(await client.parse("Paris?", City, repair=1), City)
     assert_type(await awaited.drain(), ChatCompletion)
     await awaited.aclose()
 
