@@ -299,7 +299,8 @@ def proxies(session: nox.Session) -> None:
         session.run("apt-get", "update", "-qq", external=True)
         quiet = {"DEBIAN_FRONTEND": "noninteractive"}
         session.run(*("apt-get", "install", "-y", "-qq", "--no-install-recommends"), *missing, env=quiet, external=True)
-    pytest(session, "-m", "interop", "tests/interop/test_proxies.py", env={"INTEROP_PROXIES": "1"})
+    tests = ("tests/interop/test_proxies.py", "tests/interop/test_doctor.py")
+    pytest(session, "-m", "interop", *tests, env={"INTEROP_PROXIES": "1"})
 
 
 @nox.session

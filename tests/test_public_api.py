@@ -34,6 +34,7 @@ MODULES: Final = (
     "anyfast_async.batch",
     "anyfast_async.openai",
     "anyfast_async.simulator",
+    "anyfast_async.testing",
 )
 REACHED: Final = {
     "anyfast_async.openai._options": ("CreateOptions",),

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import pytest
 
 import anyfast_async
-from anyfast_async import AnyFastError, Limits, RetryPolicy, Timeouts, simulator
+from anyfast_async import AnyFastError, Limits, RetryPolicy, Timeouts, simulator, testing
 from anyfast_async.cli.app import anyfast
 from anyfast_async.simulator import Simulator
 
@@ -232,8 +232,10 @@ def test_page(
         settings = ["asyncio_mode=auto", "asyncio_default_fixture_loop_scope=function"]
         options = ["-q", "-W", "error", "-p", "no:cacheprovider", *(f"--override-ini={s}" for s in settings)]
         command = [sys.executable, "-m", "pytest", *options, *map(str, tests)]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
-        assert done.returncode == 0, done.stdout
+        for recording in (["--anyfast-record"], []):  # what is recorded first, is played then
+            whole = [*command, *recording]
+            done = subprocess.run(whole, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
+            assert done.returncode == 0, done.stdout
 
 
 def test_every_guide_has_code_that_runs(readme: Page) -> None:
@@ -261,7 +263,10 @@ def test_every_page_is_in_the_contents() -> None:
     ("pages", "exported"),
     [
         (["api.md", "errors.md"], set(anyfast_async.__all__) - {"__version__"}),
-        (["simulator.md"], set(simulator.__all__) - {"SimulatorOptions"}),  # they stand at Simulator itself
+        (
+            ["simulator.md"],
+            {*simulator.__all__, *testing.__all__} - {"SimulatorOptions"},
+        ),  # they stand at Simulator itself
     ],
 )
 def test_every_public_name_is_described(pages: list[str], exported: set[str]) -> None:
