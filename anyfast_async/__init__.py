@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from anyfast_async._map.map_run import MapRun
     from anyfast_async._map.result import Progress, Result
     from anyfast_async._stream.chat_stream import ChatStream
+    from anyfast_async._values.tool_run import ToolRun, ToolUse
     from anyfast_async.client import AnyFast
     from anyfast_async.completions import (
         ChatCompletion,
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
         RequestValidationError,
         ResponseShapeError,
         ResponseTimeout,
+        ToolRoundsError,
         UnprocessableEntityError,
     )
     from anyfast_async.messages import (
@@ -80,6 +82,7 @@ if TYPE_CHECKING:
     from anyfast_async.policies import Budget, Limits, RetryPolicy, Timeouts
     from anyfast_async.prices import Price, Prices, PricesError
     from anyfast_async.requests import CallOptions, ChatOptions, ChatRequest, RequestFields
+    from anyfast_async.tools import Tool, tool
 
 _HOMES = {
     "_http.api_key": ("NO_KEY",),
@@ -87,6 +90,7 @@ _HOMES = {
     "_map.map_run": ("MapRun",),
     "_map.result": ("Progress", "Result"),
     "_stream.chat_stream": ("ChatStream",),
+    "_values.tool_run": ("ToolRun", "ToolUse"),
     "client": ("AnyFast",),
     "completions": (
         "ChatCompletion",
@@ -131,6 +135,7 @@ _HOMES = {
         "RequestValidationError",
         "ResponseShapeError",
         "ResponseTimeout",
+        "ToolRoundsError",
         "UnprocessableEntityError",
     ),
     "messages": (
@@ -150,6 +155,7 @@ _HOMES = {
     "policies": ("Budget", "Limits", "RetryPolicy", "Timeouts"),
     "prices": ("Price", "Prices", "PricesError"),
     "requests": ("CallOptions", "ChatOptions", "ChatRequest", "RequestFields"),
+    "tools": ("Tool", "tool"),
 }
 """Modules, and the public names that they define."""
 
@@ -236,12 +242,17 @@ __all__ = [
     "SystemMessage",
     "TextPart",
     "Timeouts",
+    "Tool",
     "ToolCall",
     "ToolMessage",
+    "ToolRoundsError",
+    "ToolRun",
+    "ToolUse",
     "Trace",
     "UnprocessableEntityError",
     "Usage",
     "UserMessage",
     "VideoPart",
     "__version__",
+    "tool",
 ]

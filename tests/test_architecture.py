@@ -49,7 +49,9 @@ FLOORS: Final = (
         "_map/",
         "_retry/",
         "_stream/",
+        "_tools/",
         "prices.py",
+        "tools.py",
     },
     # the client
     {
@@ -238,6 +240,7 @@ ROOM_ORDER: Final = (
     {"_journal/", "_retry/", "_stream/"},
     {"_call/", "_map/"},
     {"_client/"},
+    {"_tools/"},
 )
 """The rooms of the shell: a room uses those before it. What is imported for types alone does not count."""
 
@@ -373,7 +376,7 @@ LONGEST: Final = 400
 LONGER: Final = {
     "_call/call.py": (490, "one logical call: its attempts, who ends it, its ledger"),
     "_journal/journal.py": (410, "one journal: opened, written, mended"),
-    "client.py": (430, "the verbs of a client with their signatures and their documentation"),
+    "client.py": (480, "the verbs of a client with their signatures and their documentation"),
     "openai/_resources.py": (470, "the vendor SDK's resources with their signatures"),
     "simulator/quirks/quirk_forms.py": (460, "a catalogue, one small function per quirk"),
 }
@@ -456,6 +459,10 @@ TESTED_THROUGH: Final[Mapping[str, str]] = {
     "_core/errors/request_id.py": "core/errors/test_exceptions.py",  # the id that an error is reported with
     "_core/usual_answer.py": "core/test_answer.py",  # the answers that need no closer look
     "_structured/type_hints.py": "structured/test_json_schema.py",  # the reading of classes, which the schema shows
+    "_tools/docstring.py": "test_tools.py",  # what a tool says of itself
+    "_tools/signature.py": "test_tools.py",
+    "_values/tool_run.py": "tools/test_rounds.py",
+    "_tools/content.py": "tools/test_rounds.py",  # what the model is told
     "cli/signals.py": "cli/test_simulate.py",  # needs a process that gets signals
     # the door is tested as programs see it
     "openai/_answers.py": "test_openai.py",
