@@ -340,6 +340,7 @@ LIBRARIES: Final[Mapping[str, set[str]]] = {
     "cattrs": {"_core/json/lossless.py", "_structured/parsing.py"},
     "click": CLI,
     "genai_prices": {"prices.py"},
+    "hdrh": {"cli/bench/histogram.py"},
     "orjson": {"_core/json/jsontext.py", "simulator/http/encoding.py"},
     "pyarrow": {"batch/input/parquet.py", "batch/results/table_files.py"},
     "pytest": {"pytest_plugin.py"},
@@ -463,6 +464,14 @@ TESTED_THROUGH: Final[Mapping[str, str]] = {
     "_tools/signature.py": "test_tools.py",
     "_values/tool_run.py": "tools/test_rounds.py",
     "_tools/content.py": "tools/test_rounds.py",  # what the model is told
+    "batch/report/document.py": "batch/report/test_page.py",  # what pages are made of
+    "cli/bench/knee.py": "cli/bench/test_measurement.py",
+    "cli/bench/validity.py": "cli/bench/test_measurement.py",
+    "cli/bench/options.py": "cli/bench/test_command.py",
+    "cli/bench/page.py": "cli/bench/test_command.py",
+    "cli/bench/report_file.py": "cli/bench/test_command.py",
+    "cli/bench/summary.py": "cli/bench/test_command.py",
+    "cli/bench/target.py": "cli/bench/test_command.py",
     "cli/signals.py": "cli/test_simulate.py",  # needs a process that gets signals
     # the door is tested as programs see it
     "openai/_answers.py": "test_openai.py",
