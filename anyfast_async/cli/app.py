@@ -24,7 +24,7 @@ class _ReaderGoneError(Exception):
 
 SUMMARIES: Final = {
     "batch": "Run a file of requests, and write one line per answer.",
-    "bench": "Test how a gateway takes a load: first token, time per token, throughput.",
+    "bench": "Test how a gateway takes a load: time to the first token, time per token, throughput, errors.",
     "chat": "Ask a model, and print the answer as it comes.",
     "demo": "Show one await, one stream and one batch from file to file.",
     "models": "List the models that the key may use: a table in a terminal, one id per line in a pipe.",

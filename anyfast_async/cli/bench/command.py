@@ -18,7 +18,7 @@ from anyfast_async.cli.bench.measurement import Measurement
 from anyfast_async.cli.bench.options import BenchOptions, bench_options, options_of
 from anyfast_async.cli.bench.run import LoadRun
 from anyfast_async.cli.bench.summary import COLUMNS, as_json, cells, knee_in_words, lines
-from anyfast_async.cli.bench.target import RETRY, Target, limits
+from anyfast_async.cli.bench.target import RETRY, LoadTarget, limits
 from anyfast_async.cli.client_options import ClientOptions, gateway_options, no_key_option
 from anyfast_async.cli.default_model import default_model, model_option
 from anyfast_async.cli.display.money import price_options, prices_of
@@ -117,10 +117,10 @@ class _Bench:
         settings = {"model": self.model, "limits": limits(self.options.in_flight), "retry": RETRY}
         async with self.gateway.client(latency=_latency() if self.gateway.simulate else None, **settings) as client:
             with on_ending(self._end, then_deaf=True):
-                await self._loads(Target(client, self.options.prompt(), self.options.fields))
+                await self._loads(LoadTarget(client, self.options.prompt(), self.options.fields))
         return self._told()
 
-    async def _loads(self, target: Target) -> None:
+    async def _loads(self, target: LoadTarget) -> None:
         number = 0
         for load in self.options.loads:
             if self._signal is not None:

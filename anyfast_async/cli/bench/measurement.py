@@ -25,7 +25,7 @@ METRICS: Final = ("first_token", "first_token_sent", "per_token", "between", "wh
 
 
 @attrs.define
-class Asked:
+class LoadRequest:
     """One request on its way."""
 
     due: float
@@ -118,16 +118,16 @@ class Measurement:
         """Tokens of answers a second, counted with the end of each answer."""
         return self.done_tokens / self.seconds if self.seconds else 0.0
 
-    def counts(self, asked: Asked) -> bool:
+    def counts(self, asked: LoadRequest) -> bool:
         """Tell whether a request is none of the warm-up."""
         return asked.due >= self.begins
 
-    def begun(self, asked: Asked) -> None:
+    def begun(self, asked: LoadRequest) -> None:
         """Take in that a request was sent."""
         if self.counts(asked):
             self.checks.start_delay.add(asked.sent - asked.due)
 
-    def ended(self, asked: Asked, now: float, said: Said) -> None:
+    def ended(self, asked: LoadRequest, now: float, said: Said) -> None:
         """Take in that a request was answered."""
         tokens = asked.pieces if said.completion_tokens is None else said.completion_tokens
         if self.begins <= now <= self.until:
@@ -151,7 +151,7 @@ class Measurement:
         self.prompt_tokens += said.prompt_tokens or 0
         self.completion_tokens += tokens
 
-    def failure(self, asked: Asked, kind: str) -> None:
+    def failure(self, asked: LoadRequest, kind: str) -> None:
         """Take in that a request failed."""
         if self.counts(asked):
             self.failed[kind] += 1

@@ -14,7 +14,7 @@ from anyfast_async._core.limits.token_estimate import asked as tokens_asked
 from anyfast_async._core.usage import Used
 from anyfast_async._values.text import counted
 from anyfast_async.cli.bench.arrivals import KINDS, Load, amounts
-from anyfast_async.cli.bench.run import Span
+from anyfast_async.cli.bench.run import LoadSpan
 from anyfast_async.cli.bench.target import made_up, read
 from anyfast_async.cli.option_values import fields_of
 from anyfast_async.prices import Prices
@@ -31,7 +31,7 @@ class BenchOptions:
     """What a test is."""
 
     loads: tuple[Load, ...]
-    span: Span
+    span: LoadSpan
     in_flight: int
     max_tokens: int
     prompt_tokens: int
@@ -139,7 +139,7 @@ def options_of(
         raise click.UsageError(message)
     found = BenchOptions(
         loads=tuple(_loads(rate, concurrency, arrivals)),
-        span=Span(seconds=duration, warm_up=warm_up, requests=requests),
+        span=LoadSpan(seconds=duration, warm_up=warm_up, requests=requests),
         in_flight=in_flight,
         max_tokens=max_tokens,
         prompt_tokens=prompt_tokens,

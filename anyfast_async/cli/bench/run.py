@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 import attrs
 
 from anyfast_async.cli.bench.arrivals import Load, due
-from anyfast_async.cli.bench.measurement import Asked, Measurement, Said
+from anyfast_async.cli.bench.measurement import LoadRequest, Measurement, Said
 from anyfast_async.errors import AnyFastError
 
 Ask: TypeAlias = Callable[[int, Callable[[], None]], Awaitable[Said]]
@@ -24,7 +24,7 @@ _CLOSING: Final = 5.0
 
 
 @attrs.frozen(kw_only=True)
-class Span:
+class LoadSpan:
     """How long a load is offered."""
 
     seconds: float
@@ -51,7 +51,7 @@ class LoadRun:
     def __init__(
         self,
         load: Load,
-        span: Span,
+        span: LoadSpan,
         ask: Ask,
         random: Random,
         *,
@@ -164,7 +164,7 @@ class LoadRun:
 
     async def _one(self, number: int, at: float) -> None:
         now = self._loop.time
-        asked = Asked(at, now())
+        asked = LoadRequest(at, now())
         measurement = self.measurement
         measurement.begun(asked)
         try:

@@ -57,7 +57,7 @@ def says(chunk: ChatCompletionChunk) -> bool:
     return False
 
 
-class Target:
+class LoadTarget:
     """Asks a gateway.
 
     Args:

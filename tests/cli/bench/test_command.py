@@ -14,10 +14,10 @@ import pytest
 
 from anyfast_async.cli.bench import command, histogram
 from anyfast_async.cli.bench.arrivals import Load
-from anyfast_async.cli.bench.measurement import Asked, Measurement, Said
+from anyfast_async.cli.bench.measurement import LoadRequest, Measurement, Said
 from anyfast_async.cli.bench.options import BenchOptions
 from anyfast_async.cli.bench.page import GENERATOR, page
-from anyfast_async.cli.bench.run import Span
+from anyfast_async.cli.bench.run import LoadSpan
 from anyfast_async.cli.bench.summary import as_json, knee_in_words, lines, told
 from anyfast_async.cli.bench.target import made_up, says
 from anyfast_async.completions import ChatCompletionChunk, ChunkChoice
@@ -219,20 +219,20 @@ def test_without_the_package(anyfast: Callable[..., Any], monkeypatch: pytest.Mo
 def offered(rate: float, seconds: float, *, held: int = 0, failed: int = 0) -> Measurement:
     one = Measurement(Load(rate=rate), begins=0.0, until=10.0)
     for number in range(round(rate * 10)):
-        asked = Asked(number / rate, number / rate)
+        asked = LoadRequest(number / rate, number / rate)
         for piece in range(3):
             asked.arrived(number / rate + seconds + piece * 0.02)
         one.begun(asked)
         one.ended(asked, min(10.0, number / rate + seconds + 0.04), Said(10, 3))
     for _ in range(failed):
-        one.failure(Asked(1.0, 1.0), "<server>")
+        one.failure(LoadRequest(1.0, 1.0), "<server>")
     one.checks.held_back = held
     return one
 
 
 OPTIONS = BenchOptions(
     loads=(Load(rate=1), Load(rate=2), Load(rate=4), Load(rate=8)),
-    span=Span(seconds=10),
+    span=LoadSpan(seconds=10),
     in_flight=1000,
     max_tokens=128,
     prompt_tokens=100,

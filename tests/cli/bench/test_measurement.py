@@ -8,15 +8,15 @@ import pytest
 
 from anyfast_async.cli.bench.arrivals import Load
 from anyfast_async.cli.bench.knee import knee
-from anyfast_async.cli.bench.measurement import Asked, Measurement, Said
+from anyfast_async.cli.bench.measurement import LoadRequest, Measurement, Said
 
 
 def measurement(rate: float = 1.0) -> Measurement:
     return Measurement(Load(rate=rate), begins=10.0, until=20.0)
 
 
-def asked(due: float, sent: float, pieces: Iterable[float]) -> Asked:
-    one = Asked(due, sent)
+def asked(due: float, sent: float, pieces: Iterable[float]) -> LoadRequest:
+    one = LoadRequest(due, sent)
     for at in pieces:
         one.arrived(at)
     return one
@@ -104,7 +104,7 @@ def _late(share: int, by: float) -> Callable[[Measurement], object]:
         (_late(5, 0.014), []),
         (_late(300, 0.004), ["the event loop was late by 4 ms (p50), too much for single tokens"]),
         (
-            lambda one: [one.begun(Asked(12.0, 12.1)) for _ in range(5)],
+            lambda one: [one.begun(LoadRequest(12.0, 12.1)) for _ in range(5)],
             ["requests started late: by 100 ms (p99), more than 5% of the median first token"],
         ),
         (lambda one: setattr(one.checks, "held_back", 3), ["3 requests were held back here"]),

@@ -12,7 +12,7 @@ import pytest
 
 from anyfast_async.cli.bench.arrivals import Load
 from anyfast_async.cli.bench.measurement import Measurement, Said
-from anyfast_async.cli.bench.run import LoadRun, Span
+from anyfast_async.cli.bench.run import LoadRun, LoadSpan
 from anyfast_async.errors import Attempt, InternalServerError, RateLimitError
 from anyfast_async.simulator import Latency
 
@@ -36,7 +36,7 @@ def gateway(latency: Latency, seed: int = 5) -> Callable[[int, Callable[[], None
     return ask
 
 
-async def measured(load: Load, span: Span, ask: Any, **options: Any) -> Measurement:
+async def measured(load: Load, span: LoadSpan, ask: Any, **options: Any) -> Measurement:
     return await LoadRun(load, span, ask, Random(1), cpu=lambda: 0.0, **options).run()
 
 
@@ -46,7 +46,7 @@ MODEL = Latency(ttft=0.4, per_token=0.03, jitter=0.5, slow_share=0.05, slow=2.0)
 @pytest.mark.parametrize("load", [Load(rate=40), Load(rate=40, arrivals="constant"), Load(concurrency=30)], ids=str)
 async def test_known_latency(load: Load) -> None:
     """Percentiles of the first token and of the time per token are those of the model, to 1 %."""
-    one = await measured(load, Span(seconds=60, warm_up=5), gateway(MODEL))
+    one = await measured(load, LoadSpan(seconds=60, warm_up=5), gateway(MODEL))
 
     random = Random(5)
     drawn = [MODEL.timing(random) for _ in range(one.answered + one.warmed)]
@@ -76,7 +76,7 @@ async def test_open_loop_does_not_wait() -> None:
         return Said()
 
     loop.call_later(3, stands.set)
-    one = await measured(Load(rate=10, arrivals="constant"), Span(seconds=5), ask)
+    one = await measured(Load(rate=10, arrivals="constant"), LoadSpan(seconds=5), ask)
 
     assert sent == pytest.approx([n / 10 for n in range(50)], abs=1e-6)
     assert one.first_token.percentile(100) == pytest.approx(1.01, rel=2e-3)
@@ -94,7 +94,7 @@ async def test_late_starts_count() -> None:
         arrived()
         return Said()
 
-    one = await measured(Load(rate=10, arrivals="constant"), Span(seconds=5), ask)
+    one = await measured(Load(rate=10, arrivals="constant"), LoadSpan(seconds=5), ask)
 
     assert one.first_token.longest == pytest.approx(1.1, rel=0.02)
     assert one.first_token_sent.percentile(95) == pytest.approx(0.1, rel=0.01)
@@ -115,7 +115,7 @@ async def test_closed_loop() -> None:
         flying -= 1
         return Said()
 
-    one = await measured(Load(concurrency=4), Span(seconds=9.9, warm_up=1), ask)
+    one = await measured(Load(concurrency=4), LoadSpan(seconds=9.9, warm_up=1), ask)
 
     assert most == 4
     assert (one.answered, one.warmed) == (80, 8)
@@ -133,7 +133,7 @@ async def test_requests(load: Load) -> None:
         arrived()
         return Said()
 
-    one = await measured(load, Span(seconds=60, warm_up=1, requests=25), ask, first=100)
+    one = await measured(load, LoadSpan(seconds=60, warm_up=1, requests=25), ask, first=100)
 
     assert one.answered == 25
     assert sorted(numbers) == [*range(100, 100 + 25 + one.warmed)]
@@ -155,7 +155,7 @@ async def test_failures() -> None:
         arrived()
         return Said()
 
-    one = await measured(Load(rate=10, arrivals="constant"), Span(seconds=3), ask)
+    one = await measured(Load(rate=10, arrivals="constant"), LoadSpan(seconds=3), ask)
 
     assert (one.answered, dict(one.failed), one.checks.held_back) == (10, {"server": 10, "rate_limit": 10}, 10)
     assert one.first_token.count == 10
@@ -176,7 +176,7 @@ async def test_stopped(load: Load) -> None:
             ended += 1
         return Said()
 
-    run = LoadRun(load, Span(seconds=3600), ask, Random(1), cpu=lambda: 0.0)
+    run = LoadRun(load, LoadSpan(seconds=3600), ask, Random(1), cpu=lambda: 0.0)
     asyncio.get_running_loop().call_later(5.5, run.stop)
     one = await run.run()
 
@@ -193,4 +193,4 @@ async def test_programming_errors_come_out() -> None:
         raise LookupError
 
     with pytest.raises(LookupError):
-        await measured(Load(rate=10), Span(seconds=1), ask)
+        await measured(Load(rate=10), LoadSpan(seconds=1), ask)
