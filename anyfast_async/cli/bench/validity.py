@@ -16,8 +16,9 @@ from anyfast_async.cli.bench.histogram import Times
 
 BUSY: Final = 0.9
 """Share of one CPU from which on this process is taken for the limit: it has one thread."""
-SHARE: Final = 0.05
-"""Of the median first token, by which the loop may be late (p99), and requests may start late (p99)."""
+SHARES: Final = ((90, 0.03), (99, 0.05))
+"""Percentiles of how late the loop was and requests started, and the share of the median first token that each may be:
+the lower ones move every figure, the last ones only those of the slowest answers."""
 TOKEN_SHARE: Final = 0.1
 """Of the median time per token, by which the loop may be late (p50)."""
 LEAST: Final = 0.002
@@ -47,11 +48,14 @@ class Checks:
         found = []
         if self.cpu > BUSY:
             found.append(f"this process used {self.cpu:.0%} of a CPU, and has no more")
-        allowed = max(LEAST, SHARE * first_token) if first_token is not None else None
         for times, what in ((self.loop_delay, "the event loop was late"), (self.start_delay, "requests started late")):
-            late = times.percentile(99)
-            if allowed is not None and late is not None and late > allowed:
-                found.append(f"{what}: by {measured(late)} (p99), more than {SHARE:.0%} of the median first token")
+            for percent, share in reversed(SHARES) if first_token is not None else ():
+                late = times.percentile(percent)
+                if late is not None and late > max(LEAST, share * (first_token or 0.0)):
+                    found.append(
+                        f"{what}: by {measured(late)} (p{percent}), more than {share:.0%} of the median first token"
+                    )
+                    break
         middle = self.loop_delay.percentile(50)
         if per_token is not None and middle is not None and middle > max(LEAST, TOKEN_SHARE * per_token):
             found.append(f"the event loop was late by {measured(middle)} (p50), too much for single tokens")

@@ -102,6 +102,7 @@ def _late(share: int, by: float) -> Callable[[Measurement], object]:
         (_late(1, 0.5), []),  # once is chance
         (_late(5, 0.02), ["the event loop was late: by 20 ms (p99), more than 5% of the median first token"]),
         (_late(5, 0.014), []),
+        (_late(15, 0.01), ["the event loop was late: by 10 ms (p90), more than 3% of the median first token"]),
         (_late(300, 0.004), ["the event loop was late by 4 ms (p50), too much for single tokens"]),
         (
             lambda one: [one.begun(LoadRequest(12.0, 12.1)) for _ in range(5)],
