@@ -376,20 +376,3 @@ class OutputError(AnyFastError, ValueError):
     billed: Billed = "yes"
     completion: ChatCompletion | None = None
     errors: tuple[FieldError, ...] = ()
-
-
-STATUS_ERRORS: dict[int, type[APIStatusError]] = {
-    400: BadRequestError,
-    401: AuthenticationError,
-    403: PermissionDeniedError,
-    404: NotFoundError,
-    409: ConflictError,
-    422: UnprocessableEntityError,
-    429: RateLimitError,
-}
-"""Status to class; every other status from 500 up is an :class:`InternalServerError`."""
-
-
-def status_error(status: int) -> type[APIStatusError]:
-    """Return the class for an HTTP *status*."""
-    return STATUS_ERRORS.get(status) or (InternalServerError if status >= 500 else APIStatusError)  # noqa: PLR2004

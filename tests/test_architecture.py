@@ -85,6 +85,7 @@ EDGES: Final = {
 cannot share a misunderstanding."""
 CORE_ORDER: Final = (
     {
+        "errors/failures.py",
         "retry/retry_budget.py",
     },
     {
@@ -110,7 +111,6 @@ CORE_ORDER: Final = (
         "limits/refusal.py",
     },
     {
-        "errors/verdicts.py",
         "http/compression.py",
         "journal/row_ids.py",
         "json/lossless.py",
@@ -451,6 +451,7 @@ TESTED_THROUGH: Final[Mapping[str, str]] = {
     "_version.py": "test_exports.py",  # one constant
     "_client/calls.py": "test_client.py",  # how its verbs are done
     "_http/early_answer.py": "http/test_transport.py",  # what comes before a request was sent
+    "_call/endpoint.py": "test_client.py",  # how an answer is read, by what was asked
     "_call/hooks.py": "test_openai.py",  # a protocol; the door hears by it
     "_call/spec.py": "call/test_call.py",  # what a call is made of
     "_limits/spent.py": "test_prices.py",  # what is priced
@@ -674,6 +675,7 @@ def test_importing_brings_in_what_a_usual_call_needs() -> None:
             "_retry.refused_row",
             "_retry.waits",
             "_core.errors.exceptions",
+            "_core.errors.failures",
             "_core.retry.retry_after",
         ),
         *(

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import anyfast_async
 from anyfast_async import errors
 from anyfast_async.completions import ChatCompletion, Choice
-from anyfast_async.errors import AnyFastError, Attempt, FieldError, escaped, status_error
+from anyfast_async.errors import AnyFastError, Attempt, FieldError, escaped
 from anyfast_async.messages import AssistantMessage
 
 CLASSES: list[type[AnyFastError]] = [
@@ -58,29 +58,6 @@ def test_builtin_bases_are_as_drawn() -> None:
 def test_every_class_is_public() -> None:
     """Every class of the tree can be imported from the package itself."""
     assert [] == [c.__name__ for c in CLASSES if getattr(anyfast_async, c.__name__, None) is not c]
-
-
-@pytest.mark.parametrize(
-    ("status", "name"),
-    [
-        (400, "BadRequestError"),
-        (401, "AuthenticationError"),
-        (403, "PermissionDeniedError"),
-        (404, "NotFoundError"),
-        (409, "ConflictError"),
-        (422, "UnprocessableEntityError"),
-        (429, "RateLimitError"),
-        (500, "InternalServerError"),
-        (503, "InternalServerError"),
-        (599, "InternalServerError"),
-        (402, "APIStatusError"),
-        (418, "APIStatusError"),
-        (302, "APIStatusError"),
-    ],
-)
-def test_status_to_class(status: int, name: str) -> None:
-    """Each status has its class, everything from 500 the same, the rest the base."""
-    assert name == status_error(status).__name__
 
 
 def test_kinds_are_stable_words() -> None:

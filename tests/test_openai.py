@@ -25,6 +25,7 @@ import pytest
 
 from anyfast_async import AnyFastError, ConfigurationError, IncompleteStreamError, Limits, OutputError, errors
 from anyfast_async import openai as door
+from anyfast_async._call.endpoint import CHAT
 from anyfast_async.openai import _client, _resources
 from anyfast_async.openai._base import BaseModel
 from anyfast_async.openai._http import Headers, HTTPResponse, Request
@@ -258,13 +259,13 @@ def test_sentinels_and_timeouts() -> None:
     clocks = _timeouts(made.with_options(timeout=None))
     assert (clocks.connect, clocks.response) == (None, None)
     assert attrs.astuple(door.Timeout(9, read=3)) == (9, 9, 3, 9, 9)
-    assert made._caller.line("", {}).calls.setup.retry.attempts == 5
+    assert made._caller.line(CHAT, {}).calls.setup.retry.attempts == 5
     assert bool(door.NOT_GIVEN) is bool(door.omit) is False
     assert repr(door.not_given) == "NOT_GIVEN"
 
 
 def _timeouts(client: door.AsyncOpenAI) -> Any:
-    return client._caller.line("", {}).calls.setup.timeouts
+    return client._caller.line(CHAT, {}).calls.setup.timeouts
 
 
 async def test_copies_share_connections(sim: Simulator, client: door.AsyncOpenAI) -> None:
@@ -756,6 +757,19 @@ async def test_error_ledger_and_pickle(sim: Simulator, client: door.AsyncOpenAI)
         assert (error.kind, error.billed, [a.status_code for a in error.attempts]) == ("server", "no", [500])
         assert (error.status_code, error.code, error.response.status_code) == (500, "do_request_failed", 500)
         assert KEY not in f"{error!r}{error.body}{error.response.text}{error.request!r}{error.response.headers!r}"
+
+
+@pytest.mark.parametrize("status", [402, 418, 425, 499, 529])
+async def test_a_status_alone_picks_the_class(
+    sim: Simulator, client: door.AsyncOpenAI, theirs: openai.AsyncOpenAI, status: int
+) -> None:
+    """Also where our own class for it is one that the vendor SDK does not have."""
+    sim.fail(status, times=2)
+    with pytest.raises(door.APIStatusError) as ours:
+        await client.chat.completions.create(**QUESTION)
+    with pytest.raises(openai.APIStatusError) as wanted:
+        await theirs.chat.completions.create(**QUESTION)
+    assert type(wanted.value).__name__ == type(ours.value).__name__
 
 
 async def test_success_that_is_no_completion(sim: Simulator, client: door.AsyncOpenAI) -> None:

@@ -341,31 +341,36 @@ class Call(Interruptible, Generic[T]):
 
     # -- what attempts are made of -----------------------------------------------------------------------------------
 
-    def exchange(self, *, in_one: bool = False) -> Coroutine[Any, Any, Exchange]:
-        """Send the request; return when the head of the answer is there, or all of it if it is of use *in one* piece.
+    def ask(self, *, in_one: bool = False) -> Exchange | None:
+        """Send the request on a connection that waits, None if there is none; :meth:`answered` goes on from there.
 
-        What it returns is to be told to :meth:`headed`.
+        *in_one*: the answer is of use only whole.
         """
         spec = self.spec
         if spec.hooks is not None:
             spec.hooks.on_attempt_start()
         if self._idempotency_key is None and self._content is not None:
             self._idempotency_key = new_idempotency_key()
-        return self.shared.transport.exchange(
-            spec.route,
-            key=spec.key,
-            body=self._content,
-            idempotency_key=self._idempotency_key,
-            connect_timeout=spec.timeouts.connect,
-            on_sent=self.on_sent,
-            in_one=in_one,
+        return self.shared.transport.at_once(
+            spec.route, spec.key.fixed, self._content, self._idempotency_key, self.on_sent, in_one
         )
 
-    def headed(self, exchange: Exchange) -> None:
-        """Take in that the head of an answer is there."""
+    async def answered(self, asked: Exchange | None, *, in_one: bool = False) -> Exchange:
+        """Send the request if it was not *asked* yet; return when the head of the answer is there, and taken in.
+
+        Raises:
+            AnyFastError: there is no answer, or it came before the request was sent.
+
+        """
+        spec, transport = self.spec, self.shared.transport
+        if asked is None:
+            sending = spec.route, spec.key, self._content, self._idempotency_key, self.on_sent
+            asked = await transport.connected(*sending, spec.timeouts.connect, in_one)
+        exchange = await transport.headed(asked)
         self.connect, self.status = exchange.connect_seconds, exchange.status
-        if self.spec.hooks is not None:
-            self.spec.hooks.on_attempt_head(exchange.status, exchange.headers, exchange.hide)
+        if spec.hooks is not None:
+            spec.hooks.on_attempt_head(exchange.status, exchange.headers, exchange.hide)
+        return exchange
 
     def on_sent(self, at: float) -> None:
         """Take in that a piece of the request was sent: the clock of the attempt starts, or starts again."""
@@ -378,7 +383,7 @@ class Call(Interruptible, Generic[T]):
         *estimated*: it is not the gateway that says so, as for a stream that was left.
         """
         used = used_by(usage)
-        if used is not None:
+        if used is not None and permit.taken is not None:
             self.shared.gate.settle(permit, used.tokens)
         now = 0.0 if self.account.pending is None else self._loop.time()
         self.account.answered(now, None if estimated else used)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from anyfast_async._values.bases import Shown
 
 if TYPE_CHECKING:
+    from anyfast_async._call.endpoint import Endpoint
     from anyfast_async._call.hooks import Hooks
     from anyfast_async._http.api_key import Key
     from anyfast_async._http.request_headers import Route
@@ -31,6 +32,8 @@ class Spec(Shown):
     """The key that its attempts show."""
     route: Route
     """Where its requests go."""
+    endpoint: Endpoint[Any]
+    """What is there."""
     model: str = ""
     price: Price | None = None
     """Of the model, where a budget is in money."""

@@ -39,8 +39,7 @@ class StreamCall(Call[Receiver]):
 
     async def attempt(self, permit: Permit) -> Receiver:
         """Send the request; return the receiver with the first content in it."""
-        exchange = await self.exchange()
-        self.headed(exchange)
+        exchange = await self.answered(self.ask())
         receiver = Receiver(exchange, permit, self.spec.timeouts, self.began if self.deadline else None, self)
         try:
             await _start(self, exchange, receiver)
@@ -70,7 +69,7 @@ async def _start(call: Call[T], exchange: Exchange, receiver: Receiver) -> None:
     kind = answer.content_type(exchange.headers)
     if "json" in kind or "html" in kind:
         body = await exchange.read()
-        completion = answer.completion_of(exchange.status, exchange.headers, body, now=now, hide=exchange.hide)
+        completion: ChatCompletion = call.spec.endpoint.decode(exchange.status, exchange.headers, body, exchange.hide)
         receiver.give(codec.as_dict(completion))
     else:
         call.stand()  # the receiver keeps the clock from here on
@@ -123,8 +122,7 @@ class DrainCall(Call[ChatCompletion]):
     async def attempt(self, permit: Permit) -> ChatCompletion:
         """Send the request, read the stream to its end."""
         self._fold = Fold()
-        exchange = await self.exchange()
-        self.headed(exchange)
+        exchange = await self.answered(self.ask())
         self._request_id = answer.request_id(exchange.headers)
         receiver = Receiver(exchange, permit, self.spec.timeouts)  # the call keeps the time of the whole
         try:

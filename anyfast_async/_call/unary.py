@@ -1,16 +1,15 @@
-"""Calls that are answered in one piece: a completion, and the list of models."""
+"""Calls that are answered in one piece."""
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
-from anyfast_async._call.call import Call
-from anyfast_async._core.usual_answer import SUCCESS, usual_completion
-from anyfast_async.completions import ChatCompletion, Model
+from anyfast_async._call.call import Call, T
+from anyfast_async._core.usual_answer import SUCCESS
+from anyfast_async.completions import ChatCompletion
 
 if TYPE_CHECKING:
-    from anyfast_async._call.call import T
+    from anyfast_async._call.endpoint import Endpoint
     from anyfast_async._http.exchange import Exchange
     from anyfast_async._limits.scope import Permit
 
@@ -31,43 +30,37 @@ async def content_of(call: Call[T], exchange: Exchange) -> bytes:
     return content
 
 
-class UnaryCall(Call[ChatCompletion]):
-    """A call for a completion."""
+class UnaryCall(Call[T]):
+    """A call that is answered in one piece."""
+
+    __slots__ = ()
+
+    async def attempt(self, permit: Permit) -> T:
+        """Send the request, read the answer."""
+        endpoint: Endpoint[T] = self.spec.endpoint
+        exchange = self.ask(in_one=True)
+        if exchange is not None:
+            try:
+                await exchange.news()
+            except BaseException:
+                exchange.close()
+                raise
+        if exchange is None or exchange.whole is None or self.spec.hooks is not None:
+            exchange = await self.answered(exchange, in_one=True)
+            content = await content_of(self, exchange)
+        else:
+            content, self.connect, self.status = exchange.whole, None, exchange.status
+        found = endpoint.decode(exchange.status, exchange.headers, content, exchange.hide)
+        if endpoint.usage_of is not None:
+            self.settle(permit, endpoint.usage_of(found))
+        return found
+
+
+class CompletionCall(UnaryCall[ChatCompletion]):
+    """A call for a completion, which carries the trace of the call."""
 
     __slots__ = ()
 
     def told(self, result: ChatCompletion) -> ChatCompletion:
         """Return the completion with its trace."""
         return self.traced(result)
-
-    async def attempt(self, permit: Permit) -> ChatCompletion:
-        """Send the request, read the answer."""
-        exchange = await self.exchange(in_one=True)
-        self.headed(exchange)
-        content = exchange.whole
-        if content is None or self.spec.hooks is not None:
-            content = await content_of(self, exchange)
-        completion = usual_completion(exchange.status, exchange.headers, content)
-        if completion is None:
-            from anyfast_async._core import answer  # noqa: PLC0415 - loaded by `_client/shared`
-
-            completion = answer.completion_of(
-                exchange.status, exchange.headers, content, now=time.time(), hide=exchange.hide
-            )
-        self.settle(permit, completion.usage)
-        return completion
-
-
-class ModelsCall(Call[list[Model]]):
-    """A call for the models that a key may use."""
-
-    __slots__ = ()
-
-    async def attempt(self, permit: Permit) -> list[Model]:  # noqa: ARG002 - nothing is reserved
-        """Send the request, read the answer."""
-        exchange = await self.exchange()
-        self.headed(exchange)
-        content = await content_of(self, exchange)
-        from anyfast_async._core import answer  # noqa: PLC0415 - as above
-
-        return answer.models_of(exchange.status, exchange.headers, content, now=time.time(), hide=exchange.hide)

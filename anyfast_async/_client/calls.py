@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from anyfast_async._call.call import Call
+from anyfast_async._call.endpoint import CHAT, MODELS, Endpoint
 from anyfast_async._call.plan import PLACE, CallPlan, Plans, can_plan, key_of
 from anyfast_async._call.spec import Spec
-from anyfast_async._call.unary import ModelsCall, UnaryCall
+from anyfast_async._call.unary import CompletionCall, UnaryCall
 from anyfast_async._core.json import codec
 from anyfast_async._http.request_body import encoded
 from anyfast_async._http.request_headers import STREAM_HEADERS, UNARY_HEADERS, Route
@@ -113,11 +114,11 @@ class Calls:
         """Make a call; with *ending* it is one of a map, which is patient. *witness* is told of what is sent."""
         shared = self.shared
         streams = bool(options.get("via_stream"))
-        spec = self._spec("chat/completions", request.model or "", options, streams=streams)
+        spec = self._spec(CHAT, request.model or "", options, streams=streams)
         await shared.enter()
         content = await self._encoded(request, stream=streams) if body is None else body
         account = Account(shared.spending, spec.scope, request, spec.price, witness, spec.model)
-        return await (_drain_call() if streams else UnaryCall)(shared, spec, account, ending, content).run()
+        return await (_drain_call() if streams else CompletionCall)(shared, spec, account, ending, content).run()
 
     def planned(
         self, plan: CallPlan, prompt: str, body: bytes, witness: Witness | None = None, ending: Ending | None = None
@@ -125,14 +126,14 @@ class Calls:
         """Make a call as :meth:`complete` does, for a *prompt* of which a plan has made the *body*."""
         shared, spec = self.shared, plan.spec
         account = Account(shared.spending, spec.scope, (plan, prompt), spec.price, witness, spec.model)
-        return (_drain_call() if plan.streams else UnaryCall)(shared, spec, account, ending, body).run()
+        return (_drain_call() if plan.streams else CompletionCall)(shared, spec, account, ending, body).run()
 
     def stream(self, request: ChatRequest, options: Mapping[str, Any]) -> ChatStream:
         """Return the stream that answers *request*."""
         from anyfast_async._call.streamed import StreamCall  # noqa: PLC0415 - not by importing the client
         from anyfast_async._stream.chat_stream import ChatStream  # noqa: PLC0415
 
-        spec = self._spec("chat/completions", request.model or "", options, streams=True)
+        spec = self._spec(CHAT, request.model or "", options, streams=True)
 
         async def opened() -> tuple[StreamCall, Receiver]:
             shared = self.shared
@@ -147,9 +148,9 @@ class Calls:
     async def models(self) -> list[Model]:
         """Return the models that the key may use."""
         shared = self.shared
-        spec = self._spec("models", "", {}, streams=False)
+        spec = self._spec(MODELS, "", {}, streams=False)
         await shared.enter()
-        return await ModelsCall(shared, spec, Account(shared.spending, spec.scope, None)).run()
+        return await UnaryCall(shared, spec, Account(shared.spending, spec.scope, None)).run()
 
     async def _encoded(self, request: ChatRequest, *, stream: bool) -> bytes:
         content = await encoded(request, stream=stream)
@@ -161,11 +162,11 @@ class Calls:
 
     # -- what they are made of ---------------------------------------------------------------------------------------
 
-    def _spec(self, path: str, model: str, options: Mapping[str, Any], *, streams: bool) -> Spec:
+    def _spec(self, endpoint: Endpoint[Any], model: str, options: Mapping[str, Any], *, streams: bool) -> Spec:
         timeout, extra = options.get("timeout"), options.get("extra_headers")
         lenient = bool(options.get("accept_missing_finish"))
         is_usual = timeout is None and not extra and not lenient
-        spec = self._specs.get((path, model, streams)) if is_usual else None
+        spec = self._specs.get((endpoint.path, model, streams)) if is_usual else None
         if spec is None:
             setup = self.setup
             own = headers_of("extra_headers", extra)
@@ -175,21 +176,22 @@ class Calls:
                 self.timeouts_of(options),
                 setup.key,
                 Route(
-                    "GET" if path == "models" else "POST",
-                    self.url_of(path),
+                    endpoint.method,
+                    self.url_of(endpoint),
                     STREAM_HEADERS if streams else UNARY_HEADERS,
                     setup.headers,
                     own,
                 ),
+                endpoint,
                 model,
-                self.price_of(model) if self._is_priced and path != "models" else None,
+                self.price_of(model) if self._is_priced and endpoint.usage_of is not None else None,
                 lenient,
                 setup.hooks,
             )
             if is_usual:
                 if len(self._specs) >= _MOST_SPECS:
                     self._specs.clear()
-                self._specs[path, model, streams] = spec
+                self._specs[endpoint.path, model, streams] = spec
         return spec
 
     def plan(self, options: Mapping[str, Any], into: type[Any] | None = None) -> CallPlan | None:
@@ -210,14 +212,14 @@ class Calls:
         streams = bool(options.get("via_stream"))
         try:
             request = self.request(PLACE, options, into)
-            spec = self._spec("chat/completions", request.model or "", options, streams=streams)
+            spec = self._spec(CHAT, request.model or "", options, streams=streams)
             return CallPlan(request, spec, streams=streams, says_whole=self.setup.says_whole)
         except (AnyFastError, ValueError):
             return None  # what is wrong with the options is said of the call
 
-    def url_of(self, path: str) -> URL:
-        """Return the address of *path*."""
-        url = self.setup.base_url / path
+    def url_of(self, endpoint: Endpoint[Any]) -> URL:
+        """Return the address of an endpoint."""
+        url = self.setup.base_url / endpoint.path
         return url.update_query(self.setup.query) if self.setup.query else url
 
     def scope_of(self, model: str) -> Scope:

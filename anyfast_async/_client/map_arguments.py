@@ -7,9 +7,9 @@ import os
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from anyfast_async._core.journal.journal_lines import KINDS
+from anyfast_async._core.errors.failures import KINDS, OWN_STOPPERS
 from anyfast_async._core.journal.row_ids import asked_for, check_source, id_of
 from anyfast_async._core.journal.send_again import SendAgain
 from anyfast_async._http.settings import headers_of
@@ -28,10 +28,6 @@ if TYPE_CHECKING:
     from anyfast_async.messages import Prompt
 
 T = TypeVar("T")
-
-
-OWN_STOPPERS: Final = frozenset({"budget", "configuration", "state"})
-"""Kinds of errors of this side that end every run: a spent budget, a key that cannot be had, a closed client."""
 
 
 def plan_of(

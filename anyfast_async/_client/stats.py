@@ -101,6 +101,7 @@ def _phase(values: Histogram) -> Phase:
 
 def stats_of(gate: Gate, spending: Spending, phases: Phases) -> Stats:
     """Return what is going on."""
+    queue, connect, first_token, total = map(_phase, phases.counted())
     return Stats(
         in_flight=gate.in_flight,
         queued=gate.queued + gate.holding_off,
@@ -113,8 +114,8 @@ def stats_of(gate: Gate, spending: Spending, phases: Phases) -> Stats:
         usage_missing=spending.spent.unknown,
         spent=copy.deepcopy(spending.spent),
         prices=spending.prices,
-        queue=_phase(phases.queue),
-        connect=_phase(phases.connect),
-        first_token=_phase(phases.first_token),
-        total=_phase(phases.total),
+        queue=queue,
+        connect=connect,
+        first_token=first_token,
+        total=total,
     )

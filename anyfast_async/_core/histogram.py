@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Sequence
+from math import floor, log
+from typing import ClassVar, Final
 
 import attrs
 
@@ -14,6 +15,10 @@ from anyfast_async._values.bases import Shown
 _STEP: Final = math.log(1.01)
 _LEAST: Final = 1e-6
 _LOWEST: Final = math.floor(math.log(_LEAST) / _STEP)
+
+
+def _bucket(value: float) -> int:
+    return floor(log(value) / _STEP) if value > _LEAST else _LOWEST
 
 
 @attrs.define(repr=False)
@@ -27,10 +32,17 @@ class Histogram(Shown):
 
     def add(self, value: float) -> None:
         """Count *value*; zero and less counts as the smallest number."""
-        bucket = math.floor(math.log(value) / _STEP) if value > _LEAST else _LOWEST
+        bucket = _bucket(value)
         self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
         self.count += 1
         self.total += value
+
+    def extend(self, values: Sequence[float]) -> None:
+        """Count many values, in less time than one by one."""
+        for bucket, number in Counter(map(_bucket, values)).items():
+            self._buckets[bucket] = self._buckets.get(bucket, 0) + number
+        self.count += len(values)
+        self.total += sum(values)
 
     def percentile(self, percent: float) -> float | None:
         """Return the number that *percent* of the values do not exceed (nearest rank), None if there are none."""
@@ -59,21 +71,29 @@ class Histogram(Shown):
 
 
 class Phases:
-    """How long the calls of a client took, phase by phase."""
+    """How long the calls of a client took, phase by phase; counted when somebody wants to know, or many have come."""
 
-    __slots__ = ("connect", "first_token", "queue", "total")
+    __slots__ = ("_histograms", "_new")
+
+    MANY: ClassVar[int] = 256
 
     def __init__(self) -> None:
-        self.queue: Histogram = Histogram()
-        self.connect: Histogram = Histogram()
-        self.first_token: Histogram = Histogram()
-        self.total: Histogram = Histogram()
+        self._histograms = Histogram(), Histogram(), Histogram(), Histogram()
+        self._new: list[tuple[float, float | None, float | None, float]] = []
 
     def add(self, queue: float, connect: float | None, first_token: float | None, total: float) -> None:
-        """Count a call that succeeded."""
-        self.queue.add(queue)
-        self.total.add(total)
-        if connect is not None:
-            self.connect.add(connect)
-        if first_token is not None:
-            self.first_token.add(first_token)
+        """Take in a call that succeeded."""
+        new = self._new
+        new.append((queue, connect, first_token, total))
+        if len(new) >= self.MANY:
+            self._count()
+
+    def _count(self) -> None:
+        new, self._new = self._new, []
+        for histogram, values in zip(self._histograms, zip(*new, strict=True), strict=False):
+            histogram.extend([value for value in values if value is not None])
+
+    def counted(self) -> tuple[Histogram, Histogram, Histogram, Histogram]:
+        """Return how long calls waited for admission, for a connection, for the first token, and took in all."""
+        self._count()
+        return self._histograms

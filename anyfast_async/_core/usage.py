@@ -34,20 +34,22 @@ def used_by(usage: Usage | None) -> Used | None:
     """
     if usage is None:
         return None
-    prompt, completion = max(0, usage.prompt_tokens or 0), max(0, usage.completion_tokens or 0)
-    total = usage.total_tokens or 0
-    if total <= 0 and None in (usage.prompt_tokens, usage.completion_tokens):
-        return None
-    if total > prompt + completion:
-        completion = total - prompt
-    if prompt + completion <= 0:
-        return None
+    prompt, completion, total = usage.prompt_tokens, usage.completion_tokens, usage.total_tokens
+    if not (prompt and completion and prompt > 0 < completion and total == prompt + completion):  # as it should be
+        total = total or 0
+        if total <= 0 and None in {prompt, completion}:
+            return None
+        prompt, completion = max(0, prompt or 0), max(0, completion or 0)
+        if total > prompt + completion:
+            completion = total - prompt
+        if prompt + completion <= 0:
+            return None
     asked, answered = usage.prompt_tokens_details, usage.completion_tokens_details
     cached = audio = image = 0
     if asked is not None:
         cached, audio = asked.cached_tokens or 0, asked.audio_tokens or 0
     if answered is not None:
         image = answered.image_tokens or 0
-    if cached > prompt or audio > prompt or image > completion:
+    if (cached or audio or image) and (cached > prompt or audio > prompt or image > completion):
         cached, audio, image = min(cached, prompt), min(audio, prompt), min(image, completion)
     return Used(prompt, completion, cached, audio, image)

@@ -110,80 +110,106 @@ class Transport:
         """The loop that it serves, None before its first use."""
         return self._loop
 
-    async def exchange(  # noqa: C901 - a step less is a coroutine less for every call
+    def at_once(  # noqa: PLR0917 - called for each request: names cost time
         self,
         route: Route,
-        *,
-        key: Key,
+        secret: Secret | None,
         body: bytes | None,
-        idempotency_key: str | None = None,
-        connect_timeout: float | None,
+        idempotency_key: str | None,
         on_sent: Callable[[float], None],
         in_one: bool = False,
-    ) -> Exchange:
-        """Send a request and return when the head of the answer is there.
+    ) -> Exchange | None:
+        """Send a request on a connection that has waited, None if there is none: then :meth:`connected` makes one.
 
         *on_sent* is told the loop time each time when a piece of the request is sent: the clocks that wait for the
         answer start there. *in_one*: only the whole answer is of use.
+        """
+        target = self._targets.get(route.origin)
+        if target is None or secret is None or self._closed or is_hooked():
+            return None
+        kept = target.idle.take()
+        if kept is None:
+            return None
+        link = kept.wire
+        exchange = Exchange(link, route.host, on_sent, secret, self._explained, self._loop, reused=True, in_one=in_one)
+        link.begin(exchange, kept)
+        link.send(route, secret, idempotency_key, body)
+        return exchange
+
+    async def connected(  # noqa: PLR0917 - as above
+        self,
+        route: Route,
+        key: Key,
+        body: bytes | None,
+        idempotency_key: str | None,
+        on_sent: Callable[[float], None],
+        connect_timeout: float | None,
+        in_one: bool = False,
+    ) -> Exchange:
+        """Send a request on a new connection, or as ``ClientSession`` does where something hooks in there.
+
+        Raises:
+            APIConnectionError: there is no connection.
+
+        """
+        secret = key.fixed
+        if secret is None:
+            secret = await key.get()
+            if (found := self.at_once(route, secret, body, idempotency_key, on_sent, in_one)) is not None:
+                return found
+        session = self._session
+        if session is None or self._closed or (self._ssl is None and route.secure):
+            session = await self._session_for(route)
+        progress = SessionTrace(on_sent)
+        patience = _to_connect(connect_timeout)
+        try:
+            if self._is_direct and not is_hooked() and (route.secure or self._proxy is None):
+                kept = await self._connected(session, route, progress, patience)
+                exchange = self._on(kept.wire, route, secret, progress, on_sent, in_one=in_one)
+                kept.wire.begin(exchange, kept)
+                await listen(kept, exchange, is_secure=route.secure)
+                kept.wire.send(route, secret, idempotency_key, body)
+            else:
+                fields = SentHeaders(route.fields(secret, idempotency_key))
+                response = await self._asked(session, route, progress, patience, fields, body)
+                reading = Reading(response, is_last=route.is_last)
+                exchange = self._on(reading, route, secret, progress, on_sent)
+                reading.begin(exchange)
+        except (aiohttp.ClientError, OSError, http_exceptions.HttpProcessingError) as error:
+            failure = self._unanswered(error, route, progress)
+        else:
+            return exchange
+        raise failure
+
+    async def headed(self, exchange: Exchange) -> Exchange:
+        """Return an exchange that has asked when the head of its answer is there.
 
         Raises:
             APIConnectionError: there is no answer.
             AnyFastError: the server refused the request before it was sent.
 
         """
-        secret = key.fixed or await key.get()
-        session = self._session
-        if session is None or self._closed or (self._ssl is None and route.secure):
-            session = await self._session_for(route)
-        progress: SessionTrace | None = None
         try:
-            if self._is_direct and not is_hooked() and (route.secure or self._proxy is None):
-                kept = self._waiting(route)
-                if kept is None:
-                    progress = SessionTrace(on_sent)
-                    kept = await self._connected(session, route, progress, _to_connect(connect_timeout))
-                wire = kept.wire
-                exchange = self._on(wire, route, on_sent, secret, progress, in_one=in_one)
-                wire.begin(exchange, kept)
-                if progress is not None:
-                    await listen(kept, exchange, is_secure=route.secure)
-                wire.send(route, secret, idempotency_key, body)
-            else:
-                progress = SessionTrace(on_sent)
-                fields = SentHeaders(route.fields(secret, idempotency_key))
-                response = await self._asked(session, route, progress, _to_connect(connect_timeout), fields, body)
-                reading = Reading(response, is_last=route.is_last)
-                exchange = self._on(reading, route, on_sent, secret, progress)
-                reading.begin(exchange)
-        except (aiohttp.ClientError, OSError, http_exceptions.HttpProcessingError) as error:
-            found = self._unanswered(error, route, progress)
-        else:
-            try:
-                if not exchange.status:
-                    await exchange.news()
-                    if not exchange.status:
-                        await exchange.opened()
-                if not exchange.asked and exchange.status >= REFUSED:
-                    raise await refusal(exchange)  # noqa: TRY301 - it is closed as if it was cancelled
-            except BaseException:
-                exchange.close()
-                raise
-            return exchange
-        raise found
+            if not exchange.status:
+                await exchange.opened()
+            if not exchange.asked and exchange.status >= REFUSED:
+                raise await refusal(exchange)  # noqa: TRY301 - it is closed as if it was cancelled
+        except BaseException:
+            exchange.close()
+            raise
+        return exchange
 
     def _on(
         self,
         link: Link,
         route: Route,
-        on_sent: Callable[[float], None],
         secret: Secret,
-        progress: SessionTrace | None,
+        progress: SessionTrace,
+        on_sent: Callable[[float], None],
         *,
         in_one: bool = False,
     ) -> Exchange:
-        """Return an exchange on a *link* that was made with this *progress*, None for one that has waited."""
-        if progress is None:
-            return Exchange(link, route.host, on_sent, secret, self._explained, self._loop, reused=True, in_one=in_one)
+        """Return an exchange on a *link* that was made with this *progress*."""
         return Exchange(
             *(link, route.host, on_sent, secret, self._explained, self._loop),
             reused=progress.reused,
@@ -192,17 +218,16 @@ class Transport:
             in_one=in_one,
         )
 
-    def _unanswered(self, cause: Exception, route: Route, progress: SessionTrace | None) -> APIConnectionError:
+    def _unanswered(self, cause: Exception, route: Route, progress: SessionTrace) -> APIConnectionError:
         from anyfast_async._http.connection_errors import connection_error  # noqa: PLC0415 - loaded by `_client/shared`
 
-        is_connected = progress is None or progress.is_connected
         return connection_error(
             cause,
             route.host,
             self._hint,
-            reused=progress is None or progress.reused,
+            reused=progress.reused,
             answering=False,
-            connecting=self._proxy is not None and not is_connected,
+            connecting=self._proxy is not None and not progress.is_connected,
         )
 
     def _explained(self, cause: BaseException | None, exchange: Exchange, *, answering: bool) -> APIConnectionError:
@@ -218,11 +243,6 @@ class Transport:
             status=exchange.status,
             hide=exchange.hide,
         )
-
-    def _waiting(self, route: Route) -> Kept | None:
-        """Return a connection that has waited and may carry an exchange, None if there is none."""
-        target = self._targets.get(route.origin)
-        return None if target is None else target.idle.take()
 
     async def _connected(
         self, session: aiohttp.ClientSession, route: Route, progress: SessionTrace, patience: aiohttp.ClientTimeout
@@ -245,8 +265,8 @@ class Transport:
         if transport is None or transport.is_closing():  # in the moment since it was made
             connection.close()
             raise aiohttp.ServerDisconnectedError
-        buffer, trust = self._read_into, target.trust
-        return Kept(connection, transport, target.idle, buffer=buffer, trust=trust, max_head=self._max_head)
+        kept = connection, transport, target.idle
+        return Kept(*kept, buffer=self._read_into, trust=target.trust, max_head=self._max_head)
 
     async def _asked(  # noqa: PLR0917 - what a request consists of
         self,
@@ -286,8 +306,7 @@ class Transport:
 
     def _new_target(self, route: Route) -> Target:
         proxy = URL(self._proxy) if self._proxy is not None else None
-        loop = asyncio.get_running_loop()
-        trust = self._trust.setdefault(route.origin, Trust())
+        trust, loop = self._trust.setdefault(route.origin, Trust()), asyncio.get_running_loop()
         target = Target(route.url.origin(), loop, proxy=proxy, tls=self._ssl or True, trust=trust)
         self._targets[route.origin] = target
         return target

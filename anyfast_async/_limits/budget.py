@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Need: TypeAlias = Amount
 """What a call may take at most."""
 _MILLION: Final = 1_000_000
+_MANY: Final = 256
 
 
 class Reserved:
@@ -66,6 +67,8 @@ class Spending:
 
     def __init__(self, budget: Budget | None, prices: Prices | None = None) -> None:
         self.budget = budget
+        self.is_reserving: bool = budget is not None and (budget.tokens is not None or budget.usd is not None)
+        """Whether tokens or money are limited, so that calls need an estimate."""
         is_money = budget is not None and budget.usd is not None
         self.prices: Prices | None = prices
         if prices is None and is_money:
@@ -83,16 +86,23 @@ class Spending:
         self.cost_assumed: float = 0.0
         self.cost_reserved: float = 0.0
         """The same in money, where the budget is."""
-        self.spent: Spent = Spent()
-        """By model."""
+        self._spent = Spent()
+        self._reported: list[tuple[str, Used]] = []
+        """Of calls that are not in it yet: many are added up in less time than one by one."""
         self.earlier: Earlier = Earlier()
         self._files: set[Path] = set()
         self._waiting: deque[_RowBudget] = deque()
 
     @property
-    def is_reserving(self) -> bool:
-        """Whether tokens or money are limited, so that calls need an estimate."""
-        return self.budget is not None and (self.budget.tokens is not None or self.budget.usd is not None)
+    def spent(self) -> Spent:
+        """What was used, by model."""
+        self._add_up()
+        return self._spent
+
+    def _add_up(self) -> None:
+        reported, self._reported = self._reported, []
+        for model in {model for model, _ in reported}:
+            self._spent.extend(model, [used for one, used in reported if one == model])
 
     def charge(self, file: Path, earlier: Callable[[], Earlier]) -> None:
         """Count what earlier runs have spent for *file*, once: a budget belongs to the file that it fills."""
@@ -243,7 +253,9 @@ class Spending:
     def reported(self, reserved: Reserved | None, model: str, used: Used) -> None:
         """Put what the gateway says was used in place of what was kept."""
         self.tokens += used.prompt + used.completion
-        self.spent.add(model, used)
+        self._reported.append((model, used))
+        if len(self._reported) >= _MANY:
+            self._add_up()
         if reserved is not None:
             if self.prices is not None and (price := self.prices.price(model)) is not None:
                 self.cost += price.cost(used)
@@ -254,7 +266,7 @@ class Spending:
         if reserved is not None and not reserved.kept:
             return
         need = need if reserved is None else reserved.need
-        self.spent.unknown += 1
+        self._spent.unknown += 1
         self.assumed += need.tokens
         self.cost_assumed += need.cost
         self._free(reserved)

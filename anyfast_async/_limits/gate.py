@@ -89,7 +89,8 @@ class Gate:
             raise _closed_error()
         # With a place free, whoever waits in another scope waits for that scope's own limits.
         if self.in_flight < self._limits.concurrency and not scope.queued and scope.wait(now, tokens) == 0:
-            return self._admit(scope, tokens, now)
+            self.in_flight += 1
+            return scope.take(now, tokens)
         return None
 
     async def queue(
@@ -336,10 +337,6 @@ class Gate:
         while scope.waiters and scope.waiters[0].granted.done():
             scope.waiters.popleft()
 
-    def _admit(self, scope: Scope, tokens: float, now: float) -> Permit:
-        self.in_flight += 1
-        return scope.take(now, tokens)
-
     def _list(self, scope: Scope) -> None:
         """Have the first waiter of *scope* looked at."""
         self._forget_cancelled(scope)
@@ -377,7 +374,8 @@ class Gate:
                 self.queued -= 1
                 self.counted -= waiter.counts
                 scope.queued -= 1
-                waiter.granted.set_result(self._admit(scope, waiter.tokens, now))
+                self.in_flight += 1
+                waiter.granted.set_result(scope.take(now, waiter.tokens))
                 self._list(scope)
         self._set_timer(loop)
 

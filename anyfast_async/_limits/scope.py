@@ -153,7 +153,8 @@ class Scope(Shown):
     def left(self, permit: Permit) -> None:
         """Count a call that has ended."""
         self.throttle.left(permit)
-        self.known(permit)
+        if not permit.settled:
+            self.known(permit)
         if permit.taken is not None:
             permit.taken.ended = True
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from operator import add
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -33,19 +34,22 @@ class Spent(Shown):
         """Count a call of *model*; -1 *times* takes it out again."""
         if used is None:
             self.unknown += times
-            return
-        self.calls += times
-        key = model, bisect_left(_STEPS, used[0])
-        calls, prompt, completion, cached, audio, image = self._sums.get(key) or _NOTHING
-        # Written out: this is done for every call.
-        self._sums[key] = [
-            calls + times,
-            prompt + times * used[0],
-            completion + times * used[1],
-            cached + times * used[2],
-            audio + times * used[3],
-            image + times * used[4],
-        ]
+        else:
+            self._add(model, bisect_left(_STEPS, used.prompt), times, (times * value for value in used))
+
+    def extend(self, model: str, calls: Sequence[Used]) -> None:
+        """Count many calls of *model*, in less time than one by one."""
+        columns = [*zip(*calls, strict=True)]
+        if columns and max(columns[0]) <= _STEPS[0]:
+            self._add(model, 0, len(calls), map(sum, columns))
+        else:
+            for used in calls:
+                self.add(model, used)
+
+    def _add(self, model: str, step: int, calls: int, sums: Iterable[int]) -> None:
+        self.calls += calls
+        before = self._sums.get((model, step)) or _NOTHING
+        self._sums[model, step] = [*map(add, before, (calls, *sums))]
 
     @property
     def models(self) -> Iterable[str]:

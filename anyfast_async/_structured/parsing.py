@@ -15,7 +15,6 @@ import enum
 import functools
 import json
 import pathlib
-import re
 import types
 import typing
 import uuid
@@ -40,12 +39,10 @@ from anyfast_async._structured.type_hints import (
     origin_of,
     unwrapped,
 )
+from anyfast_async._values.text import unfenced
 from anyfast_async.errors import FieldError, escaped
 
 T = TypeVar("T")
-
-_FENCE: Final = re.compile(r"\A\s*```[\w-]*\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
-"""Models like to put JSON into a Markdown block, even in JSON mode."""
 
 
 class FieldMismatchError(Exception):
@@ -65,9 +62,8 @@ def parse(text: str, kind: type[T]) -> T:
 
     """
     schema_of(kind)  # refuses a class that cannot be read, whatever the answer is
-    fenced = _FENCE.match(text)
     try:
-        value = json.loads(fenced[1] if fenced else text)
+        value = json.loads(unfenced(text))
     except (ValueError, RecursionError):
         what = "is empty" if not text.strip() else "is no JSON"
         raise FieldMismatchError((FieldError("$", f"the answer {what}"),)) from None

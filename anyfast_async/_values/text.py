@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -34,6 +35,12 @@ def escaped(text: str, limit: int = SHOWN_CHARACTERS) -> str:
     """
     shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:limit])
     return f"{shown}... ({len(text)} characters)" if len(text) > limit else shown
+
+
+def unfenced(text: str) -> str:
+    """Return what stands in a Markdown block, if *text* is one: models put JSON into them, even in JSON mode."""
+    fenced = re.match(r"(?s)\s*```[\w-]*\s*\n(.*?)\n?\s*```\s*\Z", text)
+    return fenced[1] if fenced else text
 
 
 # -- names -----------------------------------------------------------------------------------------------------------

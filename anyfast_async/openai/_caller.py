@@ -8,6 +8,7 @@ from typing import Any, Final
 import attrs
 
 from anyfast_async import errors
+from anyfast_async._call.endpoint import Endpoint
 from anyfast_async.client import AnyFast
 from anyfast_async.openai._errors import ConfigurationError
 from anyfast_async.openai._line import Lifetime, Line
@@ -49,8 +50,8 @@ class Caller:
     """With this client's key and address. It is made once, because the limits are kept by key."""
     settings: Settings
 
-    def line(self, path: str, options: Mapping[str, Any]) -> Line:
-        """Return what makes one call of *path* with its own headers, query and timeout.
+    def line(self, endpoint: Endpoint[Any], options: Mapping[str, Any]) -> Line:
+        """Return what makes one call with its own headers, query and timeout.
 
         Raises:
             ConfigurationError: a header or timeout that cannot be.
@@ -62,7 +63,7 @@ class Caller:
             changes["timeouts"] = timeouts_of(timeout)
         query = query_of(self.settings.query, options.get("extra_query"))
         try:
-            return Line.of(self.client, path, query, **changes)
+            return Line.of(self.client, endpoint, query, **changes)
         except errors.ConfigurationError as error:
             raise advised(error) from error
 

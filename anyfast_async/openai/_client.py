@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from anyfast_async import errors
+from anyfast_async._call.endpoint import CHAT
 from anyfast_async._http.api_key import KeySource
 from anyfast_async.client import AnyFast
 from anyfast_async.openai._caller import Caller, Settings, advised
@@ -91,7 +92,7 @@ class AsyncOpenAI:
         except errors.ConfigurationError as error:
             raise advised(error) from error
         self._caller = Caller(Lifetime(root), root, settings)
-        self._caller.line("", {})  # checks the headers
+        self._caller.line(CHAT, {})  # checks the headers
 
     def __repr__(self) -> str:
         return f"AsyncOpenAI(base_url={self.base_url!r}, max_retries={self.max_retries})"
@@ -137,7 +138,7 @@ class AsyncOpenAI:
     @property
     def base_url(self) -> str:
         """The gateway, ending in a slash."""
-        return self._caller.line("", {}).base_url
+        return self._caller.line(CHAT, {}).base_url
 
     @property
     def max_retries(self) -> int:
@@ -209,7 +210,7 @@ class AsyncOpenAI:
         except errors.ConfigurationError as error:
             raise advised(error) from error
         made._caller = Caller(self._caller.lifetime, client, settings)
-        made._caller.line("", {})  # checks the headers
+        made._caller.line(CHAT, {})  # checks the headers
         return made
 
     with_options = copy

@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 
+from anyfast_async._call.endpoint import Endpoint
 from anyfast_async._client.calls import Calls
 from anyfast_async._core.errors.request_id import as_is, shown_headers
 from anyfast_async.client import AnyFast
@@ -87,8 +88,8 @@ class Line:
         return f"{self.calls.setup.base_url}/"
 
     @classmethod
-    def of(cls, client: AnyFast, path: str, query: Sequence[tuple[str, str]], **settings: Any) -> Line:
-        """Return a line for a call of *path*; *settings* are those of ``AnyFast.with_options``.
+    def of(cls, client: AnyFast, endpoint: Endpoint[Any], query: Sequence[tuple[str, str]], **settings: Any) -> Line:
+        """Return a line for a call; *settings* are those of ``AnyFast.with_options``.
 
         Raises:
             ConfigurationError: as ``AnyFast.with_options``.
@@ -96,5 +97,5 @@ class Line:
         """
         # A request for a whole answer does not say that it is one, as with the vendor SDK.
         calls = client.with_options(**settings)._calls.changed(query=tuple(query), says_whole=False)  # noqa: SLF001
-        wire = Wire(Request("GET" if path == "models" else "POST", str(calls.url_of(path))))
+        wire = Wire(Request(endpoint.method, str(calls.url_of(endpoint))))
         return cls(calls.changed(hooks=wire), wire)

@@ -8,6 +8,7 @@ from typing import Any, Generic, Literal, TypeVar, Unpack, overload
 
 import attrs
 
+from anyfast_async._call.endpoint import CHAT, MODELS
 from anyfast_async._core.json import codec
 from anyfast_async.errors import AnyFastError
 from anyfast_async.openai._answers import AsyncPage, ChatCompletion, Model, ParsedChatCompletion
@@ -108,7 +109,7 @@ def _identified(model: M, request_id: str | None) -> M:
 async def _asked(caller: Caller, messages: Any, model: Any, options: Mapping[str, Any]) -> APIResponse[Any]:
     """Send a request that is not streamed."""
     fields = fields_of(options)
-    line = caller.line("chat/completions", options)
+    line = caller.line(CHAT, options)
     try:
         asked = line.calls.request(as_wire(messages), {"model": as_wire(model), **fields})
         completion = await line.calls.complete(asked, fields)
@@ -127,7 +128,7 @@ async def _asked(caller: Caller, messages: Any, model: Any, options: Mapping[str
 async def _streamed(caller: Caller, messages: Any, model: Any, options: Mapping[str, Any]) -> APIResponse[AsyncStream]:
     """Send a request that is streamed."""
     fields = fields_of(options)
-    line = caller.line("chat/completions", options)
+    line = caller.line(CHAT, options)
     try:
         asked = line.calls.request(as_wire(messages), {"model": as_wire(model), **fields})
         stream = await line.calls.stream(asked, fields)
@@ -321,7 +322,7 @@ class AsyncChatWithRawResponse:
 
 
 async def _listed(caller: Caller, options: Mapping[str, Any]) -> APIResponse[AsyncPage]:
-    line = caller.line("models", options)
+    line = caller.line(MODELS, options)
     try:
         await line.calls.models()
     except AnyFastError as error:

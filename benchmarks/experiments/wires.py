@@ -65,9 +65,10 @@ class Ways:
             await transport.aclose()
 
     async def send(self, transport: _transport.Transport, route: Route, body: bytes) -> Exchange:
-        return await transport.exchange(
-            route, key=KEY, body=body, idempotency_key="k", connect_timeout=10, on_sent=lambda _: None
-        )
+        asked = transport.at_once(route, SECRET, body, "k", lambda _: None)
+        if asked is None:
+            asked = await transport.connected(route, KEY, body, "k", lambda _: None, 10)
+        return await transport.headed(asked)
 
     # -- completions -------------------------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from anyfast_async import (
     Usage,
 )
 from anyfast_async._call.call import Call
+from anyfast_async._call.endpoint import CHAT
 from anyfast_async._call.spec import Spec
 from anyfast_async._client.shared import Shared
 from anyfast_async._core.retry.retry_budget import RetryBudget
@@ -121,6 +122,7 @@ class Rig:
             Timeouts(total=total, response=None),
             Key(asked if renewable else "sk-0123456789abcdef"),
             ROUTE,
+            CHAT,
         )
         account = Account(self.spending, spec.scope, ChatRequest("x" * 84, max_tokens=100))
         return Scripted(steps, self.sent, self.shared, spec, account, Ending() if patient else None)

@@ -35,6 +35,7 @@ from anyfast_async import (
     Timeouts,
 )
 from anyfast_async._call.call import Call
+from anyfast_async._call.endpoint import CHAT
 from anyfast_async._call.spec import Spec
 from anyfast_async._client.map_arguments import run_of
 from anyfast_async._client.shared import Shared
@@ -116,7 +117,7 @@ class Rig:
         async def send(request: ChatRequest, _: bytes, __: object) -> ChatCompletion:
             scope = self.shared.gate.scope(request.model)
             key = Key("sk-0123456789abcdef")
-            spec = Spec(scope, self.policy, Timeouts(total=total, response=None), key, ROUTE)
+            spec = Spec(scope, self.policy, Timeouts(total=total, response=None), key, ROUTE, CHAT)
             call = Scripted(self, str(request.user), spec, Account(self.shared.spending, scope, request), ending)
             return call.traced(await call.run())
 

@@ -67,7 +67,15 @@ class Gateway:
         self.latency = latency
         self.sent: list[str] = []
 
-    async def exchange(self, *_: Any, body: bytes, on_sent: Callable[[float], None], **__: Any) -> Answer:
+    def at_once(self, *_: Any) -> None:
+        """No connection waits."""
+
+    async def headed(self, answer: Answer) -> Answer:
+        return answer
+
+    async def connected(
+        self, _: Any, __: Any, body: bytes, ___: Any, on_sent: Callable[[float], None], *____: Any
+    ) -> Answer:
         row = str(json.loads(body)["messages"][0]["content"])
         on_sent(now())
         self.sent.append(row)
@@ -256,11 +264,11 @@ class Limited(Gateway):
 
     def __init__(self, at_once: int, status: int = 503) -> None:
         super().__init__(0.5)
-        self.at_once, self.status, self.busy = at_once, status, 0
+        self.most, self.status, self.busy = at_once, status, 0
         self.turned_away = 0
 
     async def answer(self, row: str) -> Answer:
-        if self.busy >= self.at_once:
+        if self.busy >= self.most:
             self.turned_away += 1
             await asyncio.sleep(0.001)
             return Answer(self.status, b"Service Unavailable", {"content-type": "text/plain"})

@@ -63,7 +63,15 @@ class Gateway:
         self.latency = latency
         self.sent: list[float] = []
 
-    async def exchange(self, *_: Any, body: bytes, on_sent: Callable[[float], None], **__: Any) -> Answer:
+    def at_once(self, *_: Any) -> None:
+        """No connection waits."""
+
+    async def headed(self, answer: Answer) -> Answer:
+        return answer
+
+    async def connected(
+        self, _: Any, __: Any, body: bytes, ___: Any, on_sent: Callable[[float], None], *____: Any
+    ) -> Answer:
         on_sent(now())
         self.sent.append(now())
         outcome = self.decide(now(), body)

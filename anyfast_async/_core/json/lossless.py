@@ -188,7 +188,7 @@ def _usual_hook(kind: Any, fields: list[_Field], keep: Keep, general: Hook) -> H
         "general": general,
     }
     lines = ["def structure(value, _=None):", " get = value.get", " made = new(Draft)"]
-    lines += [" made.extra, made.blank = extra, blank = {}, {}", " known = 0"]
+    lines += [" made.extra, made.blank = extra, blank = {}, {}", f" known = {len(fields)}"]
     for number, field in enumerate(fields):
         names |= {f"Type{number}": field.types[0], f"absent{number}": field.absent, f"convert{number}": field.convert}
         usual = f"type(item) is Type{number}" + (" and item" if field.types[0] is list else "")
@@ -198,9 +198,9 @@ def _usual_hook(kind: Any, fields: list[_Field], keep: Keep, general: Hook) -> H
             f"  made.{field.name} = absent{number}",
             f"  if {field.name!r} in value:",
             f"   blank[{field.name!r}] = None",
-            "   known += 1",
+            "  else:",
+            "   known -= 1",
             f" elif {usual}:",
-            "  known += 1",
         ]
         if field.convert is None or field.types[0] is str:
             lines += [f"  made.{field.name} = item"]

@@ -60,11 +60,11 @@ class Window:
 
     def take(self, now: float, amount: float) -> Slot:
         """Take *amount* at *now*; the returned slot is for :meth:`settle`."""
-        self._expire(now)
         slots = self._slots
-        if not slots or slots[-1].end <= now:
-            slots.append(Slot(now + SLOT, 0.0))
-        slot = slots[-1]
+        if not slots or (slot := slots[-1]).end <= now:
+            self._expire(now)
+            slot = Slot(now + SLOT, 0.0)
+            slots.append(slot)
         slot.amount += amount
         self.taken += amount
         return slot

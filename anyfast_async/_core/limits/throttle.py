@@ -146,7 +146,8 @@ class Throttle(Shown):
 
     def take(self, now: float) -> Slot:
         """Count a request that is let in; return where it stands among what was granted."""
-        self._began = min(self._began, now)
+        if now < self._began:  # noqa: PLR1730 - for every request
+            self._began = now
         self.since_hold += 1
         self.in_flight += 1
         self.number += 1

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from anyfast_async._core.histogram import Histogram
+from anyfast_async._values.outcome import ODD
 from anyfast_async._values.text import measured
-from anyfast_async.batch.counts import ODD
 from anyfast_async.batch.report.charts import charts
 from anyfast_async.batch.report.document import figures, framed, pairs, section, table, text
 from anyfast_async.batch.report.recorder import FailureExample, Recorder, ReportHead

@@ -180,8 +180,9 @@ def _curve(values: Sequence[tuple[str, float, float]], across: str, up: str) -> 
         "scale": {"domain": names, "range": ["var(--one)", "var(--two)"][: len(names)]},
         "legend": {"orient": "top", "title": None} if len(names) > 1 else None,
     }
+    scale = {"type": "log", "nice": False}
     encoding = {
-        "x": {"field": "load", "type": "quantitative", "scale": {"type": "log"}, "title": across, "axis": TICKS},
+        "x": {"field": "load", "type": "quantitative", "scale": scale, "title": across, "axis": TICKS},
         "y": {"field": "value", "type": "quantitative", "title": up or None, "axis": {"tickCount": 4}},
         "color": colours,
     }
