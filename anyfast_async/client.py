@@ -402,7 +402,7 @@ class AnyFast:
     async def run_tools(
         self,
         messages: Prompt | ChatRequest,
-        tools: Iterable[AnyTool] = (),
+        functions: Iterable[AnyTool] = (),
         /,
         *,
         max_rounds: int = 8,
@@ -412,14 +412,14 @@ class AnyFast:
         on_error: OnError | None = None,
         **options: Unpack[ChatOptions],
     ) -> ToolRun:
-        """Let the model call *tools* until it answers without a call, and return the conversation.
+        """Let the model call *functions* until it answers without a call, and return the conversation.
 
         The calls of one answer run at once. A tool that fails, arguments that do not fit and a name that no tool has
         are told to the model, which may do better; cancellation and what *on_error* raises end the run.
 
         Args:
             messages: as for :meth:`complete`; the ``history`` of an earlier run with the next question behind it.
-            tools: functions, or what ``@tool`` made of them.
+            functions: the tools: functions, or what ``@tool`` made of them; ``tools=`` takes them, too.
             max_rounds: how often the model is asked at most, from 1.
             concurrency: tools that run at once, from 1.
             deadline: seconds for the whole run.
@@ -442,7 +442,7 @@ class AnyFast:
         return await ToolRounds(
             self._calls,
             messages,
-            tools,
+            functions,
             options,
             max_rounds=max_rounds,
             concurrency=concurrency,

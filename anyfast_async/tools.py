@@ -67,7 +67,8 @@ class Tool(Generic[P, R]):
         self._signature: Signature = signature_of(function, self.name)
         self.description: str = self._signature.description if description is None else description
         """What models are told of it."""
-        functools.update_wrapper(self, function, updated=())
+        plain: Any = function
+        functools.update_wrapper(self, plain, updated=())
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function."""

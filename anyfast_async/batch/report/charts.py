@@ -34,9 +34,11 @@ class Distribution(Protocol):
 
     def bins(self, most: int) -> Iterable[tuple[float, float, int]]:
         """Yield *most* bins or fewer: from, to, count."""
+        ...
 
     def percentile(self, percent: float) -> float | None:
         """Return the time that *percent* of all do not exceed."""
+        ...
 
 
 @attrs.frozen
