@@ -25,7 +25,7 @@ WIDTH, HEIGHT = 350, 170
 
 _ROWS: Final = 5
 """Rows that make a point of a chart: fewer would be noise."""
-TICKS: Final = {"tickCount": 6, "format": "~f", "labelOverlap": "greedy"}
+TICKS: Final[dict[str, Any]] = {"tickCount": 6, "format": "~f", "labelOverlap": "greedy"}
 _WHOLE_HEIGHT: Final = {"y": {"value": 0}, "y2": {"value": HEIGHT}}
 
 

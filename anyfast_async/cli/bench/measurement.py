@@ -85,6 +85,8 @@ class Measurement:
     answered: int = 0
     failed: Counter[str] = attrs.field(factory=Counter)
     """By the kind of the error."""
+    examples: dict[str, str] = attrs.field(factory=dict)
+    """What the first error of each kind said, the warm-up's included."""
     warmed: int = 0
     """Requests of the warm-up, which count nowhere."""
     left: int = 0
@@ -151,8 +153,9 @@ class Measurement:
         self.prompt_tokens += said.prompt_tokens or 0
         self.completion_tokens += tokens
 
-    def failure(self, asked: LoadRequest, kind: str) -> None:
-        """Take in that a request failed."""
+    def failure(self, asked: LoadRequest, kind: str, said: str = "") -> None:
+        """Take in that a request failed, and what the error *said*."""
+        self.examples.setdefault(kind, said)
         if self.counts(asked):
             self.failed[kind] += 1
         else:
@@ -172,6 +175,7 @@ class Measurement:
             "requests": self.requests,
             "answered": self.answered,
             "failed": dict(self.failed),
+            "errors": self.examples,
             "warm_up": self.warmed,
             "left": self.left,
             "throughput": round_to(self.throughput),

@@ -106,6 +106,7 @@ def _facts(one: Measurement) -> Iterator[tuple[str, str]]:
     yield "answered", f"{counted(one.answered)} of {counted(one.requests)}"
     if one.failed:
         yield "failed", ", ".join(f"{counted(number)} {kind}" for kind, number in one.failed.most_common())
+    yield from one.examples.items()
     if one.left:
         yield "left in flight", counted(one.left)
     checks = one.checks

@@ -13,12 +13,14 @@ import attrs
 
 from anyfast_async.cli.bench.arrivals import Load, due
 from anyfast_async.cli.bench.measurement import LoadRequest, Measurement, Said
-from anyfast_async.errors import AnyFastError
+from anyfast_async.errors import AnyFastError, escaped
 
 Ask: TypeAlias = Callable[[int, Callable[[], None]], Awaitable[Said]]
 """Makes request number so and so, calls what it is given at each piece with content, and returns at the end."""
 _STEP: Final = 0.01
 """Seconds between two looks at the loop."""
+_SHOWN: Final = 200
+"""Characters of an error that are kept."""
 _CLOSING: Final = 5.0
 """Seconds that requests get to end once they are cancelled."""
 
@@ -170,7 +172,7 @@ class LoadRun:
         try:
             said = await self._ask(number, lambda: asked.arrived(now()))
         except AnyFastError as error:
-            measurement.failure(asked, error.kind)
+            measurement.failure(asked, error.kind, escaped(str(error), _SHOWN))
             held = not error.attempts
         else:
             measurement.ended(asked, now(), said)

@@ -44,8 +44,11 @@ def lines(one: Measurement) -> Iterator[tuple[str, str]]:
     yield "answered", counted(one.answered)
     if one.failed:
         yield "failed", ", ".join(f"{counted(number)} {kind}" for kind, number in one.failed.most_common())
+    for kind, said in one.examples.items():
+        yield f"  {kind}", said
     yield "throughput", f"{one.throughput:.3g} answers/s, {one.token_throughput:,.4g} tokens/s"
-    yield "", "p50 / p90 / p95 / p99"
+    if one.answered:
+        yield "", "p50 / p90 / p95 / p99"
     for attribute, name in SHOWN:
         times: Times = getattr(one, attribute)
         if times.count:
