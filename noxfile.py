@@ -321,6 +321,20 @@ def interop(session: nox.Session) -> None:
     pytest(session, "-m", "interop", "tests/interop", env=programs)
 
 
+GUIDELLM = "guidellm==0.8.1"
+
+
+@nox.session
+def load_test(session: nox.Session) -> None:
+    """Check `anyfast bench` against known times, and see what GuideLLM (a venv of its own) says of the same."""
+    session.install("-e", ".[bench,cli]")
+    folder = Path(session.create_tmp()).resolve() / "guidellm"
+    session.run("python", "-m", "venv", str(folder))
+    session.run(str(folder / "bin" / "python"), "-m", "pip", "install", "-q", GUIDELLM, external=True)
+    program = str(folder / "bin" / "guidellm")
+    session.run("python", "benchmarks/load_test.py", "--guidellm", program, *session.posargs)
+
+
 @nox.session
 def services(session: nox.Session) -> None:
     """Run the services of the documentation under every server, and cells in a notebook's kernel."""

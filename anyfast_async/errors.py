@@ -28,10 +28,12 @@
     │       └── ModelNotFoundError           by code, whatever the status
     ├── ResponseShapeError                   a 200 that is no completion
     ├── IncompleteStreamError                .reason: "cut", "no_finish" or "empty"
+    ├── ToolRoundsError                      a model that goes on calling tools
     └── OutputError (ValueError)             an answer that does not parse into the wanted class
 
 All of them pickle and copy, because they are made of plain values only. None of them holds the key, a header or a
-prompt, and text that came from a server is escaped before it gets into a message.
+prompt (but for ``.tool_run``, which is a conversation), and text that came from a server is escaped before it gets into
+a message.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ from anyfast_async._values.text import escaped as escaped  # noqa: PLC0414 - mos
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from anyfast_async._values.tool_run import ToolRun
     from anyfast_async.completions import ChatCompletion
 
 Billed = Literal["no", "maybe", "yes"]
@@ -121,6 +124,8 @@ class AnyFastError(Exception):
     """The gateway's id of the request, for its support."""
     partial: ChatCompletion | None = None
     """Where a stream had begun: the completion so far. Never part of the message."""
+    tool_run: ToolRun | None = None
+    """Out of ``run_tools``: the conversation so far, with what the tools have done. Never part of the message."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message)
@@ -372,6 +377,16 @@ class IncompleteStreamError(AnyFastError):
     kind = "incomplete"
     billed: Billed = "maybe"
     reason: Literal["cut", "no_finish", "empty"] = "cut"
+
+
+class ToolRoundsError(AnyFastError):
+    """A model still calls tools after ``max_rounds`` answers; ``.tool_run`` has the conversation.
+
+    Its last calls were not run.
+    """
+
+    kind = "tool_rounds"
+    billed: Billed = "yes"
 
 
 class OutputError(AnyFastError, ValueError):

@@ -49,7 +49,9 @@ FLOORS: Final = (
         "_map/",
         "_retry/",
         "_stream/",
+        "_tools/",
         "prices.py",
+        "tools.py",
     },
     # the client
     {
@@ -242,6 +244,7 @@ ROOM_ORDER: Final = (
     {"_journal/", "_retry/", "_stream/"},
     {"_call/", "_map/"},
     {"_client/"},
+    {"_tools/"},
 )
 """The rooms of the shell: a room uses those before it. What is imported for types alone does not count."""
 
@@ -343,6 +346,7 @@ LIBRARIES: Final[Mapping[str, set[str]]] = {
     "cattrs": {"_core/json/lossless.py", "_structured/parsing.py"},
     "click": CLI,
     "genai_prices": {"prices.py"},
+    "hdrh": {"cli/bench/histogram.py"},
     "orjson": {"_core/json/jsontext.py", "simulator/http/encoding.py"},
     "pyarrow": {"batch/input/parquet.py", "batch/results/table_files.py"},
     "pydantic": {"_structured/own_schema.py"},
@@ -380,7 +384,7 @@ LONGEST: Final = 400
 LONGER: Final = {
     "_call/call.py": (490, "one logical call: its attempts, who ends it, its ledger"),
     "_journal/journal.py": (410, "one journal: opened, written, mended"),
-    "client.py": (460, "the verbs of a client with their signatures and their documentation"),
+    "client.py": (520, "the verbs of a client with their signatures and their documentation"),
     "openai/_resources.py": (470, "the vendor SDK's resources with their signatures"),
     "simulator/quirks/quirk_forms.py": (460, "a catalogue, one small function per quirk"),
 }
@@ -472,6 +476,18 @@ TESTED_THROUGH: Final[Mapping[str, str]] = {
     "_core/usual_answer.py": "core/test_answer.py",  # the answers that need no closer look
     "_structured/type_hints.py": "structured/test_json_schema.py",  # the reading of classes, which the schema shows
     "_structured/own_schema.py": "structured/test_classes.py",  # what such classes are asked, beside the others
+    "_tools/docstring.py": "test_tools.py",  # what a tool says of itself
+    "_tools/signature.py": "test_tools.py",
+    "_values/tool_run.py": "tools/test_rounds.py",
+    "_tools/content.py": "tools/test_rounds.py",  # what the model is told
+    "batch/report/document.py": "batch/report/test_page.py",  # what pages are made of
+    "cli/bench/knee.py": "cli/bench/test_measurement.py",
+    "cli/bench/validity.py": "cli/bench/test_measurement.py",
+    "cli/bench/options.py": "cli/bench/test_command.py",
+    "cli/bench/page.py": "cli/bench/test_command.py",
+    "cli/bench/report_file.py": "cli/bench/test_command.py",
+    "cli/bench/summary.py": "cli/bench/test_command.py",
+    "cli/bench/target.py": "cli/bench/test_command.py",
     "cli/signals.py": "cli/test_simulate.py",  # needs a process that gets signals
     # the door is tested as programs see it
     "openai/_answers.py": "test_openai.py",

@@ -101,6 +101,7 @@ def test_kinds_are_stable_words() -> None:
         "ModelNotFoundError": "model",
         "ResponseShapeError": "response_shape",
         "IncompleteStreamError": "incomplete",
+        "ToolRoundsError": "tool_rounds",
         "OutputError": "output",
     } == {c.__name__: c.kind for c in CLASSES}
 

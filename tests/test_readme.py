@@ -273,7 +273,9 @@ def test_every_public_name_is_described(pages: list[str], exported: set[str]) ->
     """The reference has one entry for each name that the package and the simulator export."""
     text = "".join((DOCS / "reference" / name).read_text(encoding="utf-8") for name in pages)
 
-    assert sorted(exported) == sorted(re.findall(r"^\.\. auto(?:class|exception|data):: (\w+)", text, re.MULTILINE))
+    assert sorted(exported) == sorted(
+        re.findall(r"^\.\. auto(?:class|exception|data|function):: (\w+)", text, re.MULTILINE)
+    )
 
 
 def test_every_option_of_the_command_is_described(readme: Page) -> None:
