@@ -246,6 +246,7 @@ BUILT_IN: dict[str, set[str]] = {
     "_http/api_key.py": {"TypeError"},  # a key that somebody pickles
     "_journal/disk.py": {"FileNotFoundError"},  # of files: as the system says it
     "_journal/journal.py": {"FileNotFoundError", "PermissionError"},
+    "_structured/partial_values.py": {"AttributeError", "IndexError", "KeyError"},  # as any object, list and mapping
     "openai/__init__.py": {"AttributeError", "ImportError"},
     "openai/_base.py": {"AttributeError"},
     # wrong arguments, as the vendor SDK takes them
@@ -267,7 +268,11 @@ CAUGHT: dict[str, set[str]] = {
     "_http/local_files.py": {"ValueError"},
     "_http/transport.py": {"ConnectionTimeoutError", "ServerDisconnectedError"},  # aiohttp's
     "_http/wire.py": {"TruncatedError", "UnaskedError"},
+    "_structured/json_in_text.py": {"NoJsonError"},
     "_structured/parsing.py": {"FieldMismatchError"},
+    "_tools/content.py": {"TypeError"},
+    "_tools/rounds.py": {"_NoResult", "_TooSlow"},
+    "_tools/signature.py": {"ArgumentsError"},
     "batch/input/prompt_template.py": {"TypeError"},
     "openai/_events.py": {"_CutError"},
 }

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from anyfast_async.errors import ConfigurationError
+from anyfast_async.errors import ClientStateError, ConfigurationError
 from anyfast_async.simulator import RecordedRequest, Simulator
 from anyfast_async.simulator.script.exchange import to_toml
 from anyfast_async.simulator.script.script_file import ScriptError, ScriptFile, load_script
@@ -79,7 +79,7 @@ class Cassette:
     ) -> None:
         if isinstance(secrets, str) or isinstance(ignore, str):
             message = "secrets and ignore are collections of strings, not one string"
-            raise TypeError(message)
+            raise ConfigurationError(message)
         self._path = Path(path)
         self._record = record
         self._timing = timing
@@ -112,7 +112,7 @@ class Cassette:
             url = self._simulator.base_url
         if not url:
             message = "a cassette is used in 'with' or 'async with'"
-            raise RuntimeError(message)
+            raise ClientStateError(message)
         return url
 
     @property

@@ -10,7 +10,14 @@ from typing import Any
 
 import pytest
 
-from anyfast_async import AnyFast, ConfigurationError, IncompleteStreamError, InternalServerError, RetryPolicy
+from anyfast_async import (
+    AnyFast,
+    ClientStateError,
+    ConfigurationError,
+    IncompleteStreamError,
+    InternalServerError,
+    RetryPolicy,
+)
 from anyfast_async.openai import AsyncOpenAI
 from anyfast_async.simulator import Latency, Simulator
 from anyfast_async.testing import Cassette
@@ -203,7 +210,7 @@ def test_files_that_cannot_be(path: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="is no cassette, so it is not written over"), recording:
         pass
     assert "[project]\n" == other.read_text()
-    with pytest.raises(RuntimeError, match="used in 'with'"):
+    with pytest.raises(ClientStateError, match="used in 'with'"):
         _ = Cassette(path).base_url
 
 
