@@ -31,6 +31,7 @@ FLOORS: Final = (
         "completions.py",
         "errors.py",
         "messages.py",
+        "observing.py",
         "policies.py",
         "requests.py",
     },
@@ -47,6 +48,7 @@ FLOORS: Final = (
         "_journal/",
         "_limits/",
         "_map/",
+        "_observers/",
         "_retry/",
         "_stream/",
         "prices.py",
@@ -66,6 +68,7 @@ FLOORS: Final = (
         "batch/",
         "cli/",
         "openai/",
+        "otel/",
         "pytest_plugin.py",
         "simulator/",
     },
@@ -76,6 +79,7 @@ EDGES: Final = {
     "batch/": set[str](),
     "cli/": {"batch/", "simulator/"},
     "openai/": set[str](),
+    "otel/": set[str](),
     "pytest_plugin.py": {"_testing.py", "simulator/"},
     "simulator/": set[str](),
 }
@@ -235,6 +239,7 @@ def test_imports_point_down() -> None:
 
 ROOM_ORDER: Final = (
     {"_clocks/", "_http/", "_limits/"},
+    {"_observers/"},
     {"_journal/", "_retry/", "_stream/"},
     {"_call/", "_map/"},
     {"_client/"},
@@ -337,6 +342,7 @@ LIBRARIES: Final[Mapping[str, set[str]]] = {
     "cattrs": {"_core/json/lossless.py", "_structured/parsing.py"},
     "click": CLI,
     "genai_prices": {"prices.py"},
+    "opentelemetry": {"otel/_observer.py"},
     "orjson": {"_core/json/jsontext.py", "simulator/http/encoding.py"},
     "pyarrow": {"batch/input/parquet.py", "batch/results/table_files.py"},
     "pytest": {"pytest_plugin.py"},
@@ -448,7 +454,6 @@ TESTED_THROUGH: Final[Mapping[str, str]] = {
     "_client/calls.py": "test_client.py",  # how its verbs are done
     "_http/early_answer.py": "http/test_transport.py",  # what comes before a request was sent
     "_call/endpoint.py": "test_client.py",  # how an answer is read, by what was asked
-    "_call/hooks.py": "test_openai.py",  # a protocol; the door hears by it
     "_call/spec.py": "call/test_call.py",  # what a call is made of
     "_limits/spent.py": "test_prices.py",  # what is priced
     "_retry/recovery.py": "call/test_call.py",  # what a call meets

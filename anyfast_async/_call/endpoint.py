@@ -30,6 +30,8 @@ class Endpoint(Shown, Generic[T]):
     path: str
     """Behind the client's ``base_url``."""
     method: str
+    operation: str
+    """What observers call it."""
     decode: Decode[T]
     """Reads an answer that came in one piece; raises ``AnyFastError``."""
     usage_of: Callable[[T], Usage | None] | None = None
@@ -55,5 +57,5 @@ def _used(completion: ChatCompletion) -> Usage | None:
     return completion.usage
 
 
-CHAT: Final[Endpoint[ChatCompletion]] = Endpoint("chat/completions", "POST", _completion, _used)
-MODELS: Final[Endpoint[list[Model]]] = Endpoint("models", "GET", _models)
+CHAT: Final[Endpoint[ChatCompletion]] = Endpoint("chat/completions", "POST", "chat", _completion, _used)
+MODELS: Final[Endpoint[list[Model]]] = Endpoint("models", "GET", "models", _models)

@@ -33,13 +33,13 @@ from anyfast_async.requests import ChatRequest, as_request
 if TYPE_CHECKING:
     from yarl import URL
 
-    from anyfast_async._call.hooks import Hooks
     from anyfast_async._call.streamed import DrainCall, StreamCall
     from anyfast_async._client.shared import Shared
     from anyfast_async._http.api_key import Key
     from anyfast_async._limits.reservation import Witness
     from anyfast_async._limits.scope import Scope
     from anyfast_async._map.early_end import Ending
+    from anyfast_async._observers.hooks import Hooks
     from anyfast_async._stream.chat_stream import ChatStream
     from anyfast_async._stream.receiver import Receiver
     from anyfast_async.completions import ChatCompletion, Model
@@ -76,7 +76,7 @@ class Setup(Shown):
     says_whole: bool = True
     """Whether a request for a whole answer says that it is one."""
     hooks: Hooks | None = None
-    """Told of every attempt."""
+    """Who hears of its calls; None: nobody but the log."""
 
 
 class Calls:
@@ -187,6 +187,7 @@ class Calls:
                 self.price_of(model) if self._is_priced and endpoint.usage_of is not None else None,
                 lenient,
                 setup.hooks,
+                (endpoint.operation, model, self.lane_of(model), self._origin.host or "", self._origin.port),
             )
             if is_usual:
                 if len(self._specs) >= _MOST_SPECS:
@@ -225,6 +226,13 @@ class Calls:
     def scope_of(self, model: str) -> Scope:
         """Return where calls of *model* are counted."""
         return self.shared.gate.scope((self._origin, self.setup.key.identity, model))
+
+    def lane_of(self, model: str) -> str:
+        """Return what calls of *model* are limited and held with, in words; keys have numbers."""
+        keys = self.shared.keys
+        number = keys.setdefault(self.setup.key.identity, len(keys) + 1)
+        key = "no key" if self.setup.key.absent else f"key {number}"
+        return f"{escaped(model, 100) or 'no model'} at {self._origin}, {key}"
 
     def timeouts_of(self, options: Mapping[str, Any]) -> Timeouts:
         """Return the clocks of a call.
