@@ -11,6 +11,7 @@ from anyfast_async._core.histogram import Phases
 from anyfast_async._http.transport import Transport
 from anyfast_async._limits.gate import Gate
 from anyfast_async._observers.hooks import LOG_ALONE
+from anyfast_async._observers.log import LOG
 from anyfast_async._size_limits import MAX_HEAD
 from anyfast_async.errors import ClientStateError
 
@@ -75,6 +76,7 @@ class Shared:
         """Hear that a hold is over."""
         hooks = self._hooks or LOG_ALONE
         hooks.tell(hooks.hold, hold)
+        LOG.on_hold(hold)
 
     def _renew(self) -> None:
         """Hear that the process runs on after a sleep."""

@@ -1,4 +1,4 @@
-"""The observers of a client, sorted by what each of them wants to hear. The log is always one of them.
+"""The observers of a client, sorted by what each of them wants to hear. The log hears after them, whoever they are.
 
 Beside the public hooks (``anyfast_async/observing``) there are some for the house alone, because what they are given
 is as it was on the wire: ``_on_head`` and ``_on_body`` (the vendor SDK's shape shows raw responses), ``_on_contents``
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
 from anyfast_async._http.settings import headers_of
-from anyfast_async._observers.log import LOG, LOGGER
+from anyfast_async._observers.log import LOGGER
 from anyfast_async._values.text import did_you_mean, escaped
 from anyfast_async.errors import ConfigurationError
 
@@ -66,10 +66,9 @@ class Hooks:
 
     def _with(self, name: str) -> tuple[Hook, ...]:
         """Return the hooks of that name. Those of the house stand in a class: a mock would have every attribute."""
-        everybody = (*self.observers, LOG)
         if name in PUBLIC:
-            return tuple(hook for one in everybody if (hook := getattr(one, name, None)) is not None)
-        return tuple(getattr(one, name) for one in everybody if hasattr(type(one), name))
+            return tuple(hook for one in self.observers if (hook := getattr(one, name, None)) is not None)
+        return tuple(getattr(one, name) for one in self.observers if hasattr(type(one), name))
 
     def and_also(self, observer: object) -> Hooks:
         """Return hooks that tell *observer*, too, one of the house."""

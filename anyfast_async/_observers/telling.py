@@ -16,6 +16,7 @@ from anyfast_async._core.errors.request_id import request_id
 from anyfast_async._core.json.codec import maker
 from anyfast_async._http.request_headers import Route, new_idempotency_key
 from anyfast_async._observers.hooks import LOG_ALONE
+from anyfast_async._observers.log import DEBUG, LOG, LOGGER
 from anyfast_async.completions import ChatCompletion, Trace, Usage
 from anyfast_async.errors import (
     AnyFastError,
@@ -77,9 +78,11 @@ def hooks_of(call: Call[Any]) -> Hooks:
 
 def starts(call: Call[Any]) -> Route:
     """Tell that a request is about to be sent; return where it goes, with the headers that are to go with it."""
-    hooks, story, spec = hooks_of(call), story_of(call), call.spec
-    now = asyncio.get_running_loop().time()
-    start = maker(AttemptStart)(story.info, len(call.ledger) + 1, now - call.began, call.queued)
+    hooks, story, spec = hooks_of(call), call.story or story_of(call), call.spec
+    if not hooks.attempt_start and not hooks.request_headers:
+        return story.route
+    seconds = (call.trying_since or call.began) - call.began
+    start = maker(AttemptStart)(story.info, len(call.ledger) + 1, seconds, call.queued)
     hooks.tell(hooks.attempt_start, start)
     if hooks.request_headers:
         more = hooks.headers(start)
@@ -100,17 +103,18 @@ def attempt_ended(
     completion: ChatCompletion | None = None,
 ) -> None:
     """Tell of the end of an attempt, if there was one that was not told of; *completion* is what came of it."""
-    story = story_of(call)
-    if len(call.ledger) <= story.told or story.is_over:
+    story, ledger = call.story or story_of(call), call.ledger
+    if len(ledger) <= story.told or story.is_over:
         return
-    story.told = len(call.ledger)
-    story.request_id = _request_id(call, error, completion)
+    story.told = len(ledger)
+    story.request_id = identity = _request_id(call, error, completion)
     call.head = None  # of this attempt, not of the next
-    hooks, attempt = hooks_of(call), call.ledger[-1]
-    hooks.tell(
-        hooks.attempt_end,
-        maker(AttemptEnd)(story.info, attempt, story.request_id, why_of(error, attempt), retry_in),
-    )
+    hooks, attempt = call.spec.hooks or LOG_ALONE, ledger[-1]
+    why = None if error is None else why_of(error, attempt)
+    end = maker(AttemptEnd)(story.info, attempt, identity, why, retry_in)
+    hooks.tell(hooks.attempt_end, end)
+    if why is not None or LOGGER.isEnabledFor(DEBUG):
+        LOG.on_attempt_end(end)
 
 
 def held(call: Call[Any], reason: Any, state: Any, seconds: float | None, error: AnyFastError) -> Hold:
@@ -130,6 +134,7 @@ def held(call: Call[Any], reason: Any, state: Any, seconds: float | None, error:
         request_id=_request_id(call, error),
     )
     hooks.tell(hooks.hold, hold)
+    LOG.on_hold(hold)
     return hold
 
 
@@ -144,30 +149,32 @@ def succeeded(call: Call[Any], found: Any) -> None:
 
 def over(call: Call[Any], completion: ChatCompletion | None, error: BaseException | None) -> None:
     """Tell that a call is over, once."""
-    story = story_of(call)
+    story = call.story or story_of(call)
     if story.is_over:
         return
-    hooks, last = hooks_of(call), call.ledger[-1] if call.ledger else None
     attempt_ended(call, error, None, completion)
     story.is_over = True
-    if not hooks.call_end and not hooks.contents:
+    hooks, ledger = call.spec.hooks or LOG_ALONE, call.ledger
+    is_news = error is not None or len(ledger) > 1
+    if not hooks.call_end and not hooks.contents and not is_news:
         return
-    outcome = ("ok" if last is None else last.outcome) if error is None else _outcome(error)
-    answer = (None, None, ()) if completion is None else _answer(completion)
+    last = ledger[-1] if ledger else _NONE
     end = maker(CallEnd)(
         story.info,
-        outcome,
-        why_of(error, last),
-        None if last is None else last.status_code,
+        last.outcome if error is None else _outcome(error),
+        None if error is None else why_of(error, last),
+        last.status_code,
         story.request_id,
         _trace(call, completion),
-        _billed(call, error),
-        _usage(completion),
-        *answer,
+        _billed(call, error) if is_news else last.billed,
+        None if completion is None else _usage(completion),
+        *(_NOTHING if completion is None else _answer(completion)),
     )
     if hooks.contents:
         hooks.tell(hooks.contents, story.info, call.account.request, completion)
     hooks.tell(hooks.call_end, end)
+    if is_news:
+        LOG.on_call_end(end)
 
 
 def _outcome(error: BaseException) -> str:
@@ -177,14 +184,18 @@ def _outcome(error: BaseException) -> str:
 
 
 def _answer(completion: ChatCompletion) -> tuple[str | None, str | None, tuple[str | None, ...]]:
-    reasons = tuple([choice.finish_reason for choice in completion.choices])
+    choices = completion.choices
+    reasons = (choices[0].finish_reason,) if len(choices) == 1 else tuple(one.finish_reason for one in choices)
     return completion.id, completion.model, reasons
 
 
-def _usage(completion: ChatCompletion | None) -> Usage | None:
-    if completion is None or completion.usage is None or completion.usage_source == "estimate":
-        return None
-    return completion.usage
+_NOTHING: Final = (None, None, ())
+_NONE: Final = Attempt(0, "ok", None, 0.0, "no")
+"""In place of the last attempt of a call that made none."""
+
+
+def _usage(completion: ChatCompletion) -> Usage | None:
+    return None if completion.usage_source == "estimate" else completion.usage
 
 
 def _trace(call: Call[Any], completion: ChatCompletion | None) -> Trace:

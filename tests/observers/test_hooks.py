@@ -10,7 +10,7 @@ from unittest.mock import AsyncMock, Mock
 import pytest
 
 from anyfast_async import AnyFast, ConfigurationError
-from anyfast_async._observers.hooks import HOOKS, LOG_ALONE, PUBLIC, Hooks
+from anyfast_async._observers.hooks import HOOKS, PUBLIC, Hooks
 from anyfast_async.simulator import Simulator
 
 KEY = "sk-test-0123456789-abcdefgh"
@@ -58,21 +58,20 @@ def test_what_is_no_observer_is_named(observers: Any, said: str) -> None:
 
 
 def test_each_hears_what_it_has_hooks_for() -> None:
-    """An observer has any of the hooks; the log hears, too, after the others."""
+    """An observer has any of the hooks, and is asked for no other."""
     one = Ends()
 
     hooks = Hooks([one])
 
-    assert [one.on_call_end] == list(hooks.call_end[:-1])
-    assert len(LOG_ALONE.attempt_end) == len(hooks.attempt_end) == 1
-    assert () == hooks.attempt_start == hooks.head == hooks.request_headers
+    assert (one.on_call_end,) == hooks.call_end
+    assert () == hooks.attempt_end == hooks.attempt_start == hooks.head == hooks.request_headers
 
 
 def test_a_mock_hears_the_public_hooks_alone() -> None:
     """An object that has every attribute is not given what is for the house alone."""
     hooks = Hooks([Mock()])
 
-    assert {1} == {len(getattr(hooks, f)) - len(getattr(LOG_ALONE, f)) for hook, f in HOOKS.items() if hook in PUBLIC}
+    assert {1} == {len(getattr(hooks, f)) for hook, f in HOOKS.items() if hook in PUBLIC}
     assert {0} == {len(getattr(hooks, f)) for hook, f in HOOKS.items() if hook not in PUBLIC}
 
 

@@ -60,11 +60,8 @@ class Recorded:
     def total(self, name: str, **wanted: Any) -> float:
         """Sum what is counted by points with such attributes: the count of a histogram, else the value."""
         found = {key.replace("__", "."): value for key, value in wanted.items()}
-        return sum(
-            getattr(point, "count", None) or getattr(point, "value", 0)
-            for point in self.points(name)
-            if found.items() <= dict(point.attributes).items()
-        )
+        counted = [point for point in self.points(name) if found.items() <= dict(point.attributes).items()]
+        return sum(point.count if hasattr(point, "count") else point.value for point in counted)
 
 
 @pytest.fixture
