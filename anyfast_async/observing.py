@@ -24,11 +24,9 @@ from anyfast_async.errors import Attempt, Billed
 
 
 @attrs.frozen(eq=False, repr=False)
-class CallInfo(Value):
-    """What stays the same during one call; every value that is told of the call has it as ``.call``."""
+class Destination(Value):
+    """What many calls have in common: what is asked, and where."""
 
-    id: str
-    """32 hexadecimal digits, made for this call; also its ``Idempotency-Key`` on the wire."""
     operation: str
     """``"chat"``, or ``"models"`` for the list of models."""
     model: str
@@ -40,8 +38,48 @@ class CallInfo(Value):
     port: int | None
     streamed: bool
     """Whether the answer is streamed on the wire."""
+
+
+@attrs.frozen(eq=False, repr=False)
+class CallInfo(Value):
+    """What stays the same during one call; every value that is told of the call has it as ``.call``."""
+
+    id: str
+    """32 hexadecimal digits, made for this call; also its ``Idempotency-Key`` on the wire."""
+    destination: Destination
+    """What it asks, and where."""
     in_map: bool
     """Whether it is an item of a ``map`` or a batch."""
+
+    @property
+    def operation(self) -> str:
+        """``"chat"``, or ``"models"`` for the list of models."""
+        return self.destination.operation
+
+    @property
+    def model(self) -> str:
+        """The model that is asked; ``""`` where none is."""
+        return self.destination.model
+
+    @property
+    def lane(self) -> str:
+        """What is limited and held together, in words."""
+        return self.destination.lane
+
+    @property
+    def address(self) -> str:
+        """The gateway's host."""
+        return self.destination.address
+
+    @property
+    def port(self) -> int | None:
+        """The gateway's port."""
+        return self.destination.port
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the answer is streamed on the wire."""
+        return self.destination.streamed
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -158,4 +196,4 @@ class Observer(Protocol):
         """Hear that a call is over."""
 
 
-__all__ = ["AttemptEnd", "AttemptStart", "CallEnd", "CallInfo", "FirstContent", "Hold", "Observer"]
+__all__ = ["AttemptEnd", "AttemptStart", "CallEnd", "CallInfo", "Destination", "FirstContent", "Hold", "Observer"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from anyfast_async._values.bases import Shown
+from anyfast_async.observing import Destination
 
 if TYPE_CHECKING:
     from anyfast_async._call.endpoint import Endpoint
@@ -41,5 +42,5 @@ class Spec(Shown):
     """Whether a stream that ends in order without a finish reason is complete."""
     hooks: Hooks | None = None
     """Who hears of it; None: nobody but the log."""
-    about: tuple[str, str, str, str, int | None] = ("", "", "", "", None)
-    """What observers are told of it: operation, model, lane, host and port."""
+    destination: Destination = Destination("", "", "", "", None, streamed=False)
+    """What observers are told of it."""

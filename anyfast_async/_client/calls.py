@@ -27,6 +27,7 @@ from anyfast_async._values.bases import Shown
 from anyfast_async._values.text import did_you_mean
 from anyfast_async.errors import AnyFastError, ConfigurationError, FieldError, RequestValidationError, escaped
 from anyfast_async.messages import GEMINI_MODELS, Prompt
+from anyfast_async.observing import Destination
 from anyfast_async.policies import as_timeouts
 from anyfast_async.requests import ChatRequest, as_request
 
@@ -187,7 +188,7 @@ class Calls:
                 self.price_of(model) if self._is_priced and endpoint.usage_of is not None else None,
                 lenient,
                 setup.hooks,
-                (endpoint.operation, model, self.lane_of(model), self._origin.host or "", self._origin.port),
+                self.destination_of(endpoint, model, streamed=streams),
             )
             if is_usual:
                 if len(self._specs) >= _MOST_SPECS:
@@ -227,12 +228,13 @@ class Calls:
         """Return where calls of *model* are counted."""
         return self.shared.gate.scope((self._origin, self.setup.key.identity, model))
 
-    def lane_of(self, model: str) -> str:
-        """Return what calls of *model* are limited and held with, in words; keys have numbers."""
+    def destination_of(self, endpoint: Endpoint[Any], model: str, *, streamed: bool) -> Destination:
+        """Return what observers are told of such calls; in lanes keys have numbers."""
         keys = self.shared.keys
         number = keys.setdefault(self.setup.key.identity, len(keys) + 1)
         key = "no key" if self.setup.key.absent else f"key {number}"
-        return f"{escaped(model, 100) or 'no model'} at {self._origin}, {key}"
+        lane = f"{escaped(model, 100) or 'no model'} at {self._origin}, {key}"
+        return Destination(endpoint.operation, model, lane, self._origin.host or "", self._origin.port, streamed)
 
     def timeouts_of(self, options: Mapping[str, Any]) -> Timeouts:
         """Return the clocks of a call.

@@ -10,8 +10,6 @@ import asyncio
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-import attrs
-
 from anyfast_async._core.errors.request_id import request_id
 from anyfast_async._core.json.codec import maker
 from anyfast_async._http.request_headers import Route, new_idempotency_key
@@ -40,30 +38,32 @@ _QUOTES: Final = r": '|; the last attempt ended with"
 """What precedes the server's own words in messages of ours: a broken line, what it said before a deadline."""
 
 
-@attrs.define(eq=False, repr=False)
 class Story:
     """How far a call was told of."""
 
-    info: CallInfo
-    route: Route
-    """Where the next request goes, with the headers that observers add to it."""
-    told: int = 0
-    """Attempts whose end was told."""
-    request_id: str | None = None
-    """Of the last of them."""
-    is_over: bool = False
+    __slots__ = ("info", "is_over", "request_id", "route", "told")
+
+    def __init__(self, info: CallInfo, route: Route) -> None:
+        self.info = info
+        self.route = route
+        """Where the next request goes, with the headers that observers add to it."""
+        self.told = 0
+        """Attempts whose end was told."""
+        self.request_id: str | None = None
+        """Of the last of them."""
+        self.is_over = False
 
 
 def story_of(call: Call[Any]) -> Story:
     """Return that of *call*, begun now if it was not yet."""
     story = call.story
     if story is None:
-        spec = call.spec
-        identity = call.idempotency_key or new_idempotency_key()
-        if call.spec.endpoint.method == "POST":
-            call.idempotency_key = identity
-        kind, model, lane, host, port = spec.about
-        info = maker(CallInfo)(identity, kind, model, lane, host, port, call.streams, call.ending is not None)
+        spec, identity = call.spec, call.idempotency_key
+        if identity is None:
+            identity = new_idempotency_key()
+            if spec.endpoint.method == "POST":
+                call.idempotency_key = identity
+        info = maker(CallInfo)(identity, spec.destination, call.ending is not None)
         story = call.story = Story(info, spec.route)
     return story
 
@@ -78,7 +78,8 @@ def hooks_of(call: Call[Any]) -> Hooks:
 
 def starts(call: Call[Any]) -> Route:
     """Tell that a request is about to be sent; return where it goes, with the headers that are to go with it."""
-    hooks, story, spec = hooks_of(call), call.story or story_of(call), call.spec
+    spec, story = call.spec, call.story or story_of(call)
+    hooks = spec.hooks or LOG_ALONE
     if not hooks.attempt_start and not hooks.request_headers:
         return story.route
     seconds = (call.trying_since or call.began) - call.began
@@ -143,8 +144,31 @@ def held(call: Call[Any], reason: Any, state: Any, seconds: float | None, error:
 
 def succeeded(call: Call[Any], found: Any) -> None:
     """Tell of the answer of a call that has succeeded; a stream that has begun is told of when it ends."""
-    if not call.keeps_permit:
-        over(call, found if isinstance(found, ChatCompletion) else None, None)
+    if call.keeps_permit:
+        return
+    completion = found if isinstance(found, ChatCompletion) else None
+    hooks, ledger = call.spec.hooks, call.ledger
+    if hooks is None or completion is None or completion.trace is None or len(ledger) > 1 or hooks.contents:
+        over(call, completion, None)
+        return
+    # Nearly every call, which :func:`over` would tell of just so.
+    story, attempt = call.story or story_of(call), ledger[0]
+    identity = completion.request_id
+    secret = call.spec.key.fixed
+    if identity is not None and (secret is None or secret.may_be_in(identity)):
+        identity = _request_id(call, None, completion)
+    is_logged = LOGGER.isEnabledFor(DEBUG)
+    if hooks.attempt_end or is_logged:
+        end = maker(AttemptEnd)(story.info, attempt, identity, None, None)
+        hooks.tell(hooks.attempt_end, end)
+        if is_logged:
+            LOG.on_attempt_end(end)
+    story.told, story.is_over = 1, True
+    if hooks.call_end:
+        trace, usage, answer = completion.trace, completion.usage, _answer(completion)
+        made = maker(CallEnd)
+        whole = made(story.info, "ok", None, attempt.status_code, identity, trace, attempt.billed, usage, *answer)
+        hooks.tell(hooks.call_end, whole)
 
 
 def over(call: Call[Any], completion: ChatCompletion | None, error: BaseException | None) -> None:

@@ -61,7 +61,7 @@ class Recorded:
         """Sum what is counted by points with such attributes: the count of a histogram, else the value."""
         found = {key.replace("__", "."): value for key, value in wanted.items()}
         counted = [point for point in self.points(name) if found.items() <= dict(point.attributes).items()]
-        return sum(point.count if hasattr(point, "count") else point.value for point in counted)
+        return sum(float(point.count if hasattr(point, "count") else point.value) for point in counted)
 
 
 @pytest.fixture
