@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     from anyfast_async._map.map_run import MapRun
     from anyfast_async._map.result import Progress
     from anyfast_async._stream.chat_stream import ChatStream
+    from anyfast_async._stream.object_stream import ObjectStream
     from anyfast_async.prices import Prices
+    from anyfast_async.tools import AnyTool, OnError, ToolRun
 
 
 T = TypeVar("T")
@@ -247,18 +249,37 @@ class AnyFast:
             return await calls.planned(plan, messages, body)  # type: ignore[arg-type]  # a text
         return await calls.complete(calls.request(messages, options), options)
 
-    def stream(self, messages: Prompt | ChatRequest, **options: Unpack[ChatOptions]) -> ChatStream:
+    @overload
+    def stream(
+        self, messages: Prompt | ChatRequest, *, into: None = None, **options: Unpack[ChatOptions]
+    ) -> ChatStream: ...
+
+    @overload
+    def stream(
+        self, messages: Prompt | ChatRequest, *, into: type[T], **options: Unpack[ChatOptions]
+    ) -> ObjectStream[T]: ...
+
+    def stream(
+        self, messages: Prompt | ChatRequest, *, into: type[T] | None = None, **options: Unpack[ChatOptions]
+    ) -> ChatStream | ObjectStream[T]:
         """Return the stream that answers *messages*; nothing is sent before it is entered, awaited or iterated over.
 
         Args:
             messages: as for :meth:`complete`.
+            into: a class, as for :meth:`parse`: then what is iterated over is not text, but how much of the object
+                there is, and ``.value`` is the instance at the end.
             **options: as for :meth:`complete`.
 
         Raises:
             RequestValidationError: naming every bad field; nothing is sent.
 
         """
-        return self._calls.stream(self._calls.request(messages, options), options)
+        stream = self._calls.stream(self._calls.request(messages, options, into), options)
+        if into is None:
+            return stream
+        from anyfast_async._stream.object_stream import ObjectStream  # noqa: PLC0415 - with the first object
+
+        return ObjectStream(stream, into)
 
     @overload
     def map(
@@ -268,6 +289,7 @@ class AnyFast:
         request: Callable[[Any], Prompt | ChatRequest] | None = None,
         id: Callable[[Any], Any] | str | None = None,
         into: None = None,
+        repair: int = 0,
         concurrency: int = AT_ONCE,
         ordered: bool = False,
         journal: str | os.PathLike[str] | None = None,
@@ -288,6 +310,7 @@ class AnyFast:
         request: Callable[[Any], Prompt | ChatRequest] | None = None,
         id: Callable[[Any], Any] | str | None = None,
         into: type[T],
+        repair: int = 0,
         concurrency: int = AT_ONCE,
         ordered: bool = False,
         journal: str | os.PathLike[str] | None = None,
@@ -307,6 +330,7 @@ class AnyFast:
         request: Callable[[Any], Prompt | ChatRequest] | None = None,
         id: Callable[[Any], Any] | str | None = None,  # noqa: A002 - what it is called everywhere
         into: type[T] | None = None,
+        repair: int = 0,
         concurrency: int = AT_ONCE,
         ordered: bool = False,
         journal: str | os.PathLike[str] | None = None,
@@ -330,6 +354,8 @@ class AnyFast:
             id: the id of an item, as ``result.id`` and in ``result.row()``: the name of a field, or a function of the
                 item. Else its ``custom_id`` or ``id``. It keeps its type.
             into: a class to parse every answer into, as ``result.value``; an answer that does not fit is an error.
+            repair: with *into*: as for :meth:`parse`. ``result.rejected`` are the answers that did not fit; what they
+                used is part of ``result.cost`` and of the tokens in ``result.row()``.
             concurrency: items in work at once, from 1; ``Limits.concurrency`` bounds them too.
             ordered: give results in the order of the source, not as they come.
             journal: a file of answers, made if it is not there. What an earlier run recorded is given again
@@ -370,6 +396,7 @@ class AnyFast:
             request=request,
             id_=id,
             into=into,
+            repair=repair,
             concurrency=concurrency,
             deadline=deadline,
             give_up_after=give_up_after,
@@ -387,26 +414,88 @@ class AnyFast:
             changed=changed,
         )
 
-    async def parse(self, messages: Prompt | ChatRequest, kind: type[T], **options: Unpack[ChatOptions]) -> T:
+    async def parse(
+        self, messages: Prompt | ChatRequest, kind: type[T], *, repair: int = 0, **options: Unpack[ChatOptions]
+    ) -> T:
         """Ask for JSON that describes a *kind* and return the instance.
 
         It is ``complete(..., response_format=<the schema of kind>)`` and ``completion.parse(kind)``.
 
         Args:
             messages: as for :meth:`complete`.
-            kind: an attrs class, a dataclass, or anything made of them and of plain values.
+            kind: an attrs class, a dataclass, a pydantic model, or anything made of them and of plain values.
+            repair: how often an answer that does not fit is sent back to the model with what is wrong, 0 to 10. Each
+                time is another call, and billed.
             **options: as for :meth:`complete`; a ``response_format`` of your own is used instead of the schema.
 
         Raises:
-            OutputError: the answer does not fit; ``.errors`` names every place, ``.completion`` is the answer.
+            OutputError: the answer does not fit; ``.errors`` names every place, ``.completion`` is the answer,
+                ``.rejected`` are those before it.
             AnyFastError: the call failed.
 
         """
         calls = self._calls
+        if repair:
+            from anyfast_async._client.repairs import parsed  # noqa: PLC0415 - with the first repair
+            from anyfast_async._structured.repair import MOST  # noqa: PLC0415
+
+            return await parsed(calls, messages, kind, options, whole_in("repair", repair, 0, MOST))
         plan = calls.plan(options, kind)
         if plan is not None and (body := plan.body(messages)) is not None:
             return (await calls.planned(plan, messages, body)).parse(kind)  # type: ignore[arg-type]  # a text
         return (await calls.complete(calls.request(messages, options, kind), options)).parse(kind)
+
+    async def run_tools(
+        self,
+        messages: Prompt | ChatRequest,
+        functions: Iterable[AnyTool] = (),
+        /,
+        *,
+        max_rounds: int = 8,
+        concurrency: int = 8,
+        deadline: float | None = None,
+        budget: Budget | None = None,
+        on_error: OnError | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> ToolRun:
+        """Let the model call *functions* until it answers without a call, and return the conversation.
+
+        The calls of one answer run at once. A tool that fails, arguments that do not fit and a name that no tool has
+        are told to the model, which may do better; cancellation and what *on_error* raises end the run.
+
+        Args:
+            messages: as for :meth:`complete`; the ``history`` of an earlier run with the next question behind it.
+            functions: the tools: functions, or what ``@tool`` made of them; ``tools=`` takes them, too.
+            max_rounds: how often the model is asked at most, from 1.
+            concurrency: tools that run at once, from 1.
+            deadline: seconds for the whole run.
+            budget: a ceiling on what the requests of this run may spend, beside that of the client.
+            on_error: returns the words that the model is told of what a tool raised; else its class and its message.
+            **options: as for :meth:`complete`, for every request. A ``tool_choice`` that forces a call holds for the
+                first one.
+
+        Raises:
+            ConfigurationError: a tool or an argument cannot be; nothing was sent.
+            RequestValidationError: naming every bad field; nothing was sent.
+            ToolRoundsError: the model still calls tools after *max_rounds* answers.
+            DeadlineExceeded: the *deadline* passed.
+            BudgetExceeded: the *budget* has no room for the next request.
+            AnyFastError: a request failed. Each error has the conversation so far as ``.tool_run``.
+
+        """
+        from anyfast_async._tools.rounds import ToolRounds  # noqa: PLC0415 - with the first tool
+
+        return await ToolRounds(
+            self._calls,
+            messages,
+            functions,
+            options,
+            max_rounds=max_rounds,
+            concurrency=concurrency,
+            deadline=deadline,
+            budget=budget,
+            on_error=on_error,
+        ).run()
 
     async def models(self) -> list[Model]:
         """Return the models that the key may use, as the gateway lists them.

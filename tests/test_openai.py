@@ -596,6 +596,22 @@ async def test_parse_pydantic(sim: Simulator, client: door.AsyncOpenAI) -> None:
         await client.chat.completions.parse(**QUESTION, response_format=PydanticCity)
 
 
+async def test_parse_by_the_rule(sim: Simulator, client: door.AsyncOpenAI) -> None:
+    """JSON between words is read by the one rule for it; a list of models is asked for as an object."""
+    sim.reply('Sure:\n```json\n{"name": "A", // him\n}\n```')
+    completion = await client.chat.completions.parse(**QUESTION, response_format=Mayor)
+    assert completion.choices[0].message.parsed == Mayor(name="A")
+    async with client.chat.completions.stream(**QUESTION, response_format=Mayor) as stream:
+        final = await stream.get_final_completion()
+    assert final.choices[0].message.parsed == Mayor(name="A")
+    sim.reply('{"name": "A"} or {"name": "B"}')
+    with pytest.raises(pydantic.ValidationError):
+        await client.chat.completions.parse(**QUESTION, response_format=Mayor)
+    sim.reply(json={"value": [{"name": "A"}, {"name": "B", "deputy": {"name": "C"}}]})
+    completion = await client.chat.completions.parse(**QUESTION, response_format=list[Mayor])
+    assert completion.choices[0].message.parsed == [Mayor(name="A"), Mayor(name="B", deputy=Mayor(name="C"))]
+
+
 @pytest.mark.parametrize(
     ("reason", "kind"),
     [("length", door.LengthFinishReasonError), ("content_filter", door.ContentFilterFinishReasonError)],
@@ -757,6 +773,19 @@ async def test_error_ledger_and_pickle(sim: Simulator, client: door.AsyncOpenAI)
         assert (error.kind, error.billed, [a.status_code for a in error.attempts]) == ("server", "no", [500])
         assert (error.status_code, error.code, error.response.status_code) == (500, "do_request_failed", 500)
         assert KEY not in f"{error!r}{error.body}{error.response.text}{error.request!r}{error.response.headers!r}"
+
+
+@pytest.mark.parametrize("status", [402, 418, 425, 499, 529])
+async def test_a_status_alone_picks_the_class(
+    sim: Simulator, client: door.AsyncOpenAI, theirs: openai.AsyncOpenAI, status: int
+) -> None:
+    """Also where our own class for it is one that the vendor SDK does not have."""
+    sim.fail(status, times=2)
+    with pytest.raises(door.APIStatusError) as ours:
+        await client.chat.completions.create(**QUESTION)
+    with pytest.raises(openai.APIStatusError) as wanted:
+        await theirs.chat.completions.create(**QUESTION)
+    assert type(wanted.value).__name__ == type(ours.value).__name__
 
 
 async def test_success_that_is_no_completion(sim: Simulator, client: door.AsyncOpenAI) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Final, Generic, Protocol, TypeVar
 
 import attrs
@@ -53,9 +54,5 @@ def _models(status: int, headers: Mapping[str, str], body: bytes, hide: Hide) ->
     return answer.models_of(status, headers, body, now=time.time(), hide=hide)
 
 
-def _used(completion: ChatCompletion) -> Usage | None:
-    return completion.usage
-
-
-CHAT: Final[Endpoint[ChatCompletion]] = Endpoint("chat/completions", "POST", "chat", _completion, _used)
+CHAT: Final[Endpoint[ChatCompletion]] = Endpoint("chat/completions", "POST", "chat", _completion, attrgetter("usage"))
 MODELS: Final[Endpoint[list[Model]]] = Endpoint("models", "GET", "models", _models)

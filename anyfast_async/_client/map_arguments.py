@@ -7,18 +7,19 @@ import os
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from anyfast_async._core.journal.journal_lines import KINDS
+from anyfast_async._core.errors.failures import KINDS, OWN_STOPPERS
 from anyfast_async._core.journal.row_ids import asked_for, check_source, id_of
 from anyfast_async._core.journal.send_again import SendAgain
-from anyfast_async._http.settings import headers_of
+from anyfast_async._http.settings import headers_of, whole_in
 from anyfast_async._map.early_end import Ending
 from anyfast_async._map.items import Items, RunPlan, Texts
 from anyfast_async._map.map_run import MapRun
 from anyfast_async._map.progress_bar import shown_progress
 from anyfast_async._map.recorded_items import RecordedItems
 from anyfast_async._map.result import Progress, Result
+from anyfast_async._structured.repair import MOST
 from anyfast_async.errors import ConfigurationError
 from anyfast_async.requests import ChatRequest, prompt_of
 
@@ -30,10 +31,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-OWN_STOPPERS: Final = frozenset({"budget", "configuration", "state"})
-"""Kinds of errors of this side that end every run: a spent budget, a key that cannot be had, a closed client."""
-
-
 def plan_of(
     calls: Calls,
     options: Mapping[str, Any],
@@ -42,6 +39,7 @@ def plan_of(
     concurrency: int,
     id_: Callable[[Any], Any] | str | None = None,
     into: type[Any] | None = None,
+    repair: int = 0,
     deadline: float | None = None,
     give_up_after: float | None = None,
     is_recorded: bool = False,
@@ -76,7 +74,15 @@ def plan_of(
         stream=bool(options.get("via_stream")),
         into=into,
         texts=texts,
+        repair=_repair(repair, into),
     )
+
+
+def _repair(repair: int, into: type[Any] | None) -> int:
+    if repair and into is None:
+        message = "repair= is for answers that are parsed; give into= too"
+        raise ConfigurationError(message)
+    return whole_in("repair", repair, 0, MOST)
 
 
 def run_of(

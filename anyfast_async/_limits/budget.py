@@ -67,6 +67,8 @@ class Spending:
 
     def __init__(self, budget: Budget | None, prices: Prices | None = None) -> None:
         self.budget = budget
+        self.is_reserving: bool = budget is not None and (budget.tokens is not None or budget.usd is not None)
+        """Whether tokens or money are limited, so that calls need an estimate."""
         is_money = budget is not None and budget.usd is not None
         self.prices: Prices | None = prices
         if prices is None and is_money:
@@ -101,11 +103,6 @@ class Spending:
         reported, self._reported = self._reported, []
         for model in {model for model, _ in reported}:
             self._spent.extend(model, [used for one, used in reported if one == model])
-
-    @property
-    def is_reserving(self) -> bool:
-        """Whether tokens or money are limited, so that calls need an estimate."""
-        return self.budget is not None and (self.budget.tokens is not None or self.budget.usd is not None)
 
     def charge(self, file: Path, earlier: Callable[[], Earlier]) -> None:
         """Count what earlier runs have spent for *file*, once: a budget belongs to the file that it fills."""

@@ -137,7 +137,10 @@ class Account:
             OSError: it cannot be written down.
 
         """
-        spending, reserved = self._spending, self._reserved
+        spending, reserved, scope = self._spending, self._reserved, self._scope
+        if spending.budget is None and self._witness is None and scope.tokens is None:
+            spending.requests += 1  # which is all that there is to write down, of nearly every request
+            return
         is_reserving = spending.is_reserving
         try:
             if reserved is None or not reserved.kept:
@@ -152,7 +155,6 @@ class Account:
             gate.give_back(permit)
             spending.unsent(self._reserved)
             raise
-        scope = self._scope
         if self._asked is not None and (is_reserving or scope.tokens is not None):
             max_tokens, n = limits_of(self.request)
             self.pending = scope.expected.begin(max_tokens, permit.at)

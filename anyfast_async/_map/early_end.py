@@ -12,11 +12,10 @@ import time
 from collections.abc import Callable, Hashable, Iterable
 from typing import Final, Protocol
 
+from anyfast_async._core.errors.failures import CLOSERS
 from anyfast_async._map.parked_rows import ParkedRows
 from anyfast_async.errors import AnyFastError, APIError, ConfigurationError, DeadlineExceeded, NotSentError
 
-CLOSERS: Final = frozenset({"quota", "model"})
-"""Kinds of errors that every later request of the same model would meet."""
 _LOOK: Final = 1.0
 """Longest time in seconds between two looks whether what was in flight has ended without an answer."""
 

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 import attrs
 
 from anyfast_async._core.journal.row_ids import IdOf
+from anyfast_async._core.usage import used_by
 from anyfast_async._http.request_body import encoded
+from anyfast_async._limits.budget import Need
 from anyfast_async._map.early_end import Ending
 from anyfast_async._map.result import Result, result_of
+from anyfast_async._structured.repair import asked_again, can_be_repaired, joined, judged
 from anyfast_async.completions import ChatCompletion
 from anyfast_async.errors import AnyFastError, OutputError
 from anyfast_async.requests import ChatRequest
@@ -68,6 +71,10 @@ class Room:
         finally:
             self._end_turn()
         return body
+
+    def add(self, body: bytes) -> None:
+        """Count *body*, which an item needs that has its place already: waiting for another could be for itself."""
+        self.held += len(body)
 
     def leave(self, body: bytes) -> None:
         """Count *body* no more."""
@@ -125,6 +132,8 @@ class RunPlan(Generic[T]):
     """Makes the prompt of an item; raises ``AnyFastError`` for a bad one. None: an item is its prompt."""
     texts: Callable[[], Texts | None] = _nothing
     """Returns how prompts are sent that are plain texts, asked with the first item; None: as all others."""
+    repair: int = 0
+    """How often an answer that does not fit is sent back."""
 
 
 class Items(Generic[T]):
@@ -173,7 +182,10 @@ class Items(Generic[T]):
                 completion = await texts.send(texts.plan, prompt, body, witness, ending)
             except AnyFastError as error:
                 return self._failed(index, item, name, spec.scope, spec.model, error)
-            return self._answered(index, item, name, spec.scope, spec.model, completion)
+            result = self._answered(index, item, name, spec.scope, spec.model, completion)
+            if plan.repair and result.error is not None:
+                return await self._repaired(result, texts.plan.request(prompt), spec.scope, witness)
+            return result
         finally:
             room.leave(body)
 
@@ -197,7 +209,46 @@ class Items(Generic[T]):
             completion = await plan.send(request, body, witness)
         except AnyFastError as error:
             return self._failed(index, item, name, scope, model, error)
-        return self._answered(index, item, name, scope, model, completion)
+        result = self._answered(index, item, name, scope, model, completion)
+        if plan.repair and result.error is not None:
+            return await self._repaired(result, request, scope, witness)
+        return result
+
+    async def _repaired(
+        self, result: Result[T], request: ChatRequest, scope: Hashable, witness: Witness | None
+    ) -> Result[T]:
+        """Return what becomes of an answer that does not fit once it was sent back; *request* is what it answers.
+
+        If that fails, it stays the result: it is paid.
+        """
+        plan, misfit = self._plan, result.error
+        while isinstance(misfit, OutputError):
+            result = attrs.evolve(result, attempts=judged(result.attempts))
+            misfit.attempts, misfit.rejected = result.attempts, result.rejected
+            before = result.completion
+            is_over = len(result.rejected) == plan.repair or plan.ending.refused(scope) is not None
+            if before is None or is_over or not can_be_repaired(misfit):
+                break
+            if witness is not None and (used := used_by(before.usage)) is not None:
+                price = None if self._prices is None else self._prices.price(result.model or "")
+                witness.unknown(Need(used.tokens, 0.0 if price is None else price.cost(used)), answered=False)
+            request = asked_again(request, misfit)
+            body = await encoded(request, stream=plan.stream)
+            self._room.add(body)
+            try:
+                completion = await plan.send(request, body, witness)
+            except AnyFastError as error:
+                plan.ending.failed(scope, error, result.model)
+                misfit.attempts = joined(result.attempts, error.attempts)
+                misfit.add_note(f"it could not be repaired: {error}")
+                return attrs.evolve(result, attempts=misfit.attempts)
+            finally:
+                self._room.leave(body)
+            found = self._answered(result.index, result.item, result.id, scope, result.model, completion)
+            attempts = joined(result.attempts, found.attempts)
+            result = attrs.evolve(found, attempts=attempts, rejected=(*result.rejected, before))
+            misfit = result.error
+        return result
 
     def _unsent(self, index: int, item: Any, name: Any, model: str | None, error: AnyFastError) -> Result[T]:
         return Result(index, item, name, error=error, model=model, prices=self._prices)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import attrs
 
+from anyfast_async._core.errors.failures import STOPPERS
 from anyfast_async._core.journal.id_index import Seen
-from anyfast_async._core.journal.journal_lines import STEM_DIGITS, STOPPERS, completion_in, error_in, stem_of
+from anyfast_async._core.journal.journal_lines import STEM_DIGITS, completion_in, error_in, stem_of
 from anyfast_async._core.journal.row_ids import recorded_as
 from anyfast_async._core.journal.send_again import SendAgain
 from anyfast_async._core.json.codec import unsaid

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import html
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import attrs
 
 from anyfast_async._core.usage import used_by
 from anyfast_async._limits.spent import Spent
+from anyfast_async._values.bases import brief
 from anyfast_async._values.outcome import Outcome
+from anyfast_async._values.text import printable
 from anyfast_async.errors import AnyFastError, Attempt
 from anyfast_async.prices import Prices, usual_prices
 
@@ -21,7 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Result(Generic[T]):
     """What became of one item of a ``map``: a completion, or an error as a value."""
 
@@ -39,9 +43,21 @@ class Result(Generic[T]):
     """Every try that was made, oldest first."""
     recorded: bool = False
     """Whether it was read from a journal and not sent."""
+    rejected: tuple[ChatCompletion, ...] = attrs.field(default=(), kw_only=True, repr=False)
+    """With ``repair=``: the answers that did not fit and were sent back, oldest first; each was billed."""
     model: str | None = attrs.field(default=None, kw_only=True, repr=False)
     """The model that was asked, None where the item did not get as far."""
     _prices: Prices | None = attrs.field(default=None, kw_only=True, repr=False, eq=False, alias="prices")
+
+    def __repr__(self) -> str:
+        said: dict[str, Any] = {"index": self.index, "id": self.id, "item": self.item, "error": self.error}
+        said["value" if self.value is not None else "text"] = (
+            self.value if self.value is not None else self.text or None
+        )
+        said["outcome"] = None if self.outcome in {"ok", "failed"} else self.outcome
+        said["recorded"] = self.recorded or None
+        shown = ", ".join(f"{name}={brief(value)}" for name, value in said.items() if value is not None)
+        return f"Result({shown})"
 
     @property
     def ok(self) -> bool:
@@ -64,14 +80,23 @@ class Result(Generic[T]):
 
     @property
     def cost(self) -> float | None:
-        """What the answer cost, in the currency of the client's ``prices``, by default US dollars of the list.
+        """What the answer cost, and those in ``rejected``, in the currency of the client's ``prices``.
 
-        None if nobody knows: without an answer, without usage or without a price.
+        By default US dollars of the list. None if nobody knows: without an answer, without usage or without a price.
         """
-        used = used_by(self.completion.usage) if self.completion is not None else None
         prices = self._prices or usual_prices()
-        price = None if used is None or prices is None or self.model is None else prices.price(self.model)
-        return None if price is None or used is None else price.cost(used)
+        if self.completion is None or prices is None or self.model is None:
+            return None
+        used, price = [used_by(one.usage) for one in (*self.rejected, self.completion)], prices.price(self.model)
+        known = [one for one in used if one is not None]
+        return None if price is None or len(known) < len(used) else sum(map(price.cost, known))
+
+    def _tokens(self, name: str) -> int | None:
+        """Return a number of the usage, over all that was answered; None if one of the answers does not tell it."""
+        answers = () if self.completion is None else (*self.rejected, self.completion)
+        told = [None if one.usage is None else getattr(one.usage, name) for one in answers]
+        known = [tokens for tokens in told if tokens is not None]
+        return sum(known) if known and len(known) == len(told) else None
 
     def unwrap(self) -> ChatCompletion:
         """Return the completion.
@@ -87,28 +112,66 @@ class Result(Generic[T]):
 
     def row(self) -> dict[str, Any]:
         """Return a flat dict for a table: id, text (or fields of ``into``), outcome, finish reason, tokens, error."""
-        usage = self.completion.usage if self.completion is not None else None
         answer: dict[str, Any] = {"text": self.text if self.ok else None}
         if self.value is not None:
             kind = type(self.value)
-            has_fields = attrs.has(kind) or hasattr(kind, "__dataclass_fields__")
-            names = (
-                [a.name for a in attrs.fields(kind)]
-                if attrs.has(kind)
-                else list(getattr(kind, "__dataclass_fields__", ()))
-            )
-            answer = {n: getattr(self.value, n) for n in names} if has_fields else {"value": self.value}
+            fields = getattr(kind, "__dataclass_fields__", None) or getattr(kind, "model_fields", None)
+            names = [a.name for a in attrs.fields(kind)] if attrs.has(kind) else fields
+            answer = {"value": self.value} if names is None else {n: getattr(self.value, n) for n in names}
         return {
             "id": self.id if self.id is not None else self.index,
             **answer,
             "outcome": self.outcome,
             "finish_reason": self.completion.finish_reason if self.completion is not None else None,
-            "prompt_tokens": usage.prompt_tokens if usage is not None else None,
-            "completion_tokens": usage.completion_tokens if usage is not None else None,
+            "prompt_tokens": self._tokens("prompt_tokens"),
+            "completion_tokens": self._tokens("completion_tokens"),
             "error_kind": self.error.kind if self.error is not None else None,
             "error": str(self.error) if self.error is not None else None,
         }
 
+
+class ResultList(list[Result[T]]):
+    """The results of a whole map: a list, which a notebook shows as a table."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        failed = Counter(result.error.kind for result in self if result.error is not None)
+        kinds = ", ".join(f"{kind} {count}" for kind, count in failed.most_common())
+        head = f"{len(self)} results" + (f", {failed.total()} failed ({kinds})" if failed else "")
+        shown = sorted(self[:_ROWS], key=lambda result: result.index)
+        rows = "".join(
+            f"<tr><td>{_cell(result.index if result.id is None else result.id)}</td><td>{_cell(result.item)}</td>"
+            f"<td>{_cell(_said(result))}</td><td>{html.escape(result.outcome)}</td></tr>"
+            for result in shown
+        )
+        more = f"<p>and {len(self) - _ROWS} more</p>" if len(self) > _ROWS else ""
+        return (
+            f"<p>{html.escape(head)}</p><table><thead><tr><th>id</th><th>item</th><th>result</th><th>outcome</th></tr>"
+            f"</thead><tbody>{rows}</tbody></table>{more}"
+        )
+
+
+_ROWS: Final = 20
+"""ResultList that the table of a notebook shows."""
+
+
+def _said(result: Result[Any]) -> Any:
+    if result.error is not None:
+        return str(result.error)
+    return result.text if result.value is None else result.value
+
+
+def _cell(value: Any) -> str:
+    """Return *value* as the text of a cell of a table: short, and nothing in it is HTML."""
+    text = printable(value) if isinstance(value, str) else brief(value)
+    if "base64," in text or len(text) > _CELL:
+        text = brief(text)[:_CELL] + "..."
+    return html.escape(text)
+
+
+_CELL: Final = 120
+"""Characters of a cell."""
 
 _DRAFT: Final[Any] = type(
     "Draft", (Result,), {"__slots__": (), "__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
@@ -138,6 +201,7 @@ def result_of(  # noqa: PLR0917 - made for each item: names cost time
     made.error = error
     made.attempts = attempts
     made.recorded = False
+    made.rejected = ()
     made.model = model
     made._prices = prices  # noqa: SLF001 - its own
     made.__class__ = Result
@@ -149,7 +213,7 @@ class Progress:
     """How far a ``map`` is; given to the ``progress`` callable after each result."""
 
     done: int
-    """Results so far, failed ones included."""
+    """ResultList so far, failed ones included."""
     failed: int
     total: int | None
     """Items in all, where the source has a length."""
@@ -170,7 +234,7 @@ class Progress:
 
     @property
     def rate(self) -> float:
-        """Results a second."""
+        """ResultList a second."""
         return self.done / self.seconds if self.seconds > 0 else 0.0
 
 
@@ -199,9 +263,10 @@ class Totals:
         self._done += 1
         self._failed += result.error is not None
         if result.completion is not None and not result.recorded:
-            used = used_by(result.completion.usage)
-            self._spent.add(result.model or "", used)
-            self._tokens += 0 if used is None else used.tokens
+            for answer in (*result.rejected, result.completion):
+                used = used_by(answer.usage)
+                self._spent.add(result.model or "", used)
+                self._tokens += 0 if used is None else used.tokens
         show, self._show = self._show, None
         if show is not None:
             show(

@@ -17,6 +17,7 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Final, Union, get_args, get_origin
 
 from anyfast_async._structured.constraints import constrain, json_values
+from anyfast_async._structured.own_schema import has_own, in_plain_words, own_schema
 from anyfast_async._structured.schema_references import arranged
 from anyfast_async._structured.type_hints import (
     LISTS,
@@ -151,6 +152,8 @@ class _ClassWalk:
             return {"anyOf": [self.schema(member, where) for member in arguments]}
         if isinstance(origin, type) and issubclass(origin, enum.Enum):
             return _enumeration(list(origin), kind, where)
+        if has_own(origin):
+            return self._own(kind, where)
         if is_class(origin):
             return self._named(kind, where)
         if origin in OBJECTS:
@@ -185,6 +188,21 @@ class _ClassWalk:
             self._left.append((kind, self._name(kind), where))
         return {"$ref": f"#/$defs/{self._names[kind]}"}
 
+    def _own(self, kind: Any, where: str) -> dict[str, Any]:
+        """Return a reference to a class that makes its own schema, whose definitions become some of this whole."""
+        if kind not in self._names:
+            schema, name = own_schema(kind, where), self._name(kind)
+            inner = schema.pop("$defs", {})
+            names = {str(schema["$ref"]).rpartition("/")[2]: name} if schema.keys() == {"$ref"} else {}
+            names |= {other: self._fresh(other) for other in inner if other not in names}
+
+            def reference(old: str) -> str:
+                return f"#/$defs/{names.get(old.rpartition('/')[2], name)}"
+
+            self._definitions[name] = in_plain_words(schema, reference)
+            self._definitions |= {names[other]: in_plain_words(found, reference) for other, found in inner.items()}
+        return {"$ref": f"#/$defs/{self._names[kind]}"}
+
     def _alias(self, kind: Any, value: Any, where: str) -> dict[str, Any]:
         """Return the schema of a ``type X = ...``, by reference where it is inside of itself."""
         _check_hash(kind, where)
@@ -199,10 +217,13 @@ class _ClassWalk:
         return {"$ref": f"#/$defs/{self._names[kind]}"} if found is None or kind in self._names else dict(found)
 
     def _name(self, kind: Any) -> str:
-        plain = re.sub(r"\W+", "_", name_of(kind)).strip("_")
-        self._taken[plain] += 1
-        self._names[kind] = name = f"{plain}.{self._taken[plain]}" if self._taken[plain] > 1 else plain
+        self._names[kind] = name = self._fresh(name_of(kind))
         return name
+
+    def _fresh(self, name: str) -> str:
+        plain = re.sub(r"\W+", "_", name).strip("_")
+        self._taken[plain] += 1
+        return f"{plain}.{self._taken[plain]}" if self._taken[plain] > 1 else plain
 
     def _class(self, kind: Any, where: str) -> dict[str, Any]:
         properties: dict[str, Any] = {}
@@ -236,7 +257,8 @@ def _check_hash(kind: Any, where: str) -> None:
 
 def _no_shape(kind: Any, where: str) -> ConfigurationError:
     return ConfigurationError(
-        f"{where}: {kind!r} has no shape in JSON; use attrs classes, dataclasses, lists, dicts and plain values"
+        f"{where}: {kind!r} has no shape in JSON; use attrs classes, dataclasses, models of pydantic 2, lists, dicts "
+        "and plain values"
     )
 
 

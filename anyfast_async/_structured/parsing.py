@@ -13,9 +13,7 @@ import datetime as dt
 import decimal
 import enum
 import functools
-import json
 import pathlib
-import re
 import types
 import typing
 import uuid
@@ -26,7 +24,9 @@ import attrs
 import cattrs
 
 from anyfast_async._structured.constraints import problem_of
+from anyfast_async._structured.json_in_text import NoJsonError, json_in
 from anyfast_async._structured.json_schema import schema_of
+from anyfast_async._structured.own_schema import has_own, read_own
 from anyfast_async._structured.type_hints import (
     LISTS,
     OBJECTS,
@@ -44,9 +44,6 @@ from anyfast_async.errors import FieldError, escaped
 
 T = TypeVar("T")
 
-_FENCE: Final = re.compile(r"\A\s*```[\w-]*\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
-"""Models like to put JSON into a Markdown block, even in JSON mode."""
-
 
 class FieldMismatchError(Exception):
     """A text does not fit a class; ``.errors`` says where."""
@@ -60,18 +57,17 @@ def parse(text: str, kind: type[T]) -> T:
     """Return the *kind* that the JSON in *text* describes.
 
     Raises:
-        MismatchError: naming every place that does not fit.
+        FieldMismatchError: naming every place that does not fit.
         ConfigurationError: *kind* holds a type that JSON has no shape for.
 
     """
     schema_of(kind)  # refuses a class that cannot be read, whatever the answer is
-    fenced = _FENCE.match(text)
+    wrapped = not is_object(kind)
     try:
-        value = json.loads(fenced[1] if fenced else text)
-    except (ValueError, RecursionError):
-        what = "is empty" if not text.strip() else "is no JSON"
-        raise FieldMismatchError((FieldError("$", f"the answer {what}"),)) from None
-    if not is_object(kind) and isinstance(value, dict) and value.keys() == {"value"}:
+        value = json_in(text, wrapped=wrapped)
+    except NoJsonError as error:
+        raise FieldMismatchError((FieldError("$", f"the answer {error}"),)) from None
+    if wrapped and isinstance(value, dict) and value.keys() == {"value"}:
         value = value["value"]
     try:
         found: T = _read(value, kind)
@@ -300,6 +296,13 @@ def _path_of(error: BaseException, members: list[Member]) -> str:
     return path
 
 
+def _own(value: Any, kind: Any) -> Any:
+    found, problems = read_own(value, kind)
+    if problems:
+        raise FieldMismatchError(problems)
+    return found
+
+
 # -- unions ----------------------------------------------------------------------------------------------------------
 
 
@@ -322,11 +325,17 @@ def _union(value: Any, kind: Any) -> Any:
 
 def _closest(value: Any, failed: list[tuple[Any, FieldMismatchError]]) -> FieldMismatchError | None:
     """Return what is wrong with the one member of a union that was meant, if it can be told."""
-    alike = [mismatch for member, mismatch in failed if len(failed) == 1 or _has_shape(member, value)]
-    fewest = min((len(mismatch.errors) for mismatch in alike), default=0)
-    best = [mismatch.errors for mismatch in alike if len(mismatch.errors) == fewest]
-    if len(best) == 1:
-        return FieldMismatchError(best[0])
+    alike = [(member, mismatch) for member, mismatch in failed if len(failed) == 1 or _has_shape(member, value)]
+    fewest = min((len(mismatch.errors) for _, mismatch in alike), default=0)
+    nearest = [(member, mismatch.errors) for member, mismatch in alike if len(mismatch.errors) == fewest]
+    most = max((_overlap(member, value) for member, _ in nearest), default=0)
+    for best in (
+        [errors for _, errors in nearest],
+        [errors for member, errors in nearest if _overlap(member, value) == most],
+    ):
+        if len(best) == 1:
+            return FieldMismatchError(best[0])
+    best = [errors for _, errors in nearest]
     if best and fewest == 1 and len({errors[0].path for errors in best}) == 1:
         said = dict.fromkeys(errors[0].problem for errors in best)
         return _mismatch(" or ".join(said), best[0][0].path)
@@ -334,6 +343,8 @@ def _closest(value: Any, failed: list[tuple[Any, FieldMismatchError]]) -> FieldM
 
 
 def _overlap(kind: Any, value: Any) -> int:
+    if isinstance(value, dict) and has_own(origin_of(kind)):
+        return sum(name in value for name in schema_of(unwrapped(kind)).get("properties", ()))
     if not isinstance(value, dict) or not is_class(origin_of(kind)):
         return 0
     return sum(member.name in value for member in members_of(unwrapped(kind)))
@@ -365,6 +376,7 @@ def _make_converter() -> cattrs.Converter:
     register(lambda k: get_origin(k) in (Union, types.UnionType), _union)
     register(lambda k: _outer(k) in _ARRAYS, _array)
     register(lambda k: _outer(k) in OBJECTS, _object)
+    register(has_own, _own)
     converter.register_structure_hook_factory(lambda k: is_class(_outer(k)), _reader_of_class)
     return converter
 

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar, Union, get_args, get_origin
 import attrs
 
 from anyfast_async._structured.constraints import json_values
+from anyfast_async._structured.own_schema import has_own, root_of
 from anyfast_async.errors import ConfigurationError
 
 LISTS: Final = (
@@ -38,7 +39,8 @@ def peeled(kind: Any) -> tuple[Any, str | None] | None:
     """Take one layer off that changes nothing in JSON, with the description in it; None if there is none."""
     origin = get_origin(kind)
     if origin is typing.Annotated:
-        return kind.__origin__, next((note for note in kind.__metadata__ if isinstance(note, str)), None)
+        notes = (note if isinstance(note, str) else getattr(note, "description", None) for note in kind.__metadata__)
+        return kind.__origin__, next((note for note in notes if isinstance(note, str)), None)
     if hasattr(kind, "__supertype__"):
         return kind.__supertype__, None
     if is_alias(kind):
@@ -76,8 +78,8 @@ def origin_of(kind: Any) -> Any:
 
 
 def is_class(origin: Any) -> bool:
-    """Tell the classes with fields."""
-    if not isinstance(origin, type):
+    """Tell the classes with fields that are read here."""
+    if not isinstance(origin, type) or has_own(origin):
         return False
     named_tuple = issubclass(origin, tuple) and hasattr(origin, "_fields")
     return attrs.has(origin) or dataclasses.is_dataclass(origin) or typing.is_typeddict(origin) or named_tuple
@@ -86,6 +88,8 @@ def is_class(origin: Any) -> bool:
 def is_object(kind: Any) -> bool:
     """Tell the types whose JSON is an object, or may be anything."""
     origin = origin_of(kind)
+    if has_own(origin):
+        return (root := root_of(origin)) is None or is_object(root)
     return is_class(origin) or origin in OBJECTS or origin in (Any, object)
 
 

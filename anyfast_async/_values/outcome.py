@@ -27,6 +27,8 @@ Outcome: TypeAlias = Literal["ok", "refused", "filtered", "cut", "empty", "faile
 ``"empty"``     the answer has neither text nor a tool call nor an image
 ``"failed"``    there is no answer, but an error
 """
+ODD: Final[tuple[Outcome, ...]] = ("empty", "cut", "filtered", "refused")
+"""Answers that need a look, and can be asked for again."""
 
 _MEANINGS: Final = {
     "filtered": r"filter|safety|recitation|block|prohibit|spii|sensitive|moderat|policy|violation|image_other|no_image",

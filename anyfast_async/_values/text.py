@@ -36,6 +36,15 @@ def escaped(text: str, limit: int = SHOWN_CHARACTERS) -> str:
     return f"{shown}... ({len(text)} characters)" if len(text) > limit else shown
 
 
+def unfenced(text: str) -> str:
+    """Return what stands in a Markdown block, if *text* is one: models put JSON into them, even in JSON mode."""
+    fence, line, inside = text.strip().partition("\n")
+    mark = fence[:3]
+    if not line or mark not in ("```", "~~~") or mark[0] in fence[3:] or not inside.endswith(mark):
+        return text
+    return inside[:-3].strip()
+
+
 # -- names -----------------------------------------------------------------------------------------------------------
 
 

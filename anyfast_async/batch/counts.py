@@ -7,10 +7,8 @@ from typing import Final
 
 import attrs
 
-from anyfast_async._values.outcome import Outcome
+from anyfast_async._values.outcome import ODD, Outcome
 
-ODD: Final[tuple[Outcome, ...]] = ("empty", "cut", "filtered", "refused")
-"""Answers that need a look."""
 DESCRIBED: Final[dict[str, str]] = {
     "empty": "no text: thinking used up max_tokens, or the model said nothing",
     "cut": "cut off, mostly at max_tokens",

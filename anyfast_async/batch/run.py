@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 import attrs
 
 from anyfast_async._client.map_arguments import plan_of, run_of
-from anyfast_async._core.journal.journal_lines import STEM_DIGITS, STOPPERS, error_line
+from anyfast_async._core.errors.failures import CLOSERS, STOPPERS
+from anyfast_async._core.journal.journal_lines import STEM_DIGITS, error_line
 from anyfast_async._journal.bill import charge
 from anyfast_async._journal.keeper import Keeper
-from anyfast_async._map.early_end import CLOSERS
 from anyfast_async.batch.counts import Counts, Standing
 from anyfast_async.batch.input.request_lines import BatchLine
 from anyfast_async.batch.input.survey import BadRow

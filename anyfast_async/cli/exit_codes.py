@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
+from anyfast_async._core.errors.failures import of_kind
 from anyfast_async.cli.advice import advice, is_unreachable
 from anyfast_async.cli.display.terminal import say
 from anyfast_async.errors import AnyFastError, NotSentError
@@ -16,15 +17,10 @@ STOPPED: Final = 3
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
 
-_USAGE_KINDS: Final = frozenset({"configuration", "validation"})
-_STOPPED_KINDS: Final = frozenset({"auth", "quota", "model", "budget", "not_sent"})
-
 
 def exit_code(error: AnyFastError) -> int:
     """Return the exit code for a command that ended with *error*."""
-    if error.kind in _USAGE_KINDS:
-        return USAGE
-    return STOPPED if error.kind in _STOPPED_KINDS or is_unreachable(error) else FAILED
+    return STOPPED if is_unreachable(error) else of_kind(error.kind).exit_code
 
 
 def report(error: AnyFastError) -> None:

@@ -10,8 +10,9 @@ from typing import Any, Final
 
 import click
 
-from anyfast_async._core.journal.send_again import ODD, SPELLED, SendAgain
+from anyfast_async._core.journal.send_again import SPELLED, SendAgain
 from anyfast_async._core.json import codec
+from anyfast_async._values.outcome import ODD
 from anyfast_async._values.text import did_you_mean
 from anyfast_async.errors import ConfigurationError, RequestValidationError, escaped
 from anyfast_async.requests import WIRE_FIELDS, as_request

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from anyfast_async import errors
 from anyfast_async._core.answer import SUCCESS
+from anyfast_async._core.errors.failures import status_error
 from anyfast_async._core.json import codec
 from anyfast_async.openai._http import Headers, HTTPResponse, Request
 from anyfast_async.openai._line import Wire
@@ -142,23 +143,14 @@ class ContentFilterFinishReasonError(OpenAIError):
         super().__init__("Could not parse response content as the request was rejected by the content filter")
         self.completion = completion
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _finished, (type(self), self.completion), self.__dict__
+    __reduce__ = LengthFinishReasonError.__reduce__
 
 
 def _finished(kind: type[OpenAIError], completion: Any) -> OpenAIError:
     return kind(completion=completion)  # type: ignore[call-arg]  # the two classes above
 
 
-_BY_STATUS: Final[Mapping[int, type[APIStatusError]]] = {
-    400: BadRequestError,
-    401: AuthenticationError,
-    403: PermissionDeniedError,
-    404: NotFoundError,
-    409: ConflictError,
-    422: UnprocessableEntityError,
-    429: RateLimitError,
-}
+_BY_NAME: Final = {kind.__name__: kind for kind in APIStatusError.__subclasses__()}
 _LEDGER: Final = ("kind", "retryable", "billed", "retry_class", "spoken_by", "attempts", "partial")
 _UNSENT: Final = 400
 
@@ -204,11 +196,8 @@ def _status_error(error: errors.APIStatusError, wire: Wire) -> APIStatusError:
     message = body.get("error", body) if isinstance(body, Mapping) else None
     said = message.get("message") if isinstance(message, Mapping) else None
     text = f"Error code: {status}" + (f" - {said}" if isinstance(said, str) and said else "")
-    return _kind_of(status)(text, response=wire.response(_encoded(body)), body=_inner(body))
-
-
-def _kind_of(status: int) -> type[APIStatusError]:
-    return _BY_STATUS.get(status) or (InternalServerError if status >= 500 else APIStatusError)  # noqa: PLR2004
+    kind = _BY_NAME.get(status_error(status).__name__, APIStatusError)
+    return kind(text, response=wire.response(_encoded(body)), body=_inner(body))
 
 
 def _refused(error: errors.RequestValidationError, request: Request) -> BadRequestError:

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from anyfast_async._structured import parsing
+from anyfast_async._structured.json_in_text import NoJsonError, json_in
 from anyfast_async._structured.json_schema import kept, response_format, writes_out
+from anyfast_async._structured.own_schema import in_plain_words
 from anyfast_async._structured.schema_references import arranged, changed
 from anyfast_async.errors import FieldError, OutputError
 from anyfast_async.openai._answers import ChatCompletion, ParsedChatCompletion
@@ -38,7 +40,8 @@ def _strict_format(kind: Any, *, write_out: bool) -> dict[str, Any]:
     if not callable(getattr(kind, "model_json_schema", None)):
         wanted = response_format(kind, write_out=write_out)
         return wanted | {"json_schema": wanted["json_schema"] | {"strict": True}}
-    schema = arranged(_strict(kind.model_json_schema()), write_out=write_out)
+    own = _strict(kind.model_json_schema())
+    schema = arranged(in_plain_words(own) if write_out else own, write_out=write_out)
     return {"type": "json_schema", "json_schema": {"schema": schema, "name": kind.__name__, "strict": True}}
 
 
@@ -62,13 +65,25 @@ def read(kind: Any, text: str) -> Any:
 
     """
     if callable(getattr(kind, "model_validate_json", None)):
-        return kind.model_validate_json(text)
+        return kind.model_validate_json(_json_of(text))
     try:
         return parsing.parse(text, kind)
     except parsing.FieldMismatchError as mismatch:
         found = mismatch.errors
     what = f"the answer is no {getattr(kind, '__name__', kind)}"
     raise _misfit(what, found)
+
+
+def _json_of(text: str) -> str:
+    """Return the JSON in a text by the one rule for that, else the text, of which the class says what is wrong."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        try:
+            return json.dumps(json_in(text))
+        except (NoJsonError, RecursionError):
+            return text
+    return text
 
 
 def _misfit(what: str, found: tuple[FieldError, ...]) -> OutputError:

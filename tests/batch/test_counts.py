@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anyfast_async import AssistantMessage, ChatCompletion, Choice
-from anyfast_async.batch.counts import ODD, Counts, Standing
+from anyfast_async._values.outcome import ODD
+from anyfast_async.batch.counts import Counts, Standing
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ from anyfast_async import (
     RequestValidationError,
     ResponseTimeout,
 )
-from anyfast_async.cli import exit_codes
+from anyfast_async._core.errors.failures import KINDS
+from anyfast_async.cli import advice, exit_codes
 
 
 @pytest.mark.parametrize(
@@ -40,6 +41,11 @@ from anyfast_async.cli import exit_codes
 def test_exit_codes(error: AnyFastError, code: int) -> None:
     """2 is for what the user wrote, 3 for what no other request would get past either, 1 for the request itself."""
     assert code == exit_codes.exit_code(error)
+
+
+def test_advice_is_for_kinds_that_there_are() -> None:
+    """Each word that the command has advice for is a kind of error."""
+    assert advice._ADVICE.keys() <= KINDS
 
 
 def test_a_request_id_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:

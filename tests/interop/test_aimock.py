@@ -15,6 +15,7 @@ from anyfast_async import (
     AuthenticationError,
     BadRequestError,
     ChatCompletion,
+    ChatStream,
     IncompleteStreamError,
     InsufficientQuotaError,
     InternalServerError,
@@ -52,7 +53,8 @@ CHAOS: dict[str, dict[str, Any]] = {
 async def ask(client: AnyFast, form: str, prompt: str, **options: Any) -> ChatCompletion:
     if form == "whole":
         return await client.complete(prompt, **options)
-    return await client.stream(prompt, **options).drain()
+    stream: ChatStream = client.stream(prompt, **options)
+    return await stream.drain()
 
 
 @pytest.fixture

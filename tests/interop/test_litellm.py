@@ -13,6 +13,7 @@ from anyfast_async import (
     AuthenticationError,
     BadRequestError,
     ChatCompletion,
+    ChatStream,
     IncompleteStreamError,
     InternalServerError,
     RateLimitError,
@@ -46,7 +47,8 @@ RELAYED: dict[str, dict[str, Any]] = {
 async def ask(client: AnyFast, form: str, prompt: str, **options: Any) -> ChatCompletion:
     if form == "whole":
         return await client.complete(prompt, **options)
-    return await client.stream(prompt, **options).drain()
+    stream: ChatStream = client.stream(prompt, **options)
+    return await stream.drain()
 
 
 @pytest.fixture

@@ -54,6 +54,7 @@ from anyfast_async import (
     Model,
     ModelNotFoundError,
     NotFoundError,
+    ObjectStream,
     OutputError,
     PermissionDeniedError,
     Progress,
@@ -72,12 +73,16 @@ from anyfast_async import (
     Timeouts,
     ToolCall,
     ToolMessage,
+    ToolRun,
+    ToolUse,
     Trace,
     UnprocessableEntityError,
     Usage,
     UserMessage,
     VideoPart,
+    tool,
 )
+from anyfast_async.messages import Message
 from anyfast_async.simulator import Simulator
 
 
@@ -237,6 +242,14 @@ async def streaming(client: AnyFast) -> None:
         async for data in stream.sse():
             assert_type(data, bytes)
     awaited: ChatStream = await client.stream("Hi")
+    async with client.stream("Paris?", into=City, max_tokens=100) as city:
+        async for partial in city:
+            assert partial.name != "London"
+        assert_type(city.value, City)
+        assert_type(city.completion, ChatCompletion)
+    objects: ObjectStream[list[City]] = client.stream("Paris?", into=list[City])
+    assert_type(await objects.drain(), list[City])
+    assert_type(await client.parse("Paris?", City, repair=1), City)
     assert_type(await awaited.drain(), ChatCompletion)
     await awaited.aclose()
 
@@ -340,6 +353,31 @@ async def failing(client: AnyFast) -> None:
         assert_type(error.billed, Literal["no", "maybe", "yes"])
         assert_type(error.attempts, tuple[Attempt, ...])
         assert_type(error.request_id, str | None)
+
+
+# -- tools -----------------------------------------------------------------------------------------------------------
+
+
+@tool
+async def get_weather(city: str, days: int = 1) -> dict[str, int]:
+    return {city: days}
+
+
+@tool(name="clock", timeout=5)
+def get_time(city: str) -> str:
+    return city
+
+
+async def tools(client: AnyFast) -> None:
+    assert_type(await get_weather("Rome", days=2), dict[str, int])
+    assert_type(get_time("Rome"), str)
+    run = await client.run_tools("How is it?", [get_weather, get_time, len], max_rounds=3, temperature=0.5)
+    assert_type(run, ToolRun)
+    assert_type(run.uses, tuple[ToolUse, ...])
+    assert_type(run.text, str)
+    again: list[Message] = [*run.history, UserMessage("And?")]
+    await client.run_tools(again, [tool(get_time, name="other")], budget=Budget(tokens=5))
+    await get_weather(5)  # type: ignore[arg-type]
 
 
 # -- options, and what users write around them -----------------------------------------------------------------------

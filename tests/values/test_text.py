@@ -19,6 +19,7 @@ from anyfast_async._values.text import (
     printable,
     rough,
     time_unit,
+    unfenced,
 )
 from anyfast_async.batch.results.inert_json import json_text
 
@@ -101,3 +102,18 @@ def test_units() -> None:
 def test_numbers_are_grouped() -> None:
     """A number has separators."""
     assert counted(1234567) == "1,234,567"
+
+
+@pytest.mark.parametrize(
+    ("text", "inside"),
+    [
+        ('```json\n{"a": 1}\n```', '{"a": 1}'),
+        ("\n ``` \n[1]```\n", "[1]"),
+        ("Here: ```json\n{}\n```", "Here: ```json\n{}\n```"),
+        ("```", "```"),
+        ("plain", "plain"),
+    ],
+)  # fmt: skip
+def test_what_stands_in_a_block(text: str, inside: str) -> None:
+    """A text that is one Markdown block is what stands in it; any other is as it is."""
+    assert inside == unfenced(text)

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from anyfast_async._core.errors import quota_and_model
-from anyfast_async._core.errors.error_bodies import Problem
+from anyfast_async._core.errors.failures import of_code, of_status
 from anyfast_async.errors import escaped
 
-REDIRECTS: Final = range(300, 400)
 
-
-def advice_on(status: int, location: str, problem: Problem) -> str:
+def advice_on(status: int, location: str, code: object) -> str:
     """Return what is said behind the message of an error, in brackets; empty for most."""
-    if status in REDIRECTS:
-        where = escaped(location, 120)
-        return f" (a redirect to {where}; redirects are not followed, because the key must not go there: set base_url)"
-    if status == 524:  # noqa: PLR2004
-        return " (a proxy gave up on an answer that was silent for 100 s: pass via_stream=True, or use client.stream)"
-    if problem.code in quota_and_model.MODEL_CODES:
-        return " (no channel serves this model for this key: see `anyfast models` for what it may use)"
-    return ""
+    coded = of_code(code)
+    hint = of_status(status).hint or (coded.hint if coded is not None else "")
+    return f" ({hint.format(where=escaped(location, 120))})" if hint else ""
 
 
 def after_401(checks: str, console: str) -> str:

@@ -12,9 +12,9 @@ from typing import Any, Final, TypeVar
 from anyfast_async._core.errors import quota_and_model
 from anyfast_async._core.errors.advice import advice_on
 from anyfast_async._core.errors.error_bodies import Problem, problem_of
+from anyfast_async._core.errors.failures import THROTTLED, of_status, status_error, verdict
 from anyfast_async._core.errors.gateway_or_proxy import Speaker, is_page, is_statement, speaker, words_of
 from anyfast_async._core.errors.request_id import Hide, as_is, holds_long_key, request_id
-from anyfast_async._core.errors.verdicts import verdict
 from anyfast_async._core.json import codec
 from anyfast_async._core.retry.retry_after import retry_after
 from anyfast_async._core.sse import Decoder
@@ -25,12 +25,10 @@ from anyfast_async.errors import (
     ModelNotFoundError,
     ResponseShapeError,
     escaped,
-    status_error,
 )
 
 _SHOWN_BODY: Final = 400
 _SEARCHED_BODY: Final = 64 * 1024
-THROTTLED_STATUS: Final = 429
 
 _BEARER: Final = r"(?i)bearer\s+\S+|\bsk-[A-Za-z0-9_\-]{8,}"
 
@@ -110,7 +108,7 @@ def _status_error(
     hide: Hide,
 ) -> APIStatusError:
     source = problem.body or body
-    delay = retry_after(headers, source, problem.message, now, throttled=status == THROTTLED_STATUS)
+    delay = retry_after(headers, source, problem.message, now, throttled=of_status(status).stated == THROTTLED)
     if quota_and_model.is_quota(status, (problem.code, problem.type), problem.message, source, delay):
         kind: type[APIStatusError] = InsufficientQuotaError
         delay = quota_and_model.refilled_after(source, delay, now)
@@ -123,7 +121,7 @@ def _status_error(
     shown = _without_key(problem, hide)
     location = hide(without_keys(headers.get("location", "nowhere")))
     said = _message(f"{status}", shown) + (": an empty body" if isinstance(body, str) and not body.strip() else "")
-    error = kind(said + _source(status, headers, found) + advice_on(status, location, problem))
+    error = kind(said + _source(status, headers, found) + advice_on(status, location, problem.code))
     error.request_id = request_id(headers, problem.message, hide)
     error.status_code = status
     error.retry_after = delay

@@ -10,14 +10,11 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
-QUOTA_CODES: Final = frozenset({"insufficient_quota", "insufficient_user_quota", "pre_consume_token_quota_failed"})
-"""No money left; the gateway uses 403, OpenAI 429 for it, and some add a Retry-After that means nothing."""
+from anyfast_async._core.errors.failures import of_code, of_kind, of_status
+from anyfast_async.errors import InsufficientQuotaError, ModelNotFoundError
 
-MODEL_CODES: Final = frozenset(
-    {"model_not_found", "model_not_supported", "model_not_allowed", "unknown_model", "DeploymentNotFound"},
-)
-"""The gateway sends ``model_not_found`` with 503, so that it looks transient; it is a wrong id, a group without that
-model, or all its channels are disabled."""
+_QUOTA: Final = of_kind(InsufficientQuotaError.kind)
+_MODEL: Final = of_kind(ModelNotFoundError.kind)
 
 _LONG: Final = r"(?i)per[ _-]?(?:day|month|week)|daily|monthly"
 _SHORT: Final = r"(?i)per[ _-]?(?:second|minute)|\br[pt]m\b"
@@ -50,7 +47,7 @@ def is_quota(status: int, names: Collection[object], message: str, body: object,
         delay: the seconds that the error asks to wait.
 
     """
-    if status == 402 or not QUOTA_CODES.isdisjoint(names):  # noqa: PLR2004
+    if of_status(status) is _QUOTA or any(of_code(name) is _QUOTA for name in names):
         return True
     if status not in _QUOTA_STATUSES:
         return False
@@ -107,4 +104,4 @@ _MODEL_STATUSES: Final = frozenset({403, 404})
 
 def is_model(status: int, code: object, message: str) -> bool:
     """Return whether an error says that there is no such model, or that this key may not use it."""
-    return code in MODEL_CODES or (status in _MODEL_STATUSES and bool(re.search(_NO_MODEL, message[:_READ])))
+    return of_code(code) is _MODEL or (status in _MODEL_STATUSES and bool(re.search(_NO_MODEL, message[:_READ])))

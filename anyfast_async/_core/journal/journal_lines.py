@@ -11,15 +11,16 @@ import base64
 import json
 import re
 import zlib
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, get_args
 
 import attrs
 
 from anyfast_async._core import answer
+from anyfast_async._core.errors.failures import STOPPERS, of_kind
 from anyfast_async._core.json import codec
 from anyfast_async.completions import ChatCompletion
-from anyfast_async.errors import AnyFastError, APIStatusError, NotSentError, escaped
+from anyfast_async.errors import AnyFastError, APIStatusError, Billed, NotSentError, SpokenBy, escaped
 
 # -- lines of answers and failures -----------------------------------------------------------------------------------
 
@@ -58,14 +59,14 @@ def error_line(custom_id: str, error: AnyFastError, *, stem: str) -> bytes:
     """
     if not isinstance(error, APIStatusError):
         kind = {"code": error.kind, "message": str(error)}
-        return _line(custom_id, stem, None, kind | _ledger(error, _KINDS.get(error.kind, AnyFastError)()))
+        return _line(custom_id, stem, None, kind | _ledger(error, of_kind(error.kind).error()))
     problem: dict[str, Any] = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
     problem |= _ledger(error, _status_error(error.status_code, {"error": problem}))
     response = {"status_code": error.status_code, "request_id": error.request_id, "body": {"error": problem}}
     return _line(custom_id, stem, response, None)
 
 
-_LEDGER: Final = ("billed", "spoken_by")
+_LEDGER: Final = {"billed": get_args(Billed), "spoken_by": get_args(SpokenBy)}
 
 
 def _ledger(error: AnyFastError, read: AnyFastError) -> dict[str, Any]:
@@ -75,11 +76,9 @@ def _ledger(error: AnyFastError, read: AnyFastError) -> dict[str, Any]:
 
 def _told(error: AnyFastError, problem: Any) -> AnyFastError:
     """Return an *error* that was read with what :func:`_ledger` says in addition."""
-    if isinstance(problem, dict):
-        if problem.get("billed") in ("no", "maybe", "yes"):
-            error.billed = problem["billed"]
-        if problem.get("spoken_by") in ("gateway", "proxy", "unknown"):
-            error.spoken_by = problem["spoken_by"]
+    for name, words in _LEDGER.items() if isinstance(problem, dict) else ():
+        if problem.get(name) in words:
+            setattr(error, name, problem[name])
     return error
 
 
@@ -179,24 +178,9 @@ def error_in(line: bytes) -> AnyFastError:
         return _told(error, body.get("error") if isinstance(body, dict) else None)
     code = problem.get("code") if isinstance(problem, dict) else None
     message = problem.get("message") if isinstance(problem, dict) else problem
-    return _told(_KINDS.get(str(code), AnyFastError)(str(message)), problem)
+    return _told(of_kind(str(code)).error(str(message)), problem)
 
 
-def _classes(kind: type[AnyFastError]) -> Iterator[type[AnyFastError]]:
-    for child in kind.__subclasses__():
-        yield child
-        yield from _classes(child)
-
-
-_KINDS: Final[Mapping[str, type[AnyFastError]]] = {
-    kind.kind: kind for kind in reversed([*_classes(AnyFastError)]) if kind.__module__ == AnyFastError.__module__
-}
-KINDS: Final = frozenset(_KINDS) - {NotSentError.kind}
-"""The kinds of errors that a failed row can have."""
-
-
-STOPPERS: Final = frozenset({"auth", "quota", "model", "budget", "configuration", "state"})
-"""Kinds of errors that every row after it would meet, of its model at least."""
 UNRECORDED: Final = (STOPPERS | {NotSentError.kind}) - {"model"}
 """Kinds of errors that are no fault of a row, which is as if it had not been taken up: they are not recorded."""
 

@@ -7,17 +7,15 @@ from typing import Final
 
 import attrs
 
-from anyfast_async._core.journal.journal_lines import KINDS
+from anyfast_async._core.errors.failures import KINDS
+from anyfast_async._values.outcome import ODD
 from anyfast_async.errors import ConfigurationError
 
 ALL: Final = "all"
 """Every row that failed."""
 NONE: Final = "none"
-ODD: Final = ("cut", "empty", "filtered", "refused")
-"""Outcomes of answers that can be asked for again."""
 SPELLED: Final = {"length": "cut", "content_filter": "filtered"}
 """What the wire calls them."""
-_ONE_BY_ONE: Final = "empty, cut, filtered, refused"
 
 
 @attrs.frozen
@@ -49,7 +47,7 @@ class SendAgain:
             wrong = f"{unknown[0]!r}" if unknown else repr(",".join(given))
             message = (
                 f"{name} must be 'all' (every failed row), 'none', or words with commas between them: outcomes of "
-                f"answers ({_ONE_BY_ONE}) and kinds of errors ({', '.join(sorted(KINDS))}), not {wrong}"
+                f"answers ({', '.join(ODD)}) and kinds of errors ({', '.join(sorted(KINDS))}), not {wrong}"
             )
             raise ConfigurationError(message)
         return cls(frozenset(given) & KINDS, frozenset(given) & frozenset(ODD), ALL in given)

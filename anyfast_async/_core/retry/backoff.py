@@ -1,6 +1,6 @@
 """When is a failed attempt made again, and how many may be? Arithmetic.
 
-The time and random numbers are arguments. What a failure means stands in ``errors/verdicts.py``, how long a server asks
+The time and random numbers are arguments. What a failure means stands in ``errors/failures.py``, how long a server asks
 to wait in ``retry_after.py``, how long the limiter holds in ``limits/throttle.py``.
 """
 

@@ -15,7 +15,7 @@ from anyfast_async._core.usage import used_by
 from anyfast_async.batch.pace import limited_by
 from anyfast_async.batch.report.timeline import Timeline
 from anyfast_async.batch.tally import Tally
-from anyfast_async.errors import escaped
+from anyfast_async.errors import RateLimitError, escaped
 
 if TYPE_CHECKING:
     from anyfast_async import Stats
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 EXAMPLES: Final = 3
 """Rows that are named for each kind of error."""
 _SHOWN_ID: Final = 80
-_THROTTLED: Final = "rate_limit"
 
 
 @attrs.frozen
@@ -80,7 +79,7 @@ class Recorder:
                 self.billed[attempt.billed] += 1
         for attempt in event.attempts[:-1]:
             self.retried[attempt.outcome, attempt.status_code] += 1
-            if attempt.outcome == _THROTTLED:
+            if attempt.outcome == RateLimitError.kind:
                 bucket.throttled += 1
             else:
                 bucket.retries += 1

@@ -23,6 +23,7 @@ from anyfast_async._core.usage import used_by
 from anyfast_async._journal.disk import FileReader, lines_of
 from anyfast_async._limits.spent import Spent
 from anyfast_async._values.outcome import Outcome
+from anyfast_async._values.text import unfenced
 from anyfast_async.batch.counts import Counts, Standing
 from anyfast_async.completions import ChatCompletion
 from anyfast_async.errors import AnyFastError, ResponseShapeError, escaped
@@ -32,7 +33,6 @@ RowOutcome: TypeAlias = Outcome | Literal["missing"]
 
 NAMED: Final = 5
 """Broken lines that are named."""
-_FENCE: Final = re.compile(r"\A\s*```[\w-]*\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
 _LONG: Final = re.compile(rb"\d{16}")
 """Digits from which the fast reader may round."""
 _NEVER_RUN: Final = frozenset({"batch_expired", "batch_cancelled"})
@@ -66,10 +66,8 @@ class Row:
         """The JSON object that the answer is, in a Markdown block or not; None if it is none."""
         if self.completion is None:
             return None
-        text = self.completion.text
-        fenced = _FENCE.match(text)
         try:
-            value = _exactly((fenced[1] if fenced else text).encode())
+            value = _exactly(unfenced(self.completion.text).encode())
         except codec.InvalidJSONError:
             return None
         return value if isinstance(value, dict) else None

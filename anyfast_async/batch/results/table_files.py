@@ -13,7 +13,6 @@ from anyfast_async.batch.results.inert_json import json_text
 from anyfast_async.batch.results.table import Kind
 
 FORMATS: Final = ("csv", "parquet", "jsonl")
-INSTALL: Final = "pip install 'anyfast-async[parquet]'"
 _TOGETHER: Final = 2000
 """Rows that are written to Parquet together."""
 

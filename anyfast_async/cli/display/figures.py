@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 
+from anyfast_async._values.outcome import ODD
 from anyfast_async._values.text import counted, duration, rough
 from anyfast_async.batch import Histogram, RowDone, Tally
-from anyfast_async.batch.counts import DESCRIBED, ODD
+from anyfast_async.batch.counts import DESCRIBED
 from anyfast_async.batch.pace import Pace, limited_by
 from anyfast_async.errors import APIStatusError, escaped
 

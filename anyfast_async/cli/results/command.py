@@ -11,10 +11,12 @@ from typing import Any, Final
 import attrs
 import click
 
-from anyfast_async._core.journal.journal_lines import KINDS
+from anyfast_async._core.errors.failures import KINDS
 from anyfast_async._journal.records import failures_of, log_of
+from anyfast_async._values.outcome import ODD
 from anyfast_async._values.text import counted
-from anyfast_async.batch.counts import ODD, Counts, Standing
+from anyfast_async.batch.counts import Counts, Standing
+from anyfast_async.batch.input.parquet import INSTALL
 from anyfast_async.batch.input.request_lines import LineError
 from anyfast_async.batch.input.source import Source, SourceError, open_source
 from anyfast_async.batch.input.stdin_copy import StdinCopy
@@ -22,7 +24,7 @@ from anyfast_async.batch.input.survey import BadRow, survey
 from anyfast_async.batch.results.inert_json import json_text
 from anyfast_async.batch.results.results import IN_DOUBT, MISSING, FailedRow, Results, Row
 from anyfast_async.batch.results.table import Columns
-from anyfast_async.batch.results.table_files import FORMATS, INSTALL, write_table
+from anyfast_async.batch.results.table_files import FORMATS, write_table
 from anyfast_async.batch.run_header import recorded_header
 from anyfast_async.cli import exit_codes
 from anyfast_async.cli.display.figures import rows_of

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from anyfast_async import Attempt, Stats
+from anyfast_async._core.errors.failures import status_error
 from anyfast_async.batch import RowDone, Tally
 from anyfast_async.batch.report.charts import BINS, STRETCHES, charts
 from anyfast_async.batch.report.recorder import Recorder
-from anyfast_async.errors import status_error
 
 OFTEN = Stats(in_flight=8, queued=3, limited_by=None, held_for=0.0, requests=0, tokens_used=0, tokens_reserved=0)
 HELD = Stats(in_flight=0, queued=9, limited_by=None, held_for=9.0, requests=0, tokens_used=0, tokens_reserved=0)

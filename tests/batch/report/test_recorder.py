@@ -7,9 +7,10 @@ import tracemalloc
 import pytest
 
 from anyfast_async import AssistantMessage, Attempt, ChatCompletion, Choice, Stats, Usage
+from anyfast_async._core.errors.failures import status_error
 from anyfast_async.batch import RowDone, Tally
 from anyfast_async.batch.report.recorder import EXAMPLES, Recorder
-from anyfast_async.errors import RateLimitError, status_error
+from anyfast_async.errors import RateLimitError
 
 ANSWER = ChatCompletion(
     choices=(Choice(message=AssistantMessage("Hi"), finish_reason="stop"),),

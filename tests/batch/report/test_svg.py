@@ -8,11 +8,11 @@ from importlib.util import find_spec
 import pytest
 
 from anyfast_async import Stats
+from anyfast_async._core.errors.failures import status_error
 from anyfast_async.batch import RowDone, Tally
 from anyfast_async.batch.report.charts import charts
 from anyfast_async.batch.report.recorder import Recorder
 from anyfast_async.batch.report.svg import INSTALL, missing, svg
-from anyfast_async.errors import status_error
 
 needs_charts = pytest.mark.skipif(find_spec("vl_convert") is None, reason="extra [report]")
 SVG = "{http://www.w3.org/2000/svg}"

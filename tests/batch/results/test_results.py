@@ -15,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anyfast_async import AssistantMessage, ChatCompletion, Choice, Usage
+from anyfast_async._core.errors.failures import status_error
 from anyfast_async._core.journal import journal_lines
 from anyfast_async.batch.results.results import Results, Row, row_of
-from anyfast_async.errors import FirstTokenTimeout, status_error
+from anyfast_async.errors import FirstTokenTimeout
 
 LONG = bool(os.environ.get("ANYFAST_LONG"))
 STEM = "0" * 24

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from anyfast_async import AnyFastError, Attempt, ChatCompletion, Phase, Stats
+from anyfast_async._core.errors.failures import status_error
 from anyfast_async.batch import Histogram, RowDone, Tally
 from anyfast_async.batch.pace import Pace
 from anyfast_async.cli.display import figures
-from anyfast_async.errors import status_error
 
 
 def test_summary_of_a_run() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from anyfast_async import errors
 from anyfast_async._core.errors import exceptions
+from anyfast_async._core.errors.failures import status_error
 from anyfast_async.errors import APIStatusError, InsufficientQuotaError, ModelNotFoundError
 
 NOW = 1_000_000.0
@@ -177,7 +178,7 @@ def test_error_shape(status: int, body: Any, wanted: dict[str, Any]) -> None:
     """Every shape that gateways, upstreams and proxies put errors into is understood; the status picks the class."""
     found = error(status, body)
     assert status == found.status_code
-    assert errors.status_error(status) is type(found)
+    assert status_error(status) is type(found)
     assert wanted == {name: getattr(found, name) for name in wanted}
     assert str(found).startswith(str(status))
 
