@@ -18,7 +18,7 @@ from anyfast_async._core.json.codec import maker, put
 from anyfast_async._core.usage import used_by
 from anyfast_async._http.request_headers import new_idempotency_key
 from anyfast_async._observers import telling
-from anyfast_async._observers.log import DEBUG, LOGGER
+from anyfast_async._observers.log import DEBUG, KNOWN
 from anyfast_async.completions import ChatCompletion, Trace, Usage
 from anyfast_async.errors import AnyFastError, APIConnectionError, Attempt, Billed, ClientStateError, DeadlineExceeded
 
@@ -224,7 +224,7 @@ class Call(Interruptible, Generic[T]):
                 else:
                     self._done(permit, "ok", "yes")
                 result = self.told(result)
-                if self.spec.hooks is not None or LOGGER.isEnabledFor(DEBUG):
+                if self.spec.hooks is not None or self._recovery is not None or KNOWN(DEBUG) is not False:
                     telling.succeeded(self, result)
                 return result
             finally:

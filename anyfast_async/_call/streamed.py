@@ -100,7 +100,7 @@ class StreamCall(Call[Receiver]):
 
     def was_read(self, completion: ChatCompletion, error: AnyFastError | None) -> None:
         """Hear from the reader that it has come to the end: what it has read, and what was wrong with it."""
-        if self.spec.hooks is not None or error is not None or LOGGER.isEnabledFor(DEBUG):
+        if self.spec.hooks is not None or error is not None or len(self.ledger) > 1 or LOGGER.isEnabledFor(DEBUG):
             telling.over(self, completion, error)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from typing import Any, Final
 
 from anyfast_async._values.text import escaped
@@ -19,6 +20,9 @@ from anyfast_async.observing import AttemptEnd, CallEnd, CallInfo, Hold
 LOGGER: Final = logging.getLogger("anyfast_async")
 LOGGER.addHandler(logging.NullHandler())  # a program that has set up no logging sees nothing
 DEBUG: Final = logging.DEBUG
+KNOWN: Final[Callable[[int], bool | None]] = getattr(LOGGER, "_cache", {}).get
+"""Tells sooner than ``isEnabledFor`` what that found the last time: False: the level is off. What it knows is
+forgotten when any logger's level changes; a Python in which there is no such thing knows nothing, and is asked."""
 LEVELS: Final = ("debug", "info", "warning", "error")
 """Values of ``ANYFAST_LOG``."""
 FORMAT: Final = "%(asctime)s %(name)s %(levelname)s %(message)s"

@@ -144,7 +144,7 @@ def held(call: Call[Any], reason: Any, state: Any, seconds: float | None, error:
 
 def succeeded(call: Call[Any], found: Any) -> None:
     """Tell of the answer of a call that has succeeded; a stream that has begun is told of when it ends."""
-    if call.keeps_permit:
+    if call.keeps_permit or (call.spec.hooks is None and len(call.ledger) == 1 and not LOGGER.isEnabledFor(DEBUG)):
         return
     completion = found if isinstance(found, ChatCompletion) else None
     hooks, ledger = call.spec.hooks, call.ledger

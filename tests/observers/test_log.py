@@ -58,6 +58,36 @@ async def test_nothing_is_logged_at_warning_when_nothing_happens(caplog: pytest.
     assert [] == lines(caplog)
 
 
+async def test_levels_may_change_at_any_time(caplog: pytest.LogCaptureFixture) -> None:
+    """A client that has been used obeys the level that is set after that, on the logger or above it."""
+    root = logging.getLogger()
+    async with Simulator() as sim, AnyFast(KEY, base_url=sim.base_url, model=MODEL) as client:
+        await client.complete(PROMPT)
+        assert [] == lines(caplog)
+        with caplog.at_level(logging.DEBUG, logger=root.name):
+            await client.complete(PROMPT)
+            assert ["DEBUG"] == [level for level, _ in lines(caplog)]
+            with caplog.at_level(logging.INFO, logger="anyfast_async"):
+                await client.complete(PROMPT)
+        await client.complete(PROMPT)
+
+    assert 1 == len(lines(caplog))
+
+
+async def test_a_recovery_is_told_at_info(caplog: pytest.LogCaptureFixture) -> None:
+    """Where attempts are not logged, a call that came through after several is, streamed or not."""
+    policy = RetryPolicy(first_hold=0.1)
+    with caplog.at_level(logging.INFO, logger="anyfast_async"):
+        async with Simulator() as sim, AnyFast(KEY, base_url=sim.base_url, model=MODEL, retry=policy) as client:
+            sim.fail(429)
+            await client.complete(PROMPT)
+            sim.fail(429)
+            async with client.stream(PROMPT) as stream:
+                await stream.drain()
+
+    assert 2 == len([text for _, text in lines(caplog) if text.startswith("call ok after 2 attempts")])
+
+
 async def test_a_429_is_a_hold_a_retry_and_a_recovery(logged: pytest.LogCaptureFixture) -> None:
     """Throttling is told as it goes: held, tried again, over, came through; by the same ids."""
     async with (
