@@ -479,6 +479,7 @@ TESTED_THROUGH: Final[Mapping[str, str]] = {
     "_client/shared.py": "test_client.py",  # what the client binds to a loop
     "_core/errors/request_id.py": "core/errors/test_exceptions.py",  # the id that an error is reported with
     "_core/usual_answer.py": "core/test_answer.py",  # the answers that need no closer look
+    "_values/json_reading.py": "core/json/test_jsontext.py",  # JSON that orjson refuses
     "_structured/type_hints.py": "structured/test_json_schema.py",  # the reading of classes, which the schema shows
     "_structured/own_schema.py": "structured/test_classes.py",  # what such classes are asked, beside the others
     "_tools/docstring.py": "test_tools.py",  # what a tool says of itself
