@@ -6,6 +6,7 @@ from pathlib import PurePath
 from typing import Final, Literal, TypeAlias, get_args
 
 from anyfast_async._core.json import codec
+from anyfast_async.batch.input.packed_files import SUFFIXES
 from anyfast_async.batch.input.request_lines import SourceError
 from anyfast_async.errors import escaped
 
@@ -30,14 +31,20 @@ _BY_SUFFIX: Final[dict[str, Format]] = {
 _JSON_SUFFIXES: Final = (".jsonl", ".ndjson", ".json")
 _NAMED: Final = 20
 """Fields that are named."""
+_ZIP: Final = b"PK\x03\x04"
 _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
+
+
+def unpacked_name(name: str) -> str:
+    """Return a name without the end that says that the file is packed."""
+    return name[: -len(end)] if (end := PurePath(name).suffix).lower() in SUFFIXES else name
 
 
 def detect(name: str, first: bytes, *, template: bool) -> Format:
     """Return the format of an input.
 
     Args:
-        name: of the file; ``.gz`` at its end does not count.
+        name: of the file; the ends of packed files (``.gz``) do not count.
         first: its first line that is not blank, unpacked.
         template: whether a template is given, which JSON lines then are the rows for.
 
@@ -45,12 +52,15 @@ def detect(name: str, first: bytes, *, template: bool) -> Format:
         SourceError: it cannot be told, or cannot be read in any case.
 
     """
-    suffix = PurePath(name.removesuffix(".gz")).suffix.lower()
+    suffix = PurePath(unpacked_name(name)).suffix.lower()
     if first.startswith(_UTF_16):
-        message = "it is UTF-16; save it as UTF-8"
+        message = "it is UTF-16; save it as UTF-8, or say --encoding utf-16"
         raise SourceError(message)
     if first.startswith(b"PAR1"):
         return "parquet"
+    if first.startswith(_ZIP):
+        message = "it is an archive or a workbook (Excel); save the sheet as CSV UTF-8, or unpack the archive"
+        raise SourceError(message)
     if suffix in _BY_SUFFIX:
         return _BY_SUFFIX[suffix]
     if first.lstrip().startswith(b"["):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -54,8 +55,16 @@ class SourceError(ValueError):
 # -- input -----------------------------------------------------------------------------------------------------------
 
 
-def object_in(data: bytes) -> dict[str, Any]:
-    """Return the JSON object in the line *data*.
+def not_in(encoding: str | None, error: UnicodeDecodeError | None = None) -> str:
+    """Return what is wrong with a line that is not in its *encoding* (None: UTF-8), and what to do."""
+    if encoding is not None:
+        return f"is not {encoding}; --encoding names another"
+    place = "" if error is None else f" (byte {error.start + 1} of the line)"
+    return f"is not UTF-8{place}; if the file is from Windows, --encoding cp1252"
+
+
+def object_in(data: bytes, encoding: str | None = None) -> dict[str, Any]:
+    """Return the JSON object in the line *data*; *encoding* is what the file says to be.
 
     Raises:
         LineError: it holds none.
@@ -64,7 +73,7 @@ def object_in(data: bytes) -> dict[str, Any]:
     try:
         data.decode()
     except UnicodeDecodeError as error:
-        raise LineError((f"is not UTF-8 (byte {error.start + 1} of the line)",)) from None
+        raise LineError((not_in(encoding, error),)) from None
     try:
         value = codec.loads(data)
     except codec.InvalidJSONError:
@@ -99,14 +108,14 @@ def given_id(value: Mapping[str, Any], names: Iterable[str], problems: list[str]
         value: the row.
         names: where an id may stand.
         problems: what is wrong with the id goes there.
-        digits: whether a whole number is taken, for its digits; the OpenAI Batch format knows text alone.
+        digits: whether a whole number or a UUID is taken, for its digits; the OpenAI Batch format knows text alone.
 
     """
     for name in names:
         given = value.get(name)
         if isinstance(given, str) and given:
             return given
-        if digits and isinstance(given, int) and not isinstance(given, bool):
+        if digits and isinstance(given, (int, uuid.UUID)) and not isinstance(given, bool):
             return str(given)
         if given is not None:
             wanted = "a non-empty string or a whole number" if digits else "a non-empty string"
@@ -140,6 +149,7 @@ __all__ = [
     "bare_request",
     "batch_request",
     "given_id",
+    "not_in",
     "object_in",
     "unreadable",
 ]

@@ -37,7 +37,8 @@ def test_detection(name: str, first: bytes, template: bool, found: str) -> None:
     [
         ("a.csv", b"\xff\xfei\0d\0", "UTF-16"),
         ("a.json", b' [{"messages": []}]', "JSON list"),
-        ("a.xlsx", b"PK\x03\x04\0\0", "not text"),
+        ("a.xlsx", b"PK\x03\x04\0\0", "workbook"),
+        ("a.bin", b"\x7fELF\0\0", "not text"),
     ],
 )
 def test_what_cannot_be_read(name: str, first: bytes, words: str) -> None:
