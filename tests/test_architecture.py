@@ -123,6 +123,7 @@ CORE_ORDER: Final = (
     },
     {
         "errors/error_bodies.py",
+        "prompt_template.py",
         "limits/token_estimate.py",
         "stream/fragments.py",
         "usual_answer.py",
@@ -338,7 +339,7 @@ LIBRARIES: Final[Mapping[str, set[str]]] = {
     "click": CLI,
     "genai_prices": {"prices.py"},
     "orjson": {"_core/json/jsontext.py", "simulator/http/encoding.py"},
-    "pyarrow": {"batch/input/parquet.py", "batch/results/table_files.py"},
+    "pyarrow": {"_map/table_rows.py", "batch/input/parquet.py", "batch/results/table_files.py"},
     "pydantic": {"_structured/own_schema.py"},
     "pytest": {"pytest_plugin.py"},
     "rich": {"_map/progress_bar.py", "cli/display/live.py"},

@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import attrs
 
+from anyfast_async._core.prompt_template import TEXT, PromptTemplate, top_level
 from anyfast_async._values.text import did_you_mean
 from anyfast_async.batch.input import parquet
 from anyfast_async.batch.input.csv_rows import CsvTable, Line, Record
 from anyfast_async.batch.input.formats import DESCRIBED, Format, detect
 from anyfast_async.batch.input.packed_files import UNPACKING, checked_encoding, is_packed, opened
-from anyfast_async.batch.input.prompt_template import TEXT, PromptTemplate
 from anyfast_async.batch.input.request_lines import (
     ID_NAMES,
     BatchLine,
@@ -124,7 +124,7 @@ class Source:
         return BatchLine(number, custom_id, request)
 
     def _filled(self, value: Mapping[str, Any], problems: list[str]) -> ChatRequest | None:
-        missing = [name for name in self.template.columns if name not in value]
+        missing = self.template.lacks(value)
         if missing:
             problems.append(f"has no {_listed(missing)}; it has {_listed(value)}")
             return None
@@ -223,9 +223,12 @@ def open_source(
     if kind in ("csv", "parquet", "rows") and template is None:
         message = f"a template must say how a prompt is made of a row, such as --template 'Translate: {{text}}'{listed}"
         raise SourceError(message)
-    source = Source(
-        path, kind, TEXT if template is None else PromptTemplate.parse(template), id_column, max_line, encoding
-    )
+    try:
+        parsed = TEXT if template is None else PromptTemplate.parse(template)
+    except ValueError as error:
+        message = f"--template: {error}"
+        raise SourceError(message) from None
+    source = Source(path, kind, parsed, id_column, max_line, encoding)
     if columns is not None and kind not in ("batch", "requests"):
         _check_columns(source.columns, columns)
     return source
@@ -268,7 +271,7 @@ def _columns_of(path: Path, kind: Format, longest: int, encoding: str | None) ->
 
 def _check_columns(wanted: Sequence[str], columns: Sequence[str]) -> None:
     for name in wanted:
-        if name not in columns:
+        if top_level(name, columns) not in columns:
             near = did_you_mean(name, columns)
             hint = f"; {near}" if near else "."
             message = f"there is no column {escaped(name, 80)!r}{hint} The columns are: {_listed(columns)}"
