@@ -24,7 +24,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from anyfast_async._map.early_end import Ending
-from anyfast_async._map.result import Progress, Result, Totals
+from anyfast_async._map.result import Progress, Result, ResultList, Totals
 from anyfast_async.errors import AnyFastError, ClientStateError
 
 if TYPE_CHECKING:
@@ -235,7 +235,7 @@ class MapRun(Generic[T]):
             self._record = None  # whoever records may hold this run
 
     async def _collect(self) -> list[Result[T]]:
-        results: list[Result[T]] = []
+        results: list[Result[T]] = ResultList()
         try:
             async with self:
                 self._awaited = True
