@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import attrs
 
 from anyfast_async._core.json import codec
 from anyfast_async._values.rules import shown
+from anyfast_async.batch.input.other_forms import RESPONSES_URL, NoCounterpartError, from_gemini, from_responses
 from anyfast_async.errors import AnyFastError, ConfigurationError, RequestValidationError, escaped
 from anyfast_async.requests import ChatRequest, request_from_body
 
 URL: Final = "/v1/chat/completions"
 ID_NAMES: Final = ("custom_id", "id")
 """Where a bare request may have its id."""
+GEMINI_IDS: Final = ("key", "custom_id", "id")
+"""Where a request in Gemini's form may have its id."""
 
 
 @attrs.frozen
@@ -89,15 +92,32 @@ def object_in(data: bytes, encoding: str | None = None) -> dict[str, Any]:
 
 def batch_request(value: Mapping[str, Any], problems: list[str]) -> ChatRequest | None:
     """Return the request of a line in the OpenAI Batch format; what is wrong with the line goes into *problems*."""
+    is_response = value.get("url") == RESPONSES_URL
     for name, allowed in (("method", "POST"), ("url", URL)):
         given = value.get(name)
-        if given != allowed:
+        if given != allowed and not (name == "url" and is_response):
             said = "is missing" if given is None else f"is {_named(given)}"
             problems.append(f"{name}: {said}; must be {allowed!r}")
     if "body" not in value:
         problems.append("body: is missing; it is the request, an object with model and messages")
         return None
+    if is_response:
+        return _translated(lambda: from_responses(value["body"]), problems)
     return _request(value["body"], "body", problems)
+
+
+def gemini_request(value: Mapping[str, Any], problems: list[str]) -> ChatRequest | None:
+    """Return the request of a row in Gemini's batch form; what is wrong with it goes into *problems*."""
+    return _translated(lambda: from_gemini(value), problems)
+
+
+def _translated(translate: Callable[[], dict[str, Any]], problems: list[str]) -> ChatRequest | None:
+    try:
+        body = translate()
+    except NoCounterpartError as error:
+        problems.append(str(error))
+        return None
+    return _request(body, "", problems)
 
 
 def bare_request(value: Mapping[str, Any], problems: list[str]) -> ChatRequest | None:
@@ -145,6 +165,7 @@ def _named(value: Any) -> str:
 
 
 __all__ = [
+    "GEMINI_IDS",
     "ID_NAMES",
     "URL",
     "BatchLine",
@@ -152,6 +173,7 @@ __all__ = [
     "SourceError",
     "bare_request",
     "batch_request",
+    "gemini_request",
     "given_id",
     "not_in",
     "object_in",

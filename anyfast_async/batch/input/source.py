@@ -12,15 +12,17 @@ from anyfast_async._core.prompt_template import TEXT, PromptTemplate, top_level
 from anyfast_async._values.text import did_you_mean
 from anyfast_async.batch.input import parquet
 from anyfast_async.batch.input.csv_rows import CsvTable, Line, Record
-from anyfast_async.batch.input.formats import DESCRIBED, Format, detect
+from anyfast_async.batch.input.formats import DESCRIBED, Format, detect, template_hint
 from anyfast_async.batch.input.packed_files import UNPACKING, checked_encoding, is_packed, opened
 from anyfast_async.batch.input.request_lines import (
+    GEMINI_IDS,
     ID_NAMES,
     BatchLine,
     LineError,
     SourceError,
     bare_request,
     batch_request,
+    gemini_request,
     given_id,
     not_in,
     object_in,
@@ -33,6 +35,10 @@ MAX_LINE: Final = 100 * 1024 * 1024
 """Longest line in bytes, unless told otherwise."""
 
 _BOM: Final = b"\xef\xbb\xbf"
+_REQUESTS: Final = ("batch", "requests", "gemini")
+"""Formats whose lines are requests; the others are tables."""
+_IDS: Final[Mapping[Format, Sequence[str]]] = {"requests": ID_NAMES, "gemini": GEMINI_IDS}
+"""Where rows have ids of their own."""
 _NAMED: Final = 40
 """Columns that are named."""
 
@@ -92,7 +98,7 @@ class Source:
     def id_of(self, number: int, value: Mapping[str, Any], problems: list[str] | None = None) -> str | None:
         """Return the id of a row, None if it has no valid one; what is wrong with it goes into *problems*."""
         wanted = "custom_id" if self.format == "batch" else self.id_column
-        names = (wanted,) if wanted is not None else ID_NAMES if self.format == "requests" else ()
+        names = (wanted,) if wanted is not None else _IDS.get(self.format, ())
         found: list[str] = []
         custom_id = given_id(value, names, found, digits=self.format != "batch")
         if custom_id is None and not found:
@@ -117,6 +123,8 @@ class Source:
                 request = batch_request(value, problems)
             case "requests":
                 request = bare_request(value, problems)
+            case "gemini":
+                request = gemini_request(value, problems)
             case _:
                 request = self._filled(value, problems)
         if problems or request is None or custom_id is None:
@@ -212,24 +220,22 @@ def open_source(
         _check_mark(path, encoding)
     if kind is None:
         kind = detect(path.name, _first_line(path, max_line, encoding), template=template is not None)
-    if kind in ("batch", "requests") and (template is not None or id_column is not None):
+    if kind in _REQUESTS and (template is not None or id_column is not None):
         message = f"it holds {DESCRIBED[kind]}; templates and id columns are for tables"
         raise SourceError(message)
     if kind == "parquet" and is_packed(path):
         message = "it is packed, and Parquet is read from its end; unpack it first"
         raise SourceError(message)
     columns = _columns_of(path, kind, max_line, encoding)
-    listed = f"; its columns: {_listed(columns)}" if columns else ""
     if kind in ("csv", "parquet", "rows") and template is None:
-        message = f"a template must say how a prompt is made of a row, such as --template 'Translate: {{text}}'{listed}"
-        raise SourceError(message)
+        raise SourceError(template_hint(columns or _first_row(path, max_line, encoding)))
     try:
         parsed = TEXT if template is None else PromptTemplate.parse(template)
     except ValueError as error:
         message = f"--template: {error}"
         raise SourceError(message) from None
     source = Source(path, kind, parsed, id_column, max_line, encoding)
-    if columns is not None and kind not in ("batch", "requests"):
+    if columns is not None and kind not in _REQUESTS:
         _check_columns(source.columns, columns)
     return source
 
@@ -254,6 +260,13 @@ def _first_line(path: Path, longest: int, encoding: str | None) -> bytes:
         if data.strip():
             return data
     return b""
+
+
+def _first_row(path: Path, longest: int, encoding: str | None) -> Mapping[str, Any]:
+    try:
+        return object_in(_first_line(path, longest, encoding))
+    except LineError:
+        return {}
 
 
 def _columns_of(path: Path, kind: Format, longest: int, encoding: str | None) -> Sequence[str] | None:
