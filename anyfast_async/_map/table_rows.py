@@ -1,4 +1,4 @@
-"""The rows of a table as dicts, a batch of them at a time: pandas, polars, Arrow, DuckDB, and what speaks Arrow.
+"""The rows of a table as dicts, a batch of them at a time: pandas, polars, Arrow, DuckDB, datasets, and others' Arrow.
 
 A kind of table is known by its methods, so none of the libraries is imported, but for pyarrow where a table is of
 another library and only Arrow's stream of it can be read. Cells keep the types that Python has for them; missing ones
@@ -7,7 +7,7 @@ are None.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import repeat
 from typing import Any, Final
@@ -28,7 +28,7 @@ class TableRows:
     """The rows of a table; :func:`rows_of` makes it.
 
     Args:
-        columns: their names.
+        columns: their names, none if they are not known.
         rows: gives them.
 
     """
@@ -72,14 +72,15 @@ def rows_of(source: Any, used: Sequence[str]) -> TableRows | None:
 
     """
     kind = type(source)
-    if not (is_table(kind) or hasattr(kind, "to_batches") or hasattr(kind, "read_next_batch")):
+    signs = ("to_batches", "read_next_batch", "column_names")
+    if not (is_table(kind) or any(hasattr(kind, sign) for sign in signs)) or isinstance(source, Mapping):
         return None
     rows = _rows(source, kind, used)
     twice = sorted({name for name in rows.columns if rows.columns.count(name) > 1})
     if twice:
         message = f"the column {escaped(twice[0], 80)!r} is there {rows.columns.count(twice[0])} times; rename it"
         raise ConfigurationError(message)
-    for name in used:
+    for name in used if rows.columns else ():
         if top_level(name, rows.columns) not in rows.columns:
             near = did_you_mean(name, rows.columns)
             listed = ", ".join(escaped(one, 80) for one in rows.columns[:_NAMED])
@@ -99,6 +100,8 @@ def _rows(source: Any, kind: type, used: Sequence[str]) -> TableRows:
         return CountedRows(source.height, source.columns, lambda: source.iter_rows(named=True, buffer_size=_ROWS))
     if hasattr(kind, "fetchall") and (hasattr(kind, "iter_rows") or hasattr(kind, "fetchmany")):
         return _of_duckdb(source, kind)
+    if hasattr(kind, "with_format") and hasattr(kind, "column_names"):
+        return _of_datasets(source)
     return _of_arrow(source, kind, used)
 
 
@@ -134,7 +137,7 @@ def _plain(cell: Any) -> Any:
     return cell
 
 
-# -- polars and DuckDB -----------------------------------------------------------------------------------------------
+# -- polars, DuckDB, datasets ----------------------------------------------------------------------------------------
 
 
 def _of_lazy_polars(frame: Any) -> TableRows:
@@ -160,6 +163,15 @@ def _of_duckdb(relation: Any, kind: type) -> TableRows:
             yield from part
 
     return TableRows(columns, rows)
+
+
+def _of_datasets(data: Any) -> TableRows:
+    """Return the rows of a data set of Hugging Face, whatever it was told to make of them for a model."""
+    plain = data.with_format(None)
+    columns = plain.column_names or ()  # those of a stream need not be known
+    if hasattr(plain, "__len__"):
+        return CountedRows(len(plain), columns, plain.__iter__)
+    return TableRows(columns, plain.__iter__)
 
 
 # -- Arrow -----------------------------------------------------------------------------------------------------------

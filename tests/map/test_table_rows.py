@@ -58,6 +58,11 @@ def relation() -> Any:
     return duckdb.from_arrow(arrow_table())
 
 
+def data_set() -> Any:
+    """A data set of Hugging Face."""
+    return pytest.importorskip("datasets").Dataset(arrow_table())
+
+
 class Stream:
     """A table of which nothing is known but Arrow's stream of it."""
 
@@ -77,6 +82,9 @@ TABLES: dict[str, tuple[Callable[[], Any], int | None]] = {
     "arrow, a reader": (lambda: arrow_table().to_reader(), None),
     "arrow, a data set": (lambda: pytest.importorskip("pyarrow.dataset").dataset(arrow_table()), None),
     "duckdb": (relation, None),
+    "datasets": (data_set, 1100),
+    "datasets, for a model": (lambda: data_set().with_format("numpy"), 1100),
+    "datasets, a stream": (lambda: data_set().to_iterable_dataset(), None),
     "any other with Arrow's stream": (Stream, None),
 }
 
