@@ -338,7 +338,7 @@ LIBRARIES: Final[Mapping[str, set[str]]] = {
     "click": CLI,
     "genai_prices": {"prices.py"},
     "orjson": {"_core/json/jsontext.py", "simulator/http/encoding.py"},
-    "pyarrow": {"batch/input/parquet.py", "batch/results/table_files.py"},
+    "pyarrow": {"batch/input/parquet.py", "batch/results/parquet_tables.py"},
     "pydantic": {"_structured/own_schema.py"},
     "pytest": {"pytest_plugin.py"},
     "rich": {"_map/progress_bar.py", "cli/display/live.py"},

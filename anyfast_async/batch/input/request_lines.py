@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -15,6 +16,8 @@ from anyfast_async.requests import ChatRequest, request_from_body
 URL: Final = "/v1/chat/completions"
 ID_NAMES: Final = ("custom_id", "id")
 """Where a bare request may have its id."""
+_LONG: Final = re.compile(rb"\d{16}")
+"""Digits from which the fast reader may round."""
 
 
 @attrs.frozen
@@ -66,12 +69,24 @@ def object_in(data: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise LineError((f"is not UTF-8 (byte {error.start + 1} of the line)",)) from None
     try:
-        value = codec.loads(data)
+        value = exact_value(data)
     except codec.InvalidJSONError:
         raise LineError(("is not JSON",)) from None
     if not isinstance(value, dict):
         raise LineError((f"must be a JSON object, not {shown(value)}",))
     return value
+
+
+def exact_value(data: bytes) -> Any:
+    """Return the JSON value in *data*, integers of any size as they stand there.
+
+    Raises:
+        InvalidJSONError: it is no JSON.
+
+    """
+    if _LONG.search(data) is None:
+        return codec.loads(data)
+    return codec.mended_value(codec.loads_exactly(data))
 
 
 def batch_request(value: Mapping[str, Any], problems: list[str]) -> ChatRequest | None:
@@ -139,6 +154,7 @@ __all__ = [
     "SourceError",
     "bare_request",
     "batch_request",
+    "exact_value",
     "given_id",
     "object_in",
     "unreadable",

@@ -7,7 +7,6 @@ bytes each.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, Self, TypeAlias
@@ -25,6 +24,7 @@ from anyfast_async._limits.spent import Spent
 from anyfast_async._values.outcome import Outcome
 from anyfast_async._values.text import unfenced
 from anyfast_async.batch.counts import Counts, Standing
+from anyfast_async.batch.input.request_lines import exact_value
 from anyfast_async.completions import ChatCompletion
 from anyfast_async.errors import AnyFastError, ResponseShapeError, escaped
 
@@ -33,8 +33,6 @@ RowOutcome: TypeAlias = Outcome | Literal["missing"]
 
 NAMED: Final = 5
 """Broken lines that are named."""
-_LONG: Final = re.compile(rb"\d{16}")
-"""Digits from which the fast reader may round."""
 _NEVER_RUN: Final = frozenset({"batch_expired", "batch_cancelled"})
 """Codes of OpenAI's lines for rows that were never executed."""
 
@@ -67,17 +65,10 @@ class Row:
         if self.completion is None:
             return None
         try:
-            value = _exactly(unfenced(self.completion.text).encode())
+            value = exact_value(unfenced(self.completion.text).encode())
         except codec.InvalidJSONError:
             return None
         return value if isinstance(value, dict) else None
-
-
-def _exactly(data: bytes) -> Any:
-    """Return the JSON value in *data*, integers of any size as they stand there."""
-    if _LONG.search(data) is None:
-        return codec.loads(data)
-    return codec.mended_value(codec.loads_exactly(data))
 
 
 MISSING: Final = FailedRow("missing", "not sent: the run ended before it", retryable=True, billed="no")
@@ -239,6 +230,12 @@ class Results:
         place = self._index.find(custom_id)
         return None if place is None or place & 3 else self._line(place)
 
+    def asked(self, completion: ChatCompletion) -> str:
+        """Return the model that was asked for an answer, as far as the log tells it; else the one that it names."""
+        named = completion.model or ""
+        asked = self.past.asked_for(named)
+        return asked[0] if len(asked) == 1 else named
+
     def rows(self) -> Iterator[Row]:
         """Yield every row with a result, in the order of the files."""
         for which, file in enumerate(self._files):
@@ -282,8 +279,7 @@ class Results:
             if one is None or one.completion is None:
                 continue
             used = used_by(one.completion.usage)
-            asked = self.past.asked_for(one.completion.model or "")
-            self.spent.add(asked[0] if len(asked) == 1 else one.completion.model or "", used, times)
+            self.spent.add(self.asked(one.completion), used, times)
             if used is not None:
                 self.prompt_tokens += times * used.prompt
                 self.completion_tokens += times * used.completion
