@@ -12,7 +12,6 @@ from typing import Any, Final
 import attrs
 
 from anyfast_async.batch.input.formats import detect
-from anyfast_async.batch.input.prompt_template import PromptTemplate
 from anyfast_async.batch.input.request_lines import ID_NAMES, LineError, SourceError, object_in
 from anyfast_async.batch.input.source import MAX_LINE, Source, lines_of, open_source
 from anyfast_async.batch.input.survey import BadRow
@@ -20,7 +19,6 @@ from anyfast_async.batch.results import parquet_tables
 from anyfast_async.batch.results.table import Kind, kinds_of
 from anyfast_async.errors import escaped
 
-_NO_TEMPLATE: Final = PromptTemplate("", ())
 _NAMED: Final = 40
 """Columns that are named."""
 
@@ -113,7 +111,7 @@ def whole_table(path: Path, id_column: str | None) -> Source:
     kind = detect(path.name, first, template=True)
     if kind == "text" or (kind == "rows" and id_column is None and _holds_requests(first)):
         return open_source(path)
-    source = Source(path, kind, _NO_TEMPLATE)
+    source = Source(path, kind)
     names = _kinds_of(source)
     if id_column is not None and id_column not in names:
         shown = ", ".join(escaped(name, 80) for name in [*names][:_NAMED])
