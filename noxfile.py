@@ -114,6 +114,13 @@ def newest(session: nox.Session) -> None:
     pytest(session, "-q", "-n", WORKERS)
 
 
+@nox.session(venv_backend="none")
+def findings(session: nox.Session) -> None:
+    """Run the scripts that say what real libraries do: each installs what it needs."""
+    for script in sorted((ROOT / "findings").glob("*.sh")):
+        session.run("sh", str(script))
+
+
 @nox.session
 def uvloop(session: nox.Session) -> None:
     """Run every test on uvloop."""
@@ -299,7 +306,8 @@ def proxies(session: nox.Session) -> None:
         session.run("apt-get", "update", "-qq", external=True)
         quiet = {"DEBIAN_FRONTEND": "noninteractive"}
         session.run(*("apt-get", "install", "-y", "-qq", "--no-install-recommends"), *missing, env=quiet, external=True)
-    pytest(session, "-m", "interop", "tests/interop/test_proxies.py", env={"INTEROP_PROXIES": "1"})
+    tests = ("tests/interop/test_proxies.py", "tests/interop/test_doctor.py")
+    pytest(session, "-m", "interop", *tests, env={"INTEROP_PROXIES": "1"})
 
 
 @nox.session
@@ -318,6 +326,29 @@ def interop(session: nox.Session) -> None:
         "INTEROP_LITELLM": str(litellm / "bin" / "litellm"),
     }
     pytest(session, "-m", "interop", "tests/interop", env=programs)
+
+
+GUIDELLM = "guidellm==0.8.1"
+
+
+@nox.session
+def load_test(session: nox.Session) -> None:
+    """Check `anyfast bench` against known times, and see what GuideLLM (a venv of its own) says of the same."""
+    session.install("-e", ".[bench,cli]")
+    folder = Path(session.create_tmp()).resolve() / "guidellm"
+    session.run("python", "-m", "venv", str(folder))
+    session.run(str(folder / "bin" / "python"), "-m", "pip", "install", "-q", GUIDELLM, external=True)
+    program = str(folder / "bin" / "guidellm")
+    session.run("python", "benchmarks/load_test.py", "--guidellm", program, *session.posargs)
+
+
+@nox.session
+def services(session: nox.Session) -> None:
+    """Run the services of the documentation under every server, and cells in a notebook's kernel."""
+    install_wheel(session)
+    session.install(*group("services"))
+    files = ["tests/test_asgi_servers.py", "tests/clocks/test_notebook.py"]
+    pytest(session, "-rP", *files, env={"SERVICES": "1"})
 
 
 @nox.session

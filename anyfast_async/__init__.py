@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from anyfast_async._stream.chat_stream import ChatStream
     from anyfast_async._stream.object_stream import ObjectStream
     from anyfast_async._structured.partial_values import Partial, PartialList
+    from anyfast_async._values.tool_run import ToolRun, ToolUse
     from anyfast_async.client import AnyFast
     from anyfast_async.completions import (
         ChatCompletion,
@@ -49,10 +50,13 @@ if TYPE_CHECKING:
         DeadlineExceeded,
         FieldError,
         FirstTokenTimeout,
+        ForeignFileError,
         IdleTimeout,
         IncompleteStreamError,
         InsufficientQuotaError,
         InternalServerError,
+        LockedError,
+        MismatchError,
         ModelNotFoundError,
         NotFoundError,
         NotSentError,
@@ -63,6 +67,7 @@ if TYPE_CHECKING:
         RequestValidationError,
         ResponseShapeError,
         ResponseTimeout,
+        ToolRoundsError,
         UnprocessableEntityError,
     )
     from anyfast_async.messages import (
@@ -82,6 +87,7 @@ if TYPE_CHECKING:
     from anyfast_async.policies import Budget, Limits, RetryPolicy, Timeouts
     from anyfast_async.prices import Price, Prices, PricesError
     from anyfast_async.requests import CallOptions, ChatOptions, ChatRequest, RequestFields
+    from anyfast_async.tools import Tool, tool
 
 _HOMES = {
     "_http.api_key": ("NO_KEY",),
@@ -91,6 +97,7 @@ _HOMES = {
     "_stream.chat_stream": ("ChatStream",),
     "_stream.object_stream": ("ObjectStream",),
     "_structured.partial_values": ("Partial", "PartialList"),
+    "_values.tool_run": ("ToolRun", "ToolUse"),
     "client": ("AnyFast",),
     "completions": (
         "ChatCompletion",
@@ -121,10 +128,13 @@ _HOMES = {
         "DeadlineExceeded",
         "FieldError",
         "FirstTokenTimeout",
+        "ForeignFileError",
         "IdleTimeout",
         "IncompleteStreamError",
         "InsufficientQuotaError",
         "InternalServerError",
+        "LockedError",
+        "MismatchError",
         "ModelNotFoundError",
         "NotFoundError",
         "NotSentError",
@@ -135,6 +145,7 @@ _HOMES = {
         "RequestValidationError",
         "ResponseShapeError",
         "ResponseTimeout",
+        "ToolRoundsError",
         "UnprocessableEntityError",
     ),
     "messages": (
@@ -154,6 +165,7 @@ _HOMES = {
     "policies": ("Budget", "Limits", "RetryPolicy", "Timeouts"),
     "prices": ("Price", "Prices", "PricesError"),
     "requests": ("CallOptions", "ChatOptions", "ChatRequest", "RequestFields"),
+    "tools": ("Tool", "tool"),
 }
 """Modules, and the public names that they define."""
 
@@ -207,6 +219,7 @@ __all__ = [
     "FieldError",
     "FilePart",
     "FirstTokenTimeout",
+    "ForeignFileError",
     "FunctionCall",
     "IdleTimeout",
     "Image",
@@ -215,7 +228,9 @@ __all__ = [
     "InsufficientQuotaError",
     "InternalServerError",
     "Limits",
+    "LockedError",
     "MapRun",
+    "MismatchError",
     "Model",
     "ModelNotFoundError",
     "NotFoundError",
@@ -243,12 +258,17 @@ __all__ = [
     "SystemMessage",
     "TextPart",
     "Timeouts",
+    "Tool",
     "ToolCall",
     "ToolMessage",
+    "ToolRoundsError",
+    "ToolRun",
+    "ToolUse",
     "Trace",
     "UnprocessableEntityError",
     "Usage",
     "UserMessage",
     "VideoPart",
     "__version__",
+    "tool",
 ]

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from anyfast_async._stream.chat_stream import ChatStream
     from anyfast_async._stream.object_stream import ObjectStream
     from anyfast_async.prices import Prices
+    from anyfast_async.tools import AnyTool, OnError, ToolRun
 
 
 T = TypeVar("T")
@@ -433,6 +434,58 @@ class AnyFast:
         if plan is not None and (body := plan.body(messages)) is not None:
             return (await calls.planned(plan, messages, body)).parse(kind)  # type: ignore[arg-type]  # a text
         return (await calls.complete(calls.request(messages, options, kind), options)).parse(kind)
+
+    async def run_tools(
+        self,
+        messages: Prompt | ChatRequest,
+        functions: Iterable[AnyTool] = (),
+        /,
+        *,
+        max_rounds: int = 8,
+        concurrency: int = 8,
+        deadline: float | None = None,
+        budget: Budget | None = None,
+        on_error: OnError | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> ToolRun:
+        """Let the model call *functions* until it answers without a call, and return the conversation.
+
+        The calls of one answer run at once. A tool that fails, arguments that do not fit and a name that no tool has
+        are told to the model, which may do better; cancellation and what *on_error* raises end the run.
+
+        Args:
+            messages: as for :meth:`complete`; the ``history`` of an earlier run with the next question behind it.
+            functions: the tools: functions, or what ``@tool`` made of them; ``tools=`` takes them, too.
+            max_rounds: how often the model is asked at most, from 1.
+            concurrency: tools that run at once, from 1.
+            deadline: seconds for the whole run.
+            budget: a ceiling on what the requests of this run may spend, beside that of the client.
+            on_error: returns the words that the model is told of what a tool raised; else its class and its message.
+            **options: as for :meth:`complete`, for every request. A ``tool_choice`` that forces a call holds for the
+                first one.
+
+        Raises:
+            ConfigurationError: a tool or an argument cannot be; nothing was sent.
+            RequestValidationError: naming every bad field; nothing was sent.
+            ToolRoundsError: the model still calls tools after *max_rounds* answers.
+            DeadlineExceeded: the *deadline* passed.
+            BudgetExceeded: the *budget* has no room for the next request.
+            AnyFastError: a request failed. Each error has the conversation so far as ``.tool_run``.
+
+        """
+        from anyfast_async._tools.rounds import ToolRounds  # noqa: PLC0415 - with the first tool
+
+        return await ToolRounds(
+            self._calls,
+            messages,
+            functions,
+            options,
+            max_rounds=max_rounds,
+            concurrency=concurrency,
+            deadline=deadline,
+            budget=budget,
+            on_error=on_error,
+        ).run()
 
     async def models(self) -> list[Model]:
         """Return the models that the key may use, as the gateway lists them.

@@ -10,12 +10,13 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import attrs
 
-from anyfast_async._values.bases import Value
+from anyfast_async._values.bases import Brief, brief
 from anyfast_async._values.outcome import Outcome, diagnosis_of, outcome_of
 from anyfast_async._values.reasoning import thoughts_of
 from anyfast_async.errors import Attempt, OutputError
@@ -32,8 +33,22 @@ def _blank() -> Any:
     return attrs.field(factory=dict, kw_only=True, repr=False, eq=False)
 
 
+class _TokenCounts(Brief):
+    """Of which zeros are not shown, nor what has nothing else: of most kinds of tokens there are none."""
+
+    __slots__ = ()
+    extra: JSON
+
+    def __repr__(self) -> str:
+        kind: Any = type(self)
+        fields = [(a.name, getattr(self, a.name)) for a in attrs.fields(kind) if a.repr and a.name != "extra"]
+        said = {name: shown for name, value in fields if value and (shown := repr(value))[-2:] != "()"}
+        said |= {"extra": brief(more)} if (more := {name: value for name, value in self.extra.items() if value}) else {}
+        return f"{kind.__name__}({', '.join(f'{name}={shown}' for name, shown in said.items())})"
+
+
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class PromptTokensDetails(Value):
+class PromptTokensDetails(_TokenCounts):
     """Where the prompt's tokens went."""
 
     cached_tokens: int | None = None
@@ -45,7 +60,7 @@ class PromptTokensDetails(Value):
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class CompletionTokensDetails(Value):
+class CompletionTokensDetails(_TokenCounts):
     """Where the answer's tokens went."""
 
     reasoning_tokens: int | None = None
@@ -57,7 +72,7 @@ class CompletionTokensDetails(Value):
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class Usage(Value):
+class Usage(_TokenCounts):
     """What the call used, as the gateway reports it. Reasoning is part of ``completion_tokens``.
 
     A number that came as ``9.0`` or ``"9"`` is read as 9, and stands in ``extra`` as it came; what was not told is
@@ -80,7 +95,7 @@ class Usage(Value):
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class Choice(Value):
+class Choice(Brief):
     """One of the answers to a request."""
 
     index: int | None = None
@@ -93,7 +108,7 @@ class Choice(Value):
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class Trace(Value):
+class Trace(Brief):
     """How a call went, in seconds."""
 
     queue: float = 0.0
@@ -111,7 +126,7 @@ class Trace(Value):
 
 
 @attrs.frozen(eq=False, repr=False)
-class Image(Value):
+class Image(Brief):
     """An image in an answer."""
 
     url: str
@@ -128,20 +143,32 @@ class Image(Value):
         """The file.
 
         Raises:
-            ValueError: it is elsewhere (nothing is fetched), or not valid base64.
+            OutputError: it is elsewhere (nothing is fetched), or not valid base64.
 
         """
         found = re.match(_DATA_URL, self.url)
         if not found:
             message = "the image is not in the answer but at a URL, which is not fetched for you; see .url"
-            raise ValueError(message)
-        return base64.b64decode("".join(self.url[found.end() :].split()), validate=True)
+            raise OutputError(message)
+        try:
+            return base64.b64decode("".join(self.url[found.end() :].split()), validate=True)
+        except ValueError as error:
+            message = f"the image in the answer is not valid base64: {error}"
+            raise OutputError(message) from None
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:  # noqa: ARG002 - IPython's
+        """Show the picture in a notebook, where it is in the answer and of a kind that browsers show."""
+        shown: dict[str, Any] = {"text/plain": repr(self)}
+        if self.media_type in {"image/png", "image/jpeg", "image/gif"}:
+            with suppress(OutputError):
+                shown[self.media_type] = base64.b64encode(self.data).decode()
+        return shown
 
     def save(self, path: str | Path) -> Path:
         """Write the file to *path*, which must not exist yet, and return it.
 
         Raises:
-            ValueError: as :attr:`data`.
+            OutputError: as :attr:`data`.
             FileExistsError: there is such a file.
 
         """
@@ -172,12 +199,12 @@ def _url_of_part(part: Any) -> str | None:
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class ChatCompletion(Value):
+class ChatCompletion(Brief):
     """The answer to a request."""
 
     id: str | None = None
-    object: str | None = None
-    created: int | None = None
+    object: str | None = attrs.field(default=None, repr=False)
+    created: int | None = attrs.field(default=None, repr=False)
     """Unix seconds."""
     model: str | None = None
     """The model that answered; gateways may name another one than was asked for."""
@@ -281,7 +308,7 @@ class ChatCompletion(Value):
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class ChunkChoice(Value):
+class ChunkChoice(Brief):
     """What one event adds to one choice."""
 
     index: int | None = None
@@ -294,12 +321,12 @@ class ChunkChoice(Value):
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class ChatCompletionChunk(Value):
+class ChatCompletionChunk(Brief):
     """One event of a stream."""
 
     id: str | None = None
-    object: str | None = None
-    created: int | None = None
+    object: str | None = attrs.field(default=None, repr=False)
+    created: int | None = attrs.field(default=None, repr=False)
     model: str | None = None
     choices: tuple[ChunkChoice, ...] = ()
     usage: Usage | None = None
@@ -319,7 +346,7 @@ class ChatCompletionChunk(Value):
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class Model(Value):
+class Model(Brief):
     """A model that the key sees, from ``GET /v1/models``."""
 
     id: str | None = None

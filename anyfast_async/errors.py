@@ -4,6 +4,9 @@
 
     AnyFastError
     ├── ConfigurationError (ValueError)      the client cannot be built or used as configured
+    │   ├── ForeignFileError                 a file that no batch and no map wrote
+    │   ├── LockedError                      another process writes the journal; .pid, .host
+    │   └── MismatchError                    the journal is of something else; .differences
     ├── RequestValidationError (ValueError)  a request is wrong; nothing was sent
     ├── ClientStateError (RuntimeError)      closed client, wrong loop, two readers on one stream
     ├── QueueFullError                       ``Limits.max_queued`` calls are waiting already
@@ -25,10 +28,12 @@
     │       └── ModelNotFoundError           by code, whatever the status
     ├── ResponseShapeError                   a 200 that is no completion
     ├── IncompleteStreamError                .reason: "cut", "no_finish" or "empty"
+    ├── ToolRoundsError                      a model that goes on calling tools
     └── OutputError (ValueError)             an answer that does not parse into the wanted class
 
 All of them pickle and copy, because they are made of plain values only. None of them holds the key, a header or a
-prompt, and text that came from a server is escaped before it gets into a message.
+prompt (but for ``.tool_run``, which is a conversation), and text that came from a server is escaped before it gets into
+a message.
 """
 
 from __future__ import annotations
@@ -43,6 +48,7 @@ from anyfast_async._values.text import escaped as escaped  # noqa: PLC0414 - mos
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from anyfast_async._values.tool_run import ToolRun
     from anyfast_async.completions import ChatCompletion
 
 Billed = Literal["no", "maybe", "yes"]
@@ -118,6 +124,8 @@ class AnyFastError(Exception):
     """The gateway's id of the request, for its support."""
     partial: ChatCompletion | None = None
     """Where a stream had begun: the completion so far. Never part of the message."""
+    tool_run: ToolRun | None = None
+    """Out of ``run_tools``: the conversation so far, with what the tools have done. Never part of the message."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message)
@@ -128,6 +136,23 @@ class ConfigurationError(AnyFastError, ValueError):
     """The client cannot be built or used as it is configured; the message names the setting."""
 
     kind = "configuration"
+
+
+class ForeignFileError(ConfigurationError):
+    """The file of a journal or batch is none that a map or a batch wrote; it was not touched."""
+
+
+class LockedError(ConfigurationError):
+    """Another process writes this journal or batch, ``.pid`` on ``.host``, where known; nothing was touched."""
+
+    pid: int | None = None
+    host: str | None = None
+
+
+class MismatchError(ConfigurationError):
+    """A journal or batch was begun with something else, see ``.differences``; nothing was touched."""
+
+    differences: tuple[str, ...] = ()
 
 
 class RequestValidationError(AnyFastError, ValueError):
@@ -354,8 +379,18 @@ class IncompleteStreamError(AnyFastError):
     reason: Literal["cut", "no_finish", "empty"] = "cut"
 
 
+class ToolRoundsError(AnyFastError):
+    """A model still calls tools after ``max_rounds`` answers; ``.tool_run`` has the conversation.
+
+    Its last calls were not run.
+    """
+
+    kind = "tool_rounds"
+    billed: Billed = "yes"
+
+
 class OutputError(AnyFastError, ValueError):
-    """An answer that does not parse into the wanted class; ``.completion`` is the answer, ``.errors`` says where."""
+    """An answer that does not parse (``.completion`` is it, ``.errors`` says where), or an image that is none."""
 
     kind = "output"
     billed: Billed = "yes"

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
-from anyfast_async._values.bases import Value
+from anyfast_async._values.bases import Brief
 from anyfast_async._values.reasoning import said_in
 
 JSON: TypeAlias = Mapping[str, Any]
@@ -35,14 +35,14 @@ GEMINI_MODELS = (
 
 
 @attrs.frozen(eq=False, repr=False)
-class TextPart(Value):
+class TextPart(Brief):
     """A piece of text in a message."""
 
     text: str
 
 
 @attrs.frozen(eq=False, repr=False)
-class ImagePart(Value):
+class ImagePart(Brief):
     """An image, or any other file that the model takes through ``image_url`` (PDF, audio, video)."""
 
     url: str | Path
@@ -56,7 +56,7 @@ class ImagePart(Value):
 
 
 @attrs.frozen(eq=False, repr=False)
-class AudioPart(Value):
+class AudioPart(Brief):
     """Spoken input."""
 
     data: str | Path
@@ -71,7 +71,7 @@ class AudioPart(Value):
 
 
 @attrs.frozen(eq=False, repr=False)
-class FilePart(Value):
+class FilePart(Brief):
     """A document."""
 
     filename: str
@@ -86,7 +86,7 @@ class FilePart(Value):
 
 
 @attrs.frozen(eq=False, repr=False)
-class VideoPart(Value):
+class VideoPart(Brief):
     """A video. Gemini takes the plain URL, Doubao, Qwen and Kimi an object, which ``fps`` makes it."""
 
     url: str | Path
@@ -146,7 +146,7 @@ Content: TypeAlias = str | Sequence[Part]
 
 
 @attrs.frozen(eq=False, repr=False)
-class SystemMessage(Value):
+class SystemMessage(Brief):
     """Instructions for the whole conversation."""
 
     content: Content
@@ -155,7 +155,7 @@ class SystemMessage(Value):
 
 
 @attrs.frozen(eq=False, repr=False)
-class UserMessage(Value):
+class UserMessage(Brief):
     """What the user says."""
 
     content: Content
@@ -164,7 +164,7 @@ class UserMessage(Value):
 
 
 @attrs.frozen(eq=False, repr=False)
-class ToolMessage(Value):
+class ToolMessage(Brief):
     """What a tool answered."""
 
     content: Content
@@ -174,7 +174,7 @@ class ToolMessage(Value):
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class FunctionCall(Value):
+class FunctionCall(Brief):
     """The function that a model wants called, and with what."""
 
     name: str | None = None
@@ -185,7 +185,7 @@ class FunctionCall(Value):
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class ToolCall(Value):
+class ToolCall(Brief):
     """A call that a model asks for."""
 
     id: str | None = None
@@ -215,7 +215,7 @@ def _content(value: Any) -> Any:
 
 
 @attrs.frozen(eq=False, repr=False)
-class AssistantMessage(Value):
+class AssistantMessage(Brief):
     """What the model said; ``choices[0].message`` of an answer is one, and goes back into the history as it is."""
 
     content: str | Sequence[Part] | None = attrs.field(default=None, converter=_content)

@@ -36,7 +36,7 @@ _MILLION: Final = 1_000_000
 INSTALL: Final = "pip install 'anyfast-async[prices]'"
 
 
-class PricesError(ValueError):
+class PricesError(ConfigurationError):
     """A file of prices that cannot be used; everything that is wrong with it is named."""
 
 

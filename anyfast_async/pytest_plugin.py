@@ -1,4 +1,4 @@
-"""Fixtures for testing a program that uses this package: a gateway, a client, and retries that do not wait.
+"""Fixtures for testing a program that uses this package: a gateway, recorded answers, a client, no waits.
 
 pytest finds them without a line of configuration once the package is installed. They are plain fixtures, so they work
 in every kind of test: synchronous, asynchronous under any plugin, and ``unittest`` classes with ``usefixtures``::
@@ -7,11 +7,15 @@ in every kind of test: synchronous, asynchronous under any plugin, and ``unittes
         anyfast_simulator.reply("Paris", when="capital")
         assert my_service.answer("the capital of France?") == "Paris"
 
-``@pytest.mark.anyfast_simulator(strict=True)`` on a test, class or module sets options of the simulator.
+``@pytest.mark.anyfast_simulator(strict=True)`` on a test, class or module sets options of the simulator,
+``@pytest.mark.anyfast_cassette(timing=True)`` those of a cassette; ``pytest --anyfast-record`` records cassettes.
 """
 
 from __future__ import annotations
 
+import os
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,16 +28,30 @@ if TYPE_CHECKING:
 
     from anyfast_async import AnyFast
     from anyfast_async.simulator import Simulator
+    from anyfast_async.testing import Cassette
 
-__all__ = ["anyfast_client", "anyfast_no_wait", "anyfast_simulator"]
+__all__ = ["anyfast_cassette", "anyfast_client", "anyfast_no_wait", "anyfast_simulator"]
 
 _MARKER = "anyfast_simulator"
+_CASSETTE = "anyfast_cassette"
+_MODEL = "gemini-2.5-flash"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--anyfast-record``."""
+    text = "record the cassettes of the tests that run, from the gateway of ANYFAST_BASE_URL with ANYFAST_API_KEY"
+    parser.getgroup("anyfast").addoption("--anyfast-record", action="store_true", help=text)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker, so that ``--strict-markers`` knows it."""
+    """Register the markers, so that ``--strict-markers`` knows them."""
     config.addinivalue_line(
         "markers", f"{_MARKER}(**options): options of the simulator behind the fixture {_MARKER}, such as strict=True"
+    )
+    config.addinivalue_line(
+        "markers",
+        f"{_CASSETTE}(path=None, **options): file and options of the cassette behind the fixture {_CASSETTE}, such as "
+        "timing=True",
     )
 
 
@@ -56,8 +74,40 @@ def anyfast_simulator(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
     with Simulator.in_thread(**options) as simulator:
         monkeypatch.setenv("ANYFAST_BASE_URL", simulator.base_url)
         monkeypatch.setenv("ANYFAST_API_KEY", "sk-anyfast-simulator")
-        monkeypatch.setenv("ANYFAST_MODEL", "gemini-2.5-flash")
+        monkeypatch.setenv("ANYFAST_MODEL", _MODEL)
         yield simulator
+
+
+@pytest.fixture
+def anyfast_cassette(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cassette]:
+    """Play a recorded gateway for one test, or record it where pytest runs with ``--anyfast-record``.
+
+    The file is ``cassettes/<test file>/<test>.toml`` beside the test file, or what the marker of the same name says,
+    from there: ``@pytest.mark.anyfast_cassette("capital.toml", hash_prompts=True)``; its other arguments are options of
+    :class:`~anyfast_async.testing.Cassette`. ``ANYFAST_BASE_URL`` is set meanwhile, and ``ANYFAST_MODEL`` to the first
+    model that was recorded; while it plays ``ANYFAST_API_KEY``, too. Recording takes the key, the gateway and the model
+    (else gemini-2.5-flash) from these variables.
+
+    A request that is not on the cassette fails the test, with the nearest one and the differences.
+    """
+    from anyfast_async.testing import Cassette  # noqa: PLC0415 - a server's imports
+
+    path: str | os.PathLike[str] | None = None
+    options: dict[str, Any] = {}
+    for mark in reversed(list(request.node.iter_markers(_CASSETTE))):
+        path = mark.args[0] if mark.args else path
+        options |= mark.kwargs
+    test = re.sub(r"[^\w.-]+", "-", ".".join(request.node.nodeid.split("::")[1:])).strip("-")
+    name = Path("cassettes", request.path.stem, f"{test}.toml") if path is None else Path(path)
+    options.setdefault("record", request.config.getoption("--anyfast-record"))
+    with Cassette(request.path.parent / name, **options) as cassette:
+        monkeypatch.setenv("ANYFAST_BASE_URL", cassette.base_url)
+        if cassette.recording:
+            monkeypatch.setenv("ANYFAST_MODEL", os.environ.get("ANYFAST_MODEL") or _MODEL)
+        else:
+            monkeypatch.setenv("ANYFAST_MODEL", next(iter(cassette.models), _MODEL))
+            monkeypatch.setenv("ANYFAST_API_KEY", "sk-anyfast-cassette")
+        yield cassette
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from anyfast_async import (
     RetryPolicy,
     Timeouts,
 )
+from anyfast_async.asgi import DisconnectedError, unless_disconnected
 
 RETRY_AFTER = 30
 """Seconds that a browser is asked to wait where the gateway did not say."""
@@ -70,17 +71,17 @@ class Answer(BaseModel):
 
 
 @app.post("/ask")
-async def ask(question: Question, client: Client) -> Answer:
-    """Answer in one piece."""
-    completion = await client.complete(question.question, max_tokens=2000)
+async def ask(question: Question, client: Client, request: Request) -> Answer:
+    """Answer in one piece. A browser that goes away ends the call."""
+    completion = await unless_disconnected(request.receive, client.complete(question.question, max_tokens=2000))
     return Answer(text=completion.text, total_tokens=completion.usage.total_tokens if completion.usage else None)
 
 
 @app.post("/stream")
-async def stream(question: Question, client: Client) -> StreamingResponse:
+async def stream(question: Question, client: Client, request: Request) -> StreamingResponse:
     """Answer piece by piece, as plain text."""
     # Awaited here and not in the generator: until the first content has come, the status can still be an error.
-    opened = await client.stream(question.question, max_tokens=2000)
+    opened = await unless_disconnected(request.receive, client.stream(question.question, max_tokens=2000))
     return StreamingResponse(pieces(opened), media_type="text/plain; charset=utf-8")
 
 
@@ -105,6 +106,8 @@ async def failed(_: Request, error: AnyFastError) -> JSONResponse:
             headers["Retry-After"] = str(math.ceil(error.retry_after or RETRY_AFTER))
         case APITimeoutError():
             status = 504
+        case DisconnectedError():
+            status = 499  # nobody reads it
         case _:
             status = 502
             if error.retryable:

@@ -198,11 +198,12 @@ def test_image_data(tmp_path: Path) -> None:
     ("url", "media"), [("https://x/1.png", None), ("data:image/png;base64,%%%", "image/png"), ("data:;base64,Q", None)]
 )
 def test_image_without_data(url: str, media: str | None, tmp_path: Path) -> None:
-    """An image elsewhere is not fetched, bad base64 is a ValueError, and nothing is written then."""
+    """An image elsewhere is not fetched, bad base64 is an error, a ValueError too, and nothing is written then."""
     image = Image(url)
     assert media == image.media_type
-    with pytest.raises(ValueError, match=r"not fetched|base64|padding|data"):
+    with pytest.raises(OutputError, match=r"not fetched|base64|padding|data") as caught:
         image.save(tmp_path / "a.png")
+    assert isinstance(caught.value, ValueError)
     assert [] == list(tmp_path.iterdir())
 
 
@@ -258,3 +259,61 @@ def test_parse_into_what_has_no_shape() -> None:
 
     with pytest.raises(ConfigurationError):
         answer({"content": "{}"}).parse(Odd)
+
+
+# -- what is shown ---------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_is_shown_in_short() -> None:
+    """An answer shows the fields that say something: no zeros among its tokens, nothing that did not come."""
+    details = {"cached_tokens": 0, "text_tokens": 5}
+    usage = {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6, "prompt_tokens_details": details}
+    usage |= {"completion_tokens_details": {"reasoning_tokens": 0}, "input_tokens": 0, "input_tokens_details": None}
+
+    assert repr(answer({"content": "Paris"}, usage=usage)) == (
+        "ChatCompletion(id='c', choices=(Choice(index=0, message=AssistantMessage(content='Paris', role=None), "
+        "finish_reason='stop'),), usage=Usage(prompt_tokens=5, completion_tokens=1, total_tokens=6, "
+        "prompt_tokens_details=PromptTokensDetails(text_tokens=5)))"
+    )
+
+
+@pytest.mark.parametrize("size", [10_000, 1_000_000])
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": "![image](data:image/png;base64,%s)"},
+        {"content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,%s"}}]},
+        {"content": "", "images": [{"image_url": {"url": "data:image/png;base64,%s"}}]},
+        {"content": "", "reasoning_content": "%s", "thought_signature": "%s"},
+        {"content": "", "tool_calls": [{"id": "a", "function": {"name": "f", "arguments": "%s"}}]},
+        {"content": "", "refusal": "%s"},
+        {"content": "", "deep": [[[{"a": {"b": ["%s"] * 50}}] * 50] * 50]},
+        {"content": "", "wide": {str(number): "%s" for number in range(1000)}},
+    ],
+)
+def test_nothing_floods(message: dict[str, Any], size: int) -> None:
+    """However much an answer holds, and wherever, a screen shows it."""
+    flood = "iVBORw0KGg" * (size // 10)
+
+    shown = answer(filling(message, flood))
+
+    assert len(repr(shown)) < 20_000
+    for image in shown.images:
+        assert len(repr(image)) < 200
+
+
+def filling(value: Any, flood: str) -> Any:
+    """Return a JSON value with *flood* where ``%s`` stands."""
+    if isinstance(value, str):
+        return flood if value == "%s" else value.replace("%s", flood)
+    if isinstance(value, list):
+        return [filling(one, flood) for one in value]
+    return {name: filling(one, flood) for name, one in value.items()} if isinstance(value, dict) else value
+
+
+def test_an_image_is_a_picture_in_a_notebook() -> None:
+    """A picture that is in the answer, and that browsers show, is shown by a notebook; others by a line."""
+    shown = Image(f"data:image/png;base64,{PNG}")._repr_mimebundle_()
+    assert shown == {"text/plain": repr(Image(f"data:image/png;base64,{PNG}")), "image/png": PNG}
+    for url in ("https://x/1.png", "data:image/png;base64,%%%", "data:image/svg+xml;base64,QQ==", "data:;base64,QQ=="):
+        assert Image(url)._repr_mimebundle_() == {"text/plain": repr(Image(url))}

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import ast
+import asyncio
+import builtins
 import copy
 import functools
 import inspect
 import pickle
+import pkgutil
 import re
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -67,6 +74,9 @@ def test_kinds_are_stable_words() -> None:
         "ConfigurationError": "configuration",
         "RequestValidationError": "validation",
         "ClientStateError": "state",
+        "ForeignFileError": "configuration",
+        "LockedError": "configuration",
+        "MismatchError": "configuration",
         "QueueFullError": "queue_full",
         "BudgetExceeded": "budget",
         "NotSentError": "not_sent",
@@ -91,6 +101,7 @@ def test_kinds_are_stable_words() -> None:
         "ModelNotFoundError": "model",
         "ResponseShapeError": "response_shape",
         "IncompleteStreamError": "incomplete",
+        "ToolRoundsError": "tool_rounds",
         "OutputError": "output",
     } == {c.__name__: c.kind for c in CLASSES}
 
@@ -221,3 +232,113 @@ def test_escaped_is_printable_and_encodable(text: str) -> None:
 def test_a_field_error_reads_as_one_line() -> None:
     """A field error is its path and its problem."""
     assert "n: is bad" == str(FieldError("n", "is bad"))
+
+
+# -- what is raised ----------------------------------------------------------------------------------------------------
+
+PACKAGE = Path(anyfast_async.__file__).parent
+ELSEWHERE = ("anyfast_async.asgi", "anyfast_async.batch", "anyfast_async.openai")
+"""Public modules beside the package itself that have errors of their own."""
+OTHER_RULES = ("simulator/", "cli/", "pytest_plugin.py", "_testing.py")
+"""The simulator does not know the package, and raises what is built in; the command shows errors, and lets none out."""
+BUILT_IN: dict[str, set[str]] = {
+    "__init__.py": {"AttributeError"},  # a name that a module does not have
+    "_http/api_key.py": {"TypeError"},  # a key that somebody pickles
+    "_journal/disk.py": {"FileNotFoundError"},  # of files: as the system says it
+    "_journal/journal.py": {"FileNotFoundError", "PermissionError"},
+    "_structured/partial_values.py": {"AttributeError", "IndexError", "KeyError"},  # as any object, list and mapping
+    "openai/__init__.py": {"AttributeError", "ImportError"},
+    "openai/_base.py": {"AttributeError"},
+    # wrong arguments, as the vendor SDK takes them
+    "openai/_client.py": {"TypeError", "ValueError"},
+    "openai/_options.py": {"TypeError"},
+    "openai/_resources.py": {"AttributeError"},
+}
+"""Built-in exceptions that users may meet."""
+CAUGHT: dict[str, set[str]] = {
+    "_call/plan.py": {"ValueError"},
+    "_core/http/body_end.py": {"MalformedError", "TruncatedError"},
+    "_core/http/compression.py": {"BombError", "MalformedError", "TruncatedError"},
+    "_core/http/head.py": {"MalformedError"},
+    "_core/json/codec.py": {"InvalidJSONError"},
+    "_core/json/jsontext.py": {"InvalidJSONError", "TypeError"},
+    "_core/json/lossless.py": {"RoundedError"},
+    "_core/sse.py": {"ValueError"},
+    "_http/exchange.py": {"TruncatedError"},
+    "_http/local_files.py": {"ValueError"},
+    "_http/transport.py": {"ConnectionTimeoutError", "ServerDisconnectedError"},  # aiohttp's
+    "_http/wire.py": {"TruncatedError", "UnaskedError"},
+    "_structured/json_in_text.py": {"NoJsonError"},
+    "_structured/parsing.py": {"FieldMismatchError"},
+    "_tools/content.py": {"TypeError"},
+    "_tools/rounds.py": {"_NoResult", "_TooSlow"},
+    "_tools/signature.py": {"ArgumentsError"},
+    "batch/input/prompt_template.py": {"TypeError"},
+    "openai/_events.py": {"_CutError"},
+}
+"""Exceptions that do not get out of the package: others of its files take them and say it in our words."""
+
+
+def exceptions_made() -> Iterator[tuple[str, type[BaseException]]]:
+    """Every exception that a file of the package makes or raises, by the name that stands there."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        file = path.relative_to(PACKAGE).as_posix()
+        if file.startswith(OTHER_RULES):
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names: dict[str, Any] = dict(vars(builtins))
+        names |= vars(import_module(".".join(["anyfast_async", *Path(file).with_suffix("").parts])))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module is not None:
+                home = import_module(node.module)
+                names |= {n.asname or n.name: getattr(home, n.name) for n in node.names if hasattr(home, n.name)}
+        for node in ast.walk(tree):
+            raised = node.exc if isinstance(node, ast.Raise) else node.func if isinstance(node, ast.Call) else None
+            found = raised if raised is None else named(raised, names)
+            if inspect.isclass(found) and issubclass(found, BaseException):
+                yield file, found
+
+
+def named(node: ast.expr, names: dict[str, Any]) -> Any:
+    """What stands behind ``name``, ``name.of`` or ``module.name``; for a classmethod, its class."""
+    if isinstance(node, ast.Name):
+        return names.get(node.id)
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        owner = names.get(node.value.id)
+        return owner if inspect.isclass(owner) else getattr(owner, node.attr, None)
+    return None
+
+
+def test_everything_raised_is_ours_and_public() -> None:
+    """What the package raises is an ``AnyFastError`` with a public name; what is not stands above, and does occur."""
+    listed = {(file, name) for table in (BUILT_IN, CAUGHT) for file, names in table.items() for name in names}
+    public, protocol = public_values(), (StopAsyncIteration, asyncio.CancelledError)
+    made = set(exceptions_made())
+    foreign = {
+        (file, kind.__name__) for file, kind in made if kind not in protocol and kind not in public & of_the_package()
+    }
+    assert sorted(foreign - listed) == []
+    assert sorted(listed - foreign) == [], "are not raised any more"
+
+
+def public_values() -> set[Any]:
+    """The classes that public modules export."""
+    modules = (anyfast_async, *map(import_module, ELSEWHERE))
+    return {value for module in modules for name in module.__all__ if inspect.isclass(value := getattr(module, name))}
+
+
+def test_every_error_of_the_package_is_public() -> None:
+    """Every subclass of ``AnyFastError`` that any module defines can be imported from a public one."""
+    assert sorted(kind.__qualname__ for kind in of_the_package() - public_values()) == []
+
+
+def of_the_package() -> set[type[AnyFastError]]:
+    """Every subclass of ``AnyFastError``, whichever module defines it."""
+    for module in pkgutil.walk_packages(anyfast_async.__path__, "anyfast_async."):
+        if not module.name.endswith("__main__"):
+            import_module(module.name)
+    found, left = set[type[AnyFastError]](), [AnyFastError]
+    while left:
+        found.add(kind := left.pop())
+        left += [one for one in kind.__subclasses__() if one.__module__.startswith("anyfast_async")]
+    return found

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any, Final
 import aioresponses
 import pytest
 
-from anyfast_async import AnyFastError, APIStatusError, ChatRequest, RateLimitError, RetryPolicy, errors
+from anyfast_async import AnyFastError, APIStatusError, ChatRequest, RateLimitError, RetryPolicy, ToolRun, errors
 from anyfast_async.completions import ChatCompletion, Choice, Usage
 from anyfast_async.errors import Attempt, FieldError
-from anyfast_async.messages import AssistantMessage
+from anyfast_async.messages import AssistantMessage, UserMessage
 
 if TYPE_CHECKING:
     from conftest import Connect, RawServers
@@ -47,12 +47,15 @@ def raised(kind: type[AnyFastError]) -> AnyFastError:
         "body": {"error": {"message": "m", "details": [1, None, {"a": 2.5}]}},
         "code": "c-1",
         "completion": answer,
+        "differences": ("a was 1, is 2",),
         "errors": (FieldError("a.b", "is bad"),),
+        "host": "one",
         "kind": "k",
         "message": "all of it",
         "param": "p",
         "partial": answer,
         "phase": "answering",
+        "pid": 12,
         "reason": "no_finish",
         "rejected": (answer,),
         "request_id": "r-1",
@@ -62,6 +65,7 @@ def raised(kind: type[AnyFastError]) -> AnyFastError:
         "retryable": True,
         "spoken_by": "proxy",
         "status_code": 503,
+        "tool_run": ToolRun(history=(UserMessage("Hi"),), completions=(answer,), uses=()),
         "type": "t",
         "why": "the run was over",
     }

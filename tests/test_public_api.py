@@ -28,7 +28,14 @@ ROOT: Final = Path(__file__).parents[1]
 SNAPSHOT: Final = ROOT / "tests" / "data" / "public_api.txt"
 FRAGMENTS: Final = ROOT / "changelog.d"
 HEAD: Final = "# The public surface, one line each. Written by `nox -s snapshot`, not by hand.\n"
-MODULES: Final = ("anyfast_async", "anyfast_async.batch", "anyfast_async.openai", "anyfast_async.simulator")
+MODULES: Final = (
+    "anyfast_async",
+    "anyfast_async.asgi",
+    "anyfast_async.batch",
+    "anyfast_async.openai",
+    "anyfast_async.simulator",
+    "anyfast_async.testing",
+)
 REACHED: Final = {
     "anyfast_async.openai._options": ("CreateOptions",),
     "anyfast_async.openai._resources": ("AsyncCompletions", "AsyncModels"),

@@ -16,6 +16,8 @@ from typing import Protocol
 
 import pytest
 
+from anyfast_async.simulator import Simulator
+
 ROOT = Path(__file__).parents[1]
 LONG = os.environ.get("ANYFAST_LONG") == "1"
 
@@ -266,3 +268,44 @@ def test_pytest_finds_it() -> None:
     assert declared["pytest11"] == {"anyfast": "anyfast_async.pytest_plugin"}
     installed = importlib.metadata.entry_points(group="pytest11", name="anyfast")
     assert ["anyfast_async.pytest_plugin"] == [one.value for one in installed]
+
+
+CASSETTE = """
+    import asyncio, os, pytest
+    from anyfast_async import AnyFast
+
+    async def ask(prompt):
+        async with AnyFast() as client:
+            return (await client.complete(prompt)).text
+
+    class TestIt:
+        @pytest.mark.parametrize("city", ["Paris/1", "Rome"])
+        def test_one(self, anyfast_cassette, city):
+            assert asyncio.run(ask("PROMPT " + city)) == "Fine."
+
+    @pytest.mark.anyfast_cassette("named.toml", hash_prompts=True)
+    def test_named(anyfast_cassette):
+        assert asyncio.run(ask("secret")) == "Fine."
+        assert os.environ["ANYFAST_MODEL"] == "gemini-2.5-pro"
+"""
+
+
+@pytest.mark.slow
+def test_cassettes(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--anyfast-record records from the environment's gateway; without it, and without that, tests play the files."""
+    with Simulator.in_thread() as sim, monkeypatch.context() as environment:
+        sim.reply("Fine.")
+        environment.setenv("ANYFAST_BASE_URL", sim.base_url)
+        environment.setenv("ANYFAST_API_KEY", "sk-live-0123456789abcdef")
+        environment.setenv("ANYFAST_MODEL", "gemini-2.5-pro")
+        run(CASSETTE, "--anyfast-record")
+        assert 3 == len(sim.requests)
+    files = {path.relative_to(tmp_path).as_posix(): path for path in tmp_path.rglob("*.toml")}
+    folder = "cassettes/test_it"
+    assert {"named.toml", f"{folder}/TestIt.test_one-Paris-1.toml", f"{folder}/TestIt.test_one-Rome.toml"} == set(files)
+    assert not [
+        name for name, path in files.items() if "0123456789" in path.read_text() or "secret" in path.read_text()
+    ]
+    run(CASSETTE)
+    output = run(CASSETTE.replace("PROMPT", "prompt"), code=1)
+    assert 'messages[0].content: recorded "PROMPT Rome", sent "prompt Rome"' in output

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import pytest
 
 import anyfast_async
-from anyfast_async import AnyFastError, Limits, RetryPolicy, Timeouts, simulator
+from anyfast_async import AnyFastError, Limits, RetryPolicy, Timeouts, simulator, testing
 from anyfast_async.cli.app import anyfast
 from anyfast_async.simulator import Simulator
 
@@ -232,8 +232,10 @@ def test_page(
         settings = ["asyncio_mode=auto", "asyncio_default_fixture_loop_scope=function"]
         options = ["-q", "-W", "error", "-p", "no:cacheprovider", *(f"--override-ini={s}" for s in settings)]
         command = [sys.executable, "-m", "pytest", *options, *map(str, tests)]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
-        assert done.returncode == 0, done.stdout
+        for recording in (["--anyfast-record"], []):  # what is recorded first, is played then
+            whole = [*command, *recording]
+            done = subprocess.run(whole, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
+            assert done.returncode == 0, done.stdout
 
 
 def test_every_guide_has_code_that_runs(readme: Page) -> None:
@@ -260,15 +262,20 @@ def test_every_page_is_in_the_contents() -> None:
 @pytest.mark.parametrize(
     ("pages", "exported"),
     [
-        (["api.md", "errors.md"], set(anyfast_async.__all__) - {"__version__"}),
-        (["simulator.md"], set(simulator.__all__) - {"SimulatorOptions"}),  # they stand at Simulator itself
+        (["api.md", "errors.md"], {*anyfast_async.__all__, "unless_disconnected"} - {"__version__"}),
+        (
+            ["simulator.md"],
+            {*simulator.__all__, *testing.__all__} - {"SimulatorOptions"},
+        ),  # they stand at Simulator itself
     ],
 )
 def test_every_public_name_is_described(pages: list[str], exported: set[str]) -> None:
     """The reference has one entry for each name that the package and the simulator export."""
     text = "".join((DOCS / "reference" / name).read_text(encoding="utf-8") for name in pages)
 
-    assert sorted(exported) == sorted(re.findall(r"^\.\. auto(?:class|exception|data):: (\w+)", text, re.MULTILINE))
+    assert sorted(exported) == sorted(
+        re.findall(r"^\.\. auto(?:class|exception|data|function):: (\w+)", text, re.MULTILINE)
+    )
 
 
 def test_every_option_of_the_command_is_described(readme: Page) -> None:

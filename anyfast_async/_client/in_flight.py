@@ -10,6 +10,7 @@ from typing import Protocol
 
 from anyfast_async._clocks.clocks import LOOK
 from anyfast_async._clocks.machine_sleep import AWAKE, slept
+from anyfast_async._clocks.notebook import TICK
 
 
 class Stoppable(Protocol):
@@ -40,6 +41,9 @@ class InFlight:
         self._timer: asyncio.TimerHandle | None = None
         self._seen = (0.0, 0.0, 0.0)
         self._on_wake = on_wake
+        self.ticks: bool = False
+        """Whether the loop has to be woken now and then, see :data:`TICK`."""
+        self._ticking: asyncio.TimerHandle | None = None
         self.woke_at: float = -math.inf
         """Loop time at which it last did."""
 
@@ -48,6 +52,8 @@ class InFlight:
         self.members.add(member)
         if self._timer is None:
             self._look_later()
+            if self.ticks and self._ticking is None:
+                self._tick()
 
     def discard(self, member: Stoppable) -> None:
         """Let *member* go."""
@@ -74,6 +80,11 @@ class InFlight:
         """Forget all of them; their loop is closed."""
         self.members.clear()
         self._stop_looking()
+
+    def _tick(self) -> None:
+        """Turn the loop until the look that finds nothing on its way."""
+        looking = self._timer is not None
+        self._ticking = asyncio.get_running_loop().call_later(TICK, self._tick) if looking else None
 
     # -- sleep -------------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from anyfast_async._client.in_flight import InFlight
+from anyfast_async._clocks.notebook import in_notebook
 from anyfast_async._core.histogram import Phases
 from anyfast_async._http.transport import Transport
 from anyfast_async._limits.gate import Gate
@@ -93,6 +94,7 @@ class Shared:
             self.in_flight.clear()
             await self.transport.leave_loop()
         _load()
+        self.in_flight.ticks = in_notebook()
         self.loop, self.process = running, os.getpid()
 
 

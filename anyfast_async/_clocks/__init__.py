@@ -1,1 +1,1 @@
-"""The clocks of calls and streams, and the sleep of the machine."""
+"""The clocks of calls and streams, the sleep of the machine, the loop of a notebook."""

@@ -93,9 +93,10 @@ def _read(headers: Mapping[str, str], body: bytes, *, now: float, hide: Hide) ->
         page = "the answer is a web page; does base_url end in /v1?" if is_html(headers, body) else None
         error = shape_error(headers, body, page or "the answer is no completion", status=200, hide=hide)
     whole = _is_whole(reader.items)
-    error = error or verdict(fold, whole=whole and not streamed)
+    error = error or verdict(fold, whole=reader.whole or (whole and not streamed))
     if error is not None:
         error.partial = fold.completion() if streamed or fold.begun else None
+        error.request_id = error.request_id or request_id(headers)
         raise paid(error, fold)
     completion = codec.structure(payload_of(reader.items[0]), ChatCompletion) if whole else fold.completion()
     completion = completion if is_usual(completion) else fold.completion()

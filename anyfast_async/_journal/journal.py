@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 from anyfast_async._core.journal import journal_lines, reserved_money
 from anyfast_async._core.journal.log_replay import LogReplay
 from anyfast_async._journal.disk import UPDATE, Appender, Syncer, lines_of, lock, replace, sync_file, sync_folder
-from anyfast_async._journal.records import ForeignFileError, LockedError, Records, failures_of, log_of
+from anyfast_async._journal.records import Records, failures_of, log_of
 from anyfast_async._limits.budget import Need
-from anyfast_async.errors import ConfigurationError
+from anyfast_async.errors import ConfigurationError, ForeignFileError, LockedError
 
 if TYPE_CHECKING:
     from types import TracebackType

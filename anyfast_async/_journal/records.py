@@ -11,24 +11,7 @@ from anyfast_async._core.journal import journal_lines
 from anyfast_async._core.journal.id_index import Index
 from anyfast_async._core.journal.log_replay import LogReplay
 from anyfast_async._journal.disk import FileReader, lines_of
-from anyfast_async.errors import ConfigurationError
-
-
-class MismatchError(ConfigurationError):
-    """The files were begun with another input or other parameters; nothing was touched. ``.differences`` says which."""
-
-    differences: tuple[str, ...] = ()
-
-
-class LockedError(ConfigurationError):
-    """Another process writes these files; nothing was touched. ``.pid`` and ``.host`` say which, where known."""
-
-    pid: int | None = None
-    host: str | None = None
-
-
-class ForeignFileError(ConfigurationError):
-    """A file that no batch and no map wrote; it was not touched."""
+from anyfast_async.errors import ForeignFileError, MismatchError
 
 
 def log_of(answers: Path) -> Path:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Final, Protocol, Self, TextIO
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TextIO
+
+from anyfast_async._clocks.notebook import in_notebook
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -19,6 +22,8 @@ EVERY_LINE: Final = 10.0
 """Seconds between two lines."""
 EVERY_DRAWING: Final = 0.1
 """Seconds between two drawings of the bar."""
+EVERY_OUTPUT: Final = 0.5
+"""Seconds between two drawings of a bar in a notebook, each of which is a message to the browser."""
 
 
 class _Display(Protocol):
@@ -88,6 +93,32 @@ class Bar:
         self._live.stop()
 
 
+class NotebookBar:
+    """A bar that is one output of a cell, which is replaced: the last one is saved with the notebook, as plain HTML."""
+
+    every = EVERY_OUTPUT
+
+    def __init__(self) -> None:
+        self._display = import_module("IPython.display").display  # loaded where a kernel runs
+        self._output: Any = None
+
+    def draw(self, progress: Progress) -> None:
+        """Draw it."""
+        words = sentence(progress)
+        ends = "" if progress.total is None else f' max="{max(progress.total, 1)}" value="{progress.done}"'
+        page = f'<div><progress style="width: 20em"{ends}></progress> {html.escape(words)}</div>'
+        data = {"text/plain": words, "text/html": page}
+        if self._output is None:
+            self._output = self._display(data, raw=True, display_id=True)
+        else:
+            self._output.update(data, raw=True)
+
+    def close(self, last: Progress | None) -> None:
+        """Draw it for the last time."""
+        if last is not None:
+            self.draw(last)
+
+
 class ShownProgress:
     """Shows a map's progress while it is entered; :meth:`show` is for the map's ``progress``."""
 
@@ -115,17 +146,15 @@ class ShownProgress:
 
 
 def display_for(stream: TextIO) -> _Display:
-    """Return a bar if rich is there and *stream* is a terminal that can draw it, or a notebook's; else lines."""
+    """Return a bar in a notebook, and where rich is there and *stream* a terminal that can draw it; else lines."""
+    if in_notebook():
+        return NotebookBar()
     try:
         from rich.console import Console  # noqa: PLC0415
     except ImportError:
         return ProgressLines(stream)
     console = Console(file=stream)
-    if console.is_jupyter:
-        drawn = find_spec("ipywidgets") is not None
-    else:
-        drawn = console.is_terminal and not console.is_dumb_terminal
-    return Bar(stream) if drawn else ProgressLines(stream)
+    return Bar(stream) if console.is_terminal and not console.is_dumb_terminal else ProgressLines(stream)
 
 
 def shown_progress() -> ShownProgress:

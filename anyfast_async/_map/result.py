@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import html
 import time
+from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import attrs
 
 from anyfast_async._core.usage import used_by
 from anyfast_async._limits.spent import Spent
+from anyfast_async._values.bases import brief
 from anyfast_async._values.outcome import Outcome
+from anyfast_async._values.text import printable
 from anyfast_async.errors import AnyFastError, Attempt
 from anyfast_async.prices import Prices, usual_prices
 
@@ -21,7 +26,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Result(Generic[T]):
     """What became of one item of a ``map``: a completion, or an error as a value."""
 
@@ -44,6 +49,16 @@ class Result(Generic[T]):
     model: str | None = attrs.field(default=None, kw_only=True, repr=False)
     """The model that was asked, None where the item did not get as far."""
     _prices: Prices | None = attrs.field(default=None, kw_only=True, repr=False, eq=False, alias="prices")
+
+    def __repr__(self) -> str:
+        said: dict[str, Any] = {"index": self.index, "id": self.id, "item": self.item, "error": self.error}
+        said["value" if self.value is not None else "text"] = (
+            self.value if self.value is not None else self.text or None
+        )
+        said["outcome"] = None if self.outcome in {"ok", "failed"} else self.outcome
+        said["recorded"] = self.recorded or None
+        shown = ", ".join(f"{name}={brief(value)}" for name, value in said.items() if value is not None)
+        return f"Result({shown})"
 
     @property
     def ok(self) -> bool:
@@ -96,17 +111,22 @@ class Result(Generic[T]):
         assert self.completion is not None  # noqa: S101 - one of the two is set
         return self.completion
 
+    def _fields(self) -> dict[str, Any]:
+        """Return the fields of ``value``; without one none."""
+        if self.value is None:
+            return {}
+        kind = type(self.value)
+        fields = getattr(kind, "__dataclass_fields__", None) or getattr(kind, "model_fields", None)
+        names = [a.name for a in attrs.fields(kind)] if attrs.has(kind) else fields
+        if names is None and isinstance(self.value, Mapping):
+            return dict(self.value)
+        return {"value": self.value} if names is None else {n: getattr(self.value, n) for n in names}
+
     def row(self) -> dict[str, Any]:
         """Return a flat dict for a table: id, text (or fields of ``into``), outcome, finish reason, tokens, error."""
-        answer: dict[str, Any] = {"text": self.text if self.ok else None}
-        if self.value is not None:
-            kind = type(self.value)
-            fields = getattr(kind, "__dataclass_fields__", None) or getattr(kind, "model_fields", None)
-            names = [a.name for a in attrs.fields(kind)] if attrs.has(kind) else fields
-            answer = {"value": self.value} if names is None else {n: getattr(self.value, n) for n in names}
         return {
             "id": self.id if self.id is not None else self.index,
-            **answer,
+            **(self._fields() or {"text": self.text if self.ok else None}),
             "outcome": self.outcome,
             "finish_reason": self.completion.finish_reason if self.completion is not None else None,
             "prompt_tokens": self._tokens("prompt_tokens"),
@@ -115,6 +135,64 @@ class Result(Generic[T]):
             "error": str(self.error) if self.error is not None else None,
         }
 
+
+class ResultList(list[Result[T]]):
+    """The results of a whole map: a list, which a notebook shows as a table."""
+
+    __slots__ = ()
+
+    def frame(self, library: str | None = None, table: Any = None) -> Any:
+        """Return the results as a data frame, in the order of the items; see :meth:`MapRun.frame`.
+
+        Args:
+            library: as there.
+            table: the data frame of which the items were the rows, beside whose columns the answers are put.
+
+        Raises:
+            ConfigurationError: the library is not installed, or not one of those.
+
+        """
+        from anyfast_async._map.data_frame import frame_of  # noqa: PLC0415 - with the first frame
+
+        return frame_of(self, library, table)
+
+    def _repr_html_(self) -> str:
+        failed = Counter(result.error.kind for result in self if result.error is not None)
+        kinds = ", ".join(f"{kind} {count}" for kind, count in failed.most_common())
+        head = f"{len(self)} results" + (f", {failed.total()} failed ({kinds})" if failed else "")
+        shown = sorted(self[:_ROWS], key=lambda result: result.index)
+        rows = "".join(
+            f"<tr><td>{_cell(result.index if result.id is None else result.id)}</td><td>{_cell(result.item)}</td>"
+            f"<td>{_cell(_said(result))}</td><td>{html.escape(result.outcome)}</td></tr>"
+            for result in shown
+        )
+        more = f"<p>and {len(self) - _ROWS} more</p>" if len(self) > _ROWS else ""
+        return (
+            f"<p>{html.escape(head)}</p><table><thead><tr><th>id</th><th>item</th><th>result</th><th>outcome</th></tr>"
+            f"</thead><tbody>{rows}</tbody></table>{more}"
+        )
+
+
+_ROWS: Final = 20
+"""ResultList that the table of a notebook shows."""
+
+
+def _said(result: Result[Any]) -> Any:
+    if result.error is not None:
+        return str(result.error)
+    return result.text if result.value is None else result.value
+
+
+def _cell(value: Any) -> str:
+    """Return *value* as the text of a cell of a table: short, and nothing in it is HTML."""
+    text = printable(value) if isinstance(value, str) else brief(value)
+    if "base64," in text or len(text) > _CELL:
+        text = brief(text)[:_CELL] + "..."
+    return html.escape(text)
+
+
+_CELL: Final = 120
+"""Characters of a cell."""
 
 _DRAFT: Final[Any] = type(
     "Draft", (Result,), {"__slots__": (), "__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
@@ -156,7 +234,7 @@ class Progress:
     """How far a ``map`` is; given to the ``progress`` callable after each result."""
 
     done: int
-    """Results so far, failed ones included."""
+    """ResultList so far, failed ones included."""
     failed: int
     total: int | None
     """Items in all, where the source has a length."""
@@ -177,7 +255,7 @@ class Progress:
 
     @property
     def rate(self) -> float:
-        """Results a second."""
+        """ResultList a second."""
         return self.done / self.seconds if self.seconds > 0 else 0.0
 
 

@@ -5,8 +5,9 @@ It stands once here, because to have attrs write it for each class is more than 
 
 from __future__ import annotations
 
-from reprlib import recursive_repr
-from typing import Any
+import re
+from reprlib import Repr, recursive_repr
+from typing import Any, Final
 
 import attrs
 
@@ -35,6 +36,54 @@ class Value(Shown):
 
     def __hash__(self) -> int:
         return hash((type(self), _compared(self)))
+
+
+class Brief(Value):
+    """As :class:`Value`, but shows only the fields that say something, and of long text and data a part."""
+
+    __slots__ = ()
+
+    @recursive_repr("...")
+    def __repr__(self) -> str:
+        kind: Any = type(self)
+        fields = [(a, getattr(self, a.name, attrs.NOTHING)) for a in attrs.fields(kind) if a.repr and a.init]
+        shown = (f"{a.name}={brief(value)}" for a, value in fields if value not in (a.default, (), {}))
+        return f"{kind.__qualname__}({', '.join(shown)})"
+
+
+class _Short(Repr):
+    """Shows text and data in part, and what is shown by its own class as that shows it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxdict, self.maxlist, self.maxtuple = 4, 8, 8, 8
+
+    def repr_str(self, text: str, level: int) -> str:  # noqa: ARG002 - Repr calls it so
+        shown = re.sub(_BASE64, r"\1...", text) if "base64," in text else text
+        if len(shown) > _LONGEST:
+            return f"{shown[:_LONGEST]!r}... ({len(text)} characters)"
+        return repr(shown) if shown is text else f"{shown!r} ({len(text)} characters)"
+
+    def repr_bytes(self, data: bytes, level: int) -> str:  # noqa: ARG002
+        return repr(data) if len(data) <= _LONGEST else f"{data[:40]!r}... ({len(data)} bytes)"
+
+    def repr_instance(self, value: Any, level: int) -> str:  # noqa: ARG002
+        shown = repr(value)
+        return shown if isinstance(value, Shown) or len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."
+
+
+_LONGEST: Final = 200
+"""Characters of a text that are shown."""
+_MOST: Final = 4000
+"""Characters of anything that are shown."""
+_BASE64: Final = r"(;base64,[\w+/]{8})[\w+/=]{32,}"
+_SHORT: Final = _Short()
+
+
+def brief(value: Any) -> str:
+    """Return ``repr`` of *value*, with long text and data in it cut, and cut itself where that is not enough."""
+    shown = _SHORT.repr(value)
+    return shown if len(shown) <= _MOST else f"{shown[:_MOST]}..."
 
 
 def _compared(value: Any) -> tuple[Any, ...]:

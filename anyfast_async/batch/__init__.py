@@ -16,9 +16,10 @@ from anyfast_async._core.histogram import Histogram
 from anyfast_async.batch.input.request_lines import BatchLine, LineError
 from anyfast_async.batch.input.source import Source, SourceError, open_source
 from anyfast_async.batch.input.survey import LineProblem, Survey, ids_of, rows, survey
-from anyfast_async.batch.output_files import BatchFiles, ForeignFileError, LockedError, MismatchError, open_batch
+from anyfast_async.batch.output_files import BatchFiles, open_batch
 from anyfast_async.batch.run import BatchRun, RowDone, TooManyFailuresError
 from anyfast_async.batch.tally import Tally
+from anyfast_async.errors import ForeignFileError, LockedError, MismatchError
 
 __all__ = [
     "BatchFiles",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from anyfast_async._core.journal import journal_lines
 from anyfast_async._core.journal.send_again import ALL, SendAgain
 from anyfast_async._journal.journal import Journal, Sync, open_journal
-from anyfast_async._journal.records import ForeignFileError, LockedError, MismatchError, Records, failures_of, log_of
+from anyfast_async._journal.records import Records, failures_of, log_of
 from anyfast_async._values.outcome import Outcome
 from anyfast_async.batch.counts import Census, Standing
 
@@ -184,9 +184,6 @@ def open_batch(
 
 __all__ = [
     "BatchFiles",
-    "ForeignFileError",
-    "LockedError",
-    "MismatchError",
     "failures_of",
     "log_of",
     "open_batch",

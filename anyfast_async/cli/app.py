@@ -24,8 +24,10 @@ class _ReaderGoneError(Exception):
 
 SUMMARIES: Final = {
     "batch": "Run a file of requests, and write one line per answer.",
+    "bench": "Test how a gateway takes a load: time to the first token, time per token, throughput, errors.",
     "chat": "Ask a model, and print the answer as it comes.",
     "demo": "Show one await, one stream and one batch from file to file.",
+    "doctor": "Look at a gateway, and say what is odd, what that means and what to do.",
     "models": "List the models that the key may use: a table in a terminal, one id per line in a pipe.",
     "results": "Read what a batch left behind.",
     "simulate": (
@@ -35,7 +37,12 @@ SUMMARIES: Final = {
 """The commands, each in the module of its name, and the first sentence of its help: to list them loads none."""
 
 
-_FOLDERS: Final = {"batch": "batch.command", "results": "results.command"}
+_FOLDERS: Final = {
+    "batch": "batch.command",
+    "bench": "bench.command",
+    "doctor": "doctor.command",
+    "results": "results.command",
+}
 """Commands that have a folder, and where they are in it."""
 
 

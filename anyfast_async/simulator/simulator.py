@@ -60,6 +60,8 @@ class SimulatorOptions(TypedDict, total=False):
     max_body: int
     keep_alive: float
     max_recorded: int
+    timing: bool
+    ignore: Collection[str]
 
 
 class Simulator(Scripting):
@@ -110,6 +112,9 @@ class Simulator(Scripting):
         max_body: largest request body in bytes; default 128 MiB, as at the gateway.
         keep_alive: seconds that an idle connection is kept; default 75.
         max_recorded: of more requests only the latest so many are kept in ``requests``; default 100 000.
+        timing: True lets recorded answers come as slowly as they did, piece by piece; False (default): at once. See
+            :meth:`exchange`.
+        ignore: fields at the top of a request's body that need not be as recorded; default: none.
     """
 
     def __init__(
@@ -129,9 +134,11 @@ class Simulator(Scripting):
         max_body: int = _MAX_BODY,
         keep_alive: float = 75.0,
         max_recorded: int = _MAX_RECORDED,
+        timing: bool = False,
+        ignore: Collection[str] = (),
     ) -> None:
-        if isinstance(api_keys, str) or isinstance(models, str) or isinstance(quirks, str):
-            message = "api_keys, models and quirks are collections of strings, not one string"
+        if any(isinstance(one, str) for one in (api_keys, models, quirks, ignore)):
+            message = "api_keys, models, quirks and ignore are collections of strings, not one string"
             raise TypeError(message)
         settings = Settings(
             seed=seed,
@@ -144,6 +151,8 @@ class Simulator(Scripting):
             answer_tokens=answer_tokens,
             ping=ping,
             max_body=max_body,
+            timing=timing,
+            ignore=frozenset(ignore),
         )
         self._host = host
         self._requested_port = port
@@ -284,7 +293,9 @@ class Simulator(Scripting):
                 self._script_error = error
             return Delivery(status=500, headers={"Content-Type": "text/plain"}, body=b"error in the simulator")
         if delivery.unscripted:
-            self._unscripted.append(_described(request, delivery.request_body))
+            self._unscripted.append(
+                delivery.difference or f"no scripted reply for {_described(request, delivery.request_body)}"
+            )
         return delivery
 
     def _verify(self) -> None:
@@ -292,8 +303,7 @@ class Simulator(Scripting):
         if self._script_error is not None:
             raise self._script_error
         if self._unscripted:
-            message = "no scripted reply for " + "; ".join(self._unscripted)
-            raise AssertionError(message)
+            raise AssertionError("; ".join(self._unscripted))
 
 
 def _described(request: Incoming, body: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ import pytest
 from anyfast_async._client.in_flight import InFlight
 from anyfast_async._clocks.clocks import LOOK
 from anyfast_async._clocks.machine_sleep import ASLEEP, AWAKE, slept
+from anyfast_async._clocks.notebook import TICK
 
 pytestmark = pytest.mark.virtual
 
@@ -131,3 +132,30 @@ async def test_running_waits_for_the_last_one() -> None:
     await running.ended(2)
     assert loop().time() == 5.0
     running.clear()
+
+
+@pytest.mark.parametrize("ticks", [True, False])
+async def test_the_loop_is_woken_in_a_notebook(ticks: bool) -> None:
+    """In a notebook, and only there, the loop turns every so often while something is on its way."""
+    flights = InFlight()
+    flights.ticks = ticks
+    for _ in range(2):
+        flights.add(member := Member())
+        for _ in range(100):
+            await asyncio.sleep(0.011)
+            assert any(timer.when() <= loop().time() + TICK for timer in loop().timers) == ticks
+        flights.discard(member)
+        await asyncio.sleep(LOOK + 1)
+        assert loop().timers == []
+
+
+async def test_stopping_and_going_on_wakes_it_once() -> None:
+    """What was stopped and goes on within one tick has one ticker, not two."""
+    flights = InFlight()
+    flights.ticks = True
+    for _ in range(3):
+        flights.add(Member())
+        flights.stop()
+    flights.add(Member())
+    assert sum(timer.when() <= loop().time() + TICK for timer in loop().timers) == 1
+    flights.stop()

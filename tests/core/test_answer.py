@@ -488,6 +488,28 @@ def test_a_success_that_is_no_completion(body: bytes, headers: dict[str, str]) -
     assert (200, "maybe", body.decode()) == (found.value.status_code, found.value.billed, found.value.body)
 
 
+@pytest.mark.parametrize(
+    "before", [b"\xef\xbb\xbf", b": PING\n\n", b"\n: PING\n\n", b"\xef\xbb\xbf\n\n", b"retry: 5\n\n"]
+)
+@pytest.mark.parametrize("reason", [None, "", "stop"])
+@pytest.mark.parametrize("headers", [{"content-type": "text/event-stream"}, {"content-type": "application/json"}, {}])
+def test_a_whole_answer_is_one_behind_what_says_nothing(
+    before: bytes, reason: str | None, headers: dict[str, str]
+) -> None:
+    """A mark or a comment before a whole JSON answer does not make a stream of it, which would want a finish reason."""
+    whole = HI | {"choices": [{**HI["choices"][0], "finish_reason": reason}]}
+    assert codec.as_dict(completion(whole, headers)) == whole
+    found = completion(before + codec.dumps(whole), headers)
+    assert ("Hi", reason) == (found.text, found.choices[0].finish_reason)
+
+
+def test_what_is_cut_names_its_request() -> None:
+    """An answer that lacks its end is told with the gateway's id of the request."""
+    with pytest.raises(IncompleteStreamError) as found:
+        completion(FIRST, {"x-request-id": "r"})
+    assert "r" == found.value.request_id
+
+
 @pytest.mark.parametrize("headers", [{"content-type": "text/event-stream; charset=utf-8"}, {}])
 @pytest.mark.parametrize("end", [b"data: [DONE]\n\n", b"data: [DONE]", b"", b": PING\n\n", b"data:\n\n"])
 def test_an_event_stream_for_a_call_without_stream(headers: dict[str, str], end: bytes) -> None:

@@ -21,13 +21,16 @@ from anyfast_async import (
     ChatCompletion,
     Choice,
     ConfigurationError,
+    ForeignFileError,
     IncompleteStreamError,
+    LockedError,
+    MismatchError,
 )
 from anyfast_async._core.journal import journal_lines
 from anyfast_async._journal import disk
 from anyfast_async._journal import journal as _journal
 from anyfast_async._journal.journal import Journal, open_journal
-from anyfast_async._journal.records import ForeignFileError, LockedError, MismatchError, failures_of, log_of
+from anyfast_async._journal.records import failures_of, log_of
 
 LONG = os.environ.get("ANYFAST_LONG") == "1"
 STEM = "0" * 24

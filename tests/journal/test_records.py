@@ -7,9 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from anyfast_async import AssistantMessage, ChatCompletion, Choice, IncompleteStreamError
+from anyfast_async import (
+    AssistantMessage,
+    ChatCompletion,
+    Choice,
+    ForeignFileError,
+    IncompleteStreamError,
+    MismatchError,
+)
 from anyfast_async._core.journal import journal_lines
-from anyfast_async._journal.records import ForeignFileError, MismatchError, Records, Span
+from anyfast_async._journal.records import Records, Span
 
 STEM = "0" * 24
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from anyfast_async import AnyFast, Progress
 from anyfast_async._map import progress_bar
-from anyfast_async._map.progress_bar import Bar, ProgressLines, ShownProgress, display_for, sentence
+from anyfast_async._map.progress_bar import Bar, NotebookBar, ProgressLines, ShownProgress, display_for, sentence
 
 if TYPE_CHECKING:
     from anyfast_async.simulator import Simulator
@@ -110,17 +111,56 @@ async def test_a_bar_without_an_end() -> None:
 
 @pytest.mark.usefixtures("_terminal")
 def test_where_a_bar_can_be_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a terminal that can, and in a notebook with ipywidgets; not in a pipe, a dumb terminal, or without rich."""
+    """On a terminal that can, and in a notebook; not in a pipe, a dumb terminal, or without rich."""
     assert (Bar, ProgressLines) == (type(display_for(Terminal())), type(display_for(io.StringIO())))
     monkeypatch.setenv("TERM", "dumb")
     assert isinstance(display_for(Terminal()), ProgressLines)
-    for widgets, kind in ((True, Bar), (False, ProgressLines)):
-        with monkeypatch.context() as patch:
-            patch.setattr("rich.console._is_jupyter", lambda: True)
-            patch.setattr(progress_bar, "find_spec", lambda _, there=widgets: object() if there else None)
-            assert isinstance(display_for(io.StringIO()), kind)
     monkeypatch.setitem(sys.modules, "rich.console", None)
     assert isinstance(display_for(Terminal()), ProgressLines)
+    monkeypatch.setattr(progress_bar, "in_notebook", lambda: True)
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=None))
+    assert isinstance(display_for(Terminal()), NotebookBar)
+
+
+class Outputs:
+    """What a notebook shows of a cell."""
+
+    def __init__(self) -> None:
+        self.shown: list[Any] = []
+        self.messages = 0
+
+    def display(self, data: Any, *, raw: bool, display_id: bool) -> Any:
+        assert raw
+        assert display_id
+        self.shown.append(data)
+        place = len(self.shown) - 1
+
+        def update(data: Any, *, raw: bool) -> None:
+            assert raw
+            self.messages += 1
+            self.shown[place] = data
+
+        return SimpleNamespace(update=update)
+
+
+@pytest.mark.parametrize("total", [100, None, 0])
+async def test_a_bar_in_a_notebook(total: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is one output, replaced twice a second at most; what stays says how the run went, in HTML and in words."""
+    clock, outputs = [0.0], Outputs()
+    monkeypatch.setattr(progress_bar, "in_notebook", lambda: True)
+    monkeypatch.setitem(sys.modules, "IPython.display", outputs)
+
+    async with ShownProgress(io.StringIO(), lambda: clock[0]) as shown:
+        for tick in range(100):
+            clock[0] = tick / 100
+            shown.show(progress(tick + 1, total=total))
+
+    (last,) = outputs.shown
+    assert outputs.messages <= 2
+    words = {100: "100 of 100, 10.0/s", None: "100, 10.0/s", 0: "100 of 0, 10.0/s"}[total]
+    ends = {100: ' max="100" value="100"', None: "", 0: ' max="1" value="100"'}[total]
+    assert last["text/plain"] == words
+    assert last["text/html"] == f'<div><progress style="width: 20em"{ends}></progress> {words}</div>'
 
 
 async def test_through_the_client(sim: Simulator, client: AnyFast, capsys: pytest.CaptureFixture[str]) -> None:

@@ -73,12 +73,16 @@ from anyfast_async import (
     Timeouts,
     ToolCall,
     ToolMessage,
+    ToolRun,
+    ToolUse,
     Trace,
     UnprocessableEntityError,
     Usage,
     UserMessage,
     VideoPart,
+    tool,
 )
+from anyfast_async.messages import Message
 from anyfast_async.simulator import Simulator
 
 
@@ -349,6 +353,31 @@ async def failing(client: AnyFast) -> None:
         assert_type(error.billed, Literal["no", "maybe", "yes"])
         assert_type(error.attempts, tuple[Attempt, ...])
         assert_type(error.request_id, str | None)
+
+
+# -- tools -----------------------------------------------------------------------------------------------------------
+
+
+@tool
+async def get_weather(city: str, days: int = 1) -> dict[str, int]:
+    return {city: days}
+
+
+@tool(name="clock", timeout=5)
+def get_time(city: str) -> str:
+    return city
+
+
+async def tools(client: AnyFast) -> None:
+    assert_type(await get_weather("Rome", days=2), dict[str, int])
+    assert_type(get_time("Rome"), str)
+    run = await client.run_tools("How is it?", [get_weather, get_time, len], max_rounds=3, temperature=0.5)
+    assert_type(run, ToolRun)
+    assert_type(run.uses, tuple[ToolUse, ...])
+    assert_type(run.text, str)
+    again: list[Message] = [*run.history, UserMessage("And?")]
+    await client.run_tools(again, [tool(get_time, name="other")], budget=Budget(tokens=5))
+    await get_weather(5)  # type: ignore[arg-type]
 
 
 # -- options, and what users write around them -----------------------------------------------------------------------

@@ -53,7 +53,7 @@ def test_a_class_in_a_function() -> None:
 @pytest.mark.parametrize(
     ("value", "wanted"),
     [
-        (UserMessage("Hi"), "UserMessage(content='Hi', name=None, role='user')"),
+        (UserMessage("Hi"), "UserMessage(content='Hi')"),
         (Timeouts(total=5), "Timeouts(connect=10.0, first_token=300.0, idle=120.0, response=600.0, total=5)"),
         (Limits(), "Limits(concurrency=200, requests_per_minute=None, tokens_per_minute=None, max_queued=None)"),
     ],

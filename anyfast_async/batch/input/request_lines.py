@@ -10,7 +10,7 @@ import attrs
 
 from anyfast_async._core.json import codec
 from anyfast_async._values.rules import shown
-from anyfast_async.errors import RequestValidationError, escaped
+from anyfast_async.errors import AnyFastError, ConfigurationError, RequestValidationError, escaped
 from anyfast_async.requests import ChatRequest, request_from_body
 
 URL: Final = "/v1/chat/completions"
@@ -30,9 +30,10 @@ class BatchLine:
     request: ChatRequest
 
 
-class LineError(ValueError):
+class LineError(AnyFastError, ValueError):
     """A line that is no request; ``.problems`` says everything that is wrong with it."""
 
+    kind = "validation"
     is_end: bool = False
     """Whether nothing that comes after it in the file could be read."""
 
@@ -42,6 +43,9 @@ class LineError(ValueError):
         self.custom_id = custom_id
         """Where the line has a valid one."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.problems, self.custom_id), vars(self)
+
 
 def unreadable(problem: str) -> LineError:
     """Return the error for a line after which nothing could be read."""
@@ -50,7 +54,7 @@ def unreadable(problem: str) -> LineError:
     return error
 
 
-class SourceError(ValueError):
+class SourceError(ConfigurationError):
     """An input that cannot be read as it is said to be: its format, its template, its columns."""
 
 

@@ -5,12 +5,11 @@ Colours are variables of the page's style sheet, so that one picture serves ligh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final, TypeAlias
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, Protocol, TypeAlias
 
 import attrs
 
-from anyfast_async._core.histogram import Histogram
 from anyfast_async._values.text import time_unit
 from anyfast_async.batch.report.recorder import Recorder
 from anyfast_async.batch.report.timeline import Bucket
@@ -26,8 +25,20 @@ WIDTH, HEIGHT = 350, 170
 
 _ROWS: Final = 5
 """Rows that make a point of a chart: fewer would be noise."""
-_TICKS: Final = {"tickCount": 6, "format": "~f", "labelOverlap": "greedy"}
+TICKS: Final[dict[str, Any]] = {"tickCount": 6, "format": "~f", "labelOverlap": "greedy"}
 _WHOLE_HEIGHT: Final = {"y": {"value": 0}, "y2": {"value": HEIGHT}}
+
+
+class Distribution(Protocol):
+    """Times that were counted."""
+
+    def bins(self, most: int) -> Iterable[tuple[float, float, int]]:
+        """Yield *most* bins or fewer: from, to, count."""
+        ...
+
+    def percentile(self, percent: float) -> float | None:
+        """Return the time that *percent* of all do not exceed."""
+        ...
 
 
 @attrs.frozen
@@ -68,9 +79,9 @@ def charts(record: Recorder) -> Iterator[Chart]:
         note = (
             "Seconds from taking a row up to its answer: waiting, every attempt and the pauses between them included."
         )
-        yield Chart("Latency", note, _histogram(tally.latency))
+        yield Chart("Latency", note, histogram(tally.latency))
     if tally.first_token.count:
-        yield Chart("First token", "Seconds from sending to the first content.", _histogram(tally.first_token))
+        yield Chart("First token", "Seconds from sending to the first content.", histogram(tally.first_token))
 
 
 def _points(record: Recorder) -> Iterator[_Point]:
@@ -118,12 +129,12 @@ def _over_time(record: Recorder, points: list[_Point], names: tuple[str, str], *
         "mark": {"type": "rect", "aria": False},
         "encoding": {
             **_span(record),
-            "y": {**_axis(unit, max((box["high"] for box in boxes), default=0.0)), "field": "low"},
+            "y": {**axis(unit, max((box["high"] for box in boxes), default=0.0)), "field": "low"},
             "y2": {"field": "high"},
             "color": _colours(names, "square"),
         },
     }
-    return _spec(drawn, _told(record, points))
+    return spec(drawn, _told(record, points))
 
 
 def _levels(record: Recorder, points: list[_Point], names: tuple[str, str]) -> Spec:
@@ -144,11 +155,11 @@ def _levels(record: Recorder, points: list[_Point], names: tuple[str, str]) -> S
         "mark": {"type": "line", "interpolate": "step-after", "aria": False, "strokeWidth": 2},
         "encoding": {
             "x": _span(record)["x"],
-            "y": {**_axis("", 0), "field": "value"},
+            "y": {**axis("", 0), "field": "value"},
             "color": _colours(names, "stroke"),
         },
     }
-    return _spec(held, drawn, _told(record, points))
+    return spec(held, drawn, _told(record, points))
 
 
 def _told(record: Recorder, points: list[_Point]) -> Spec:
@@ -165,12 +176,12 @@ def _told(record: Recorder, points: list[_Point]) -> Spec:
 def _span(record: Recorder) -> Spec:
     title = f"{time_unit(record.timeline.seconds)[1]} from the start"
     return {
-        "x": {"field": "from", "type": "quantitative", "title": title, "scale": {"nice": False}, "axis": _TICKS},
+        "x": {"field": "from", "type": "quantitative", "title": title, "scale": {"nice": False}, "axis": TICKS},
         "x2": {"field": "to"},
     }
 
 
-def _axis(title: str, most: float) -> Spec:
+def axis(title: str, most: float) -> Spec:
     """Return the encoding of amounts up to *most*; those with a title are whole numbers, and so are their ticks."""
     ticks = {"format": "~s", "tickCount": min(4, max(1, int(most))) if title else 4}
     return {"type": "quantitative", "title": title or None, "axis": ticks}
@@ -182,13 +193,14 @@ def _colours(names: tuple[str, str], symbol: str) -> Spec:
     return {"field": "what", "type": "nominal", "scale": scale, "legend": legend}
 
 
-def _histogram(histogram: Histogram) -> Spec:
+def histogram(values: Distribution, noun: str = "rows") -> Spec:
+    """Return a chart of how often which times came; *noun* is what is counted."""
     bars: list[Spec] = [
-        {"from": low, "to": high, "low": 0, "rows": count, "told": f"{low:.3g} to {high:.3g} s: {count:,} rows"}
-        for low, high, count in histogram.bins(BINS)
+        {"from": low, "to": high, "low": 0, "rows": count, "told": f"{low:.3g} to {high:.3g} s: {count:,} {noun}"}
+        for low, high, count in values.bins(BINS)
     ]
     # Above the bars, and one below the other, as they may stand close together.
-    marks = [{"at": histogram.percentile(p), "label": f"p{p}", "y": 13 * n} for n, p in enumerate((50, 95, 99))]
+    marks = [{"at": values.percentile(p), "label": f"p{p}", "y": 13 * n} for n, p in enumerate((50, 95, 99))]
     most = max(bar["rows"] for bar in bars)
     room = {"domain": [0, most * 1.3], "nice": False}
     seconds = {"type": "quantitative", "scale": {"type": "log", "nice": False}, "title": "seconds"}
@@ -196,9 +208,9 @@ def _histogram(histogram: Histogram) -> Spec:
         "data": {"values": bars},
         "mark": {"type": "rect", "color": "var(--one)"},
         "encoding": {
-            "x": {"field": "from", "axis": _TICKS | {"format": "~r"}, **seconds},
+            "x": {"field": "from", "axis": TICKS | {"format": "~r"}, **seconds},
             "x2": {"field": "to"},
-            "y": {**_axis("rows", most), "field": "low", "scale": room},
+            "y": {**axis(noun, most), "field": "low", "scale": room},
             "y2": {"field": "rows"},
             "description": {"field": "told"},
         },
@@ -217,10 +229,11 @@ def _histogram(histogram: Histogram) -> Spec:
     }
     height = {"y": {"field": "y", "type": "quantitative", "scale": None}}
     labels = {"data": {"values": marks}, "mark": text, "encoding": {**at, **height, "text": {"field": "label"}}}
-    return _spec(drawn, rules, labels)
+    return spec(drawn, rules, labels)
 
 
-def _spec(*layers: Spec) -> Spec:
+def spec(*layers: Spec) -> Spec:
+    """Return a chart of layers, in the looks that all have."""
     quiet = {"labelColor": "var(--soft)", "titleColor": "var(--soft)", "labelFontSize": 13, "titleFontSize": 13}
     lines = {"gridColor": "var(--grid)", "domainColor": "var(--line)", "tickColor": "var(--line)"}
     return {

@@ -23,6 +23,7 @@ from anyfast_async.simulator.model.schema_values import SchemaError
 from anyfast_async.simulator.model.wire_shapes import chunks, completion, model_entry, model_list
 from anyfast_async.simulator.quirks.catalogue import changed
 from anyfast_async.simulator.quirks.draft import AnswerDraft, Piece, Quirk
+from anyfast_async.simulator.script.exchange import request_value
 from anyfast_async.simulator.script.rules import BreakOff, Cut, Drop, Failure, Stall
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from anyfast_async.simulator.model.latency import Latency
     from anyfast_async.simulator.model.replies import Answer
+    from anyfast_async.simulator.script.exchange import RecordedExchange
     from anyfast_async.simulator.script.rules import Fault, Reply, Script
 
 __all__ = ["Delivery", "Gateway", "Incoming", "Settings", "TimedEvent"]
@@ -69,6 +71,9 @@ class Incoming:
     method: str
     path: str
     """Without the query."""
+
+    query: str = ""
+    """As sent, without the question mark."""
 
     headers: Mapping[str, str]
     """Looked up in lower case."""
@@ -114,6 +119,9 @@ class Delivery:
     unscripted: bool = False
     """A strict simulator had no scripted answer for it."""
 
+    difference: str = ""
+    """Why no recorded exchange answers it."""
+
 
 @attrs.frozen(kw_only=True)
 class Settings:
@@ -129,6 +137,8 @@ class Settings:
     answer_tokens: int | None
     ping: float | None
     max_body: int
+    timing: bool = False
+    ignore: frozenset[str] = frozenset()
 
 
 def _pieces(body: dict[str, Any], said: Answer, timing: Timing, fault: Fault | None, identity: str) -> list[Piece]:
@@ -146,6 +156,28 @@ def _pieces(body: dict[str, Any], said: Answer, timing: Timing, fault: Fault | N
     return [*pieces, Piece(pieces[-1].due if pieces else 0.0, DONE)]
 
 
+def _played(exchange: RecordedExchange, *, timing: bool) -> Delivery:
+    """A recorded answer: whole if its head said how long it is, else piece by piece."""
+    last = exchange.chunks[-1].at if timing and exchange.chunks else 0.0
+    if exchange.status is None:
+        fault = Drop(rst=False) if exchange.end == "cut" else Stall(0, None)
+        return Delivery(status=502, headers={}, fault=fault)
+    if exchange.end == "whole" and "content-length" in {name.lower() for name in exchange.headers}:
+        headers = {name: value for name, value in exchange.headers.items() if name.lower() != "content-length"}
+        return Delivery(status=exchange.status, headers=headers, body=exchange.body, delay=last)
+    return Delivery(
+        status=exchange.status,
+        headers=exchange.headers,
+        events=tuple(TimedEvent(chunk.at if timing else 0.0, chunk.data) for chunk in exchange.chunks),
+        fault=None if exchange.end == "whole" else Cut(len(exchange.chunks), rst=False),
+    )
+
+
+def _within(fault: Cut | Stall | Drop | None, events: int) -> Cut | Stall | Drop | None:
+    """A fault at the latest before ``[DONE]``, the last event: a stream that is cut is never whole."""
+    return attrs.evolve(fault, after=min(fault.after, events - 1)) if isinstance(fault, Cut | Stall) else fault
+
+
 class Gateway:
     """The gateway's behaviour, with the state that it keeps from request to request."""
 
@@ -161,6 +193,8 @@ class Gateway:
     def handle(self, request: Incoming) -> Delivery:
         """The answer to one request."""
         key = digest(self._settings.seed, request.method.encode(), request.path.encode(), request.raw)
+        if self._script.recorded:
+            return self._recorded(request, key)
         if request.path == _CHAT and request.method == "POST":
             return self._chat(request, key)
         if request.path == _MODELS and request.method == "GET":
@@ -171,6 +205,20 @@ class Gateway:
             return self._refusal(not_found(request.method, request.path), key)
         # No API below this path: the web console answers, with status 200 (router/web-router.go).
         return Delivery(status=200, headers=self._headers(key, "text/html; charset=utf-8"), body=_CONSOLE)
+
+    # -- what was recorded ------------------------------------------------------------------------------------
+
+    def _recorded(self, request: Incoming, key: bytes) -> Delivery:
+        raw, error = self._unpacked(request)
+        if error is not None:
+            return self._refusal(error, key)
+        body = request_value(raw)
+        path = f"{request.path}?{request.query}" if request.query else request.path
+        found = self._script.next_exchange(request.method, path, body, self._settings.ignore)
+        if isinstance(found, str):
+            refusal = self._refusal(attrs.evolve(_UNSCRIPTED, message=found), key)
+            return attrs.evolve(refusal, request_body=body, unscripted=True, difference=found)
+        return attrs.evolve(_played(found, timing=self._settings.timing), request_body=body)
 
     # -- chat completions ------------------------------------------------------------------------------------
 
@@ -252,7 +300,7 @@ class Gateway:
             status=200,
             headers={**self._headers(key), **_STREAM_HEADERS},
             events=tuple(TimedEvent(due, data) for due, data in wire.encoded()),
-            fault=broken,
+            fault=_within(broken, len(wire.pieces)),
             ping=self._settings.ping,
         )
 

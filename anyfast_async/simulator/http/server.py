@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import struct
 import sys
@@ -27,6 +28,10 @@ _STOP_SECONDS = 0.1
 # Writing to a loopback socket rarely has to wait, so a long stream gives way to other tasks every so often.
 _EVENTS_PER_TURN = 32
 _BACKLOG = 4096
+_MAX_HEAD = 1024 * 1024  # as Go's net/http has it (DefaultMaxHeaderBytes)
+# A request that is no HTTP is its sender's fault: it is answered, and nobody's terminal is written on.
+_LOGGER = logging.getLogger("anyfast_async.simulator")
+_LOGGER.addHandler(logging.NullHandler())
 _PING = b": PING\n\n"  # relay/helper/common.go: PingData
 # What the gateway's console would not say: a person looking at a response sees where it came from.
 _SERVER_HEADER = "anyfast-simulator"
@@ -103,6 +108,7 @@ class Server:
             Incoming(
                 method=record.method,
                 path=request.path,
+                query=request.rel_url.raw_query_string,
                 headers={name.lower(): value for name, value in record.headers.items()},
                 raw=raw,
                 too_large=too_large,
@@ -176,15 +182,16 @@ async def _deliver_stream(
     if isinstance(fault, Drop):
         return _disconnected(request, stream.response, rst=fault.rst)
     await _until(started + _SERVICE_TIME)
-    # At the latest before [DONE], the last one: a stream that is cut is never whole.
-    faulty = min(fault.after, len(events) - 1) if isinstance(fault, Cut | Stall) else None
-    for number, event in enumerate(events):
+    faulty = fault.after if isinstance(fault, Cut | Stall) else None
+    for number, event in enumerate((*events, None)):
         if number == faulty:
             await stream.send(b"")  # the head, if nothing else was sent
             if isinstance(fault, Cut):
                 return _disconnected(request, stream.response, rst=fault.rst)
             if isinstance(fault, Stall):
                 await stream.wait(None if fault.seconds is None else time.monotonic() + fault.seconds)
+        if event is None:
+            break
         if event.due:
             await stream.wait(started + event.due)
         await stream.send(event.data)
@@ -264,6 +271,9 @@ class _Connections(web.Server):
             access_log=None,
             auto_decompress=False,
             keepalive_timeout=keep_alive,
+            max_line_size=_MAX_HEAD,
+            max_field_size=_MAX_HEAD,
+            logger=_LOGGER,
         )
         self._journal = journal
         self._open: dict[web.RequestHandler, tuple[int, asyncio.Transport]] = {}

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
 
 from anyfast_async.simulator.model.prompt import all_text, last_text
 from anyfast_async.simulator.quirks.draft import Quirk
+from anyfast_async.simulator.script.tape import Tape
 
 if TYPE_CHECKING:
     from anyfast_async.simulator.http.rate_limiter import Limiter
     from anyfast_async.simulator.http.refusals import GatewayError
+    from anyfast_async.simulator.script.exchange import RecordedExchange
 
 __all__ = ["BreakOff", "Cut", "Drop", "Failure", "Fault", "Reply", "Script", "Stall", "When"]
 
@@ -132,6 +134,27 @@ class Script:
         self._quirks: list[_Rule[Quirk]] = []
         self.limiter: Limiter | None = None
         """How many requests are admitted; None: all."""
+        self._tape = Tape()
+
+    @property
+    def recorded(self) -> bool:
+        """There are recorded exchanges: nothing else answers."""
+        return bool(self._tape)
+
+    def add_exchange(self, exchange: RecordedExchange, times: int | None) -> None:
+        """Answer this very request with what was recorded."""
+        with self._lock:
+            self._tape.add(exchange, times)
+
+    def repeat(self) -> None:
+        """Let the last of equal exchanges answer again and again."""
+        with self._lock:
+            self._tape.repeat()
+
+    def next_exchange(self, method: str, path: str, request: Any, ignored: Collection[str]) -> RecordedExchange | str:
+        """What was recorded for this request, or why nothing was; it counts as used."""
+        with self._lock:
+            return self._tape.play(method, path, request, ignored)
 
     def add_reply(self, reply: Reply, when: When, times: int | None) -> None:
         """Answer requests that match with ``reply``."""
@@ -176,3 +199,4 @@ class Script:
             self._replies.clear()
             self._faults.clear()
             self._quirks.clear()
+            self._tape.clear()

@@ -46,7 +46,8 @@ r"""Scripts for the simulator as TOML files, for programs that run it without be
     times = "always"
 
 Faults apply in the order of the file, whatever their kind; see :class:`~anyfast_async.simulator.Simulator` for what
-wins where several fit.
+wins where several fit. A cassette (:class:`anyfast_async.testing.Cassette`) is a script, too: of tables
+``[[exchange]]``, each a request and the answer to it, byte by byte.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 
 from anyfast_async.simulator.model.latency import Latency
+from anyfast_async.simulator.script.exchange import request_value
 from anyfast_async.simulator.script.rules import Script
 from anyfast_async.simulator.script.script_tables import MANY, ONE, Kind
 from anyfast_async.simulator.script.scripting import Scripting
@@ -111,6 +113,13 @@ class ScriptFile:
     """From the tables ``[simulator]`` and ``[latency]``."""
 
     _steps: tuple[_Step, ...]
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models that the requests of recorded exchanges name, each once."""
+        requests = (request_value(str(step.arguments.get("request") or "").encode()) for step in self._steps)
+        named = (request.get("model") for request in requests if isinstance(request, dict))
+        return tuple(dict.fromkeys(model for model in named if isinstance(model, str)))
 
     def apply(self, simulator: Scripting) -> None:
         """Script *simulator*; what it was told before stays."""

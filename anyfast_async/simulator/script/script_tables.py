@@ -66,6 +66,13 @@ def _is_call(call: object) -> bool:
     return all(name in kinds and isinstance(value, kinds[name]) for name, value in call.items())
 
 
+def _is_chunk(chunk: object) -> bool:
+    if not isinstance(chunk, dict) or ("data" in chunk) == ("base64" in chunk):
+        return False
+    kinds: dict[str, Any] = {"data": str, "base64": str, "at": (int, float)}
+    return all(name in kinds and isinstance(value, kinds[name]) for name, value in chunk.items())
+
+
 _TEXT = _of("a string", str)
 _FLAG = _of("true or false", bool)
 _TEXTS = Kind("an array of strings", _list_of_texts)
@@ -88,6 +95,11 @@ _QUIRKS = Kind(
     "an array of names from anyfast_async.simulator.QUIRKS",
     lambda value: _list_of_texts(value) and QUIRKS.keys() >= set(value),
 )
+_CHUNKS = Kind(
+    "an array of tables with data or base64 (strings), and at (seconds)",
+    lambda value: isinstance(value, list) and all(map(_is_chunk, value)),
+)
+_ENDS: Final = ("whole", "cut", "left")
 _HEADERS = Kind(
     "a table of strings", lambda value: isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
 )
@@ -118,6 +130,17 @@ MANY: Final[dict[str, dict[str, Kind]]] = {
     },
     "cut": {"after": _whole(0), "rst": _FLAG, "clean": _FLAG, **_SELECTION},
     "drop": {"rst": _FLAG, **_SELECTION},
+    "exchange": {
+        "method": _TEXT,
+        "path": _TEXT,
+        "request": _TEXT,
+        "request_base64": _TEXT,
+        "status": _of("an HTTP status", int),
+        "headers": _HEADERS,
+        "chunks": _CHUNKS,
+        "end": Kind('"whole", "cut" or "left"', lambda value: value in _ENDS),
+        "times": _TIMES,
+    },
     "quirk": {"name": _TEXT, **_SELECTION},
     "stall": {"after": _whole(0), "seconds": _number(), **_SELECTION},
 }
@@ -143,6 +166,8 @@ ONE: Final[dict[str, dict[str, Kind]]] = {
         "ping": _number(),
         "max_body": _whole(1),
         "keep_alive": _number(),
+        "timing": _FLAG,
+        "ignore": _TEXTS,
     },
 }
 """Tables that stand once, ``[name]``."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import base64
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
@@ -10,6 +11,7 @@ from anyfast_async.simulator.http.encoding import json_text
 from anyfast_async.simulator.http.rate_limiter import Limiter, MinuteWindow
 from anyfast_async.simulator.http.refusals import error_for
 from anyfast_async.simulator.quirks.catalogue import quirk_named
+from anyfast_async.simulator.script.exchange import RecordedExchange, RecordedPiece, request_value
 from anyfast_async.simulator.script.rules import BreakOff, Cut, Drop, Failure, Fault, Reply, Script, Stall, When
 
 if TYPE_CHECKING:
@@ -189,6 +191,57 @@ class Scripting:
         """
         self._script.add_quirk(quirk_named(name), when, _checked_times(times))
 
+    def exchange(
+        self,
+        *,
+        method: str = "POST",
+        path: str = "/v1/chat/completions",
+        request: object = None,
+        request_base64: str | None = None,
+        status: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        chunks: Sequence[Mapping[str, Any]] = (),
+        end: Literal["whole", "cut", "left"] = "whole",
+        times: int | None = 1,
+    ) -> None:
+        """Script what was recorded, byte by byte: :class:`anyfast_async.testing.Cassette` writes these.
+
+        As soon as there is one, nothing else answers: no reply, fault or quirk, and not the gateway's own checks. A
+        request that equals none of them is refused with status 501, and leaving the context then raises an
+        ``AssertionError`` that has the nearest one and the differences. Equal ones are played in their order.
+
+        Args:
+            method: of the request.
+            path: of the request, with its query.
+            request: its JSON, as text or as a value; texts that begin with ``sha256:`` stand for their hash.
+            request_base64: instead, a body that is no text.
+            status: of the answer; None: none came, and the connection stays silent until the client goes.
+            headers: of the answer. With ``Content-Length`` it is sent in one piece, else chunked.
+            chunks: its body, each piece a mapping with ``data`` (text or bytes) or ``base64``, and ``at``, seconds
+                after the request, which the option ``timing`` of the simulator keeps.
+            end: "cut": the connection breaks after that; "left": so it did when the client had gone.
+            times: for how many such requests (default 1); None: any number.
+
+        Raises:
+            ValueError: a base64 that is none, or both ``request`` and ``request_base64``.
+        """
+        if request is not None and request_base64 is not None:
+            message = "exchange() takes one of request and request_base64"
+            raise ValueError(message)
+        value = request_value(request.encode()) if isinstance(request, str) else request
+        self._script.add_exchange(
+            RecordedExchange(
+                method=method,
+                path=path,
+                request=value if request_base64 is None else request_value(_unpacked(request_base64)),
+                status=status,
+                headers=dict(headers or {}),
+                chunks=tuple(RecordedPiece(float(one.get("at", 0)), _bytes(one)) for one in chunks),
+                end=end,
+            ),
+            _checked_times(times),
+        )
+
     def limit(
         self,
         *,
@@ -224,6 +277,21 @@ def _check_not_negative(name: str, value: float) -> None:
     if value < 0:
         message = f"{name}={value}: must not be negative"
         raise ValueError(message)
+
+
+def _bytes(chunk: Mapping[str, Any]) -> bytes:
+    if "base64" in chunk:
+        return _unpacked(chunk["base64"])
+    data = chunk["data"]
+    return data.encode() if isinstance(data, str) else bytes(data)
+
+
+def _unpacked(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        message = "base64 that is none"
+        raise ValueError(message) from None
 
 
 def _tool_call(call: tuple[str, Mapping[str, Any] | str] | Mapping[str, Any]) -> tuple[str | None, str, str]:

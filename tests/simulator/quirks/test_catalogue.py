@@ -100,7 +100,7 @@ def test_unknown_name() -> None:
         Simulator(quirks=["reasoning-fields"])
     with pytest.raises(ValueError, match="did you mean 'html-200'"):
         Simulator().quirk("html200")
-    with pytest.raises(TypeError, match="quirks are collections"):
+    with pytest.raises(TypeError, match="are collections"):
         Simulator(quirks="crlf")
 
 

@@ -1,0 +1,1 @@
+"""``anyfast bench``: an honest load test."""
