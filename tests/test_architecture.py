@@ -347,6 +347,7 @@ LIBRARIES: Final[Mapping[str, set[str]]] = {
     "click": CLI,
     "genai_prices": {"prices.py"},
     "hdrh": {"cli/bench/histogram.py"},
+    "jsonschema": {"cli/answer_schema.py"},
     "orjson": {"_core/json/jsontext.py", "simulator/http/encoding.py"},
     "pyarrow": {"batch/input/parquet.py", "batch/results/parquet_tables.py"},
     "pydantic": {"_structured/own_schema.py"},

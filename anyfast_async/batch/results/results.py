@@ -26,7 +26,7 @@ from anyfast_async._values.text import unfenced
 from anyfast_async.batch.counts import Counts, Standing
 from anyfast_async.batch.input.request_lines import exact_value
 from anyfast_async.completions import ChatCompletion
-from anyfast_async.errors import AnyFastError, ResponseShapeError, escaped
+from anyfast_async.errors import AnyFastError, OutputError, ResponseShapeError, escaped
 
 RowOutcome: TypeAlias = Outcome | Literal["missing"]
 """``"missing"`` rows of the input have no line anywhere."""
@@ -57,12 +57,18 @@ class Row:
     custom_id: str
     outcome: RowOutcome
     completion: ChatCompletion | None = None
+    """Also with a failure, if that is that it does not fit what was asked for."""
     failure: FailedRow | None = None
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether there is an answer, and one that fits what was asked for."""
+        return self.completion is not None and self.failure is None
 
     @property
     def fields(self) -> dict[str, Any] | None:
         """The JSON object that the answer is, in a Markdown block or not; None if it is none."""
-        if self.completion is None:
+        if self.completion is None or self.failure is not None:
             return None
         try:
             value = exact_value(unfenced(self.completion.text).encode())
@@ -99,6 +105,8 @@ def row_of(line: bytes) -> Row | None:
         error = answer.inband_error(body, {}, now=0.0)
     else:
         error = ResponseShapeError("the answer is no completion")
+    if good and error.kind == OutputError.kind and isinstance(body, dict) and body.get("choices"):
+        return Row(custom_id, "failed", codec.structure(body, ChatCompletion), _failure(error, problem, status))
     return Row(custom_id, "failed", failure=_failure(error, problem, status))
 
 
