@@ -1,6 +1,6 @@
 """What a batch left behind, read back: one row per ``custom_id`` from the output, the error file and the log.
 
-Lines of this package, of the OpenAI Batch API and of vLLM's ``run-batch`` are understood. An answer wins over a
+Lines of this package, of the batches of OpenAI, Azure, Gemini, vLLM and sglang are understood. An answer wins over a
 failure, whichever comes first, and of two lines of one kind the later one counts. Memory: an index of the ids, 8 to 20
 bytes each.
 """
@@ -25,6 +25,7 @@ from anyfast_async._values.outcome import Outcome
 from anyfast_async._values.text import unfenced
 from anyfast_async.batch.counts import Counts, Standing
 from anyfast_async.batch.input.request_lines import exact_value
+from anyfast_async.batch.results.other_forms import chat_body, other_line
 from anyfast_async.completions import ChatCompletion
 from anyfast_async.errors import AnyFastError, OutputError, ResponseShapeError, escaped
 
@@ -86,10 +87,13 @@ def row_of(line: bytes) -> Row | None:
     custom_id = journal_lines.recorded_id(line)
     value = journal_lines.value_of(line) if custom_id is not None else None
     if custom_id is None or value is None:
-        return None
+        value = other_line(line)
+        if value is None:
+            return None
+        custom_id = str(value["custom_id"])
     response = value.get("response")
     status = response.get("status_code") if isinstance(response, dict) else None
-    body = response.get("body") if isinstance(response, dict) else None
+    body = chat_body(response.get("body")) if isinstance(response, dict) else None
     good = status is None or status in answer.SUCCESS
     if good and isinstance(body, dict) and body.get("choices") and not value.get("error"):
         completion = codec.structure(body, ChatCompletion)
@@ -108,6 +112,11 @@ def row_of(line: bytes) -> Row | None:
     if good and error.kind == OutputError.kind and isinstance(body, dict) and body.get("choices"):
         return Row(custom_id, "failed", codec.structure(body, ChatCompletion), _failure(error, problem, status))
     return Row(custom_id, "failed", failure=_failure(error, problem, status))
+
+
+def _id_in(line: bytes) -> str | None:
+    custom_id = journal_lines.recorded_id(line)
+    return custom_id if custom_id is not None else (other_line(line) or {}).get("custom_id")
 
 
 def _failure(error: AnyFastError, problem: Any, status: Any) -> FailedRow:
@@ -187,7 +196,7 @@ class Results:
         self._log = log
         self._files = (_File(output, _same), _File(log, journal_lines.failure_in), _File(errors, _same))
         # A place is that of the line, and which file it is in.
-        self._index = Index(lambda custom_id, place: journal_lines.recorded_id(self._line(place)) == custom_id)
+        self._index = Index(lambda custom_id, place: _id_in(self._line(place)) == custom_id)
         self._look = look
         self._doubtful: frozenset[str] = frozenset()
 
