@@ -1,6 +1,6 @@
 """Lines that other batches write, in the form of chat completions: Gemini's, OpenAI's responses, sglang's. Pure.
 
-Gemini API, "Batch API": ``key``, and a ``GenerateContentResponse`` or an ``error``. Vertex AI: the same with ``status``.
+Gemini API, batches: ``key``, and a ``GenerateContentResponse`` or an ``error``. Vertex AI: the same with ``status``.
 OpenAI: bodies of ``/v1/responses``. sglang before its 0.5 wrote the one choice where the list of choices belongs.
 """
 
@@ -29,12 +29,11 @@ def other_line(line: bytes) -> dict[str, Any] | None:
         return None
     if not isinstance(value, dict):
         return None
-    metadata = value.get("metadata")
-    key = next(
-        (v for v in (value.get("key"), value.get("custom_id"), _in(metadata, "key")) if isinstance(v, str)), None
-    )
+    key = value.get("key") if "key" in value else _in(value.get("metadata"), "key")
     response, error = value.get("response"), value.get("error") or value.get("status")
-    if key is None or (not isinstance(response, dict) and not error):
+    if "custom_id" in value or not isinstance(key, str):  # it would be a line of ours, and damaged
+        return None
+    if not isinstance(response, dict) and not error:
         return None
     if isinstance(response, dict) and ("candidates" in response or "promptFeedback" in response):
         return {"custom_id": key, "response": {"status_code": 200, "body": _of_gemini(response)}, "error": None}
