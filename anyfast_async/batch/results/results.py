@@ -82,11 +82,17 @@ MISSING: Final = FailedRow("missing", "not sent: the run ended before it", retry
 IN_DOUBT: Final = FailedRow("in_doubt", "sent, and the run ended before its answer", retryable=True, billed="maybe")
 
 
-def row_of(line: bytes) -> Row | None:
-    """Return what a line of an output or error file says, None if it is broken or no such line."""
-    custom_id = journal_lines.recorded_id(line)
+def row_of(line: bytes, known: str | None = None) -> Row | None:
+    """Return what a line of an output or error file says, None if it is broken or no such line.
+
+    Args:
+        line: with its line end or without.
+        known: its id, where it has been found out already, and the line been held against its checksum.
+
+    """
+    custom_id = journal_lines.recorded_id(line) if known is None else known
     value = journal_lines.value_of(line) if custom_id is not None else None
-    if custom_id is None or value is None:
+    if custom_id is None or value is None or "custom_id" not in value:
         value = other_line(line)
         if value is None:
             return None
@@ -196,7 +202,9 @@ class Results:
         self._log = log
         self._files = (_File(output, _same), _File(log, journal_lines.failure_in), _File(errors, _same))
         # A place is that of the line, and which file it is in.
-        self._index = Index(lambda custom_id, place: _id_in(self._line(place)) == custom_id)
+        self._index = Index(lambda custom_id, place: self._id_at(place) == custom_id)
+        self._read: tuple[int, bytes] = (-1, b"")
+        """The line that was looked at last, and its place: whoever finds one mostly reads it then."""
         self._look = look
         self._doubtful: frozenset[str] = frozenset()
 
@@ -263,10 +271,18 @@ class Results:
     def find(self, custom_id: str) -> Row:
         """Return what became of a row of the input."""
         place = self._index.find(custom_id)
-        row = None if place is None else row_of(self._line(place))
+        row = None
+        if place is not None:
+            known, line = self._read
+            row = row_of(line, custom_id) if known == place else row_of(self._line(place))
         if row is not None:
             return row
         return Row(custom_id, "missing", failure=IN_DOUBT if custom_id in self._doubtful else MISSING)
+
+    def _id_at(self, place: int) -> str | None:
+        line = self._line(place)
+        self._read = (place, line)
+        return _id_in(line)
 
     def _line(self, place: int) -> bytes:
         return self._files[place & 3].line(place >> 2)

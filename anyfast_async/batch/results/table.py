@@ -101,6 +101,8 @@ class Columns:
     _found: set[str] = attrs.field(factory=set)
     """Columns of :data:`_SELDOM` and :data:`_TOKENS` that a row has."""
     _names: dict[str | tuple[str], str] | None = None
+    _keys: list[tuple[str]] = attrs.field(factory=list)
+    """Those of fields in it."""
 
     def look(self, row: Row) -> None:
         """Take in a row."""
@@ -167,6 +169,7 @@ class Columns:
                 name = _free(f"answer.{field}" if field in taken else field, taken | self.beside)
                 taken.add(name)
                 self._names[field,] = name
+            self._keys = [(field,) for field in self._fields.kinds]
         return self._names
 
     def cells(self, row: Row, prompt: str | None = None) -> dict[str, Any]:
@@ -181,7 +184,7 @@ class Columns:
             own = row.fields
             text = text if own is None else None
             own = own or {}
-            cells |= {names[field,]: own.get(field) for field in self._fields.kinds}
+            cells |= {names[field]: own.get(field[0]) for field in self._keys}
         if "text" in names:
             cells[names["text"]] = text
         if self._choices > 1 or self._found or self.cost_of is not None:

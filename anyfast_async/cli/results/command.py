@@ -35,7 +35,7 @@ from anyfast_async.cli.overwriting import check_target, is_table
 from anyfast_async.cli.results.job import JoinJob, ResultsJob
 from anyfast_async.completions import ChatCompletion
 from anyfast_async.errors import RequestValidationError, escaped
-from anyfast_async.prices import Prices
+from anyfast_async.prices import Price, Prices
 
 _SHOWN: Final = 10
 """Rows that are shown where no file is written."""
@@ -250,8 +250,12 @@ def _cost_of(found: Results, prices: Prices | None) -> CostOf | None:
     if prices is None or not any(prices.price(model) for model in found.spent.models):
         return None
 
+    known: dict[str | None, Price | None] = {}
+
     def cost(completion: ChatCompletion) -> float | None:
-        used, price = used_by(completion.usage), prices.price(found.asked(completion))
+        if completion.model not in known:
+            known[completion.model] = prices.price(found.asked(completion))
+        used, price = used_by(completion.usage), known[completion.model]
         return None if used is None or price is None else price.cost(used)
 
     return cost
