@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from anyfast_async.batch.input.parquet import INSTALL
 from anyfast_async.batch.input.source import Source, SourceError, open_source
 from anyfast_async.batch.input.stdin_copy import StdinCopy
 from anyfast_async.batch.results.inert_json import json_text
-from anyfast_async.batch.results.results import IN_DOUBT, MISSING, FailedRow, Results
+from anyfast_async.batch.results.results import IN_DOUBT, MISSING, FailedRow, Results, Row
 from anyfast_async.batch.results.source_table import whole_table
 from anyfast_async.batch.results.table import Columns, CostOf
 from anyfast_async.batch.results.table_files import FORMATS
@@ -33,6 +33,7 @@ from anyfast_async.cli.display.progress import print_summary
 from anyfast_async.cli.display.terminal import is_live, say, write
 from anyfast_async.cli.overwriting import check_target, is_table
 from anyfast_async.cli.results.job import JoinJob, ResultsJob
+from anyfast_async.cli.results.reading_progress import ReadingProgress
 from anyfast_async.completions import ChatCompletion
 from anyfast_async.errors import RequestValidationError, escaped
 from anyfast_async.prices import Price, Prices
@@ -107,7 +108,8 @@ def results(
     found_prices = prices_of(prices, price_factor)
     columns = job.columns(None)
     try:
-        with Results(out, job.errors, log_of(out), columns.look) as found:
+        with ReadingProgress() as progress, Results(out, job.errors, log_of(out), _looking(columns, progress)) as found:
+            progress.clear()
             if found.broken_count and not found.total:
                 message = f"{out} holds no results of a batch"
                 raise click.UsageError(message)
@@ -116,7 +118,7 @@ def results(
                 job.again.write(again, found)
             if target is not None:
                 columns.cost_of = _cost_of(found, found_prices)
-                _write(target, columns, job, found)
+                _write(target, columns, job, found, progress)
             if target is None and only_errors:
                 _show_errors(job, found, as_json=as_json)
             elif target is None and again is None:
@@ -235,9 +237,19 @@ def _say_broken(found: Results) -> None:
         say(f"note: of {rows_of(found.again)} there is a later line, which counts")
 
 
-def _write(target: Path, columns: Columns, job: ResultsJob, found: Results) -> None:
+def _looking(columns: Columns, progress: ReadingProgress) -> Callable[[Row], None]:
+    def look(row: Row) -> None:
+        progress.row()
+        columns.look(row)
+
+    return look
+
+
+def _write(target: Path, columns: Columns, job: ResultsJob, found: Results, progress: ReadingProgress) -> None:
+    progress.begin("writing")
     try:
-        count = job.write(target, columns, found)
+        count = job.write(target, columns, found, progress)
+        progress.clear()
     except ImportError:
         message = f"Parquet needs one more package: {INSTALL}"
         raise click.UsageError(message) from None

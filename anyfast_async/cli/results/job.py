@@ -18,6 +18,7 @@ from anyfast_async.batch.results.table import Columns, CostOf
 from anyfast_async.batch.results.table_files import replacing, write_table
 from anyfast_async.batch.run_header import recorded_header
 from anyfast_async.cli.results.next_steps import NextSteps
+from anyfast_async.cli.results.reading_progress import ReadingProgress
 
 
 @attrs.frozen
@@ -61,7 +62,7 @@ class ResultsJob:
         """Return the columns of the table, not looked at any row yet."""
         return Columns(with_prompt=self.source is not None, cost_of=cost_of)
 
-    def write(self, target: Path, columns: Columns, found: Results) -> int:
+    def write(self, target: Path, columns: Columns, found: Results, progress: ReadingProgress) -> int:
         """Write the rows as a table; return how many they are.
 
         Raises:
@@ -69,7 +70,13 @@ class ResultsJob:
             ImportError: Parquet, without pyarrow.
 
         """
-        return write_table(target, columns.kinds, (columns.cells(row, prompt) for row, prompt in self.rows(found)))
+
+        def cells() -> Iterator[Mapping[str, Any]]:
+            for row, prompt in self.rows(found):
+                progress.row()
+                yield columns.cells(row, prompt)
+
+        return write_table(target, columns.kinds, cells())
 
 
 @attrs.frozen
@@ -84,7 +91,7 @@ class JoinJob(ResultsJob):
         """Return the columns beside its own."""
         return Columns(with_id=not self.table.has_ids, beside=frozenset(self.table.kinds), cost_of=cost_of)
 
-    def write(self, target: Path, columns: Columns, found: Results) -> int:
+    def write(self, target: Path, columns: Columns, found: Results, progress: ReadingProgress) -> int:
         """Write the table; return the number of rows.
 
         Raises:
@@ -95,6 +102,7 @@ class JoinJob(ResultsJob):
         table, kinds = self.table, columns.kinds
 
         def beside(custom_id: str | None) -> Mapping[str, Any]:
+            progress.row()
             return columns.cells(_UNKNOWN if custom_id is None else found.find(custom_id))
 
         def some(first: int, ids: Sequence[Any] | None, count: int) -> list[Mapping[str, Any]]:
