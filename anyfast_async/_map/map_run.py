@@ -21,7 +21,7 @@ from collections.abc import (
     Sized,
 )
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 
 from anyfast_async._map.early_end import Ending
 from anyfast_async._map.result import Progress, Result, ResultList, Totals
@@ -109,6 +109,22 @@ class MapRun(Generic[T]):
 
     def __await__(self) -> Generator[Any, None, list[Result[T]]]:
         return self._collect().__await__()
+
+    async def frame(self, library: Literal["pandas", "polars", "pyarrow"] | None = None) -> Any:
+        """Run, and return a data frame: for each item, in order, its own columns, and those of its answer beside them.
+
+        Columns of rows (dicts, or the rows of a data frame) stay as they are; an answer's column that is called like
+        one of them gets ``answer.`` before its name. Fields of ``into`` are columns, else there is ``text``.
+
+        Args:
+            library: that the frame is of. None: that of the source, else the first of the three that is installed.
+
+        Raises:
+            ConfigurationError: it is not installed. And whatever awaiting the run raises.
+
+        """
+        results = await self._collect()
+        return results.frame(library, getattr(self._source, "table", None))
 
     async def __aenter__(self) -> MapRun[T]:
         if self._begun or self._closed:
@@ -234,13 +250,13 @@ class MapRun(Generic[T]):
             await self._entered.aclose()
             self._record = None  # whoever records may hold this run
 
-    async def _collect(self) -> list[Result[T]]:
-        results: list[Result[T]] = ResultList()
+    async def _collect(self) -> ResultList[T]:
+        results: ResultList[T] = ResultList()
         try:
             async with self:
                 self._awaited = True
                 async for result in self:
-                    results.append(result)  # noqa: PERF401 - what came before an error must be kept
+                    results.append(result)
         except BaseException as error:
             results += [*self._ready, *self._parked.values(), *self._untold]
             results.sort(key=lambda result: result.index)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import time
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import attrs
@@ -110,17 +111,22 @@ class Result(Generic[T]):
         assert self.completion is not None  # noqa: S101 - one of the two is set
         return self.completion
 
+    def _fields(self) -> dict[str, Any]:
+        """Return the fields of ``value``; without one none."""
+        if self.value is None:
+            return {}
+        kind = type(self.value)
+        fields = getattr(kind, "__dataclass_fields__", None) or getattr(kind, "model_fields", None)
+        names = [a.name for a in attrs.fields(kind)] if attrs.has(kind) else fields
+        if names is None and isinstance(self.value, Mapping):
+            return dict(self.value)
+        return {"value": self.value} if names is None else {n: getattr(self.value, n) for n in names}
+
     def row(self) -> dict[str, Any]:
         """Return a flat dict for a table: id, text (or fields of ``into``), outcome, finish reason, tokens, error."""
-        answer: dict[str, Any] = {"text": self.text if self.ok else None}
-        if self.value is not None:
-            kind = type(self.value)
-            fields = getattr(kind, "__dataclass_fields__", None) or getattr(kind, "model_fields", None)
-            names = [a.name for a in attrs.fields(kind)] if attrs.has(kind) else fields
-            answer = {"value": self.value} if names is None else {n: getattr(self.value, n) for n in names}
         return {
             "id": self.id if self.id is not None else self.index,
-            **answer,
+            **(self._fields() or {"text": self.text if self.ok else None}),
             "outcome": self.outcome,
             "finish_reason": self.completion.finish_reason if self.completion is not None else None,
             "prompt_tokens": self._tokens("prompt_tokens"),
@@ -134,6 +140,21 @@ class ResultList(list[Result[T]]):
     """The results of a whole map: a list, which a notebook shows as a table."""
 
     __slots__ = ()
+
+    def frame(self, library: str | None = None, table: Any = None) -> Any:
+        """Return the results as a data frame, in the order of the items; see :meth:`MapRun.frame`.
+
+        Args:
+            library: as there.
+            table: the data frame of which the items were the rows, beside whose columns the answers are put.
+
+        Raises:
+            ConfigurationError: the library is not installed, or not one of those.
+
+        """
+        from anyfast_async._map.data_frame import frame_of  # noqa: PLC0415 - with the first frame
+
+        return frame_of(self, library, table)
 
     def _repr_html_(self) -> str:
         failed = Counter(result.error.kind for result in self if result.error is not None)

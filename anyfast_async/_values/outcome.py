@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from anyfast_async._values.reasoning import thought_in
@@ -44,6 +45,7 @@ _MAX_TOKENS: Final = frozenset({"length", "max_tokens", "max_output_tokens", "ma
 _SHOWN: Final = 200
 
 
+@lru_cache(maxsize=256)
 def _meaning(reason: str | None) -> str | None:
     word = (reason or "").lower()
     return next((meaning for meaning, words in _MEANINGS.items() if re.search(words, word)), None) if word else None

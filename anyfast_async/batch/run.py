@@ -31,6 +31,7 @@ from anyfast_async.errors import (
     ConfigurationError,
     InsufficientQuotaError,
     NotSentError,
+    OutputError,
     RequestValidationError,
 )
 
@@ -48,6 +49,15 @@ _LONG: Final = 5.0
 """Seconds from which a row is."""
 _LOOK: Final = 0.05
 """Seconds between two looks at what is still in flight when the run is told to stop."""
+
+
+def _judged(result: Result[Any]) -> Result[Any]:
+    """Return *result* as it counts in a batch: an answer that does not fit has failed, unless it says why itself."""
+    if not isinstance(result.error, OutputError) or result.completion is None:
+        return result
+    if result.completion.outcome != "ok":  # cut, refused: an answer with that outcome
+        return attrs.evolve(result, error=None)
+    return attrs.evolve(result, completion=None)
 
 
 def _stem() -> str:
@@ -114,6 +124,7 @@ class BatchRun:
             one more the run stops. None allows any number.
         give_up_after: seconds after which the run stops if nothing was answered and nothing is in flight, above 0; None
             for never.
+        into: a class that answers must fit; those that do not have failed, with what does not fit. None: any text.
         **options: as for ``client.complete``; they win over what the rows say.
 
     Raises:
@@ -136,6 +147,7 @@ class BatchRun:
         on_row: Callable[[RowDone], None] | None = None,
         max_failures: float | None = None,
         give_up_after: float | None = None,
+        into: type[Any] | None = None,
         **options: Unpack[ChatOptions],
     ) -> None:
         self.tally: Tally = Tally(total, already) if before is None else Tally(total, already, file=before)
@@ -165,6 +177,7 @@ class BatchRun:
             request=lambda row: row.request,
             concurrency=concurrency,
             give_up_after=give_up_after,
+            into=into,
         )
         self._keeper = keeper = Keeper(files.journal, plan.ending)
         self._map: MapRun[Any] = run_of(
@@ -309,6 +322,7 @@ class BatchRun:
 
     async def _record(self, result: Result[Any]) -> None:
         """Write what became of a row, before anybody hears of it."""
+        result = _judged(result)
         custom_id = result.item.custom_id
         self._since.pop(custom_id, None)
         try:
@@ -346,6 +360,8 @@ class BatchRun:
             tally.count_answer(completion, before, model)
         elif error is not None:
             tally.count_failure(error.kind, attempts, before)
+            if isinstance(error, OutputError) and error.completion is not None:
+                tally.count_usage(error.completion, model)
             if tally.failed > self._allowed:
                 self._end(self._too_many())
         if self._on_row:

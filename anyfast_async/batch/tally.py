@@ -104,6 +104,17 @@ class Tally:
         self.empty += outcome == "empty"
         self.length += outcome == "cut"
         self.file.add(Standing(outcome), before)
+        self.count_usage(completion, model)
+        trace = completion.trace
+        if trace is not None:
+            self._count_retries(trace.attempts)
+            self.latency.add(trace.total)
+            self.queue.add(trace.queue)
+            if trace.first_token is not None:
+                self.first_token.add(trace.first_token)
+
+    def count_usage(self, completion: ChatCompletion, model: str) -> None:
+        """Count what an answer used, one that does not fit included."""
         usage, used = completion.usage, used_by(completion.usage)
         self.spent.add(model, used)
         if usage is not None and used is not None:
@@ -112,13 +123,6 @@ class Tally:
             thought, cached = usage.completion_tokens_details, usage.prompt_tokens_details
             self.reasoning_tokens += (thought and thought.reasoning_tokens) or 0
             self.cached_tokens += (cached and cached.cached_tokens) or 0
-        trace = completion.trace
-        if trace is not None:
-            self._count_retries(trace.attempts)
-            self.latency.add(trace.total)
-            self.queue.add(trace.queue)
-            if trace.first_token is not None:
-                self.first_token.add(trace.first_token)
 
     def count_failure(self, kind: str, attempts: tuple[Attempt, ...], before: Standing | None = None) -> None:
         """Count a failed row; *before* is what stood in the files for it."""

@@ -10,6 +10,7 @@ import click
 
 from anyfast_async._core.json import codec
 from anyfast_async.cli import exit_codes
+from anyfast_async.cli.answer_schema import HELP, AnswerSchema, schema
 from anyfast_async.cli.client_options import STDIN, ClientOptions, gateway_options, no_key_option
 from anyfast_async.cli.default_model import default_model, model_option
 from anyfast_async.cli.display.terminal import say, shown, write
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("--system", metavar="TEXT", help="A system message.")
 @click.option("--max-tokens", type=int, metavar="N", help="Longest answer, from 1. Thinking counts too.")
 @click.option("--temperature", type=float, metavar="F", help="0 to 2.")
+@click.option("--schema", callback=schema, metavar="FILE.json|module:Class", help=HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print the completion as one JSON object, when it is complete.")
 @gateway_options
 @no_key_option
@@ -34,6 +36,7 @@ def chat(
     system: str | None,
     max_tokens: int | None,
     temperature: float | None,
+    schema: AnswerSchema | None,
     as_json: bool,
     simulate: bool,
     key_file: str | None,
@@ -53,9 +56,13 @@ def chat(
       anyfast chat --simulate "No key needed"
     """  # noqa: D301 - click leaves a paragraph after \b as it is
     text = _prompt(prompt, key_file)
-    options = {"system": system, "max_tokens": max_tokens, "temperature": temperature}
+    options: dict[str, Any] = {"system": system, "max_tokens": max_tokens, "temperature": temperature}
     model = model or default_model()
-    return asyncio.run(_chat(ClientOptions(simulate, key_file, no_key), text, model, options, as_json=as_json))
+    if schema is not None:
+        from anyfast_async._structured.json_schema import response_format, writes_out  # noqa: PLC0415 - where it is asked
+
+        options["response_format"] = response_format(schema.kind, write_out=writes_out(model))
+    return asyncio.run(_chat(ClientOptions(simulate, key_file, no_key), text, model, options, schema, as_json=as_json))
 
 
 def _prompt(words: tuple[str, ...], key_file: str | None) -> str:
@@ -80,7 +87,15 @@ def _around(words: tuple[str, ...]) -> tuple[str, str]:
     return " ".join(words[:place]), " ".join(words[place + 1 :])
 
 
-async def _chat(gateway: ClientOptions, prompt: str, model: str, options: dict[str, Any], *, as_json: bool) -> int:
+async def _chat(
+    gateway: ClientOptions,
+    prompt: str,
+    model: str,
+    options: dict[str, Any],
+    into: AnswerSchema | None,
+    *,
+    as_json: bool,
+) -> int:
     async with gateway.client(model=model, latency=_latency(gateway)) as client:
         if as_json:
             completion = await client.complete(prompt, **options)
@@ -96,7 +111,10 @@ async def _chat(gateway: ClientOptions, prompt: str, model: str, options: dict[s
                     if not last.endswith("\n"):
                         write("\n")
             completion = stream.completion
-    return _verdict(completion)
+    code = _verdict(completion)
+    if into is not None and code == exit_codes.OK:
+        completion.parse(into.kind)
+    return code
 
 
 def _latency(gateway: ClientOptions) -> Any:

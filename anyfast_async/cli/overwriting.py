@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -20,7 +21,8 @@ from anyfast_async.cli.batch.options import Options
 
 _HEAD: Final = 4096
 """Bytes of a file by which it is told."""
-_COLUMNS: Final = ("custom_id", "outcome")
+_COLUMNS: Final = ({"custom_id", "outcome"}, {"outcome", "error_kind"})
+"""Tell a table of results: one of its own, and one that was joined with others."""
 
 
 def check_target(
@@ -97,11 +99,20 @@ def is_table(path: Path) -> bool:
             names = parquet.columns(path)
         except (LineError, SourceError):
             return False
-        return set(_COLUMNS) <= set(names)
+        return _are_ours(names)
     if not first.startswith(b"{"):
-        return first.startswith(b"custom_id,") and b",outcome" in first
+        try:
+            return _are_ours(next(csv.reader([first.decode("utf-8", "replace").rstrip("\r")]), ()))
+        except csv.Error:
+            return False
     try:
         value = codec.loads(first)
     except codec.InvalidJSONError:  # perhaps a line of which the end was not read
         return not end and first.startswith(b'{"custom_id":') and b'"response":' not in first
-    return isinstance(value, dict) and set(_COLUMNS) <= value.keys()
+    return isinstance(value, dict) and _are_ours(value)
+
+
+def _are_ours(names: Iterable[str]) -> bool:
+    """Tell the columns of a table of results, whatever it was joined with."""
+    found = {name.rpartition("answer.")[2] for name in names}
+    return any(found.issuperset(some) for some in _COLUMNS)

@@ -20,7 +20,7 @@ from anyfast_async._core import answer
 from anyfast_async._core.errors.failures import STOPPERS, of_kind
 from anyfast_async._core.json import codec
 from anyfast_async.completions import ChatCompletion
-from anyfast_async.errors import AnyFastError, APIStatusError, Billed, NotSentError, SpokenBy, escaped
+from anyfast_async.errors import AnyFastError, APIStatusError, Billed, NotSentError, OutputError, SpokenBy, escaped
 
 # -- lines of answers and failures -----------------------------------------------------------------------------------
 
@@ -49,7 +49,7 @@ def error_line(custom_id: str, error: AnyFastError, *, stem: str) -> bytes:
     """Return the line for a failed row, with its line end.
 
     What the gateway answered with a status stands under ``response``; a row without such an answer (time-outs, broken
-    connections) has none, and its ``error`` says why.
+    connections) has none, and its ``error`` says why. One whose answer does not fit has both.
 
     Args:
         custom_id: the row's.
@@ -59,7 +59,10 @@ def error_line(custom_id: str, error: AnyFastError, *, stem: str) -> bytes:
     """
     if not isinstance(error, APIStatusError):
         kind = {"code": error.kind, "message": str(error)}
-        return _line(custom_id, stem, None, kind | _ledger(error, of_kind(error.kind).error()))
+        said = error.completion if isinstance(error, OutputError) else None
+        body = None if said is None else codec.as_dict(said)
+        response = None if said is None else {"status_code": 200, "request_id": said.request_id, "body": body}
+        return _line(custom_id, stem, response, kind | _ledger(error, of_kind(error.kind).error()))
     problem: dict[str, Any] = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
     problem |= _ledger(error, _status_error(error.status_code, {"error": problem}))
     response = {"status_code": error.status_code, "request_id": error.request_id, "body": {"error": problem}}
@@ -170,7 +173,8 @@ def error_in(line: bytes) -> AnyFastError:
     """Return the error in a line of failures, as the class that it was; what it had tried is not in the line."""
     value = value_of(line) or {}
     response, problem = value.get("response"), value.get("error")
-    if isinstance(response, dict) and isinstance(status := response.get("status_code"), int):
+    is_misfit = isinstance(problem, dict) and problem.get("code") == OutputError.kind
+    if isinstance(response, dict) and isinstance(status := response.get("status_code"), int) and not is_misfit:
         body = response.get("body") or problem
         error = _status_error(status, body)
         request_id = response.get("request_id")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
@@ -19,6 +20,8 @@ ID_NAMES: Final = ("custom_id", "id")
 """Where a bare request may have its id."""
 GEMINI_IDS: Final = ("key", "custom_id", "id")
 """Where a request in Gemini's form may have its id."""
+_LONG: Final = re.compile(rb"\d{16}")
+"""Digits from which the fast reader may round."""
 
 
 @attrs.frozen
@@ -82,12 +85,24 @@ def object_in(data: bytes, encoding: str | None = None) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise LineError((not_in(encoding, error),)) from None
     try:
-        value = codec.loads(data)
+        value = exact_value(data)
     except codec.InvalidJSONError:
         raise LineError(("is not JSON",)) from None
     if not isinstance(value, dict):
         raise LineError((f"must be a JSON object, not {shown(value)}",))
     return value
+
+
+def exact_value(data: bytes) -> Any:
+    """Return the JSON value in *data*, integers of any size as they stand there.
+
+    Raises:
+        InvalidJSONError: it is no JSON.
+
+    """
+    if _LONG.search(data) is None:
+        return codec.loads(data)
+    return codec.mended_value(codec.loads_exactly(data))
 
 
 def batch_request(value: Mapping[str, Any], problems: list[str]) -> ChatRequest | None:
@@ -173,6 +188,7 @@ __all__ = [
     "SourceError",
     "bare_request",
     "batch_request",
+    "exact_value",
     "gemini_request",
     "given_id",
     "not_in",

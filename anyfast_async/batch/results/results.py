@@ -1,13 +1,12 @@
 """What a batch left behind, read back: one row per ``custom_id`` from the output, the error file and the log.
 
-Lines of this package, of the OpenAI Batch API and of vLLM's ``run-batch`` are understood. An answer wins over a
+Lines of this package, of the batches of OpenAI, Azure, Gemini, vLLM and sglang are understood. An answer wins over a
 failure, whichever comes first, and of two lines of one kind the later one counts. Memory: an index of the ids, 8 to 20
 bytes each.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, Self, TypeAlias
@@ -25,16 +24,16 @@ from anyfast_async._limits.spent import Spent
 from anyfast_async._values.outcome import Outcome
 from anyfast_async._values.text import unfenced
 from anyfast_async.batch.counts import Counts, Standing
+from anyfast_async.batch.input.request_lines import exact_value
+from anyfast_async.batch.results.other_forms import chat_body, other_line
 from anyfast_async.completions import ChatCompletion
-from anyfast_async.errors import AnyFastError, ResponseShapeError, escaped
+from anyfast_async.errors import AnyFastError, OutputError, ResponseShapeError, escaped
 
 RowOutcome: TypeAlias = Outcome | Literal["missing"]
 """``"missing"`` rows of the input have no line anywhere."""
 
 NAMED: Final = 5
 """Broken lines that are named."""
-_LONG: Final = re.compile(rb"\d{16}")
-"""Digits from which the fast reader may round."""
 _NEVER_RUN: Final = frozenset({"batch_expired", "batch_cancelled"})
 """Codes of OpenAI's lines for rows that were never executed."""
 
@@ -59,40 +58,48 @@ class Row:
     custom_id: str
     outcome: RowOutcome
     completion: ChatCompletion | None = None
+    """Also with a failure, if that is that it does not fit what was asked for."""
     failure: FailedRow | None = None
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether there is an answer, and one that fits what was asked for."""
+        return self.completion is not None and self.failure is None
 
     @property
     def fields(self) -> dict[str, Any] | None:
         """The JSON object that the answer is, in a Markdown block or not; None if it is none."""
-        if self.completion is None:
+        if self.completion is None or self.failure is not None:
             return None
         try:
-            value = _exactly(unfenced(self.completion.text).encode())
+            value = exact_value(unfenced(self.completion.text).encode())
         except codec.InvalidJSONError:
             return None
         return value if isinstance(value, dict) else None
-
-
-def _exactly(data: bytes) -> Any:
-    """Return the JSON value in *data*, integers of any size as they stand there."""
-    if _LONG.search(data) is None:
-        return codec.loads(data)
-    return codec.mended_value(codec.loads_exactly(data))
 
 
 MISSING: Final = FailedRow("missing", "not sent: the run ended before it", retryable=True, billed="no")
 IN_DOUBT: Final = FailedRow("in_doubt", "sent, and the run ended before its answer", retryable=True, billed="maybe")
 
 
-def row_of(line: bytes) -> Row | None:
-    """Return what a line of an output or error file says, None if it is broken or no such line."""
-    custom_id = journal_lines.recorded_id(line)
+def row_of(line: bytes, known: str | None = None) -> Row | None:
+    """Return what a line of an output or error file says, None if it is broken or no such line.
+
+    Args:
+        line: with its line end or without.
+        known: its id, where it has been found out already, and the line been held against its checksum.
+
+    """
+    custom_id = journal_lines.recorded_id(line) if known is None else known
     value = journal_lines.value_of(line) if custom_id is not None else None
-    if custom_id is None or value is None:
-        return None
+    if custom_id is None or value is None or "custom_id" not in value:
+        value = other_line(line)
+        if value is None:
+            return None
+        custom_id = str(value["custom_id"])
     response = value.get("response")
     status = response.get("status_code") if isinstance(response, dict) else None
-    body = response.get("body") if isinstance(response, dict) else None
+    body = chat_body(response.get("body")) if isinstance(response, dict) else None
     good = status is None or status in answer.SUCCESS
     if good and isinstance(body, dict) and body.get("choices") and not value.get("error"):
         completion = codec.structure(body, ChatCompletion)
@@ -108,7 +115,14 @@ def row_of(line: bytes) -> Row | None:
         error = answer.inband_error(body, {}, now=0.0)
     else:
         error = ResponseShapeError("the answer is no completion")
+    if good and error.kind == OutputError.kind and isinstance(body, dict) and body.get("choices"):
+        return Row(custom_id, "failed", codec.structure(body, ChatCompletion), _failure(error, problem, status))
     return Row(custom_id, "failed", failure=_failure(error, problem, status))
+
+
+def _id_in(line: bytes) -> str | None:
+    custom_id = journal_lines.recorded_id(line)
+    return custom_id if custom_id is not None else (other_line(line) or {}).get("custom_id")
 
 
 def _failure(error: AnyFastError, problem: Any, status: Any) -> FailedRow:
@@ -188,7 +202,9 @@ class Results:
         self._log = log
         self._files = (_File(output, _same), _File(log, journal_lines.failure_in), _File(errors, _same))
         # A place is that of the line, and which file it is in.
-        self._index = Index(lambda custom_id, place: journal_lines.recorded_id(self._line(place)) == custom_id)
+        self._index = Index(lambda custom_id, place: self._id_at(place) == custom_id)
+        self._read: tuple[int, bytes] = (-1, b"")
+        """The line that was looked at last, and its place: whoever finds one mostly reads it then."""
         self._look = look
         self._doubtful: frozenset[str] = frozenset()
 
@@ -239,6 +255,12 @@ class Results:
         place = self._index.find(custom_id)
         return None if place is None or place & 3 else self._line(place)
 
+    def asked(self, completion: ChatCompletion) -> str:
+        """Return the model that was asked for an answer, as far as the log tells it; else the one that it names."""
+        named = completion.model or ""
+        asked = self.past.asked_for(named)
+        return asked[0] if len(asked) == 1 else named
+
     def rows(self) -> Iterator[Row]:
         """Yield every row with a result, in the order of the files."""
         for which, file in enumerate(self._files):
@@ -249,10 +271,18 @@ class Results:
     def find(self, custom_id: str) -> Row:
         """Return what became of a row of the input."""
         place = self._index.find(custom_id)
-        row = None if place is None else row_of(self._line(place))
+        row = None
+        if place is not None:
+            known, line = self._read
+            row = row_of(line, custom_id) if known == place else row_of(self._line(place))
         if row is not None:
             return row
         return Row(custom_id, "missing", failure=IN_DOUBT if custom_id in self._doubtful else MISSING)
+
+    def _id_at(self, place: int) -> str | None:
+        line = self._line(place)
+        self._read = (place, line)
+        return _id_in(line)
 
     def _line(self, place: int) -> bytes:
         return self._files[place & 3].line(place >> 2)
@@ -282,8 +312,7 @@ class Results:
             if one is None or one.completion is None:
                 continue
             used = used_by(one.completion.usage)
-            asked = self.past.asked_for(one.completion.model or "")
-            self.spent.add(asked[0] if len(asked) == 1 else one.completion.model or "", used, times)
+            self.spent.add(self.asked(one.completion), used, times)
             if used is not None:
                 self.prompt_tokens += times * used.prompt
                 self.completion_tokens += times * used.completion

@@ -46,7 +46,8 @@ class BatchJob:
     @property
     def header(self) -> dict[str, Any]:
         """What must be the same for going on."""
-        return header_for(self.survey, model=self.model, system=self.options.system, fields=self.fields)
+        found = header_for(self.survey, model=self.model, system=self.options.system, fields=self.fields)
+        return found if self.options.schema is None else found | {"schema": self.options.schema.header}
 
     def run(
         self, client: AnyFast, files: BatchFiles, todo: Iterable[BatchLine], *, total: int, census: Census | None
@@ -66,6 +67,7 @@ class BatchJob:
             via_stream=self.options.via_stream,
             timeout=self.options.timeout,
             give_up_after=self.options.give_up_after,
+            into=None if self.options.schema is None else self.options.schema.kind,
             **self.fields,
         )
 

@@ -14,6 +14,7 @@ import click
 from anyfast_async._core.journal.send_again import ALL, SendAgain
 from anyfast_async.batch.input.formats import FORMATS, Format
 from anyfast_async.batch.output_files import failures_of
+from anyfast_async.cli.answer_schema import HELP, AnswerSchema, schema
 from anyfast_async.cli.client_options import ClientOptions
 from anyfast_async.cli.option_values import fields_of, outcomes, seconds, share, size, words
 from anyfast_async.policies import Budget, Limits
@@ -38,6 +39,7 @@ _REQUESTS: Final = (
     click.option("-m", "--model", metavar="MODEL", help="The model for every row, also for those that name another."),
     click.option("--system", metavar="TEXT", help="A system message, put before those of every row."),
     click.option("--max-tokens", type=int, metavar="N", help="For every row, from 1. Thinking counts too."),
+    click.option("--schema", callback=schema, metavar="FILE.json|module:Class", help=HELP),
     click.option(
         "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any field, for every row: temperature=0"
     ),
@@ -124,6 +126,7 @@ class Options:
     model: str | None
     system: str | None
     max_tokens: int | None
+    schema: AnswerSchema | None
     settings: Sequence[str]
     concurrency: int
     rpm: int | None

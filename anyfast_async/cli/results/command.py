@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,19 +12,19 @@ import attrs
 import click
 
 from anyfast_async._core.errors.failures import KINDS
+from anyfast_async._core.usage import used_by
 from anyfast_async._journal.records import failures_of, log_of
 from anyfast_async._values.outcome import ODD
 from anyfast_async._values.text import counted
 from anyfast_async.batch.counts import Counts, Standing
 from anyfast_async.batch.input.parquet import INSTALL
-from anyfast_async.batch.input.request_lines import LineError
 from anyfast_async.batch.input.source import Source, SourceError, open_source
 from anyfast_async.batch.input.stdin_copy import StdinCopy
-from anyfast_async.batch.input.survey import BadRow, survey
 from anyfast_async.batch.results.inert_json import json_text
 from anyfast_async.batch.results.results import IN_DOUBT, MISSING, FailedRow, Results, Row
-from anyfast_async.batch.results.table import Columns
-from anyfast_async.batch.results.table_files import FORMATS, write_table
+from anyfast_async.batch.results.source_table import whole_table
+from anyfast_async.batch.results.table import Columns, CostOf
+from anyfast_async.batch.results.table_files import FORMATS
 from anyfast_async.batch.run_header import recorded_header
 from anyfast_async.cli import exit_codes
 from anyfast_async.cli.display.figures import rows_of
@@ -32,9 +32,11 @@ from anyfast_async.cli.display.money import cost_json, price_options, prices_of,
 from anyfast_async.cli.display.progress import print_summary
 from anyfast_async.cli.display.terminal import is_live, say, write
 from anyfast_async.cli.overwriting import check_target, is_table
-from anyfast_async.cli.results.next_steps import NextSteps
+from anyfast_async.cli.results.job import JoinJob, ResultsJob
+from anyfast_async.cli.results.reading_progress import ReadingProgress
+from anyfast_async.completions import ChatCompletion
 from anyfast_async.errors import RequestValidationError, escaped
-from anyfast_async.prices import Prices
+from anyfast_async.prices import Price, Prices
 
 _SHOWN: Final = 10
 """Rows that are shown where no file is written."""
@@ -57,6 +59,14 @@ class Group:
 @click.option("--errors", "only_errors", is_flag=True, help="Only rows that did not go well, by kind.")
 @click.option("--error-file", metavar="PATH", help="Where failed rows are. Default: OUT.errors.jsonl")
 @click.option("--input", "source", metavar="IN", help="The batch's input: its order, its prompts, and missing rows.")
+@click.option(
+    "--join",
+    is_flag=False,
+    flag_value="",
+    metavar="[IN]",
+    help="Put the answers beside the input's own columns, with -o. IN: the input, if --input does not say it.",
+)
+@click.option("--id", "id_column", metavar="COLUMN", help="The input's column of ids, if OUT.jsonl.run is not there.")
 @click.option("--failed-input", metavar="PATH", help="Write the requests of rows without an answer. Needs --input.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @price_options
@@ -67,6 +77,8 @@ def results(
     only_errors: bool,
     error_file: str | None,
     source: str | None,
+    join: str | None,
+    id_column: str | None,
     failed_input: str | None,
     as_json: bool,
     prices: str | None,
@@ -83,16 +95,21 @@ def results(
     Examples:
       anyfast results answers.jsonl
       anyfast results answers.jsonl -o table.csv --input prompts.jsonl
+      anyfast results labels.jsonl --join reviews.parquet -o labelled.parquet
       anyfast results answers.jsonl --errors
     """  # noqa: D301 - click leaves a paragraph after \b as it is
     out, errors = _files(output, error_file)
     target = _target(table)
-    job = _ResultsJob(out, errors, _source(source, out), only_errors)
     again = None if failed_input is None else Path(failed_input)
+    given = _input(source, join, target, only_errors=only_errors)
+    opened = _source(given, out, id_column, is_whole=join is not None)
+    job = (ResultsJob if join is None else JoinJob)(out, errors, opened, only_errors)
     _check(job, target, again)
-    columns = Columns(with_prompt=job.source is not None)
+    found_prices = prices_of(prices, price_factor)
+    columns = job.columns(None)
     try:
-        with Results(out, job.errors, log_of(out), columns.look) as found:
+        with ReadingProgress() as progress, Results(out, job.errors, log_of(out), _looking(columns, progress)) as found:
+            progress.clear()
             if found.broken_count and not found.total:
                 message = f"{out} holds no results of a batch"
                 raise click.UsageError(message)
@@ -100,11 +117,12 @@ def results(
             if again is not None:
                 job.again.write(again, found)
             if target is not None:
-                _write(target, columns, job, found)
+                columns.cost_of = _cost_of(found, found_prices)
+                _write(target, columns, job, found, progress)
             if target is None and only_errors:
                 _show_errors(job, found, as_json=as_json)
             elif target is None and again is None:
-                _show(job, found, columns, prices_of(prices, price_factor), as_json=as_json)
+                _show(job, found, columns, found_prices, as_json=as_json)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -113,66 +131,6 @@ def results(
         message = f"{error.filename}: {error.strerror or error}"
         raise click.UsageError(message) from None
     return exit_codes.OK
-
-
-@attrs.frozen
-class _ResultsJob:
-    """What is read."""
-
-    output: Path
-    errors: Path
-    source: Source | None
-    only_errors: bool
-    left_out: Mapping[int, BadRow] = attrs.field(
-        default=attrs.Factory(lambda self: _left_out(self.source, self.output), takes_self=True)
-    )
-    """Rows of the input that the batch could not send, by their numbers: it has named them."""
-
-    def rows(self, found: Results) -> Iterator[tuple[Row, str | None]]:
-        """Yield every row that is wanted, with its prompt where the input is known: then in the input's order."""
-        for row, prompt in self._joined(found):
-            if not self.only_errors or row.outcome != "ok":
-                yield row, prompt
-
-    def _joined(self, found: Results) -> Iterator[tuple[Row, str | None]]:
-        if self.source is None:
-            yield from ((row, None) for row in found.rows())
-            return
-        for number, value in self.source.records():
-            custom_id, prompt = None, None
-            if not isinstance(value, LineError):
-                custom_id, prompt = self.source.id_of(number, value), _prompt(self.source, number, value)
-            if number in self.left_out:
-                custom_id = self.left_out[number].custom_id
-            if custom_id is not None:
-                yield found.find(custom_id), prompt
-
-    @property
-    def again(self) -> NextSteps:
-        """What can be done about rows without an answer."""
-        return NextSteps(self.output, self.errors, self.source)
-
-
-def _prompt(source: Source, number: int, value: Any) -> str | None:
-    """Return the text of the last message of the user."""
-    try:
-        messages = source.line(number, value).request.messages
-    except LineError:
-        return None
-    for message in reversed(messages):
-        role, content = (
-            (message.get("role"), message.get("content"))
-            if isinstance(message, Mapping)
-            else (message.role, message.content)
-        )
-        if role == "user":
-            return content if isinstance(content, str) else "".join(map(_text_of_part, content or ()))
-    return None
-
-
-def _text_of_part(part: Any) -> str:
-    text = part.get("text") if isinstance(part, Mapping) else getattr(part, "text", part)
-    return text if isinstance(text, str) else ""
 
 
 # -- before anything is read -----------------------------------------------------------------------------------------
@@ -211,35 +169,46 @@ def _target(table: str | None) -> Path | None:
     return path
 
 
-def _source(given: str | None, output: Path) -> Source | None:
+def _input(source: str | None, join: str | None, target: Path | None, *, only_errors: bool) -> str | None:
+    """Return the name of the input, from where it is said."""
+    if join is None:
+        return source
+    if source is not None and join and Path(source).resolve() != Path(join).resolve():
+        message = f"--join {join} and --input {source} name two inputs; name one"
+    elif not (join or source):
+        message = "--join needs the batch's input: --join IN"
+    elif target is None:
+        message = "--join needs -o PATH: .csv, .parquet or .jsonl"
+    elif only_errors:
+        message = "--join has a row for each of the input, --errors only some; one of the two"
+    else:
+        return join or source
+    raise click.UsageError(message)
+
+
+def _source(given: str | None, output: Path, id_column: str | None, *, is_whole: bool) -> Source | None:
     if given is None:
         return None
     try:
         recorded = (recorded_header(output) or {}).get("input")
         how = recorded if isinstance(recorded, dict) else {}
         table = how.get("format") in ("csv", "parquet", "rows")
+        if is_whole and not how:
+            return whole_table(Path(given), id_column)
         return open_source(
             Path(given),
             kind=how.get("format"),
             template=how.get("template") if table else None,
-            id_column=how.get("id") if table else None,
+            id_column=id_column or how.get("id") if table else id_column,
             encoding=how.get("encoding"),
         )
     except (OSError, SourceError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        message = f"--input {given}: {reason}"
+        message = f"--{'join' if is_whole else 'input'} {given}: {reason}"
         raise click.UsageError(message) from None
 
 
-def _left_out(source: Source | None, output: Path) -> Mapping[int, BadRow]:
-    """Return the rows that a batch with ``--skip-bad`` has left out of *source*."""
-    begun = (recorded_header(output) or {}).get("input") if source is not None else None
-    if source is None or not isinstance(begun, Mapping) or not begun.get("bad"):
-        return {}
-    return survey(source, skip_bad=True).bad
-
-
-def _check(job: _ResultsJob, target: Path | None, again: Path | None) -> None:
+def _check(job: ResultsJob, target: Path | None, again: Path | None) -> None:
     read = (
         job.output,
         job.errors,
@@ -269,17 +238,43 @@ def _say_broken(found: Results) -> None:
         say(f"note: of {rows_of(found.again)} there is a later line, which counts")
 
 
-def _write(target: Path, columns: Columns, job: _ResultsJob, found: Results) -> None:
-    cells = (columns.cells(row, prompt) for row, prompt in job.rows(found))
+def _looking(columns: Columns, progress: ReadingProgress) -> Callable[[Row], None]:
+    def look(row: Row) -> None:
+        progress.row()
+        columns.look(row)
+
+    return look
+
+
+def _write(target: Path, columns: Columns, job: ResultsJob, found: Results, progress: ReadingProgress) -> None:
+    progress.begin("writing")
     try:
-        count = write_table(target, columns.kinds, cells)
+        count = job.write(target, columns, found, progress)
+        progress.clear()
     except ImportError:
         message = f"Parquet needs one more package: {INSTALL}"
         raise click.UsageError(message) from None
-    say(f"{target}: {rows_of(count)}, {counted(len(columns.kinds))} columns")
+    more = len(job.table.kinds) if isinstance(job, JoinJob) else 0
+    say(f"{target}: {rows_of(count)}, {counted(len(columns.kinds) + more)} columns")
 
 
-def _show(job: _ResultsJob, found: Results, columns: Columns, prices: Prices | None, *, as_json: bool) -> None:
+def _cost_of(found: Results, prices: Prices | None) -> CostOf | None:
+    """Return what tells the cost of an answer, None if there is no price for any of them."""
+    if prices is None or not any(prices.price(model) for model in found.spent.models):
+        return None
+
+    known: dict[str | None, Price | None] = {}
+
+    def cost(completion: ChatCompletion) -> float | None:
+        if completion.model not in known:
+            known[completion.model] = prices.price(found.asked(completion))
+        used, price = used_by(completion.usage), known[completion.model]
+        return None if used is None or price is None else price.cost(used)
+
+    return cost
+
+
+def _show(job: ResultsJob, found: Results, columns: Columns, prices: Prices | None, *, as_json: bool) -> None:
     counts, missing, in_doubt = found.counts, 0, found.in_doubt
     if job.source is not None:
         counts, missing, in_doubt = _joined(job, found)
@@ -319,7 +314,7 @@ def _show(job: _ResultsJob, found: Results, columns: Columns, prices: Prices | N
         say(f"what went wrong: anyfast results {shlex.quote(str(job.output))} --errors")
 
 
-def _joined(job: _ResultsJob, found: Results) -> tuple[Counts, int, int]:
+def _joined(job: ResultsJob, found: Results) -> tuple[Counts, int, int]:
     """Return what the rows of the input came to, how many have no result, and how many of these may have been sent."""
     counts, missing, in_doubt = Counts(), 0, 0
     for row, _ in job.rows(found):
@@ -331,7 +326,7 @@ def _joined(job: _ResultsJob, found: Results) -> tuple[Counts, int, int]:
     return counts, missing, in_doubt
 
 
-def _cells(job: _ResultsJob, found: Results, columns: Columns) -> Iterator[dict[str, Any]]:
+def _cells(job: ResultsJob, found: Results, columns: Columns) -> Iterator[dict[str, Any]]:
     return (columns.cells(row, prompt) for row, prompt in job.rows(found))
 
 
@@ -341,7 +336,7 @@ def _short(value: Any) -> str:
     return escaped(value if isinstance(value, str) else json_text(value), 60)
 
 
-def _show_errors(job: _ResultsJob, found: Results, *, as_json: bool) -> None:
+def _show_errors(job: ResultsJob, found: Results, *, as_json: bool) -> None:
     groups = _groups(job, found)
     values = [
         {
@@ -363,7 +358,7 @@ def _show_errors(job: _ResultsJob, found: Results, *, as_json: bool) -> None:
         _print_errors(values)
 
 
-def _groups(job: _ResultsJob, found: Results) -> dict[str, Group]:
+def _groups(job: ResultsJob, found: Results) -> dict[str, Group]:
     groups: dict[str, Group] = {}
     for row, _ in job.rows(found):
         if row.outcome == "ok":
@@ -376,7 +371,7 @@ def _groups(job: _ResultsJob, found: Results) -> dict[str, Group]:
     return groups
 
 
-def _next(kind: str, failure: FailedRow, job: _ResultsJob) -> str:
+def _next(kind: str, failure: FailedRow, job: ResultsJob) -> str:
     """Return what to do about a kind of failure: commands that do what is said of them."""
     if kind in ODD:
         more = ("--max-tokens", "N") if kind in ("cut", "empty") else ()

@@ -82,6 +82,8 @@ class NextSteps:
                 yield "--id", str(how["id"])
         if how.get("bad"):
             yield "--skip-bad", None
+        if isinstance(schema := self.header.get("schema"), Mapping) and schema.get("given"):
+            yield "--schema", str(schema["given"])
         if self.header.get("system"):
             yield "--system", str(self.header["system"])
         if fields.get("model"):
@@ -113,7 +115,7 @@ class NextSteps:
                     unreadable += 1
                     continue
                 custom_id = source.id_of(number, value)
-                if custom_id is not None and found.find(custom_id).completion is not None:
+                if custom_id is not None and found.find(custom_id).is_answered:
                     continue
                 try:
                     yield self._line(source, number, value)

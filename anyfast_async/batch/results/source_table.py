@@ -1,0 +1,144 @@
+"""The table that a batch was made of, read whole: every column of every row, for answers to stand beside."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from anyfast_async.batch.input.formats import detect
+from anyfast_async.batch.input.request_lines import ID_NAMES, LineError, SourceError, object_in
+from anyfast_async.batch.input.source import MAX_LINE, Source, lines_of, open_source
+from anyfast_async.batch.input.survey import BadRow
+from anyfast_async.batch.results import parquet_tables
+from anyfast_async.batch.results.table import Kind, kinds_of
+from anyfast_async.errors import escaped
+
+_NAMED: Final = 40
+"""Columns that are named."""
+
+
+@attrs.frozen
+class SourceRow:
+    """A row of the table."""
+
+    custom_id: str | None
+    """None if it has no valid one."""
+    cells: Mapping[str, Any]
+    """Empty if the row cannot be read."""
+
+
+@attrs.frozen
+class SourceTable:
+    """A source with all its columns.
+
+    Args:
+        source: what a batch was made of.
+        left_out: the rows of it that the batch could not send, by their numbers.
+
+    """
+
+    source: Source
+    left_out: Mapping[int, BadRow] = attrs.field(factory=dict)
+    kinds: Mapping[str, Kind] = attrs.field(
+        default=attrs.Factory(lambda self: _kinds_of(self.source), takes_self=True), kw_only=True
+    )
+    """Its columns; those of Parquet have types of their own."""
+
+    @property
+    def has_ids(self) -> bool:
+        """Whether the ids stand in a column of it."""
+        names = ID_NAMES if self.source.format in ("batch", "requests") else (self.source.id_column,)
+        return any(name in self.kinds for name in names)
+
+    @property
+    def is_parquet(self) -> bool:
+        """Whether it can be given as batches of Arrow."""
+        return self.source.format == "parquet"
+
+    def rows(self) -> Iterator[SourceRow]:
+        """Yield every row; values that JSON has no word for as text.
+
+        Raises:
+            OSError: the file cannot be read.
+
+        """
+        if self.is_parquet:
+            for begin, batch in parquet_tables.batches(self.source.path):
+                for number, row in enumerate(batch.to_pylist(), begin):
+                    yield SourceRow(self.id_of(number, row), {name: as_json(value) for name, value in row.items()})
+            return
+        for number, value in self.source.records():
+            if isinstance(value, LineError):
+                yield SourceRow(self.id_of(number, None), {})
+            else:
+                yield SourceRow(self.id_of(number, value), value)
+
+    def id_of(self, number: int, row: Mapping[str, Any] | None) -> str | None:
+        """Return the id of a row, None if it has none; *row* is None where it cannot be read."""
+        if number in self.left_out:
+            return self.left_out[number].custom_id
+        return None if row is None else self.source.id_of(number, row)
+
+
+def _kinds_of(source: Source) -> Mapping[str, Kind]:
+    if source.format == "parquet":
+        return dict.fromkeys(parquet_tables.columns(source.path), "text")
+    if source.format in ("csv", "text"):
+        first = next((value for _, value in source.records() if not isinstance(value, LineError)), {})
+        return dict.fromkeys(first, "text")
+    return kinds_of(value for _, value in source.records() if not isinstance(value, LineError))
+
+
+def whole_table(path: Path, id_column: str | None) -> Source:
+    """Return the source at *path*, of which it is not known how requests were made.
+
+    Without *id_column* the ids are those of a column ``custom_id`` or ``id``, else the numbers of lines and rows.
+
+    Raises:
+        SourceError: it cannot be read as a table, or has no such column.
+        OSError: the file cannot be read.
+
+    """
+    first = next(
+        (data for _, data in lines_of(path, MAX_LINE) if not isinstance(data, LineError) and data.strip()), b""
+    )
+    kind = detect(path.name, first, template=True)
+    if kind == "text" or (kind == "rows" and id_column is None and _holds_requests(first)):
+        return open_source(path)
+    source = Source(path, kind)
+    names = _kinds_of(source)
+    if id_column is not None and id_column not in names:
+        shown = ", ".join(escaped(name, 80) for name in [*names][:_NAMED])
+        message = f"there is no column {escaped(id_column, 80)!r}. The columns are: {shown}"
+        raise SourceError(message)
+    return attrs.evolve(source, id_column=id_column or next((name for name in ID_NAMES if name in names), None))
+
+
+def _holds_requests(first: bytes) -> bool:
+    try:
+        return not {"body", "messages"}.isdisjoint(object_in(first))
+    except LineError:
+        return False
+
+
+def as_json(value: Any) -> Any:
+    """Return a cell of Parquet as a JSON value that says the same: decimals, dates, times and bytes as text."""
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    if isinstance(value, float):
+        return value if value - value == 0 else None  # NaN and infinity have no word in JSON
+    if isinstance(value, Mapping):
+        return {str(name): as_json(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [as_json(inner) for inner in value]
+    if isinstance(value, (bytes, bytearray)):
+        return base64.b64encode(value).decode()
+    if isinstance(value, (dt.date, dt.time)):
+        return value.isoformat()
+    return format(value, "f") if isinstance(value, Decimal) else str(value)

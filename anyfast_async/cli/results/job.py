@@ -1,0 +1,151 @@
+"""What ``anyfast results`` reads, row by row, and the tables that it makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from anyfast_async.batch.input.request_lines import LineError
+from anyfast_async.batch.input.source import Source
+from anyfast_async.batch.input.survey import BadRow, survey
+from anyfast_async.batch.results import parquet_tables
+from anyfast_async.batch.results.results import MISSING, Results, Row
+from anyfast_async.batch.results.source_table import SourceTable
+from anyfast_async.batch.results.table import Columns, CostOf
+from anyfast_async.batch.results.table_files import replacing, write_table
+from anyfast_async.batch.run_header import recorded_header
+from anyfast_async.cli.results.next_steps import NextSteps
+from anyfast_async.cli.results.reading_progress import ReadingProgress
+
+
+@attrs.frozen
+class ResultsJob:
+    """What is read."""
+
+    output: Path
+    errors: Path
+    source: Source | None
+    only_errors: bool
+    left_out: Mapping[int, BadRow] = attrs.field(
+        default=attrs.Factory(lambda self: _left_out(self.source, self.output), takes_self=True)
+    )
+    """Rows of the input that the batch could not send, by their numbers: it has named them."""
+
+    def rows(self, found: Results) -> Iterator[tuple[Row, str | None]]:
+        """Yield every row that is wanted, with its prompt where the input is known: then in the input's order."""
+        for row, prompt in self._joined(found):
+            if not self.only_errors or row.outcome != "ok":
+                yield row, prompt
+
+    def _joined(self, found: Results) -> Iterator[tuple[Row, str | None]]:
+        if self.source is None:
+            yield from ((row, None) for row in found.rows())
+            return
+        for number, value in self.source.records():
+            custom_id, prompt = None, None
+            if not isinstance(value, LineError):
+                custom_id, prompt = self.source.id_of(number, value), _prompt(self.source, number, value)
+            if number in self.left_out:
+                custom_id = self.left_out[number].custom_id
+            if custom_id is not None:
+                yield found.find(custom_id), prompt
+
+    @property
+    def again(self) -> NextSteps:
+        """What can be done about rows without an answer."""
+        return NextSteps(self.output, self.errors, self.source)
+
+    def columns(self, cost_of: CostOf | None) -> Columns:
+        """Return the columns of the table, not looked at any row yet."""
+        return Columns(with_prompt=self.source is not None, cost_of=cost_of)
+
+    def write(self, target: Path, columns: Columns, found: Results, progress: ReadingProgress) -> int:
+        """Write the rows as a table; return how many they are.
+
+        Raises:
+            OSError: it cannot be written, or the input not be read.
+            ImportError: Parquet, without pyarrow.
+
+        """
+
+        def cells() -> Iterator[Mapping[str, Any]]:
+            for row, prompt in self.rows(found):
+                progress.row()
+                yield columns.cells(row, prompt)
+
+        return write_table(target, columns.kinds, cells())
+
+
+@attrs.frozen
+class JoinJob(ResultsJob):
+    """The input's own columns, and those of the answers beside them: one row for each of its rows, in its order."""
+
+    table: SourceTable = attrs.field(
+        default=attrs.Factory(lambda self: SourceTable(self.source, self.left_out), takes_self=True), kw_only=True
+    )
+
+    def columns(self, cost_of: CostOf | None) -> Columns:
+        """Return the columns beside its own."""
+        return Columns(with_id=not self.table.has_ids, beside=frozenset(self.table.kinds), cost_of=cost_of)
+
+    def write(self, target: Path, columns: Columns, found: Results, progress: ReadingProgress) -> int:
+        """Write the table; return the number of rows.
+
+        Raises:
+            OSError: it cannot be written, or the input not be read.
+            ImportError: Parquet, without pyarrow.
+
+        """
+        table, kinds = self.table, columns.kinds
+
+        def beside(custom_id: str | None) -> Mapping[str, Any]:
+            progress.row()
+            return columns.cells(_UNKNOWN if custom_id is None else found.find(custom_id))
+
+        def some(first: int, ids: Sequence[Any] | None, count: int) -> list[Mapping[str, Any]]:
+            name = table.source.id_column or ""
+            given: list[dict[str, Any]] = [{}] * count if ids is None else [{name: one} for one in ids]
+            return [beside(table.id_of(number, row)) for number, row in enumerate(given, first)]
+
+        if table.is_parquet and target.suffix == ".parquet":
+            with replacing(target) as new:
+                return parquet_tables.write_beside(new, table.source.path, kinds, some, table.source.id_column)
+        rows = ({**row.cells, **beside(row.custom_id)} for row in table.rows())
+        return write_table(target, {**table.kinds, **kinds}, rows, own=table.kinds)
+
+
+_UNKNOWN: Final = Row("", "missing", failure=MISSING)
+"""What became of a row that has no id."""
+
+
+def _prompt(source: Source, number: int, value: Any) -> str | None:
+    """Return the text of the last message of the user."""
+    try:
+        messages = source.line(number, value).request.messages
+    except LineError:
+        return None
+    for message in reversed(messages):
+        role, content = (
+            (message.get("role"), message.get("content"))
+            if isinstance(message, Mapping)
+            else (message.role, message.content)
+        )
+        if role == "user":
+            return content if isinstance(content, str) else "".join(map(_text_of_part, content or ()))
+    return None
+
+
+def _text_of_part(part: Any) -> str:
+    text = part.get("text") if isinstance(part, Mapping) else getattr(part, "text", part)
+    return text if isinstance(text, str) else ""
+
+
+def _left_out(source: Source | None, output: Path) -> Mapping[int, BadRow]:
+    """Return the rows that a batch with ``--skip-bad`` has left out of *source*."""
+    begun = (recorded_header(output) or {}).get("input") if source is not None else None
+    if source is None or not isinstance(begun, Mapping) or not begun.get("bad"):
+        return {}
+    return survey(source, skip_bad=True).bad
