@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from anyfast_async._core.usage import used_by
 from anyfast_async._values.text import counted, duration
-from anyfast_async.cli.display.terminal import is_live, say, shown, unechoed, write
+from anyfast_async.cli.display.terminal import is_live, say, shown, write
 from anyfast_async.prices import Prices, Spent
 
 if TYPE_CHECKING:
@@ -56,14 +56,13 @@ async def shown_answer(*, plain: bool) -> AsyncIterator[AnswerView]:
     from anyfast_async.cli.display.markdown import MarkdownView  # noqa: PLC0415 - rich, which a pipe needs not
 
     view = MarkdownView()
-    with unechoed():
-        view.start()
-        drawing = asyncio.create_task(_draw(view))
-        try:
-            yield view
-        finally:
-            drawing.cancel()
-            view.stop()
+    view.start()
+    drawing = asyncio.create_task(_draw(view))
+    try:
+        yield view
+    finally:
+        drawing.cancel()
+        view.stop()
 
 
 async def _draw(view: Any) -> None:

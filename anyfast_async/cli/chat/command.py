@@ -21,7 +21,7 @@ from anyfast_async.cli.chat.kept import KeptChat, KeptChatError, folder
 from anyfast_async.cli.chat.session import Session
 from anyfast_async.cli.client_options import STDIN, ClientOptions, gateway_options, no_key_option
 from anyfast_async.cli.default_model import default_model, model_option
-from anyfast_async.cli.display.terminal import is_terminal, say, shown, write
+from anyfast_async.cli.display.terminal import is_terminal, say, shown, unechoed, write
 from anyfast_async.cli.signals import terminated_as_exit
 from anyfast_async.prices import usual_prices
 
@@ -184,6 +184,7 @@ class _Chat:
     image_dir: Path | None = attrs.field(kw_only=True)
     _runner: asyncio.Runner = attrs.field(init=False)
     _client: AnyFast = attrs.field(init=False)
+    _answering: asyncio.Task[Any] | None = attrs.field(init=False, default=None)
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -209,7 +210,8 @@ class _Chat:
             KeyboardInterrupt: Ctrl-C, before it was complete.
 
         """
-        completion = self._runner.run(self._answer(conversation, asked))
+        with unechoed():
+            completion = self._run(conversation, asked)
         if self.as_json:
             write(shown(codec.dumps(codec.as_dict(completion)).decode()) + "\n")
         say_what_is_odd(completion)
@@ -224,7 +226,16 @@ class _Chat:
             self._keep(conversation)
         return exit_codes.OK if answered else exit_codes.FAILED
 
+    def _run(self, conversation: Conversation, asked: JSON) -> ChatCompletion:
+        self._answering = None
+        try:
+            return self._runner.run(self._answer(conversation, asked))
+        except (KeyboardInterrupt, SystemExit):
+            self._runner.run(_ended(self._answering))  # SIGTERM and a second Ctrl-C leave it half-way
+            raise
+
     async def _answer(self, conversation: Conversation, asked: JSON) -> ChatCompletion:
+        self._answering = asyncio.current_task()
         messages, model = conversation.asked(asked), conversation.model
         if self.as_json:
             return await self._client.complete(messages, model=model, **self.options)
@@ -244,6 +255,14 @@ class _Chat:
     def _begin(self) -> None:
         if self.kept is not None:
             self.kept = KeptChat.new(self.kept.path.parent)
+
+
+async def _ended(task: asyncio.Task[Any] | None) -> None:
+    if task is not None:
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # it was seen
 
 
 async def _entered(context: Any) -> AnyFast:

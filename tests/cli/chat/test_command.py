@@ -234,7 +234,7 @@ async def test_the_end_of_what_is_typed(gateway: Simulator, start: Callable[...,
     started.type("half a que")
     await started.shows("half a que")
     started.send(signal.SIGINT)
-    await started.shows("(/exit or Ctrl-D ends the session)")
+    await started.shows("(/exit or Ctrl-D ends the session)\r\n> ")  # typed before, Ctrl-D would be lost
     started.type("\x04")
 
     assert (0, []) == ((await started.ended()).code, gateway.requests)
