@@ -85,10 +85,10 @@ def chat(
 
     \b
     Examples:
-      anyfast chat                                              a session
+      anyfast chat                       a session
       anyfast chat "Name three rivers in Europe"
-      anyfast chat -c "And the longest?"                        goes on with the latest conversation
-      anyfast chat -m gemini-2.5-pro --system "Answer in French" "Why is the sky blue?"
+      anyfast chat -c "And the longest?"
+      anyfast chat --system "Answer in French" "Why is the sky blue?"
       anyfast chat --image photo.jpg "What is this?"
       anyfast chat "Summarise this:" - < report.txt
       echo "What is 6 times 7?" | anyfast chat --json | jq .usage
