@@ -66,9 +66,12 @@ async def shown_answer(*, plain: bool) -> AsyncIterator[AnswerView]:
 
 
 async def _draw(view: Any) -> None:
+    clock = asyncio.get_running_loop().time
     while True:
+        began = clock()
         view.draw()
-        await asyncio.sleep(view.EVERY)
+        # A block of hundreds of lines takes a while each time: the answer has four fifths of the time.
+        await asyncio.sleep(max(view.EVERY, 4 * (clock() - began)))
 
 
 async def streamed(

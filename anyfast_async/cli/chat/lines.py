@@ -48,7 +48,7 @@ def command_of(line: str) -> Command | None:
     name = _OTHERS.get(name, name)
     if name not in NAMES:
         near = did_you_mean(name, NAMES)
-        message = f"no command {escaped(name, 40)}{f', {near}' if near else ''}; to ask it as it is, put a space first"
+        message = f"no command {escaped(name, 40)}{f'; {near}' if near else '.'} To ask it as it is, put a space first."
         raise UnknownCommandError(message)
     return Command(name, rest.strip())
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _CODE: Final = "ansi_dark"
 """Uses the terminal's own colours, which fit its background."""
-_IMAGE: Final = re.compile(r"!\[[^\[\]]*\]\(data:[^)\s]*\)")
-_OPEN_IMAGE: Final = re.compile(r"!(\[[^\[\]]{0,200}(\]?$|\]\((d?$|da?$|dat?$|data$|data:[^)\s]*$))|$)")
+_IMAGE: Final = re.compile(r"!\[[^\[\]]*\]\(data:[^)]*\)")
+_OPEN_IMAGE: Final = re.compile(r"!(\[[^\[\]]{0,200}(\]?$|\]\((d?$|da?$|dat?$|data$|(?P<data>data:)[^)]*$))|$)")
 """The beginning of an image at the end of what came: not to be shown before it is known what it is."""
 _PLACE: Final = "*[image]*"
 
@@ -70,6 +70,8 @@ class MarkdownView:
         )
         self._held = ""
         """What may be the beginning of an image."""
+        self._image: list[str] | None = None
+        """While the bytes of an image come: what came of them since."""
         self._tail = ""
         """What is not printed for good yet."""
         self._drawn = ""
@@ -81,11 +83,15 @@ class MarkdownView:
 
     def add(self, text: str) -> None:
         """Take in what came; :meth:`draw` shows it."""
-        held = _IMAGE.sub(_PLACE, (self._held + text).replace("\r\n", "\n"))
+        if self._image is not None and ")" not in text:
+            self._image.append(text)  # a million characters in pieces are looked at once
+            return
+        held = _IMAGE.sub(_PLACE, (self._held + "".join(self._image or ()) + text).replace("\r\n", "\n"))
         begun = _OPEN_IMAGE.search(held)
         end = begun.start() if begun else len(held) - held.endswith("\r")
         self._tail += printable(held[:end])
         self._held = held[end:]
+        self._image = [] if begun and begun["data"] else None
 
     def draw(self) -> None:
         """Draw what came since."""
@@ -102,7 +108,7 @@ class MarkdownView:
     def stop(self) -> None:
         """Print the rest."""
         self._live.stop()
-        for block in blocks(self._tail + printable(self._held)):
+        for block in blocks(self._tail + (printable(self._held) if self._image is None else _PLACE)):
             self._print(block)
         self._held = self._tail = ""
 

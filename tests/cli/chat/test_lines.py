@@ -31,7 +31,7 @@ def test_unknown() -> None:
     """A word that is none is answered with the nearest one, and with how to ask it."""
     with pytest.raises(UnknownCommandError, match="did you mean '/model'"):
         command_of("/modle x")
-    with pytest.raises(UnknownCommandError, match="no command /usr/bin; to ask it as it is, put a space first"):
+    with pytest.raises(UnknownCommandError, match=r"no command /usr/bin\. To ask it as it is, put a space first"):
         command_of("/usr/bin is what?")
 
 

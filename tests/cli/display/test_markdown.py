@@ -107,6 +107,16 @@ def test_images_are_not_text(screen: io.StringIO, size: int) -> None:
     assert ["Look! [image] Done! ![x"] == _lines(screen)
 
 
+def test_an_image_without_an_end(screen: io.StringIO) -> None:
+    """An image that broke off is no page of characters either."""
+    view = MarkdownView(screen)
+    for piece in ("Look! ![image](data:image/png;base64,AAAA", "BBBB", "CC\nCC"):
+        view.add(piece)
+    view.stop()
+
+    assert ["Look! [image]"] == _lines(screen)
+
+
 def test_nothing_came(screen: io.StringIO) -> None:
     """Without an answer nothing is left on the screen."""
     view = MarkdownView(screen)
