@@ -25,7 +25,7 @@ class _ReaderGoneError(Exception):
 SUMMARIES: Final = {
     "batch": "Run a file of requests, and write one line per answer.",
     "bench": "Test how a gateway takes a load: time to the first token, time per token, throughput, errors.",
-    "chat": "Ask a model, and print the answer as it comes.",
+    "chat": "Ask a model, and print the answer as it comes; without a question, on a terminal, a session.",
     "demo": "Show one await, one stream and one batch from file to file.",
     "doctor": "Look at a gateway, and say what is odd, what that means and what to do.",
     "models": "List the models that the key may use: a table in a terminal, one id per line in a pipe.",
@@ -40,6 +40,7 @@ SUMMARIES: Final = {
 _FOLDERS: Final = {
     "batch": "batch.command",
     "bench": "bench.command",
+    "chat": "chat.command",
     "doctor": "doctor.command",
     "results": "results.command",
 }

@@ -130,7 +130,13 @@ def start(tmp_path: Path) -> Iterator[Start]:
             "anyfast_async",
             *map(str, arguments),
             cwd=tmp_path,
-            env={**os.environ, "TERM": "xterm-256color", "PYTHONPATH": "", **environment},
+            env={
+                **os.environ,
+                "TERM": "xterm-256color",
+                "PYTHONPATH": "",
+                "XDG_STATE_HOME": str(tmp_path / "state"),
+                **environment,
+            },
             **streams,
         )
         if theirs is not None:

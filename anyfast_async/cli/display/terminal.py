@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -19,6 +20,29 @@ def is_terminal(stream: TextIO) -> bool:
 def is_live(stream: TextIO) -> bool:
     """Return whether *stream* is a terminal on which lines can be redrawn."""
     return stream.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
+
+
+@contextmanager
+def unechoed() -> Iterator[None]:
+    """Let what is typed meanwhile, ``^C`` among it, not show in between: it would shift what is drawn again."""
+    try:
+        import termios  # noqa: PLC0415 - not on Windows
+    except ImportError:
+        yield
+        return
+    try:
+        number = sys.stdin.fileno()
+        before = termios.tcgetattr(number)
+    except (OSError, ValueError, termios.error):  # no terminal
+        yield
+        return
+    silent = [*before]
+    silent[3] &= ~termios.ECHO  # the local modes
+    termios.tcsetattr(number, termios.TCSANOW, silent)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(number, termios.TCSANOW, before)
 
 
 def shown(text: str) -> str:

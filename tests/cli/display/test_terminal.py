@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import pty
+import termios
+from pathlib import Path
 
 import pytest
 
@@ -46,3 +50,28 @@ def test_a_dumb_terminal_is_not_redrawn(monkeypatch: pytest.MonkeyPatch, term: s
     assert live == terminal.is_live(Tty())
     assert terminal.is_terminal(Tty())
     assert not terminal.is_live(io.StringIO())
+
+
+def test_what_is_typed_does_not_show_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal does not echo what is typed while an answer is drawn, and does again after whatever ends it."""
+    ours, theirs = pty.openpty()
+
+    def echoes() -> bool:
+        return bool(termios.tcgetattr(theirs)[3] & termios.ECHO)
+
+    with os.fdopen(ours, "rb", buffering=0), os.fdopen(theirs, encoding="utf-8") as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        with pytest.raises(KeyboardInterrupt), terminal.unechoed():
+            assert not echoes()
+            raise KeyboardInterrupt
+        assert echoes()
+
+
+@pytest.mark.parametrize("pipe", [True, False])
+def test_what_is_no_terminal_is_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pipe: bool) -> None:
+    """A file, or a stream without one, is no terminal whose echo could be changed."""
+    (tmp_path / "stdin").write_text("")
+    with (tmp_path / "stdin").open() as file:
+        monkeypatch.setattr("sys.stdin", file if pipe else io.StringIO())
+        with terminal.unechoed():
+            pass

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from anyfast_async.cli.chat.conversation import Conversation
+from anyfast_async.cli.chat.kept import KeptChat
 
 if TYPE_CHECKING:
     from anyfast_async.simulator import Simulator
@@ -177,5 +181,135 @@ async def test_tokens_as_they_come_and_ctrl_c(gateway: Simulator, start: Callabl
     started.send(signal.SIGINT)
     ran = await started.ended()
 
-    assert (130, "model: gemini-2.5-flash\r\none two \r\ninterrupted\r\n") == (ran.code, ran.out)
+    assert (130, "model: gemini-2.5-flash") == (ran.code, ran.out.partition("\r\n")[0])
+    *_, text, end = ran.out.splitlines()
+    assert (True, "interrupted") == (text.rstrip().endswith("one two"), end)
     assert [True] == [request.disconnected for request in gateway.requests]
+
+
+# -- on a terminal ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_session(gateway: Simulator, start: Callable[..., Any], bodies: Any, tmp_path: Path) -> None:
+    """Questions go out with what was said before; Ctrl-C ends an answer and not the session; -c goes on with it."""
+    gateway.reply("**Paris**.", when="Capital of France")
+    gateway.reply(chunks=["It is ", "a ", "long story"], when="history")
+    gateway.reply("About two million.", when="And its people")
+    gateway.stall(after=3, when="history")
+    started = await start("chat", terminal=True)
+    await started.shows("> ")
+    started.type("Capital of France?\n")
+    await started.shows("in all, tokens")
+    started.type("Tell me its history\n")
+    await started.shows("It is a")
+    started.send(signal.SIGINT)
+    await started.shows("(stopped; no part of the conversation)")
+    started.type("And its people?\n")
+    await started.shows("About two million.")
+    started.type("/model gemini-2.5-pro\n/exit\n")
+    ran = await started.ended()
+
+    assert 0 == ran.code
+    assert "Traceback" not in ran.out
+    assert "**" not in ran.out
+    first, _, third = [[message["content"] for message in body["messages"]] for body in bodies()]
+    assert ["Capital of France?"] == first
+    assert ["Capital of France?", "**Paris**.", "And its people?"] == third
+    assert [False, True, False] == [request.disconnected for request in gateway.requests]
+
+    again = await (await start("chat", "-c", "And the river?", terminal=True)).ended()
+
+    assert 0 == again.code
+    assert "goes on with: Capital of France? (2 answered)" in again.out
+    said = [message["content"] for message in bodies()[-1]["messages"]]
+    assert [*third, "About two million.", "And the river?"] == said
+    (kept,) = (tmp_path / "state" / "anyfast" / "chats").iterdir()
+    assert b"sk-made-up" not in kept.read_bytes()
+
+
+async def test_the_end_of_what_is_typed(gateway: Simulator, start: Callable[..., Any]) -> None:
+    """Ctrl-C at the prompt takes the line away, Ctrl-D ends with exit code 0; nothing was sent."""
+    started = await start("chat", terminal=True, TERM="dumb")
+    await started.shows("> ")
+    started.type("half a que")
+    await started.shows("half a que")
+    started.send(signal.SIGINT)
+    await started.shows("(/exit or Ctrl-D ends the session)\r\n> ")  # typed before, Ctrl-D would be lost
+    started.type("\x04")
+
+    assert (0, []) == ((await started.ended()).code, gateway.requests)
+
+
+# -- what is kept ----------------------------------------------------------------------------------------------------
+
+
+def test_going_on_in_a_pipe(
+    gateway: Simulator, anyfast: Callable[..., Any], bodies: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In a pipe nothing is kept, unless -c goes on with a conversation; model and system message go on with it."""
+    where = tmp_path / "anyfast" / "chats"
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    gateway.reply("yes")
+    assert 0 == anyfast("chat", "Hi").code
+    assert not where.exists()
+    assert (2, True) == ((ran := anyfast("chat", "-c", "Hi")).code, "no conversation to go on with" in ran.err)
+
+    KeptChat.new(where).write(Conversation("gemini-2.0-flash", "Be brief", [*_exchange("one")]))
+    assert "yes\n" == anyfast("chat", "-c", "two").out
+    assert "yes\n" == anyfast("chat", "-c", "--no-history", "three").out
+    assert 0 == anyfast("chat", "-c", "--json", "-m", "gemini-2.5-pro", "--system", "", "four").code
+
+    models = [(body["model"], [message["content"] for message in body["messages"]]) for body in bodies()[1:]]
+    told = ["one", "yes", "two"]
+    assert ("gemini-2.0-flash", ["Be brief", *told]) == models[0]
+    assert ("gemini-2.0-flash", ["Be brief", *told, "yes", "three"]) == models[1]
+    assert ("gemini-2.5-pro", [*told, "yes", "four"]) == (models[2][0], models[2][1][-5:])
+
+
+def _exchange(said: str) -> tuple[Any, Any]:
+    return {"role": "user", "content": said}, {"role": "assistant", "content": "yes"}
+
+
+def test_a_broken_conversation(
+    gateway: Simulator, anyfast: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A file that cannot be read is said with exit code 2, and left; nothing is sent."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    where = tmp_path / "anyfast" / "chats"
+    where.mkdir(parents=True)
+    (where / "a.json").write_bytes(b"{")
+
+    ran = anyfast("chat", "-c", "Hi")
+
+    assert (2, [], b"{") == (ran.code, gateway.requests, (where / "a.json").read_bytes())
+    assert "a.json is not JSON" in ran.err
+
+
+# -- images and files ------------------------------------------------------------------------------------------------
+
+
+def test_in_and_out(gateway: Simulator, anyfast: Callable[..., Any], bodies: Any, tmp_path: Path) -> None:
+    """Images and files go out before the question; images of the answer are saved where it is said."""
+    (tmp_path / "a.png").write_bytes(b"png")
+    (tmp_path / "b.md").write_text("# Notes")
+    (tmp_path / "out").mkdir()
+    gateway.reply("![image](data:image/png;base64,cG5n)")
+    attached = ("--image", tmp_path / "a.png", "--file", tmp_path / "b.md")
+
+    ran = anyfast("chat", *attached, "--image-dir", tmp_path / "out", "What is this?")
+
+    assert (0, "![image](data:image/png;base64,cG5n)\n") == (ran.code, ran.out)
+    (file,) = (tmp_path / "out").iterdir()
+    assert b"png" == file.read_bytes()
+    assert f"image saved: {file}" in ran.err
+    picture, notes, text = bodies()[0]["messages"][0]["content"]
+    assert "data:image/png;base64,cG5n" == picture["image_url"]["url"]
+    assert ("b.md:\n```\n# Notes\n```", "What is this?") == (notes["text"], text["text"])
+
+
+def test_what_cannot_be_attached(gateway: Simulator, anyfast: Callable[..., Any]) -> None:
+    """A file that is not there ends with exit code 2 before anything is sent."""
+    ran = anyfast("chat", "--file", "none.txt", "Hi")
+
+    assert (2, []) == (ran.code, gateway.requests)
+    assert "cannot attach none.txt: No such file" in ran.err

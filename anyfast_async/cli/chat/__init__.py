@@ -1,0 +1,1 @@
+"""``anyfast chat``: one answer, or a session."""
