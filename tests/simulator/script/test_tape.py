@@ -49,7 +49,7 @@ def test_file_and_back(request: Any, pieces: list[bytes], header: str) -> None:
     simulator = Simulator()
     parse_script(to_toml(before)).apply(simulator)
 
-    played = simulator._script.next_exchange("POST", "/v1/x?y=1", _as_sent(request), ())
+    played = simulator._script.next_exchange("POST", [("/v1/x?y=1", _as_sent(request))], ())
     assert isinstance(played, RecordedExchange), played
     assert (played.status, played.headers, played.chunks) == (before.status, before.headers, before.chunks)
 
@@ -92,9 +92,9 @@ def test_order_and_repetition() -> None:
         tape.add(RecordedExchange(method="POST", path="/", request=request, status=200 + number), 1)
     tape.repeat()
 
-    played = [tape.play("POST", "/", request) for request in "aaabab"]
+    played = [tape.play("POST", [("/", request)]) for request in "aaabab"]
     assert [200, 202, 202, 201, 202, 201] == [one.status for one in played if isinstance(one, RecordedExchange)]
-    missing = tape.play("GET", "/models", None)
+    missing = tape.play("GET", [("/models", None)])
     assert isinstance(missing, str)
     assert "GET /models is not on the cassette; it has POST /" == missing
 
