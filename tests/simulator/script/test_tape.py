@@ -114,3 +114,31 @@ def test_mistakes_in_files(line: str, problem: str) -> None:
     with pytest.raises(ScriptError) as caught:
         parse_script(f"[[exchange]]\nstatus = 200\n{line}\n")
     assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [
+        (b'{"seed": 18446744073709551617}', {"seed": 2**64 + 1}),
+        (b"[-9223372036854775809]", [-(2**63) - 1]),
+        (b'"\\ud83d\\ude00 \\ud83d"', "😀 �"),
+        (b"[1e999]", "[1e999]"),
+        (b"[NaN]", "[NaN]"),
+        (b"\xff", b"\xff"),
+    ],
+)
+def test_what_a_request_says(raw: bytes, value: Any) -> None:
+    """JSON is read exactly; what is none, or has a number that is none, is text or bytes."""
+    assert value == request_value(raw)
+
+
+def test_forms_of_a_request() -> None:
+    """A request is the recorded one in any of its forms, in the order of the recording; the first form is told."""
+    tape = Tape()
+    for path, request in (("/a", "one"), ("/b", "two")):
+        tape.add(RecordedExchange(method="GET", path=path, request=request), 1)
+    forms = [("/b", "two"), ("/a", "one")]
+
+    played = [tape.play("GET", forms) for _ in range(3)]
+    assert ["one", "two"] == [one.request for one in played if isinstance(one, RecordedExchange)]
+    assert "GET /b is on the cassette, but this request was recorded 2 times" in str(played[2])
