@@ -352,6 +352,14 @@ def services(session: nox.Session) -> None:
 
 
 @nox.session
+def tables(session: nox.Session) -> None:
+    """Read tables of every library that people have them in; the suite skips those that are not installed."""
+    install_wheel(session)
+    session.install(*group("tables"))
+    pytest(session, "-rs", "tests/map/test_table_rows.py", "tests/core/journal/test_row_ids.py", "tests/batch/input")
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Check what a call costs against benchmarks/budget.toml; with arguments: benchmarks/run.py with these."""
     session.install("-e", ".")

@@ -287,6 +287,7 @@ class AnyFast:
         source: Iterable[Any] | AsyncIterable[Any],
         *,
         request: Callable[[Any], Prompt | ChatRequest] | None = None,
+        template: str | None = None,
         id: Callable[[Any], Any] | str | None = None,
         into: None = None,
         repair: int = 0,
@@ -308,6 +309,7 @@ class AnyFast:
         source: Iterable[Any] | AsyncIterable[Any],
         *,
         request: Callable[[Any], Prompt | ChatRequest] | None = None,
+        template: str | None = None,
         id: Callable[[Any], Any] | str | None = None,
         into: type[T],
         repair: int = 0,
@@ -328,6 +330,7 @@ class AnyFast:
         source: Iterable[Any] | AsyncIterable[Any],
         *,
         request: Callable[[Any], Prompt | ChatRequest] | None = None,
+        template: str | None = None,
         id: Callable[[Any], Any] | str | None = None,  # noqa: A002 - what it is called everywhere
         into: type[T] | None = None,
         repair: int = 0,
@@ -349,8 +352,9 @@ class AnyFast:
 
         Args:
             source: any iterable or async iterable of prompts, messages, ``ChatRequest`` objects, or, with *request*,
-                of anything. It may be endless. Of a table (pandas, polars, Arrow, DuckDB) give its rows.
+                of anything. It may be endless. With *template* it may be a table (pandas, polars, Arrow, DuckDB).
             request: makes the prompt or ``ChatRequest`` of an item.
+            template: makes the prompt of a row: ``"Good or bad? {text}"``, fields as ``{meta.author}``. Rows are dicts.
             id: the id of an item, as ``result.id`` and in ``result.row()``: the name of a field, or a function of the
                 item. Else its ``custom_id`` or ``id``. It keeps its type.
             into: a class to parse every answer into, as ``result.value``; an answer that does not fit is an error.
@@ -388,13 +392,15 @@ class AnyFast:
                 every other exception) is a list of what there is.
 
         """
-        from anyfast_async._client.map_arguments import plan_of, run_of  # noqa: PLC0415 - with the first map
+        from anyfast_async._client.map_arguments import plan_of, run_of, template_of  # noqa: PLC0415 - with the first
 
+        filled = template_of(template)
         plan = plan_of(
             self._calls,
             options,
             request=request,
             id_=id,
+            template=filled,
             into=into,
             repair=repair,
             concurrency=concurrency,
@@ -405,6 +411,8 @@ class AnyFast:
         return run_of(
             source,
             plan,
+            template=filled,
+            id_=id,
             journal=journal,
             progress=progress,
             stop_on=stop_on,

@@ -19,7 +19,7 @@ import attrs
 from anyfast_async._values.bases import Brief, brief
 from anyfast_async._values.outcome import Outcome, diagnosis_of, outcome_of
 from anyfast_async._values.reasoning import thoughts_of
-from anyfast_async.errors import Attempt, OutputError
+from anyfast_async.errors import Attempt, FieldError, OutputError
 from anyfast_async.messages import JSON, AssistantMessage, ToolCall
 
 T = TypeVar("T")
@@ -295,11 +295,15 @@ class ChatCompletion(Brief):
         """
         from anyfast_async._structured.parsing import FieldMismatchError, parse  # noqa: PLC0415 - with the first class
 
+        cut, text = "; the answer was cut by max_tokens" if self.finish_reason == "length" else "", self.text
         try:
-            return parse(self.text, kind)
+            value = parse(text, kind)
         except FieldMismatchError as mismatch:
             found = mismatch.errors
-        cut = "; the answer was cut by max_tokens" if self.finish_reason == "length" else ""
+        else:
+            if not cut or not text.rstrip()[-1:].isdigit():
+                return value
+            found = (FieldError("$", "is a number that may go on"),)
         lines = "".join(f"\n  {e}" for e in found)
         error = OutputError(f"the answer is no {getattr(kind, '__name__', kind)}{cut}:{lines}")
         error.completion, error.errors, error.request_id = self, found, self.request_id

@@ -133,6 +133,7 @@ CORE_ORDER: Final = (
     },
     {
         "errors/error_bodies.py",
+        "prompt_template.py",
         "limits/token_estimate.py",
         "stream/fragments.py",
         "usual_answer.py",
@@ -354,7 +355,7 @@ LIBRARIES: Final[Mapping[str, set[str]]] = {
     "hdrh": {"cli/bench/histogram.py"},
     "opentelemetry": {"otel/_observer.py"},
     "orjson": {"_core/json/jsontext.py", "simulator/http/encoding.py"},
-    "pyarrow": {"batch/input/parquet.py", "batch/results/table_files.py"},
+    "pyarrow": {"_map/table_rows.py", "batch/input/parquet.py", "batch/results/table_files.py"},
     "pydantic": {"_structured/own_schema.py"},
     "pytest": {"pytest_plugin.py"},
     "rich": {"_map/progress_bar.py", "cli/display/live.py"},
@@ -390,7 +391,7 @@ LONGEST: Final = 400
 LONGER: Final = {
     "_call/call.py": (490, "one logical call: its attempts, who ends it, its ledger"),
     "_journal/journal.py": (410, "one journal: opened, written, mended"),
-    "client.py": (520, "the verbs of a client with their signatures and their documentation"),
+    "client.py": (525, "the verbs of a client with their signatures and their documentation"),
     "openai/_resources.py": (470, "the vendor SDK's resources with their signatures"),
     "simulator/quirks/quirk_forms.py": (460, "a catalogue, one small function per quirk"),
 }
@@ -479,6 +480,7 @@ TESTED_THROUGH: Final[Mapping[str, str]] = {
     "_client/shared.py": "test_client.py",  # what the client binds to a loop
     "_core/errors/request_id.py": "core/errors/test_exceptions.py",  # the id that an error is reported with
     "_core/usual_answer.py": "core/test_answer.py",  # the answers that need no closer look
+    "_values/json_reading.py": "core/json/test_jsontext.py",  # JSON that orjson refuses
     "_structured/type_hints.py": "structured/test_json_schema.py",  # the reading of classes, which the schema shows
     "_structured/own_schema.py": "structured/test_classes.py",  # what such classes are asked, beside the others
     "_tools/docstring.py": "test_tools.py",  # what a tool says of itself

@@ -250,6 +250,16 @@ def test_parse_that_does_not_fit() -> None:
         answer({"content": "no JSON"}).parse(City)
 
 
+@pytest.mark.parametrize("text", ["12", " 1.2\n", "-5"])
+def test_a_number_that_was_cut_is_none(text: str) -> None:
+    """Nothing ends a number: cut at ``max_tokens`` it may go on. What has its end is whole all the same."""
+    with pytest.raises(OutputError, match="cut by max_tokens") as found:
+        answer({"content": text}, finish="length").parse(float)
+    assert [str(e) for e in found.value.errors] == ["$: is a number that may go on"]
+    assert float(text) == answer({"content": text}).parse(float)
+    assert 12 == answer({"content": '{"value": 12}'}, finish="length").parse(int)
+
+
 def test_parse_into_what_has_no_shape() -> None:
     """A class that JSON has no shape for is the caller's mistake."""
 

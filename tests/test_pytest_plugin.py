@@ -179,7 +179,7 @@ def test_documented(run: Run) -> None:
     """``pytest --fixtures`` and ``--markers`` say what there is."""
     fixtures = run("", "--fixtures", code=0)
     names = re.findall(r"^(anyfast_\w+) -- ", fixtures, re.MULTILINE)
-    assert sorted(names) == ["anyfast_client", "anyfast_no_wait", "anyfast_simulator"]
+    assert sorted(names) == ["anyfast_cassette", "anyfast_client", "anyfast_no_wait", "anyfast_simulator"]
     assert "no docstring available" not in fixtures
     assert "@pytest.mark.anyfast_simulator(**options): options of the simulator" in run("", "--markers")
 

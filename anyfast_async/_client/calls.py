@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -111,14 +111,18 @@ class Calls:
         body: bytes | None = None,
         ending: Ending | None = None,
         witness: Witness | None = None,
+        account_of: Callable[..., Account] = Account,
     ) -> ChatCompletion:
-        """Make a call; with *ending* it is one of a map, which is patient. *witness* is told of what is sent."""
+        """Make a call; with *ending* it is one of a map, which is patient. *witness* is told of what is sent.
+
+        *account_of* makes its account: that of a run with a budget counts for both.
+        """
         shared = self.shared
         streams = bool(options.get("via_stream"))
         spec = self._spec(CHAT, request.model or "", options, streams=streams)
         await shared.enter()
         content = await self._encoded(request, stream=streams) if body is None else body
-        account = Account(shared.spending, spec.scope, request, spec.price, witness, spec.model)
+        account = account_of(shared.spending, spec.scope, request, spec.price, witness, spec.model)
         return await (_drain_call() if streams else CompletionCall)(shared, spec, account, ending, content).run()
 
     def planned(

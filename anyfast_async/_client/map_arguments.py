@@ -7,11 +7,12 @@ import os
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from anyfast_async._core.errors.failures import KINDS, OWN_STOPPERS
 from anyfast_async._core.journal.row_ids import asked_for, check_source, id_of
 from anyfast_async._core.journal.send_again import SendAgain
+from anyfast_async._core.prompt_template import PromptTemplate
 from anyfast_async._http.settings import headers_of, whole_in
 from anyfast_async._map.early_end import Ending
 from anyfast_async._map.items import Items, RunPlan, Texts
@@ -19,8 +20,9 @@ from anyfast_async._map.map_run import MapRun
 from anyfast_async._map.progress_bar import shown_progress
 from anyfast_async._map.recorded_items import RecordedItems
 from anyfast_async._map.result import Progress, Result
+from anyfast_async._map.table_rows import rows_of
 from anyfast_async._structured.repair import MOST
-from anyfast_async.errors import ConfigurationError
+from anyfast_async.errors import ConfigurationError, FieldError, RequestValidationError, escaped
 from anyfast_async.requests import ChatRequest, prompt_of
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from anyfast_async.messages import Prompt
 
 T = TypeVar("T")
+_NAMED: Final = 40
+"""Fields that are named."""
 
 
 def plan_of(
@@ -39,6 +43,7 @@ def plan_of(
     concurrency: int,
     id_: Callable[[Any], Any] | str | None = None,
     into: type[Any] | None = None,
+    template: PromptTemplate | None = None,
     repair: int = 0,
     deadline: float | None = None,
     give_up_after: float | None = None,
@@ -51,6 +56,11 @@ def plan_of(
         RequestValidationError: an option is wrong.
 
     """
+    if template is not None:
+        if request is not None:
+            message = "request= and template= both make the prompt of an item; give one of them"
+            raise ConfigurationError(message)
+        request = functools.partial(filled, template)
     default = calls.setup.model
     # Options that are wrong for every item are wrong before the first one is pulled.
     calls.request("x", {**options, "model": options.get("model") or default or "named by the item"}, into)
@@ -85,10 +95,63 @@ def _repair(repair: int, into: type[Any] | None) -> int:
     return whole_in("repair", repair, 0, MOST)
 
 
+def template_of(text: str | None) -> PromptTemplate | None:
+    """Return the template in the argument ``template``.
+
+    Raises:
+        ConfigurationError: it is none.
+
+    """
+    if text is None:
+        return None
+    try:
+        if isinstance(text, str):
+            return PromptTemplate.parse(text)
+        problem = f"must be text such as 'Good or bad? {{text}}', not {type(text).__name__}"
+    except ValueError as error:
+        problem = str(error)
+    message = f"template= {problem}"
+    raise ConfigurationError(message) from None
+
+
+def filled(template: PromptTemplate, item: Any) -> str:
+    """Return the prompt that *template* makes of an item: of a row by its columns, of a text as ``{text}``.
+
+    Raises:
+        RequestValidationError: the item does not have what is named there, or nothing stands in any of it.
+
+    """
+    row = _row(template, item)
+    if missing := template.lacks(row):
+        names = ", ".join(escaped(str(name), 80) for name in list(row)[:_NAMED]) or "no fields"
+        problem = f"has no {', '.join(escaped(name, 80) for name in missing)}; it has {names}"
+    else:
+        try:
+            prompt = template.fill(row)
+        except TypeError as error:
+            problem = str(error)
+        else:
+            if prompt is not None:
+                return prompt
+            problem = f"nothing stands in {', '.join(escaped(name, 80) for name in template.columns)}"
+    raise RequestValidationError.of([FieldError("item", problem)])
+
+
+def _row(template: PromptTemplate, item: Any) -> Mapping[str, Any]:
+    if isinstance(item, Mapping):
+        return item
+    if isinstance(item, str) or item is None:
+        return {"text": item}
+    names = [name.partition(".")[0] for name in template.columns]
+    return {name: getattr(item, name) for name in names if not name.startswith("_") and hasattr(item, name)}
+
+
 def run_of(
     source: Iterable[Any] | AsyncIterable[Any],
     plan: RunPlan[T],
     *,
+    template: PromptTemplate | None = None,
+    id_: Callable[[Any], Any] | str | None = None,
     stop_on: Iterable[str],
     concurrency: int,
     ordered: bool = False,
@@ -101,14 +164,18 @@ def run_of(
 ) -> MapRun[T]:
     """Return the run of a map; its arguments are those of ``client.map``, and two for who keeps a journal of his own.
 
-    ``witness_of`` returns who is told of the requests of an item; ``record`` is awaited with each result of an item
-    before that is counted and given out.
+    ``id_`` and *template* are for a table, whose columns are known before. ``witness_of`` returns who is told of the
+    requests of an item; ``record`` is awaited with each result of an item before that is counted and given out.
 
     Raises:
-        ConfigurationError: *source*, *stop_on*, *concurrency* or *retry* cannot be, or *retry* is given without a
-            journal.
+        ConfigurationError: *source* or its columns, *stop_on*, *concurrency* or *retry* cannot be, or *retry* is given
+            without a journal.
 
     """
+    if template is not None:
+        used = (*template.columns, id_) if isinstance(id_, str) else template.columns
+        rows = rows_of(source, used)
+        source = source if rows is None else rows
     check_source(source)
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
         message = f"concurrency must be a whole number from 1 up, not {concurrency!r}"

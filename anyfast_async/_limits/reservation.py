@@ -99,13 +99,13 @@ class Account:
             return 0.0
         return scope.expected.likely(self.prompt, *limits_of(self.request), scope.tokens.limit)
 
-    def _possible(self) -> Need:
+    def _possible(self, spending: Spending, price: Price | None) -> Need:
         """Return what to reserve of a budget."""
         if self._asked is None:
             return Need()
-        left = self._spending.left(self._price)
+        left = spending.left(price)
         before, answer = self._scope.expected.possible(self.prompt, *limits_of(self.request), left)
-        return Need(before + answer, 0.0 if self._price is None else self._price.bound(before, answer))
+        return Need(before + answer, 0.0 if price is None else price.bound(before, answer))
 
     def _assumed(self) -> Need:
         """Return what a request is taken to have used of which nothing is known, and for which nothing was reserved."""
@@ -123,7 +123,7 @@ class Account:
             BudgetExceeded: it will have none.
 
         """
-        self._reserved = await self._spending.room(self._possible)
+        self._reserved = await self._spending.room(lambda: self._possible(self._spending, self._price))
 
     def cancel(self) -> None:
         """Give back what was reserved for a request that is not sent."""
@@ -144,7 +144,7 @@ class Account:
         is_reserving = spending.is_reserving
         try:
             if reserved is None or not reserved.kept:
-                self._reserved = spending.admit(self._possible() if is_reserving else _NOTHING)
+                self._reserved = spending.admit(self._possible(spending, self._price) if is_reserving else _NOTHING)
         except BaseException:
             gate.give_back(permit)
             raise
@@ -211,6 +211,66 @@ class Account:
         texts = (choice.message for choice in completion.choices if choice.message is not None)
         output = sum(tokens_of(message.text + (message.reasoning_content or "")) for message in texts)
         return Usage(prompt_tokens=prompt, completion_tokens=output, total_tokens=prompt + output)
+
+
+class AccountOfRun(Account):
+    """What one call of a run takes from the run's own budget, beside that of the client.
+
+    Args:
+        run: the spending of the run, which has a budget.
+        run_price: of the model, where that budget is in money.
+        account: as of any call.
+
+    """
+
+    __slots__ = ("_of_run", "_run", "_run_price")
+
+    def __init__(self, run: Spending, run_price: Price | None, *account: Any) -> None:
+        super().__init__(*account)
+        self._run = run
+        self._run_price = run_price
+        self._of_run: Reserved | None = None
+
+    def goes_out(self, gate: Gate, permit: Permit) -> None:
+        """Reserve what a request needs in both budgets.
+
+        Raises:
+            BudgetExceeded: one of them has no room now; nothing is taken from the other.
+            OSError: it cannot be written down.
+
+        """
+        run = self._run
+        try:
+            self._of_run = run.admit(self._possible(run, self._run_price) if run.is_reserving else _NOTHING)
+        except BaseException:
+            gate.give_back(permit)
+            raise
+        try:
+            super().goes_out(gate, permit)
+        except BaseException:
+            run.unsent(self._of_run)
+            raise
+        if run.is_reserving and self.pending is None:
+            self.pending = self._scope.expected.begin(limits_of(self.request)[0], permit.at)
+
+    def refused(self, now: float, *, sent: bool, unbilled: bool) -> None:
+        """Take in that a request is not billed: neither budget has less for it."""
+        if sent:
+            self._run.refused(self._of_run)
+        else:
+            self._run.unsent(self._of_run)
+        super().refused(now, sent=sent, unbilled=unbilled)
+
+    def unknown(self, now: float, *, answered: bool = False) -> None:
+        """Count what was reserved as spent, in both."""
+        self._run.unknown(self._of_run, _NOTHING)
+        super().unknown(now, answered=answered)
+
+    def answered(self, now: float, used: Used | None) -> None:
+        """Put what an answer says that it used in place of what was reserved, in both; None: it does not say it."""
+        if used is not None:
+            self._run.reported(self._of_run, self._model or "", used)
+        super().answered(now, used)
 
 
 def limits_of(request: ChatRequest | None) -> tuple[int | None, int]:

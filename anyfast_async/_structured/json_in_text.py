@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+from anyfast_async._values.json_reading import DECODER, mended_value
 from anyfast_async._values.text import unfenced
 
 _BRACKET: Final = re.compile(r"[{}\[\]]")
@@ -51,7 +52,7 @@ def json_in(text: str, *, wrapped: bool = False) -> Any:
     plain = text.removeprefix("\ufeff").strip()
     for whole in (plain, unfenced(plain)):
         try:
-            return json.loads(whole)
+            return mended_value(DECODER.decode(whole))
         except (ValueError, RecursionError):
             continue
     if not plain:
@@ -69,7 +70,7 @@ def json_in(text: str, *, wrapped: bool = False) -> Any:
     if len(distinct) > 1:
         message = f"holds {len(distinct)} JSON values, and which one is meant cannot be told"
         raise NoJsonError(message)
-    return found[0]
+    return mended_value(found[0])
 
 
 def _meant(values: list[Any], *, wrapped: bool) -> list[Any]:
@@ -100,17 +101,14 @@ def _values(text: str) -> Iterator[Any]:
 def _value(text: str, start: int) -> tuple[Any, int]:
     """Return the value that begins at *start*, and where it ends."""
     try:
-        return _strictly.raw_decode(text, start)
+        return DECODER.raw_decode(text, start)
     except (ValueError, RecursionError):
         plain, end = _without_comments(text, start)
     try:
-        return json.loads(plain), end
+        return DECODER.decode(plain), end
     except (ValueError, RecursionError):
         message = "is no JSON: it begins as JSON and goes on as something else"
         raise NoJsonError(message) from None
-
-
-_strictly: Final = json.JSONDecoder()
 
 
 def _without_comments(text: str, start: int) -> tuple[str, int]:
@@ -120,6 +118,7 @@ def _without_comments(text: str, start: int) -> tuple[str, int]:
     for token in _TOKEN.finditer(text, start):
         kind = token.lastgroup
         if kind in ("comment", "space"):
+            pieces.append(" ")  # what stands on both sides stays apart
             continue
         if comma and kind != "close":
             pieces.append(",")

@@ -21,6 +21,7 @@ from anyfast_async._structured.partial_values import (
     PartialList,
     shown,
 )
+from anyfast_async._values.json_reading import DECODER
 
 DEEPEST: Final = 100
 """Levels that are followed."""
@@ -191,7 +192,7 @@ class PartialJson:
         if scalar.end() == len(text):
             return -1, False
         try:
-            return self._ended(json.loads(scalar[0]), scalar.end())
+            return self._ended(DECODER.decode(scalar[0]), scalar.end())
         except ValueError:
             return self._stray(at)
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from anyfast_async._core.usage import used_by
 from anyfast_async._limits.budget import Spending
-from anyfast_async._limits.reservation import Account
+from anyfast_async._limits.reservation import Account, AccountOfRun
 from anyfast_async._tools.content import content_of, error_content
 from anyfast_async._tools.signature import ArgumentsError
 from anyfast_async._values.rules import shown
@@ -38,7 +38,6 @@ from anyfast_async.tools import AnyTool, OnError, Tool, ToolRun, ToolUse
 if TYPE_CHECKING:
     from anyfast_async._client.calls import Calls
     from anyfast_async.completions import ChatCompletion
-    from anyfast_async.prices import Price
 
 _WORDS: Final = 2000
 """Characters of an exception's message that a model is told."""
@@ -95,7 +94,7 @@ class ToolRounds:
         self._seconds = deadline
         self._ends_at: float | None = None
         self._on_error = on_error or _in_words
-        self._spending, self._price = self._spending_of(budget)
+        self._account_of = Account if budget is None else self._accounts_within(budget)
         self._completions: list[ChatCompletion] = []
         self._uses: list[ToolUse] = []
 
@@ -145,7 +144,7 @@ class ToolRounds:
 
     async def _asked(self) -> list[ToolCall]:
         """Ask the model, and return the calls that it wants; those without a name do not go back to it."""
-        completion = await self._within_budget()
+        completion = await self._calls.complete(self._request, self._timed(), account_of=self._account_of)
         self._completions.append(completion)
         self._history.append(completion.message)
         self._request = attrs.evolve(
@@ -155,28 +154,6 @@ class ToolRounds:
             tool_choice=self._request.tool_choice if self._request.tool_choice in ("auto", "none") else None,
         )
         return [call for call in completion.tool_calls if call.name]
-
-    async def _within_budget(self) -> ChatCompletion:
-        spending, calls = self._spending, self._calls
-        if spending is None:
-            return await calls.complete(self._request, self._timed())
-        account = Account(spending, calls.scope_of(self._request.model or ""), self._request, self._price)
-        await account.room()
-        now = asyncio.get_running_loop().time
-        try:
-            completion = await calls.complete(self._request, self._timed())
-        except AnyFastError as error:
-            if error.billed == "no":
-                account.refused(now(), sent=bool(error.attempts), unbilled=True)
-            else:
-                account.unknown(now())
-            raise
-        except BaseException:
-            account.unknown(now())
-            raise
-        spending.requests += len(completion.trace.attempts) - 1 if completion.trace is not None else 0
-        account.answered(now(), used_by(completion.usage))
-        return completion
 
     def _timed(self) -> Mapping[str, Any]:
         """Return the options of the next call, which has no more time than there is left."""
@@ -189,20 +166,19 @@ class ToolRounds:
         total = left if timeouts.total is None else min(left, timeouts.total)
         return {**self._options, "timeout": attrs.evolve(timeouts, total=max(total, _SHORTEST))}
 
-    def _spending_of(self, budget: Budget | None) -> tuple[Spending | None, Price | None]:
-        if budget is None:
-            return None, None
+    def _accounts_within(self, budget: Budget) -> Callable[..., Account]:
+        """Return what makes the accounts of the calls, each request of which counts for *budget* too."""
         spending = Spending(budget, self._calls.shared.spending.prices)
         model = self._request.model or ""
         if budget.usd is None:
-            return spending, None
+            return partial(AccountOfRun, spending, None)
         price = spending.prices.price(model) if spending.prices is not None else None
         if price is None:
             message = (
                 f"Budget(usd=...) needs the price of {escaped(model, 60)!r}; give AnyFast(prices=Prices(...)) with it"
             )
             raise ConfigurationError(message)
-        return spending, price
+        return partial(AccountOfRun, spending, price)
 
     def _too_many(self, calls: list[ToolCall]) -> ToolRoundsError:
         names = ", ".join(dict.fromkeys(escaped(call.name, 60) for call in calls))

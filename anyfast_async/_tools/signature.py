@@ -75,7 +75,7 @@ def _value_of(given: Any) -> dict[str, Any]:
     value = given
     if isinstance(given, str):
         try:
-            value = codec.loads(given.encode("utf-8", "replace")) if given.strip() else None
+            value = codec.loads_exactly(given.encode("utf-8", "replace")) if given.strip() else None
         except codec.InvalidJSONError:
             message = "the arguments are no JSON; they must be one JSON object"
             raise ArgumentsError(message) from None

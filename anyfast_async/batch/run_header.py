@@ -99,11 +99,13 @@ def checked_before(source: Source, recorded: Mapping[str, Any] | None) -> Survey
         return None
     stamp = stamp_of(source.path)
     now = _input(source, fingerprint(source.path))
-    if any(before.get(name) != value for name, value in now.items()):
+    if any(before.get(name) != now.get(name) for name in (*now, "encoding")):
         return None
     models = {name or None: rows for name, rows in before["models"].items()}
     return Survey(source, before["rows"], models, (), 0, now["sha256"], stamp)
 
 
 def _input(source: Source, sha256: str) -> dict[str, Any]:
-    return {"sha256": sha256, "format": source.format, "template": source.template.text, "id": source.id_column}
+    encoding = {} if source.encoding is None else {"encoding": source.encoding}
+    given = {"sha256": sha256, "format": source.format, "template": source.template.text, "id": source.id_column}
+    return given | encoding

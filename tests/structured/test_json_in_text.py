@@ -125,3 +125,34 @@ def test_steps_are_linear(piece: str) -> None:
         return count
 
     assert steps(piece * 400) <= 2.5 * steps(piece * 200) + 100
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"n": 1 200}',
+        '{"n": 1 /* thousand */ 200}',
+        '{"n": [10 20, 30]}',
+        '{"n": 1\n2}',
+        '{"n": 5 .5}',
+        '{"n": 2024 -1}',
+        '{"n": tr/**/ue}',
+        '{"n": "a" "b"}',
+    ],
+)
+def test_what_stands_apart_stays_apart(text: str) -> None:
+    """White space and comments separate: two numbers are not one, and two halves of a word are none."""
+    for form in (text, f"Here it is: {text}", text.replace("}", ", }")):
+        with pytest.raises(NoJsonError):
+            json_in(form)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400"])
+def test_what_is_no_finite_number_is_null(number: str) -> None:
+    """As in every answer that is read; so a field for a number says that it is none."""
+    assert {"n": None} == json_in(f'{{"n": {number}}}') == json_in(f'So: {{"n": {number}, }}')
+
+
+def test_half_a_character_is_replaced() -> None:
+    """Such a text can be printed."""
+    assert {"n": "caf\ufffd"} == json_in('{"n": "caf\\ud83d"}')

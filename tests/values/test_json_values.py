@@ -28,7 +28,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anyfast_async._core.json import codec, jsontext
-from anyfast_async._values import json_values
+from anyfast_async._values import json_reading, json_values
 from anyfast_async._values.json_values import MAX_DEPTH, problems_of_json
 from anyfast_async.errors import RequestValidationError
 from anyfast_async.messages import ImagePart
@@ -302,7 +302,7 @@ def as_json(value: Any) -> Any:
     """What comes back of a value: tuples as lists, halves of surrogate pairs replaced."""
     match value:
         case str():
-            return jsontext.mended(value)
+            return json_reading.mended(value)
         case dict():
             return {as_json(name): as_json(item) for name, item in value.items()}
         case list() | tuple():

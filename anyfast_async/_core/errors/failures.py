@@ -110,16 +110,21 @@ FAILURES: Final = (
     *map(Meaning, (errors.ResponseShapeError, errors.IncompleteStreamError, errors.OutputError)),
     # -- this side sends nothing
     Meaning(errors.ConfigurationError, ends="run", exit_code=2),
+    Meaning(errors.ForeignFileError, ends="run", exit_code=2),
+    Meaning(errors.LockedError, ends="run", exit_code=2),
+    Meaning(errors.MismatchError, ends="run", exit_code=2),
     Meaning(errors.RequestValidationError, exit_code=2),
     Meaning(errors.ClientStateError, ends="run"),
     Meaning(errors.QueueFullError),
     Meaning(errors.BudgetExceeded, ends="run", exit_code=3),
     Meaning(errors.NotSentError, exit_code=3),
+    # -- of several calls
+    Meaning(errors.ToolRoundsError),
 )
 
 _BY_SIGN: Final = {sign: row for row in FAILURES for sign in row.signs}
 _BY_KIND: Final = {row.error.kind: row for row in reversed(FAILURES)}  # the first of each
-KINDS: Final = frozenset(_BY_KIND) - {errors.NotSentError.kind}
+KINDS: Final = frozenset(_BY_KIND) - {errors.NotSentError.kind, errors.ToolRoundsError.kind}
 """The kinds of errors that a failed row can have."""
 STOPPERS: Final = frozenset(kind for kind, row in _BY_KIND.items() if row.ends != "row")
 """Those that every row after it would meet, of its model at least."""

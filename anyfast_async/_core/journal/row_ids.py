@@ -43,9 +43,13 @@ def check_source(source: object) -> None:
         library = kind.__module__.partition(".")[0].lstrip("_")
         way = next((way for method, way in _WAYS.items() if hasattr(kind, method)), "its rows, as records (dicts)")
         problem = (
-            f"rows one by one, and a {library} {name} is iterated over by its columns; pass {way}, and request= to "
-            "make the prompt of a row, such as request=lambda row: row['text']"
+            f"rows one by one, and a {library} {name} is iterated over by its columns; say with template='{{text}}' "
+            f"how a prompt is made of a row; or pass {way}, and request= to make the prompt of a row, such as "
+            "request=lambda row: row['text']"
         )
+    elif name == "DatasetDict" and isinstance(source, Mapping):
+        splits = ", ".join(repr(escaped(str(one), 40)) for one in source)
+        problem = f"one split of a DatasetDict, such as dataset['train']; its splits: {splits}"
     elif isinstance(source, (str, bytes, bytearray, memoryview, Mapping)):
         problem = f"an iterable of prompts, not one {name}; put it into a list"
     elif isinstance(source, (AsyncIterable, Iterable)) or hasattr(kind, "__getitem__"):

@@ -18,9 +18,6 @@ from anyfast_async._core.json.jsontext import (
     dumps,
     loads,
     loads_exactly,
-    map_strings,
-    mended,
-    mended_value,
 )
 from anyfast_async._core.json.lossless import (
     RoundedError,
@@ -33,6 +30,7 @@ from anyfast_async._core.json.lossless import (
     structure_exactly,
     texter,
 )
+from anyfast_async._values.json_reading import map_strings, mended, mended_value
 from anyfast_async.completions import ChatCompletion, ChatCompletionChunk, Model
 from anyfast_async.messages import (
     JSON,

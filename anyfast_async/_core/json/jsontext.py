@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
 
+from anyfast_async._values.json_reading import DECODER, finite, mended_value, no_number
 from anyfast_async._values.json_values import opened, problems_of_json
 
 loads_strictly: Final = orjson.loads
@@ -29,33 +30,6 @@ class InvalidJSONError(ValueError):
     """The text is no JSON."""
 
 
-def mended(text: str) -> str:
-    """Return *text* with surrogate pairs joined and lone surrogates replaced, so that it can be encoded."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def map_strings(value: Any, change: Callable[[str], str], rename: Callable[[str], str] | None = None) -> Any:
-    """Return a deep copy of a JSON value with *change* made to every string, however deep it is nested.
-
-    To the names of fields *rename* is made, if it is given.
-    """
-    rename = rename or change
-    holder = [value]
-    todo: list[tuple[Any, Any]] = [(holder, 0)]
-    while todo:
-        container, key = todo.pop()
-        item = container[key]
-        if isinstance(item, str):
-            container[key] = change(item)
-        elif isinstance(item, Mapping):
-            container[key] = fresh = {rename(k) if isinstance(k, str) else k: v for k, v in item.items()}
-            todo += [(fresh, k) for k in fresh]
-        elif isinstance(item, (list, tuple)):
-            container[key] = items = list(item)
-            todo += [(items, i) for i in range(len(items))]
-    return holder[0]
-
-
 def copied(value: Any) -> Any:
     """Return a deep copy of a JSON value as it was read, however deep it is nested."""
     if type(value) is not dict and type(value) is not list:
@@ -69,11 +43,6 @@ def copied(value: Any) -> Any:
                 container[key] = fresh = item.copy()
                 todo.append(fresh)
     return top
-
-
-def mended_value(value: Any) -> Any:
-    """Return a copy of a JSON value with every string :func:`mended`."""
-    return map_strings(value, lambda text: text if text.isascii() else mended(text)) if value else value
 
 
 def loads(data: bytes, *, mend: bool = True) -> Any:
@@ -100,7 +69,7 @@ def loads_exactly(data: bytes) -> Any:
     """
     try:
         text = data.decode("utf-8-sig", "replace")
-        value = json.loads(text, strict=False, parse_constant=_no_number, parse_float=_finite)
+        value = json.loads(text, strict=False, parse_constant=no_number, parse_float=finite)
     except (ValueError, RecursionError) as error:
         raise InvalidJSONError(type(error).__name__) from None
     if _is_deep(value):
@@ -120,7 +89,7 @@ def documents(data: bytes) -> tuple[list[Any], bytes]:
     while True:
         at = _SPACE.match(text, at).end()  # type: ignore[union-attr]  # it matches nothing too
         try:
-            value, at = _DECODER.raw_decode(text, at)
+            value, at = DECODER.raw_decode(text, at)
         except (ValueError, RecursionError):
             return values, text[at:].encode()
         if _is_deep(value):
@@ -138,17 +107,7 @@ def _is_deep(value: Any) -> bool:
     return True
 
 
-def _no_number(_: str) -> None:
-    """NaN and Infinity are no JSON; an answer that holds one is read as if it said null."""
-
-
-def _finite(text: str) -> float | None:
-    value = float(text)
-    return value if math.isfinite(value) else None
-
-
 _SPACE: Final = re.compile(r"\s*")
-_DECODER: Final = json.JSONDecoder(strict=False, parse_constant=_no_number, parse_float=_finite)
 
 
 def _has_nan(value: Any) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any, Final, TypeAlias
 
-from anyfast_async.batch.input.request_lines import LineError, unreadable
+from anyfast_async.batch.input.request_lines import LineError, not_in, unreadable
 
 Line: TypeAlias = "tuple[int, bytes | LineError]"
 Record: TypeAlias = "tuple[int, dict[str, Any] | LineError]"
@@ -22,13 +22,15 @@ class CsvTable:
     Args:
         lines: of the file, blank ones included: they may stand inside of a cell.
         longest: cell in bytes; an unclosed quote would make one of the rest of the file.
+        encoding: what the file was before it was made UTF-8; None: that.
 
     Raises:
         LineError: there is no header.
 
     """
 
-    def __init__(self, lines: Iterator[Line], longest: int) -> None:
+    def __init__(self, lines: Iterator[Line], longest: int, encoding: str | None = None) -> None:
+        self._encoding = encoding
         texts = (_text(data) for _, data in lines)
         first = next(texts, "")
         csv.field_size_limit(longest)
@@ -38,6 +40,8 @@ class CsvTable:
             self.columns: list[str] = next(self._reader)
         except csv.Error as error:
             raise LineError((f"is no header of a CSV file: {error}",)) from None
+        if not _is_text(self.columns):
+            raise LineError((not_in(encoding),))
         if not self.columns:
             raise LineError(("is blank; the names of the columns must stand there",))
 
@@ -60,11 +64,17 @@ class CsvTable:
     def _record(self, row: list[str]) -> dict[str, Any] | LineError:
         if len(row) != len(self.columns):
             return LineError((f"has {len(row)} cells, the header has {len(self.columns)}",))
-        try:
-            "".join(row).encode()
-        except UnicodeEncodeError:
-            return LineError(("is not UTF-8",))
+        if not _is_text(row):
+            return LineError((not_in(self._encoding),))
         return dict(zip(self.columns, row, strict=True))
+
+
+def _is_text(row: list[str]) -> bool:
+    try:
+        "".join(row).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _text(data: bytes | LineError) -> str:

@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from anyfast_async._core.prompt_template import top_level
 from anyfast_async.batch.input.csv_rows import Record
-from anyfast_async.batch.input.request_lines import LineError, SourceError
+from anyfast_async.batch.input.request_lines import LineError, SourceError, unreadable
+from anyfast_async.errors import escaped
 
 INSTALL: Final = "pip install 'anyfast-async[parquet]'"
 _ROWS: Final = 256
@@ -20,28 +22,58 @@ def columns(path: Path) -> list[str]:
 
     Raises:
         SourceError: pyarrow is not installed.
-        LineError: the file is no Parquet.
+        LineError: Arrow cannot read it; its words are in the error.
         OSError: it cannot be read.
 
     """
     with _opened(path) as file:
-        names: list[str] = file.schema_arrow.names
-        return names
+        return _names(file)
 
 
 def rows(path: Path, wanted: Sequence[str]) -> Iterator[Record]:
-    """Yield every row with the cells of the columns *wanted*, numbered from 1.
+    """Yield every row with the cells of the columns *wanted*, numbered from 1. Of others nothing is read.
+
+    What is wanted may be a field of a column, which then comes whole.
 
     Raises:
-        As :func:`columns`.
+        SourceError: pyarrow is not installed.
+        OSError: the file cannot be read.
 
     """
     number = 0
-    with _opened(path) as file:
-        for batch in file.iter_batches(batch_size=_ROWS, columns=list(wanted)):
-            for row in batch.to_pylist():
-                number += 1
-                yield number, row
+    try:
+        with _opened(path) as file:
+            names = _names(file)
+            used = list(dict.fromkeys(top_level(name, names) for name in wanted))
+            for batch in file.iter_batches(batch_size=_ROWS, columns=used):
+                for row in _records(batch):
+                    number += 1
+                    yield number, row
+    except LineError as error:
+        yield number + 1, unreadable(str(error))
+
+
+def _records(batch: Any) -> list[dict[str, Any]]:
+    try:
+        return batch.to_pylist()  # type: ignore[no-any-return]
+    except (ValueError, OverflowError):
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):  # which one it is, and its words
+            try:
+                column.to_pylist()
+            except (ValueError, OverflowError) as error:
+                raise LineError((f"{escaped(name, 80)}: Arrow cannot read it: {error}",)) from None
+        raise
+
+
+def _names(file: Any) -> list[str]:
+    """Return the names of the columns; where Arrow has no type for one of them, as the file itself has them."""
+    try:
+        names: list[str] = file.schema_arrow.names
+    except (ValueError, NotImplementedError):  # Arrow's own errors are such
+        schema = file.metadata.schema
+        paths = (schema.column(place).path for place in range(len(schema)))
+        names = list(dict.fromkeys(path.partition(".")[0] for path in paths))
+    return names
 
 
 @contextmanager
@@ -55,8 +87,8 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         with pq.ParquetFile(path) as file:
             yield file
-    except (pa.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # Arrow's own has none
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:  # the last two: no such value in Python
+        if isinstance(error, LineError) or (isinstance(error, OSError) and error.errno is not None):  # not Arrow's own
             raise
         reason = str(error).partition("\n")[0]
-        raise LineError((f"the file is no Parquet, or damaged: {reason}",)) from None
+        raise LineError((f"Arrow cannot read it: {reason}",)) from None

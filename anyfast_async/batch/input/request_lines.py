@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import uuid
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import attrs
 
 from anyfast_async._core.json import codec
 from anyfast_async._values.rules import shown
+from anyfast_async.batch.input.other_forms import RESPONSES_URL, NoCounterpartError, from_gemini, from_responses
 from anyfast_async.errors import AnyFastError, ConfigurationError, RequestValidationError, escaped
 from anyfast_async.requests import ChatRequest, request_from_body
 
 URL: Final = "/v1/chat/completions"
 ID_NAMES: Final = ("custom_id", "id")
 """Where a bare request may have its id."""
+GEMINI_IDS: Final = ("key", "custom_id", "id")
+"""Where a request in Gemini's form may have its id."""
 
 
 @attrs.frozen
@@ -58,8 +62,16 @@ class SourceError(ConfigurationError):
 # -- input -----------------------------------------------------------------------------------------------------------
 
 
-def object_in(data: bytes) -> dict[str, Any]:
-    """Return the JSON object in the line *data*.
+def not_in(encoding: str | None, error: UnicodeDecodeError | None = None) -> str:
+    """Return what is wrong with a line that is not in its *encoding* (None: UTF-8), and what to do."""
+    if encoding is not None:
+        return f"is not {encoding}; --encoding names another"
+    place = "" if error is None else f" (byte {error.start + 1} of the line)"
+    return f"is not UTF-8{place}; if the file is from Windows, --encoding cp1252"
+
+
+def object_in(data: bytes, encoding: str | None = None) -> dict[str, Any]:
+    """Return the JSON object in the line *data*; *encoding* is what the file says to be.
 
     Raises:
         LineError: it holds none.
@@ -68,7 +80,7 @@ def object_in(data: bytes) -> dict[str, Any]:
     try:
         data.decode()
     except UnicodeDecodeError as error:
-        raise LineError((f"is not UTF-8 (byte {error.start + 1} of the line)",)) from None
+        raise LineError((not_in(encoding, error),)) from None
     try:
         value = codec.loads(data)
     except codec.InvalidJSONError:
@@ -80,15 +92,32 @@ def object_in(data: bytes) -> dict[str, Any]:
 
 def batch_request(value: Mapping[str, Any], problems: list[str]) -> ChatRequest | None:
     """Return the request of a line in the OpenAI Batch format; what is wrong with the line goes into *problems*."""
+    is_response = value.get("url") == RESPONSES_URL
     for name, allowed in (("method", "POST"), ("url", URL)):
         given = value.get(name)
-        if given != allowed:
+        if given != allowed and not (name == "url" and is_response):
             said = "is missing" if given is None else f"is {_named(given)}"
             problems.append(f"{name}: {said}; must be {allowed!r}")
     if "body" not in value:
         problems.append("body: is missing; it is the request, an object with model and messages")
         return None
+    if is_response:
+        return _translated(lambda: from_responses(value["body"]), problems)
     return _request(value["body"], "body", problems)
+
+
+def gemini_request(value: Mapping[str, Any], problems: list[str]) -> ChatRequest | None:
+    """Return the request of a row in Gemini's batch form; what is wrong with it goes into *problems*."""
+    return _translated(lambda: from_gemini(value), problems)
+
+
+def _translated(translate: Callable[[], dict[str, Any]], problems: list[str]) -> ChatRequest | None:
+    try:
+        body = translate()
+    except NoCounterpartError as error:
+        problems.append(str(error))
+        return None
+    return _request(body, "", problems)
 
 
 def bare_request(value: Mapping[str, Any], problems: list[str]) -> ChatRequest | None:
@@ -103,14 +132,14 @@ def given_id(value: Mapping[str, Any], names: Iterable[str], problems: list[str]
         value: the row.
         names: where an id may stand.
         problems: what is wrong with the id goes there.
-        digits: whether a whole number is taken, for its digits; the OpenAI Batch format knows text alone.
+        digits: whether a whole number or a UUID is taken, for its digits; the OpenAI Batch format knows text alone.
 
     """
     for name in names:
         given = value.get(name)
         if isinstance(given, str) and given:
             return given
-        if digits and isinstance(given, int) and not isinstance(given, bool):
+        if digits and isinstance(given, (int, uuid.UUID)) and not isinstance(given, bool):
             return str(given)
         if given is not None:
             wanted = "a non-empty string or a whole number" if digits else "a non-empty string"
@@ -136,6 +165,7 @@ def _named(value: Any) -> str:
 
 
 __all__ = [
+    "GEMINI_IDS",
     "ID_NAMES",
     "URL",
     "BatchLine",
@@ -143,7 +173,9 @@ __all__ = [
     "SourceError",
     "bare_request",
     "batch_request",
+    "gemini_request",
     "given_id",
+    "not_in",
     "object_in",
     "unreadable",
 ]

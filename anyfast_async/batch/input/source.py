@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Final, cast
+from typing import Any, Final
 
 import attrs
 
+from anyfast_async._core.prompt_template import TEXT, PromptTemplate, top_level
 from anyfast_async._values.text import did_you_mean
 from anyfast_async.batch.input import parquet
 from anyfast_async.batch.input.csv_rows import CsvTable, Line, Record
-from anyfast_async.batch.input.formats import DESCRIBED, Format, detect
-from anyfast_async.batch.input.prompt_template import TEXT, PromptTemplate
+from anyfast_async.batch.input.formats import DESCRIBED, Format, detect, template_hint
+from anyfast_async.batch.input.packed_files import UNPACKING, checked_encoding, is_packed, opened
 from anyfast_async.batch.input.request_lines import (
+    GEMINI_IDS,
     ID_NAMES,
     BatchLine,
     LineError,
     SourceError,
     bare_request,
     batch_request,
+    gemini_request,
     given_id,
+    not_in,
     object_in,
     unreadable,
 )
@@ -33,7 +35,10 @@ MAX_LINE: Final = 100 * 1024 * 1024
 """Longest line in bytes, unless told otherwise."""
 
 _BOM: Final = b"\xef\xbb\xbf"
-_GZIP: Final = b"\x1f\x8b"
+_REQUESTS: Final = ("batch", "requests", "gemini")
+"""Formats whose lines are requests; the others are tables."""
+_IDS: Final[Mapping[Format, Sequence[str]]] = {"requests": ID_NAMES, "gemini": GEMINI_IDS}
+"""Where rows have ids of their own."""
 _NAMED: Final = 40
 """Columns that are named."""
 
@@ -50,6 +55,8 @@ class Source:
     """Holds the ids of ``csv``, ``parquet`` and ``rows``; None: the number of the line or row is the id."""
     max_line: int = MAX_LINE
     """Longest line in bytes."""
+    encoding: str | None = None
+    """Of its text; None: UTF-8."""
 
     @property
     def unit(self) -> str:
@@ -79,9 +86,9 @@ class Source:
                 case "parquet":
                     yield from parquet.rows(self.path, self.columns)
                 case "csv":
-                    yield from CsvTable(lines_of(self.path, self.max_line), self.max_line)
+                    yield from CsvTable(lines_of(self.path, self.max_line, self.encoding), self.max_line, self.encoding)
                 case "text":
-                    yield from self._lines(_text)
+                    yield from self._lines(_text_in)
                 case _:
                     yield from self._lines(object_in)
         except LineError as error:  # of the header, which was good when the source was opened
@@ -91,7 +98,7 @@ class Source:
     def id_of(self, number: int, value: Mapping[str, Any], problems: list[str] | None = None) -> str | None:
         """Return the id of a row, None if it has no valid one; what is wrong with it goes into *problems*."""
         wanted = "custom_id" if self.format == "batch" else self.id_column
-        names = (wanted,) if wanted is not None else ID_NAMES if self.format == "requests" else ()
+        names = (wanted,) if wanted is not None else _IDS.get(self.format, ())
         found: list[str] = []
         custom_id = given_id(value, names, found, digits=self.format != "batch")
         if custom_id is None and not found:
@@ -116,6 +123,8 @@ class Source:
                 request = batch_request(value, problems)
             case "requests":
                 request = bare_request(value, problems)
+            case "gemini":
+                request = gemini_request(value, problems)
             case _:
                 request = self._filled(value, problems)
         if problems or request is None or custom_id is None:
@@ -123,7 +132,7 @@ class Source:
         return BatchLine(number, custom_id, request)
 
     def _filled(self, value: Mapping[str, Any], problems: list[str]) -> ChatRequest | None:
-        missing = [name for name in self.template.columns if name not in value]
+        missing = self.template.lacks(value)
         if missing:
             problems.append(f"has no {_listed(missing)}; it has {_listed(value)}")
             return None
@@ -137,29 +146,29 @@ class Source:
             return None
         return as_request(prompt, {})
 
-    def _lines(self, read: Callable[[bytes], dict[str, Any]]) -> Iterator[Record]:
-        for number, data in lines_of(self.path, self.max_line):
+    def _lines(self, read: Callable[[bytes, str | None], dict[str, Any]]) -> Iterator[Record]:
+        for number, data in lines_of(self.path, self.max_line, self.encoding):
             if isinstance(data, LineError):
                 yield number, data
             elif data.strip():
                 try:
-                    yield number, read(data)
+                    yield number, read(data, self.encoding)
                 except LineError as error:
                     yield number, error
 
 
-def _text(data: bytes) -> dict[str, Any]:
+def _text_in(data: bytes, encoding: str | None) -> dict[str, Any]:
     try:
         return {"text": data.decode().rstrip("\r\n")}
     except UnicodeDecodeError as error:
-        raise LineError((f"is not UTF-8 (byte {error.start + 1} of the line)",)) from None
+        raise LineError((not_in(encoding, error),)) from None
 
 
-def lines_of(path: Path, longest: int) -> Iterator[Line]:
-    """Yield every line of a file, packed with gzip or not, with its number; of those that are too long an error."""
+def lines_of(path: Path, longest: int, encoding: str | None = None) -> Iterator[Line]:
+    """Yield every line of a file, packed or not, in UTF-8, with its number; of those that are too long an error."""
     number = 0
     try:
-        with _opened(path) as file:
+        with opened(path, encoding) as file:
             while data := file.readline(longest + 1):
                 number += 1
                 if number == 1:
@@ -170,14 +179,11 @@ def lines_of(path: Path, longest: int) -> Iterator[Line]:
                 while not data.endswith(b"\n") and (data := file.readline(longest)):
                     pass
                 yield number, LineError((f"is longer than {longest} bytes",))
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        yield number + 1, unreadable(f"cannot be unpacked ({error})")
-
-
-def _opened(path: Path) -> IO[bytes]:
-    with path.open("rb") as file:
-        packed = file.read(len(_GZIP)) == _GZIP
-    return cast("IO[bytes]", gzip.open(path)) if packed else path.open("rb")
+    except UNPACKING as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the system's
+            raise
+        problem = f"is not {encoding}" if isinstance(error, UnicodeError) else "cannot be unpacked"
+        yield number + 1, unreadable(f"{problem} ({error})")
 
 
 # -- checked before it is read ---------------------------------------------------------------------------------------
@@ -190,6 +196,7 @@ def open_source(
     template: str | None = None,
     id_column: str | None = None,
     max_line: int = MAX_LINE,
+    encoding: str | None = None,
 ) -> Source:
     """Return the source at *path*, with its format found out and its columns checked.
 
@@ -199,32 +206,55 @@ def open_source(
         template: for the formats that are tables, see :class:`PromptTemplate`.
         id_column: the column of a table that holds the ids.
         max_line: longest line in bytes, from 1.
+        encoding: of its text, by Python's name; None: UTF-8.
 
     Raises:
-        SourceError: the format cannot be told, does not go with the other arguments or needs a package that is not
-            there; the template cannot be read; or a column is not there, and then those that are are named.
+        SourceError: the encoding is not known; the format cannot be told, does not go with the other arguments or needs
+            a package that is not there; the template cannot be read; or a column is not there, and then those that are
+            are named.
         OSError: the file cannot be read.
 
     """
+    encoding = None if encoding is None else checked_encoding(encoding)
+    if encoding is not None:
+        _check_mark(path, encoding)
     if kind is None:
-        kind = detect(path.name, _first_line(path, max_line), template=template is not None)
-    if kind in ("batch", "requests") and (template is not None or id_column is not None):
+        kind = detect(path.name, _first_line(path, max_line, encoding), template=template is not None)
+    if kind in _REQUESTS and (template is not None or id_column is not None):
         message = f"it holds {DESCRIBED[kind]}; templates and id columns are for tables"
         raise SourceError(message)
-    columns = _columns_of(path, kind, max_line)
-    listed = f"; its columns: {_listed(columns)}" if columns else ""
-    if kind in ("csv", "parquet", "rows") and template is None:
-        message = f"a template must say how a prompt is made of a row, such as --template 'Translate: {{text}}'{listed}"
+    if kind == "parquet" and is_packed(path):
+        message = "it is packed, and Parquet is read from its end; unpack it first"
         raise SourceError(message)
-    source = Source(path, kind, TEXT if template is None else PromptTemplate.parse(template), id_column, max_line)
-    if columns is not None and kind not in ("batch", "requests"):
+    columns = _columns_of(path, kind, max_line, encoding)
+    if kind in ("csv", "parquet", "rows") and template is None:
+        raise SourceError(template_hint(columns or _first_row(path, max_line, encoding)))
+    try:
+        parsed = TEXT if template is None else PromptTemplate.parse(template)
+    except ValueError as error:
+        message = f"--template: {error}"
+        raise SourceError(message) from None
+    source = Source(path, kind, parsed, id_column, max_line, encoding)
+    if columns is not None and kind not in _REQUESTS:
         _check_columns(source.columns, columns)
     return source
 
 
-def _first_line(path: Path, longest: int) -> bytes:
+def _check_mark(path: Path, encoding: str) -> None:
+    """Refuse to read as *encoding* what says itself that it is UTF-8: the answers would be to other words."""
+    with opened(path) as file:
+        try:
+            is_marked = file.read(len(_BOM)) == _BOM
+        except UNPACKING:
+            return
+    if is_marked:
+        message = f"it begins with the mark of UTF-8, so it is not {encoding}; leave --encoding out"
+        raise SourceError(message)
+
+
+def _first_line(path: Path, longest: int, encoding: str | None) -> bytes:
     """Return the first line that is not blank; of a file that cannot be unpacked or is too long, nothing."""
-    for _, data in lines_of(path, longest):
+    for _, data in lines_of(path, longest, encoding):
         if isinstance(data, LineError):
             return b""
         if data.strip():
@@ -232,12 +262,19 @@ def _first_line(path: Path, longest: int) -> bytes:
     return b""
 
 
-def _columns_of(path: Path, kind: Format, longest: int) -> Sequence[str] | None:
+def _first_row(path: Path, longest: int, encoding: str | None) -> Mapping[str, Any]:
+    try:
+        return object_in(_first_line(path, longest, encoding))
+    except LineError:
+        return {}
+
+
+def _columns_of(path: Path, kind: Format, longest: int, encoding: str | None) -> Sequence[str] | None:
     """Return the columns that every row of the file has, None if each row has its own."""
     try:
         match kind:
             case "csv":
-                return CsvTable(lines_of(path, longest), longest).columns
+                return CsvTable(lines_of(path, longest, encoding), longest, encoding).columns
             case "parquet":
                 return parquet.columns(path)
     except LineError as error:
@@ -247,7 +284,7 @@ def _columns_of(path: Path, kind: Format, longest: int) -> Sequence[str] | None:
 
 def _check_columns(wanted: Sequence[str], columns: Sequence[str]) -> None:
     for name in wanted:
-        if name not in columns:
+        if top_level(name, columns) not in columns:
             near = did_you_mean(name, columns)
             hint = f"; {near}" if near else "."
             message = f"there is no column {escaped(name, 80)!r}{hint} The columns are: {_listed(columns)}"

@@ -47,6 +47,7 @@ def surveyed(options: Options, spool: StdinCopy) -> Survey:
             template=options.template,
             id_column=options.id_column,
             max_line=options.max_line,
+            encoding=options.encoding,
         )
         if options.format is None:
             say(f"{name}: {DESCRIBED[source.format]}")

@@ -26,6 +26,7 @@ _FILES: Final = (
     click.option("-o", "--output", metavar="OUT.jsonl", help="Answers. Rows answered there are not sent."),
     click.option("--errors", metavar="PATH", help="Failed rows. Default: OUT.errors.jsonl"),
     click.option("--format", type=click.Choice(FORMATS), help="What IN holds. Default: told by name and content."),
+    click.option("--encoding", metavar="NAME", help="Of the text in IN, such as cp1252 (Windows). Default: UTF-8"),
     click.option("--template", metavar="TEXT", help="The prompt of a table's row: 'Label: {text}'; {{ is a brace."),
     click.option("--id", "id_column", metavar="COLUMN", help="The ids of a table's rows. Default: line numbers."),
     click.option(
@@ -115,6 +116,7 @@ class Options:
     output: str | None
     errors: str | None
     format: Format | None
+    encoding: str | None
     template: str | None
     id_column: str | None
     skip_bad: bool

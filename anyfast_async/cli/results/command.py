@@ -223,6 +223,7 @@ def _source(given: str | None, output: Path) -> Source | None:
             kind=how.get("format"),
             template=how.get("template") if table else None,
             id_column=how.get("id") if table else None,
+            encoding=how.get("encoding"),
         )
     except (OSError, SourceError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)

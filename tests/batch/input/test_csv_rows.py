@@ -45,7 +45,7 @@ def test_bad_rows() -> None:
 
     assert [
         (2, "has 1 cells, the header has 2"),
-        (3, "is not UTF-8"),
+        (3, "is not UTF-8; if the file is from Windows, --encoding cp1252"),
         (4, "has 3 cells, the header has 2"),
         (5, {"id": "4", "text": "d"}),
     ] == read(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import uuid
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ import pytest
 
 from anyfast_async.batch.input.parquet import columns, rows
 from anyfast_async.batch.input.request_lines import LineError, SourceError
+from anyfast_async.batch.input.source import open_source
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def test_damage(table: Path, cut: slice) -> None:
     """A file that is none is an error that says so, not one of another package."""
     table.write_bytes(table.read_bytes()[cut])
 
-    with pytest.raises(LineError, match="no Parquet, or damaged"):
+    with pytest.raises(LineError, match="Arrow cannot read it: "):
         columns(table)
 
 
@@ -46,8 +48,43 @@ def test_damage_inside(table: Path) -> None:
     data[4:200] = b"x" * 196
     table.write_bytes(data)
 
-    with pytest.raises(LineError, match="damaged"):
-        list(rows(table, ("id", "text")))
+    *_, (number, last) = rows(table, ("id", "text"))
+
+    assert (1, True) == (number, isinstance(last, LineError))
+    assert str(last).startswith("Arrow cannot read it: ")
+
+
+def test_a_column_that_cannot_be_read(tmp_path: Path) -> None:
+    """A column without values in Python matters only if it is used; then it is named, with Arrow's own words."""
+    path = tmp_path / "in.parquet"
+    times = pa.array([0] * 300 + [2**62], pa.timestamp("us"))
+    pq.write_table(pa.table({"late": times, "text": [str(n) for n in range(301)]}), path)
+
+    assert [{"text": str(n)} for n in range(301)] == [row for _, row in rows(path, ("text",))]
+    *_, (number, last) = rows(path, ("late",))
+    words = "late: Arrow cannot read it: date value out of range; what comes after it was not read"
+    assert (257, words) == (number, str(last))
+
+
+def test_fields_and_uuids(tmp_path: Path) -> None:
+    """A field of a struct brings the whole column, a column with a dot in its name goes before it; UUIDs are such."""
+    path = tmp_path / "in.parquet"
+    ids = [uuid.UUID(int=n) for n in range(2)]
+    table = pa.table(
+        {
+            "id": pa.array([one.bytes for one in ids], pa.uuid()),
+            "meta": [{"author": "Ann"}, None],
+            "a.b": ["x", "y"],
+            "a": [{"b": "z"}] * 2,
+        }
+    )
+    pq.write_table(table, path)
+
+    source = open_source(path, template="{meta.author} {a.b}", id_column="id")
+    lines = [source.line(n, row) for n, row in source.records() if not isinstance(row, LineError)]
+
+    assert [str(one) for one in ids] == [line.custom_id for line in lines]
+    assert ["Ann x", " y"] == [line.request.messages[0].content for line in lines]  # type: ignore[union-attr]
 
 
 def test_without_the_package(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,7 +125,7 @@ def test_given_ids(value: dict[str, Any], digits: bool, custom_id: str | None, p
         (b'{"custom_id": "a"', "is not JSON"),
         (b"[]\n", "must be a JSON object, not list of 0 items"),
         (b'"x"\n', "must be a JSON object, not str of 1 characters"),
-        (b'{"a": "\xff"}\n', "is not UTF-8 (byte 8 of the line)"),
+        (b'{"a": "\xff"}\n', "is not UTF-8 (byte 8 of the line); if the file is from Windows, --encoding cp1252"),
     ],
 )
 def test_no_object_at_all(data: bytes, problem: str) -> None:

@@ -89,7 +89,7 @@ def test_the_batch_format(tmp_path: Path, make_line: Callable[..., bytes]) -> No
         ("in.jsonl", '{"messages": []}\n', {"id_column": "x"}, "one request body per line; templates and id"),
         ("in.txt", "a\n", {"kind": "batch", "template": "{text}"}, "OpenAI Batch lines; templates and id columns"),
         ("in.jsonl", "{}\n", {"kind": "rows"}, "a template must say"),
-        ("in.parquet", "x", {"template": "{text}"}, "no Parquet"),
+        ("in.parquet", "x", {"template": "{text}"}, "Arrow cannot read it"),
         ("in.csv", "a\n", {"template": "{"}, "no partner"),
     ],
 )

@@ -108,7 +108,7 @@ def test_failures_are_counted(anyfast: Callable[..., Any], gateway: Simulator) -
     assert ran.code == 1
     assert (one["answered"], one["failed"], len(gateway.requests)) == (0, {"server": 5}, 5)
     assert one["first_token"]["p50"] is None
-    assert one["errors"]["server"].startswith("500: ")
+    assert one["errors"]["server"].startswith("500 do_request_failed: ")
 
 
 def test_costs_are_named_first(anyfast: Callable[..., Any], gateway: Simulator, tmp_path: Path) -> None:

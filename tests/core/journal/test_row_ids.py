@@ -57,6 +57,7 @@ def test_tables_are_no_sources(name: str) -> None:
         check_source(make())
 
     assert "request=" in str(caught.value)
+    assert "template='{text}'" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from anyfast_async._core.json import jsontext
 from anyfast_async._core.json.jsontext import InvalidJSONError
+from anyfast_async._values import json_reading
 
 
 @settings(max_examples=200, deadline=None)
@@ -59,8 +60,8 @@ def test_halves_are_left_alone_on_request() -> None:
 @given(st.text(max_size=20) | st.text(st.sampled_from("a\ud83d\ude00\udfff\ufeff\U0001f600"), max_size=8))
 def test_mended_text(text: str) -> None:
     """Mended text can be encoded, whole text stays as it is, and mending twice is mending once."""
-    mended = jsontext.mended(text)
-    assert mended == mended.encode().decode() == jsontext.mended(mended)
+    mended = json_reading.mended(text)
+    assert mended == mended.encode().decode() == json_reading.mended(mended)
     if not any("\ud800" <= c <= "\udfff" for c in text):
         assert text == mended
 

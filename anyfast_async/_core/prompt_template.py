@@ -1,19 +1,19 @@
 """Templates that make a prompt of a row: ``"Label: {text}"``. Pure.
 
 What stands between two braces is the name of a column and nothing more: no attributes, no indices, no formats, nothing
-that is evaluated. ``{{`` and ``}}`` are literal braces.
+that is evaluated. Where there is no column ``meta.author``, it is the field ``author`` of what the column ``meta``
+holds. ``{{`` and ``}}`` are literal braces.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, Final
 
 import attrs
 
 from anyfast_async._core.json import codec
-from anyfast_async.batch.input.request_lines import SourceError
 
 _PIECE: Final = re.compile(r"(\{\{|\}\})|\{([^{}]+)\}|([{}])")
 
@@ -37,7 +37,7 @@ class PromptTemplate:
         """Read a template.
 
         Raises:
-            SourceError: a brace stands alone, or no column is named.
+            ValueError: a brace stands alone, or no column is named.
 
         """
         parts: list[str | Column] = []
@@ -49,13 +49,13 @@ class PromptTemplate:
                 message = (
                     f"the {alone!r} at character {found.start() + 1} has no partner; a literal brace is written twice"
                 )
-                raise SourceError(message)
+                raise ValueError(message)
             parts.append(literal[0] if literal is not None else Column(name))
             end = found.end()
         parts.append(text[end:])
         if not any(isinstance(part, Column) for part in parts):
             message = "no column is named, so every row would be the same prompt; write {column}"
-            raise SourceError(message)
+            raise ValueError(message)
         return cls(text, tuple(part for part in parts if part != ""))
 
     @property
@@ -63,14 +63,18 @@ class PromptTemplate:
         """The names of the columns, in order, each once."""
         return tuple(dict.fromkeys(part.name for part in self.parts if isinstance(part, Column)))
 
+    def lacks(self, row: Mapping[str, Any]) -> list[str]:
+        """Return the names of the columns that *row* does not have."""
+        return [name for name in self.columns if _cell(row, name) is _NOTHING]
+
     def fill(self, row: Mapping[str, Any]) -> str | None:
-        """Return the prompt for *row*, None if all of its columns are empty.
+        """Return the prompt for *row*, which lacks none of the columns; None if all of them are empty.
 
         Raises:
             TypeError: a column holds what is no text; it is named.
 
         """
-        cells = {name: _text(name, row[name]) for name in self.columns}
+        cells = {name: _text(name, _cell(row, name)) for name in self.columns}
         if not any(text.strip() for text in cells.values()):
             return None
         return "".join(part if isinstance(part, str) else cells[part.name] for part in self.parts)
@@ -78,6 +82,33 @@ class PromptTemplate:
 
 TEXT: Final = PromptTemplate("{text}", (Column("text"),))
 """The template of plain text."""
+
+
+def top_level(name: str, columns: Container[str]) -> str:
+    """Return the column in which *name* is: itself, or what stands before the dot that leads to one of its fields."""
+    while name not in columns and "." in name:
+        name = name.rpartition(".")[0]
+    return name
+
+
+_NOTHING: Final[Any] = object()
+
+
+def _cell(row: Mapping[str, Any], name: str) -> Any:
+    """Return the value at *name*; a field of a missing value is missing."""
+    if name in row:
+        return row[name]
+    top = top_level(name, row)
+    if top not in row:
+        return _NOTHING
+    value = row[top]
+    for field in name[len(top) + 1 :].split("."):
+        if value is None:
+            return None
+        if not isinstance(value, Mapping) or field not in value:
+            return _NOTHING
+        value = value[field]
+    return value
 
 
 def _text(name: str, value: Any) -> str:

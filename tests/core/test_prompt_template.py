@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from anyfast_async.batch.input.prompt_template import TEXT, PromptTemplate
-from anyfast_async.batch.input.request_lines import SourceError
+from anyfast_async._core.prompt_template import TEXT, PromptTemplate
 
 
 @pytest.mark.parametrize(
@@ -40,7 +39,7 @@ def test_filling(text: str, filled: str) -> None:
 )
 def test_templates_that_cannot_be(text: str, words: str) -> None:
     """A brace alone, or no column at all, is refused with its place."""
-    with pytest.raises(SourceError, match=words.replace("{", r"\{").replace("}", r"\}")):
+    with pytest.raises(ValueError, match=words.replace("{", r"\{").replace("}", r"\}")):
         PromptTemplate.parse(text)
 
 
@@ -67,6 +66,23 @@ def test_cells_that_are_no_text(value: Any) -> None:
     """Bytes and what JSON cannot hold are an error that names the column."""
     with pytest.raises(TypeError, match="x: holds"):
         PromptTemplate.parse("{x}").fill({"x": value})
+
+
+def test_nested_fields() -> None:
+    """A dot leads into a field where no column has the whole name; a field of what is missing is missing."""
+    template = PromptTemplate.parse("{meta.author.name}: {text}")
+    rows: list[dict[str, Any]] = [
+        {"meta": {"author": {"name": "Ann"}}, "text": "a"},
+        {"meta.author": {"name": "Bob"}, "meta": 1, "text": "b"},
+        {"meta.author.name": "Cy", "meta": {}, "text": "c"},
+        {"meta": None, "text": "d"},
+    ]
+
+    assert ["Ann: a", "Bob: b", "Cy: c", ": d"] == [template.fill(row) for row in rows]
+    assert [["meta.author.name"], ["meta.author.name", "text"]] == [
+        template.lacks({"meta": {"author": "Ann"}, "text": "a"}),
+        template.lacks({}),
+    ]
 
 
 def test_empty_rows() -> None:
