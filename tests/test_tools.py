@@ -114,6 +114,18 @@ def test_mistakes_in_arguments(given: str, words: str) -> None:
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize("number", [2**63, 2**64 - 1, 2**64, 2**64 + 1, -(2**63) - 1, 10**300 + 1])
+def test_integers_are_exact(number: int) -> None:
+    """An integer of any size is read as it was written, alone and inside of others."""
+
+    @tool
+    def pay(account: int, to: list[int], note: dict[str, int]) -> None:
+        pass
+
+    text = f'{{"account": {number}, "to": [{number}], "note": {{"x": {number}}}}}'
+    assert pay.read(text) == ([], {"account": number, "to": [number], "note": {"x": number}})
+
+
 @pytest.mark.parametrize("given", ["", "  ", "null", "{}", None, {}])
 def test_no_arguments(given: Any) -> None:
     """A tool without parameters takes every way in which models say that there are no arguments."""

@@ -6,7 +6,7 @@ import asyncio
 import os
 import tempfile
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Set
 from concurrent.futures import Future
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -18,6 +18,7 @@ from anyfast_async.simulator import RecordedRequest, Simulator
 from anyfast_async.simulator.script.exchange import to_toml
 from anyfast_async.simulator.script.script_file import ScriptError, ScriptFile, load_script
 from anyfast_async.testing.recorder import RecordingProxy
+from anyfast_async.testing.scrubbing import RecordedForms
 
 _MARK: Final = "# A cassette of anyfast_async"
 _HEAD: Final = f"""{_MARK}: real exchanges, without the headers of requests and without keys.
@@ -39,13 +40,15 @@ class Cassette:
     **Recorded** are method, path and body of a request, and status, body and the times of its pieces of an answer, with
     those headers that clients act on (content type and length, rate limits, ``Retry-After``, request ids). No header of
     a request is written, and keys are blanked out wherever they stand, in plain, URL, JSON, hexadecimal and base64
-    spelling. The file is written when the block ends without an exception. It is a script of the simulator, made to be
-    read in a review: look through it before you publish it, for answers stand in it as they came.
+    spelling: by asterisks in answers, by names such as ``⟦key⟧`` in requests. The file is written when the block ends
+    without an exception. It is a script of the simulator, made to be read in a review: look through it before you
+    publish it, for answers stand in it as they came. A key that a model writes out in a stream, a few letters in each
+    event, is not found: it stays in the file in pieces.
 
-    **Played** is an answer byte by byte, if the request is the recorded one: method, path and JSON value. Equal
-    requests get their answers in the order in which they were recorded. A request that is not on the cassette is
-    refused with status 501, whose message has the nearest one and the differences, and at the end of the block raises
-    an ``AssertionError`` with the same.
+    **Played** is an answer byte by byte, if the request is the recorded one: method, path and JSON value, its own key
+    and *secrets* blanked out as they were. Equal requests get their answers in the order in which they were recorded. A
+    request that is not on the cassette is refused with status 501, whose message has the nearest one and the
+    differences, and at the end of the block raises an ``AssertionError`` with the same.
 
     Args:
         path: the file, by convention ``.toml``.
@@ -54,7 +57,8 @@ class Cassette:
             come from the client, with its requests.
         hash_prompts: record texts of requests as their SHA-256, model and roles excepted. Whoever has a text can tell
             that it is the one; answers are not hashed.
-        secrets: words that must not be written down, beside the keys that requests show and ``ANYFAST_API_KEY``.
+        secrets: words that must not be written down, beside the keys that requests show and ``ANYFAST_API_KEY``. To
+            play it give the same ones in the same order if requests hold them: they are told apart by their number.
         timing: True plays answers as slowly as they came, piece by piece; False (default): at once.
         repeat: True lets the last of equal exchanges answer again and again; False (default): each answers once.
         ignore: fields at the top of a request that need not be as recorded, such as ``("user", "seed")``.
@@ -85,7 +89,9 @@ class Cassette:
         self._timing = timing
         self._repeat = repeat
         self._ignore = tuple(ignore)
-        self._recorder = RecordingProxy(upstream, secrets=tuple(secrets), hash_prompts=hash_prompts) if record else None
+        # In a fixed order: requests name them by their number.
+        self._secrets = tuple(sorted(secrets) if isinstance(secrets, Set) else secrets)
+        self._recorder = RecordingProxy(upstream, secrets=self._secrets, hash_prompts=hash_prompts) if record else None
         self._simulator: Simulator | None = None
         self._stack = AsyncExitStack()
         self._thread: _Thread | None = None
@@ -136,6 +142,9 @@ class Cassette:
         self._simulator = Simulator(**(script.options | {"timing": self._timing, "ignore": self._ignore}))
         script.apply(self._simulator)
         self._models = script.models
+        self._simulator._script.forms = RecordedForms(  # noqa: SLF001 - ours
+            self._secrets, os.environ.get("ANYFAST_API_KEY", "").strip()
+        )
         if self._repeat:
             self._simulator._script.repeat()  # noqa: SLF001 - ours
         await self._stack.enter_async_context(self._simulator)
@@ -236,9 +245,7 @@ def _check_replaceable(path: Path) -> None:
 
 
 def _write(path: Path, recorder: RecordingProxy) -> None:
-    text = "\n".join([_HEAD, *map(to_toml, recorder.exchanges)])
-    # Once more over the whole: a key that came late may stand in an earlier answer.
-    data = recorder.scrubber.blank(text.encode("utf-8", "replace"))
+    data = "\n".join([_HEAD, *map(to_toml, recorder.exchanges)]).encode("utf-8", "replace")
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import time
 from io import BytesIO
 from types import TracebackType
-from typing import Final, Self, cast
+from typing import Any, Final, Self, cast
 
 import aiohttp
 import attrs
@@ -45,6 +46,12 @@ class _Passing:
     """What has gone through of one exchange."""
 
     started: float
+    method: str
+    path: str
+    query: str
+    request: Any
+    own: set[str]
+    """The keys that the request shows."""
     status: int | None = None
     headers: dict[str, str] = attrs.field(factory=dict)
     pieces: list[tuple[float, bytes]] = attrs.field(factory=list)
@@ -79,16 +86,19 @@ class RecordingProxy:
         self._upstream = base_url_of(upstream, ())
         self._proxy = proxy_of("env", self._upstream) if self._upstream.scheme == "https" else None
         self._hash = hash_prompts
-        self.scrubber: Scrubber = Scrubber((*secrets, os.environ.get("ANYFAST_API_KEY", "").strip()))
+        self._scrubber = Scrubber(secrets, os.environ.get("ANYFAST_API_KEY", "").strip())
         self.base_url: str = ""
-        self._recorded: list[tuple[float, RecordedExchange]] = []
+        self._recorded: list[_Passing] = []
         self._unreachable: str | None = None
         self._handlers: set[asyncio.Task[object]] = set()
 
     @property
     def exchanges(self) -> list[RecordedExchange]:
-        """What went through, in the order of the requests."""
-        return [exchange for _, exchange in sorted(self._recorded, key=lambda one: one[0])]
+        """What went through, in the order of the requests.
+
+        Without the keys that are known by now: one that came late may stand in an earlier exchange.
+        """
+        return [self._exchange(one) for one in sorted(self._recorded, key=lambda one: one.started)]
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -139,8 +149,10 @@ class RecordingProxy:
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0  # an interim response is not the answer
         raw = await request.content.read()
-        self.scrubber.learn(secrets_of(request.headers, request.rel_url.raw_query_string))
-        taken = _Passing(time.monotonic())
+        own = secrets_of(request.headers, request.rel_url.raw_query_string)
+        self._scrubber.learn(own)
+        value = request_value(_unpacked(request, raw))
+        taken = _Passing(time.monotonic(), request.method, request.path, request.rel_url.raw_query_string, value, own)
         try:
             return await self._answered(request, raw, taken)
         except (asyncio.CancelledError, ConnectionError):
@@ -148,7 +160,7 @@ class RecordingProxy:
             raise
         finally:
             if taken.status is not None or taken.end != "whole":
-                self._recorded.append((taken.started, self._exchange(request, raw, taken)))
+                self._recorded.append(taken)
 
     async def _answered(self, request: web.BaseRequest, raw: bytes, taken: _Passing) -> web.StreamResponse:
         headers = [(n, v) for n, v in request.headers.items() if n.lower() not in _HOP and n.lower() != "host"]
@@ -216,20 +228,25 @@ class RecordingProxy:
             return _broken(request, response)
         return response
 
-    def _exchange(self, request: web.BaseRequest, raw: bytes, taken: _Passing) -> RecordedExchange:
-        if request.headers.get("Content-Encoding") == "gzip":
-            raw = gunzip(raw, _MAX_BODY)
-        pieces = self.scrubber.blank_pieces([data for _, data in taken.pieces])
-        value = request_value(self.scrubber.blank(raw))
+    def _exchange(self, taken: _Passing) -> RecordedExchange:
+        pieces = self._scrubber.blank_pieces([data for _, data in taken.pieces])
+        path, value = self._scrubber.named(taken.path, taken.query, taken.request, taken.own)
         return RecordedExchange(
-            method=request.method,
-            path=self.scrubber.blank_text(request.path_qs),
+            method=taken.method,
+            path=path,
             request=hashed(value) if self._hash else value,
             status=taken.status,
-            headers={name: self.scrubber.blank_text(value) for name, value in taken.headers.items()},
+            headers={name: self._scrubber.blank_text(value) for name, value in taken.headers.items()},
             chunks=tuple(RecordedPiece(at, data) for (at, _), data in zip(taken.pieces, pieces, strict=True)),
             end=taken.end,
         )
+
+
+def _unpacked(request: web.BaseRequest, raw: bytes) -> bytes:
+    if request.headers.get("Content-Encoding") == "gzip":
+        with contextlib.suppress(ValueError):  # the gateway says what it thinks of it
+            return gunzip(raw, _MAX_BODY)
+    return raw
 
 
 def _broken(request: web.BaseRequest, response: web.StreamResponse) -> web.StreamResponse:

@@ -6,6 +6,8 @@ import asyncio
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from anyfast_async import (
     AssistantMessage,
@@ -21,7 +23,7 @@ from anyfast_async import (
 from anyfast_async._core.usage import Used
 from anyfast_async._limits.budget import Need, Spending
 from anyfast_async._limits.gate import Gate
-from anyfast_async._limits.reservation import Account, limits_of
+from anyfast_async._limits.reservation import Account, AccountOfRun, limits_of
 
 pytestmark = pytest.mark.virtual
 
@@ -135,6 +137,80 @@ async def test_a_call_without_room_leaves_the_minute_alone() -> None:
 
     assert scope.tokens is not None
     assert scope.tokens.window.taken == 0
+
+
+EVENTS = ("answered", "unsaid", "refused", "unsent", "unknown")
+
+
+@given(
+    st.lists(st.sampled_from(EVENTS), max_size=12),
+    st.sampled_from([{"requests": 4}, {"tokens": 3000}, {"usd": 3.0}, {"requests": 9, "tokens": 4000}]),
+    st.sampled_from([None, {"requests": 6}, {"tokens": 5000}]),
+    st.sampled_from([900, None]),
+)
+def test_a_run_counts_as_a_client_does(
+    events: list[str], limit: dict[str, Any], own: dict[str, Any] | None, max_tokens: int | None
+) -> None:
+    """Whatever becomes of its requests, the budget of a run says what the same one of a client would; so does its own.
+
+    A request that one of the two has no room for is taken from neither.
+    """
+    prices, price = Prices("USD", {"m": Price(1000, 1000)}), Price(1000, 1000)
+
+    async def play() -> None:
+        gate = Gate(Limits())
+        request = ChatRequest("x" * 84, model="m", max_tokens=max_tokens)
+        run = Spending(Budget(**limit), prices)
+        theirs = Spending(None if own is None else Budget(**own))
+        both = AccountOfRun(run, price, theirs, gate.scope("a"), request, None, None, "m")
+        as_run, as_client = Spending(Budget(**limit), prices), Spending(None if own is None else Budget(**own))
+        alone = [
+            Account(as_run, gate.scope("b"), request, price, None, "m"),
+            Account(as_client, gate.scope("c"), request, None, None, "m"),
+        ]
+        for event in events:
+            fits = [await goes_out(account, gate) for account in alone]
+            assert await goes_out(both, gate) is all(fits)
+            if not all(fits):
+                for account in [one for one, fit in zip(alone, fits, strict=True) if fit]:
+                    account.refused(1.0, sent=False, unbilled=False)
+                break
+            for account in (both, *alone):
+                end(account, event)
+        assert figures(run) == figures(as_run)
+        assert figures(theirs) == figures(as_client)
+        assert (run.reserved, run.cost_reserved, theirs.reserved) == (0, 0, 0)
+        assert gate.in_flight == 0
+
+    asyncio.run(play())
+
+
+async def goes_out(account: Account, gate: Gate) -> bool:
+    """Whether a request had room; the permit is given back."""
+    permit = await gate.acquire(account._scope)
+    try:
+        account.goes_out(gate, permit)
+    except BudgetExceeded:
+        assert permit.released
+        return False
+    gate.release(permit)
+    return True
+
+
+def end(account: Account, event: str) -> None:
+    if event in {"answered", "unsaid"}:
+        account.answered(1.0, Used(50, 20) if event == "answered" else None)
+    elif event == "unknown":
+        account.unknown(1.0)
+    else:
+        account.refused(1.0, sent=event == "refused", unbilled=False)
+
+
+def figures(spending: Spending) -> tuple[float, ...]:
+    return (
+        *(spending.requests, spending.tokens, spending.assumed, round(spending.cost, 9)),
+        *(round(spending.cost_assumed, 9), spending.spent.calls, spending.spent.unknown),
+    )
 
 
 async def test_money_is_reserved_by_the_highest_price() -> None:

@@ -229,3 +229,52 @@ async def test_a_recording_that_failed_is_not_kept(path: Path, raw: Callable[...
     async with Cassette(path) as cassette:
         assert 200 == (await raw(cassette.base_url, ask("Hi"))).status
     assert [path] == sorted(path.parent.iterdir())
+
+
+SECRETS = ("Jane Q. Public", "John Q. Public")
+PROMPTS = ("Who is Jane Q. Public?", "Who is John Q. Public?", "Who is **************?", "Is {key} valid?", "Hi\nJane")
+
+
+@pytest.mark.parametrize("hash_prompts", [False, True])
+@pytest.mark.parametrize("key", [KEY, "sk-another-one-of-another-length", "Hi"])
+async def test_secrets_in_prompts_play(path: Path, raw: Callable[..., Any], key: str, hash_prompts: bool) -> None:
+    """What was recorded plays, in any order and with any key, though prompts hold secrets and the key."""
+
+    async def statuses(url: str, key: str, *prompts: str) -> list[tuple[int, int]]:
+        answers = [await raw(url, ask(prompt.format(key=key)), key=key) for prompt in prompts]
+        return [(one.status, answer_number(one.body)) for one in answers]
+
+    def answer_number(body: bytes) -> int:
+        return next(number for number in range(9) if b"answer %d" % number in body)
+
+    async with (
+        Simulator() as sim,
+        Cassette(path, record=True, upstream=sim.base_url, secrets=SECRETS, hash_prompts=hash_prompts) as cassette,
+    ):
+        for number in range(len(PROMPTS)):
+            sim.reply(f"answer {number}", times=1)
+        recorded = await statuses(cassette.base_url, KEY, *PROMPTS)
+    assert {(200, number) for number in range(len(PROMPTS))} == {*recorded}
+    assert not [one for one in (*SECRETS, "Public", KEY) if one in written(path)]
+    async with Cassette(path, secrets=SECRETS) as cassette:
+        assert recorded[::-1] == await statuses(cassette.base_url, key, *PROMPTS[::-1])
+
+
+async def test_large_integers_are_different_requests(path: Path, raw: Callable[..., Any]) -> None:
+    """Requests are compared as they were sent, integers beyond 64 bits included."""
+    async with Simulator() as sim, Cassette(path, record=True, upstream=sim.base_url) as cassette:
+        await raw(cassette.base_url, ask("x", seed=2**64 + 1))
+    assert f'"seed": {2**64 + 1}' in written(path)
+    with pytest.raises(AssertionError, match=f"seed: recorded {2**64 + 1}, sent {2**64}"):
+        async with Cassette(path) as cassette:
+            assert 501 == (await raw(cassette.base_url, ask("x", seed=2**64))).status
+            assert 501 != (await raw(cassette.base_url, ask("x", seed=2**64 + 1))).status
+
+
+async def test_secrets_that_are_words_of_the_file(path: Path, raw: Callable[..., Any]) -> None:
+    """A secret that the file has for a word of its own does no harm to it."""
+    words = {"path", "request", "data", "exchange", "secret", "key"}
+    async with Simulator() as sim, Cassette(path, record=True, upstream=sim.base_url, secrets=words) as cassette:
+        recorded = await raw(cassette.base_url, ask("the secret path"))
+    async with Cassette(path, secrets=words) as cassette:
+        assert recorded.status == (await raw(cassette.base_url, ask("the secret path"))).status

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from anyfast_async.testing import Cassette
 
@@ -33,6 +34,8 @@ async def answer(request: web.Request) -> web.StreamResponse:
             return web.Response(status=302, headers={"Location": f"/v1/elsewhere?key={quote(key)}"})
         case "empty":
             return web.Response(status=204)
+        case "url":
+            return web.json_response({"error": {"message": f"no such place: {request.rel_url}"}}, status=404)
         case "bytes":
             return web.Response(body=bytes(range(256)))
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
@@ -101,3 +104,51 @@ async def test_many_at_once(upstream: str, tmp_path: Path) -> None:
         async with Cassette(path) as cassette:
             await asyncio.gather(*(ask(session, cassette.base_url, number) for number in reversed(range(40))))
             assert {200} == {request.status for request in cassette.requests}
+
+
+@pytest.mark.parametrize(
+    "key", ["q83v/EjRWeJq+3fA9z0x/7uYkLmN+pQrStUvWxYz012=", "abc@def:0123/4567+89ab,cdef;ghij~klmn", "p@ss/w+rd", "a b"]
+)
+async def test_keys_in_the_query(upstream: str, tmp_path: Path, key: str) -> None:
+    """A key in the query is neither in the path nor in an answer that repeats it, and any other key plays it."""
+    path = tmp_path / "tape.toml"
+
+    async def get(url: str, key: str) -> tuple[int, int]:
+        async with (
+            aiohttp.ClientSession(headers={"Authorization": "Bearer any-key"}) as session,
+            session.get(URL(f"{url}/url?n=%2f&sig={quote(key, safe='')}", encoded=True)) as response,
+        ):
+            return response.status, len(await response.read())
+
+    async with Cassette(path, record=True, upstream=upstream) as cassette:
+        live = await get(cassette.base_url, key)
+    text = await asyncio.to_thread(path.read_text, encoding="utf-8")
+    assert 'path = "/v1/url?n=%2f&sig=⟦key⟧"' in text
+    assert "sig=" + "*" * len(str(URL.build(query={"sig": key}))[5:]) in text
+    assert not [part for part in (key[:3], key[-4:], quote(key[-4:], safe="")) if part in text]
+    async with Cassette(path) as cassette:
+        assert live == await get(cassette.base_url, "another")
+
+
+async def test_keys_that_come_late(upstream: str, tmp_path: Path) -> None:
+    """A key that a later request shows is blanked out in the exchanges before it, too."""
+    path, late = tmp_path / "tape.toml", "sk-minted-0123456789-abcdef"
+    async with Cassette(path, record=True, upstream=upstream) as cassette:
+        for key, told in ((KEY, late), (late, "")):
+            async with (
+                aiohttp.ClientSession(headers={"Authorization": f"Bearer {key}"}) as session,
+                session.post(f"{cassette.base_url}/url?of={told}", json={"told": told}) as response,
+            ):
+                await response.read()
+    text = await asyncio.to_thread(path.read_text, encoding="utf-8")
+    assert not [one for one in (KEY, late, late[-8:]) if one in text]
+
+
+async def test_gzip_that_is_none(upstream: str, tmp_path: Path) -> None:
+    """A request that says gzip and is none is passed on as it is."""
+    async with (
+        Cassette(tmp_path / "tape.toml", record=True, upstream=upstream) as cassette,
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as session,
+        session.post(f"{cassette.base_url}/empty", data=b"no", headers={"Content-Encoding": "gzip"}) as response,
+    ):
+        assert 204 == response.status

@@ -9,6 +9,7 @@ import decimal
 import json
 import pickle
 import threading
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -28,6 +29,7 @@ from anyfast_async import (
     Prices,
     RequestValidationError,
     RetryPolicy,
+    Timeouts,
     ToolMessage,
     ToolRoundsError,
     UserMessage,
@@ -38,7 +40,7 @@ from anyfast_async.simulator import QUIRKS, Simulator
 from anyfast_async.simulator.quirks.quirk_calls import CALLS, SIGNATURE
 
 if TYPE_CHECKING:
-    from conftest import Connect, RawServers
+    from conftest import Connect, RawServers, Until
 
 
 @tool
@@ -223,6 +225,24 @@ async def test_calls_without_a_name(raw_server: RawServers, connect: Connect) ->
     _, answer, *results = json.loads(server.requests[-1].body)["messages"]
     assert answer["tool_calls"] == [good]
     assert [one["tool_call_id"] for one in results] == ["c-2"]
+
+
+@pytest.mark.parametrize("as_text", [True, False], ids=["text", "object"])
+async def test_large_integers(raw_server: RawServers, connect: Connect, *, as_text: bool) -> None:
+    """An integer beyond 64 bits reaches a tool as it was written, in JSON text and in the object that some send."""
+    given = {"account": 2**64 + 1, "others": [-(2**63) - 1, 10**40 + 1]}
+    function = {"name": "pay", "arguments": json.dumps(given) if as_text else given}
+    first = raw_server.completion("", tool_calls=[{"id": "c-1", "type": "function", "function": function}])
+    server = await raw_server([first], [raw_server.completion("Paid.")])
+    seen: list[Any] = []
+
+    @tool
+    async def pay(account: int, others: list[int]) -> None:
+        seen.append({"account": account, "others": others})
+
+    await connect(server.base_url).run_tools("Pay.", [pay])
+
+    assert seen == [given]
 
 
 async def test_numbers_for_ids(raw_server: RawServers, connect: Connect) -> None:
@@ -529,16 +549,84 @@ async def test_money_is_bounded(sim: Simulator, connect: Connect) -> None:
         await client.run_tools("Go", [get_time], budget=Budget(usd=0.1), model="other")
 
 
-async def test_failed_attempts_count(sim: Simulator, connect: Connect) -> None:
-    """Attempts that failed are requests of the budget, too."""
-    client = connect(sim.base_url)
+@pytest.mark.parametrize("via_stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("whose", ["run", "client"])
+@pytest.mark.parametrize("requests", [1, 2, 3, 5])
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_failed_attempts_count(
+    sim: Simulator, connect: Connect, status: int, requests: int, whose: str, *, via_stream: bool
+) -> None:
+    """Attempts that failed are requests of the budget, within one call too: no more go out, as for a whole client."""
+    budget = Budget(requests=requests)
+    client = connect(sim.base_url, budget=budget if whose == "client" else None)
     sim.reply("", tool_calls=[call("get_time", city="Rome")])
-    sim.fail(503, times=1)
+    sim.fail(status, times=3, retry_after=0)
 
-    with pytest.raises(BudgetExceeded, match="the budget of 3 requests is spent"):
-        await client.run_tools("Go", [get_time], budget=Budget(requests=3))
+    with pytest.raises(BudgetExceeded, match=f"the budget of {requests} requests is spent") as caught:
+        await client.run_tools(
+            "Go", [get_time], budget=budget if whose == "run" else None, via_stream=via_stream, max_rounds=9
+        )
 
-    assert len(sim.requests) == 3
+    assert [one.status for one in sim.requests] == ([status] * 3 + [200] * 2)[:requests]
+    assert len(caught.value.attempts) == (requests if requests <= 3 else 0)
+    assert client.stats().requests == requests
+
+
+@pytest.mark.parametrize("limit", [{"tokens": 1500}, {"usd": 1.5}], ids=["tokens", "money"])
+async def test_attempts_without_an_answer_count(sim: Simulator, connect: Connect, limit: dict[str, Any]) -> None:
+    """An attempt that may have been billed and was made again counts with what was reserved for it.
+
+    A run and a client with the same budget stop before the same request.
+    """
+    settings: dict[str, Any] = {
+        "prices": Prices("USD", {"gemini-2.5-pro": Price(1000, 1000)}),
+        "retry": RetryPolicy(backoff=(0, 0), resend_after_timeout=True, retry_ratio=1),
+        "timeouts": Timeouts(response=0.2),
+    }
+    sim.reply("", tool_calls=[call("get_time", city="Rome")])
+    asked: set[int] = set()
+
+    def is_first(request: Mapping[str, Any]) -> bool:
+        found = (number := len(request["messages"])) not in asked
+        asked.add(number)
+        return found
+
+    sim.stall(after=0, times=None, when=is_first)
+    for ours, its in ((Budget(**limit), None), (None, Budget(**limit))):
+        asked.clear()
+        with pytest.raises(BudgetExceeded, match="of it as reserved for 2 requests without usage"):
+            await connect(sim.base_url, budget=its, **settings).run_tools(
+                "Go", [get_time], budget=ours, max_tokens=200, max_rounds=20
+            )
+
+    assert [len(one.body["messages"]) for one in sim.requests] == [1, 1, 3, 3] * 2
+
+
+async def test_both_budgets_count(sim: Simulator, connect: Connect) -> None:
+    """The client's own budget bounds a run that has one: the smaller of them ends it, and both have what was used."""
+    client = connect(sim.base_url, budget=Budget(requests=5))
+    sim.reply("", tool_calls=[call("get_time", city="Rome")])
+
+    with pytest.raises(BudgetExceeded, match="the budget of 3 requests"):
+        await client.run_tools("Go", [get_time], budget=Budget(requests=3, tokens=10**6))
+    with pytest.raises(BudgetExceeded, match="the budget of 5 requests"):
+        await client.run_tools("Go", [get_time], budget=Budget(requests=3, tokens=10**6))
+
+    assert len(sim.requests) == client.stats().requests == 5
+
+
+async def test_a_cancelled_run_counts(sim: Simulator, connect: Connect, until: Until) -> None:
+    """What a cancelled run had sent may be billed: the client counts it, and nothing stays reserved."""
+    client = connect(sim.base_url, budget=Budget(tokens=10**6))
+    sim.stall(after=0)
+    run = asyncio.ensure_future(client.run_tools("Go", [get_time], budget=Budget(tokens=10**5), max_tokens=200))
+    await until(lambda: len(sim.requests) == 1)
+    run.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    spending = client._shared.spending
+    assert (client.stats().maybe_billed, spending.reserved, spending.assumed > 200) == (1, 0, True)
 
 
 async def test_failed_request(sim: Simulator, client: AnyFast) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from typing import Any, NoReturn
 
 import orjson
 
-__all__ = ["DONE", "canonical", "decode", "encode", "event", "gunzip", "json_text"]
+__all__ = ["DONE", "canonical", "decode", "decode_exactly", "encode", "event", "gunzip", "json_text"]
 
 _GZIP = 16 + zlib.MAX_WBITS
 
@@ -42,7 +43,26 @@ def decode(raw: bytes) -> Any:
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError:
-        return _decode_leniently(raw)
+        # Numbers, too, come out of one decoder: beyond 64 bits they are floats.
+        return orjson.loads(json.dumps(decode_exactly(raw)))
+
+
+def decode_exactly(raw: bytes) -> Any:
+    """The same with integers of any size as they are.
+
+    Raises:
+        ValueError: it is not JSON, or has a number beyond all floats.
+    """
+    try:
+        value = json.loads(raw.decode("utf-8", "replace"), parse_constant=_refuse, parse_float=_finite)
+        if b"\\u" not in raw:
+            return value
+        # Through UTF-16, where a lone surrogate is an error that "replace" mends.
+        text = json.dumps(value, ensure_ascii=False).encode("utf-16-le", "surrogatepass")
+        return json.loads(text.decode("utf-16-le", "replace"))
+    except RecursionError:
+        message = "exceeded max depth"
+        raise ValueError(message) from None
 
 
 def gunzip(packed: bytes, limit: int) -> bytes:
@@ -67,18 +87,11 @@ def json_text(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _decode_leniently(raw: bytes) -> Any:
-    try:
-        value = json.loads(raw.decode("utf-8", "replace"), parse_constant=_refuse)
-    except RecursionError:
-        message = "exceeded max depth"
-        raise ValueError(message) from None
-    # Through UTF-16, where a lone surrogate is an error that "replace" mends; then once more through orjson,
-    # so that all values (numbers beyond 64 bits, for one) come out of one decoder.
-    text = json.dumps(value, ensure_ascii=False).encode("utf-16-le", "surrogatepass")
-    return orjson.loads(text.decode("utf-16-le", "replace"))
-
-
 def _refuse(constant: str) -> NoReturn:
     message = f"invalid character in literal {constant}"
     raise ValueError(message)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _refuse(text)

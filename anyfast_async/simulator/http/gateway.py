@@ -213,8 +213,8 @@ class Gateway:
         if error is not None:
             return self._refusal(error, key)
         body = request_value(raw)
-        path = f"{request.path}?{request.query}" if request.query else request.path
-        found = self._script.next_exchange(request.method, path, body, self._settings.ignore)
+        forms = self._script.forms(request.headers, request.path, request.query, body)
+        found = self._script.next_exchange(request.method, forms, self._settings.ignore)
         if isinstance(found, str):
             refusal = self._refusal(attrs.evolve(_UNSCRIPTED, message=found), key)
             return attrs.evolve(refusal, request_body=body, unscripted=True, difference=found)

@@ -14,9 +14,9 @@ from typing import Any, Final, Literal
 
 import attrs
 
-from anyfast_async.simulator.http.encoding import decode
+from anyfast_async.simulator.http.encoding import decode_exactly
 
-__all__ = ["RecordedExchange", "RecordedPiece", "hashed", "is_hashed", "request_value", "same", "to_toml"]
+__all__ = ["RecordedExchange", "RecordedPiece", "hashed", "is_hashed", "request_value", "same", "target", "to_toml"]
 
 End = Literal["whole", "cut", "left"]
 """How an answer ended: as it should, broken off, or not at all before the client went."""
@@ -62,12 +62,17 @@ class RecordedExchange:
         return b"".join(chunk.data for chunk in self.chunks)
 
 
+def target(path: str, query: str) -> str:
+    """Return the path with the query, as it stands in :attr:`RecordedExchange.path`."""
+    return f"{path}?{query}" if query else path
+
+
 def request_value(raw: bytes) -> Any:
-    """Return what a request's body says: a JSON value, else text, else bytes; None if there is none."""
+    """Return what a request's body says: a JSON value, exactly, else text, else bytes; None if there is none."""
     if not raw:
         return None
     try:
-        return decode(raw)
+        return decode_exactly(raw)
     except ValueError:
         pass
     try:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
 
 from anyfast_async.simulator.model.prompt import all_text, last_text
 from anyfast_async.simulator.quirks.draft import Quirk
+from anyfast_async.simulator.script.exchange import target
 from anyfast_async.simulator.script.tape import Tape
 
 if TYPE_CHECKING:
@@ -123,6 +124,10 @@ def _occurs(what: str | re.Pattern[str], text: str) -> bool:
     return what in text if isinstance(what, str) else what.search(text) is not None
 
 
+def _as_sent(_: Mapping[str, str], path: str, query: str, value: Any) -> Sequence[tuple[str, Any]]:
+    return ((target(path, query), value),)
+
+
 class Script:
     """The rules of one simulator."""
 
@@ -135,6 +140,8 @@ class Script:
         self.limiter: Limiter | None = None
         """How many requests are admitted; None: all."""
         self._tape = Tape()
+        self.forms: Callable[[Mapping[str, str], str, str, Any], Sequence[tuple[str, Any]]] = _as_sent
+        """How a request may have been recorded: from headers, path, query and value to paths with query and values."""
 
     @property
     def recorded(self) -> bool:
@@ -151,10 +158,12 @@ class Script:
         with self._lock:
             self._tape.repeat()
 
-    def next_exchange(self, method: str, path: str, request: Any, ignored: Collection[str]) -> RecordedExchange | str:
+    def next_exchange(
+        self, method: str, forms: Sequence[tuple[str, Any]], ignored: Collection[str]
+    ) -> RecordedExchange | str:
         """What was recorded for this request, or why nothing was; it counts as used."""
         with self._lock:
-            return self._tape.play(method, path, request, ignored)
+            return self._tape.play(method, forms, ignored)
 
     def add_reply(self, reply: Reply, when: When, times: int | None) -> None:
         """Answer requests that match with ``reply``."""

@@ -5,7 +5,7 @@ Pure apart from counts, which the script's lock guards.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from difflib import SequenceMatcher
 from itertools import zip_longest
 from typing import Any, Final
@@ -77,20 +77,27 @@ class Tape:
                 if not any(next(differences(one.exchange.request, other), None) is None for other in later):
                     one.left = None
 
-    def play(self, method: str, path: str, request: Any, ignored: Collection[str] = ()) -> RecordedExchange | str:
+    def play(
+        self, method: str, forms: Sequence[tuple[str, Any]], ignored: Collection[str] = ()
+    ) -> RecordedExchange | str:
         """Return the next exchange with this request, or why there is none.
 
         Args:
             method: of the request.
-            path: of the request, with its query.
-            request: its value.
+            forms: the path with the query, and the value; more than one where it may have been recorded in several
+                ways. The first is what is told.
             ignored: fields at the top of the request that are not compared.
         """
         alike = [
             one
-            for one in self._by_route.get((method, path), ())
-            if next(differences(one.exchange.request, request, ignored), None) is None
+            for one in self._all
+            if any(
+                (one.exchange.method, one.exchange.path) == (method, path)
+                and next(differences(one.exchange.request, request, ignored), None) is None
+                for path, request in forms
+            )
         ]
+        path, request = forms[0]
         for one in alike:
             if one.left != 0:
                 one.left = None if one.left is None else one.left - 1

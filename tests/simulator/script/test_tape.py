@@ -49,7 +49,7 @@ def test_file_and_back(request: Any, pieces: list[bytes], header: str) -> None:
     simulator = Simulator()
     parse_script(to_toml(before)).apply(simulator)
 
-    played = simulator._script.next_exchange("POST", "/v1/x?y=1", _as_sent(request), ())
+    played = simulator._script.next_exchange("POST", [("/v1/x?y=1", _as_sent(request))], ())
     assert isinstance(played, RecordedExchange), played
     assert (played.status, played.headers, played.chunks) == (before.status, before.headers, before.chunks)
 
@@ -92,9 +92,9 @@ def test_order_and_repetition() -> None:
         tape.add(RecordedExchange(method="POST", path="/", request=request, status=200 + number), 1)
     tape.repeat()
 
-    played = [tape.play("POST", "/", request) for request in "aaabab"]
+    played = [tape.play("POST", [("/", request)]) for request in "aaabab"]
     assert [200, 202, 202, 201, 202, 201] == [one.status for one in played if isinstance(one, RecordedExchange)]
-    missing = tape.play("GET", "/models", None)
+    missing = tape.play("GET", [("/models", None)])
     assert isinstance(missing, str)
     assert "GET /models is not on the cassette; it has POST /" == missing
 
@@ -114,3 +114,31 @@ def test_mistakes_in_files(line: str, problem: str) -> None:
     with pytest.raises(ScriptError) as caught:
         parse_script(f"[[exchange]]\nstatus = 200\n{line}\n")
     assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [
+        (b'{"seed": 18446744073709551617}', {"seed": 2**64 + 1}),
+        (b"[-9223372036854775809]", [-(2**63) - 1]),
+        (b'"\\ud83d\\ude00 \\ud83d"', "😀 �"),
+        (b"[1e999]", "[1e999]"),
+        (b"[NaN]", "[NaN]"),
+        (b"\xff", b"\xff"),
+    ],
+)
+def test_what_a_request_says(raw: bytes, value: Any) -> None:
+    """JSON is read exactly; what is none, or has a number that is none, is text or bytes."""
+    assert value == request_value(raw)
+
+
+def test_forms_of_a_request() -> None:
+    """A request is the recorded one in any of its forms, in the order of the recording; the first form is told."""
+    tape = Tape()
+    for path, request in (("/a", "one"), ("/b", "two")):
+        tape.add(RecordedExchange(method="GET", path=path, request=request), 1)
+    forms = [("/b", "two"), ("/a", "one")]
+
+    played = [tape.play("GET", forms) for _ in range(3)]
+    assert ["one", "two"] == [one.request for one in played if isinstance(one, RecordedExchange)]
+    assert "GET /b is on the cassette, but this request was recorded 2 times" in str(played[2])
