@@ -15,7 +15,7 @@ import click
 from anyfast_async import __version__
 from anyfast_async.cli import exit_codes
 from anyfast_async.cli.display.terminal import forsake, say, tolerant
-from anyfast_async.errors import AnyFastError
+from anyfast_async.errors import AnyFastError, escaped
 
 
 class _ReaderGoneError(Exception):
@@ -114,6 +114,22 @@ def run(argv: Sequence[str]) -> int:
             _let_go_of_stderr()
 
 
+def _helpful(error: click.ClickException, argv: Sequence[str]) -> click.ClickException:
+    """Where an option that is not there is a field of the request, return an error that says how that is given."""
+    if not isinstance(error, click.NoSuchOption) or error.ctx is None:
+        return error
+    options = {name for parameter in error.ctx.command.params for name in parameter.opts}
+    if "--set" not in options:
+        return error
+    from anyfast_async.cli.option_values import setting_of  # noqa: PLC0415 - with the first mistake
+
+    setting = setting_of(error.option_name, argv, options)
+    if setting is None:
+        return error
+    message = f"No such option: {escaped(error.option_name, 60)}. A field of the request is given as {setting}"
+    return click.UsageError(message, error.ctx)
+
+
 def _let_go_of_stderr() -> None:
     """See to it that what a full standard error does not take fails nothing: Python would end with the code 120."""
     try:
@@ -130,7 +146,7 @@ def _run(argv: Sequence[str]) -> int:
         return exit_codes.BROKEN_PIPE
     except click.ClickException as error:
         with suppress(OSError):  # nobody can be told
-            error.show()
+            _helpful(error, argv).show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort, asyncio.CancelledError):
         say("interrupted")

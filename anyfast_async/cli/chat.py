@@ -10,9 +10,10 @@ import click
 
 from anyfast_async._core.json import codec
 from anyfast_async.cli import exit_codes
-from anyfast_async.cli.client_options import STDIN, ClientOptions, gateway_options, no_key_option
+from anyfast_async.cli.client_options import STDIN, ClientOptions, gateway_options, no_key_option, patience_options
 from anyfast_async.cli.default_model import default_model, model_option
 from anyfast_async.cli.display.terminal import say, shown, write
+from anyfast_async.cli.verbosity import verbosity_options
 
 if TYPE_CHECKING:
     from anyfast_async.completions import ChatCompletion
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 @click.option("--max-tokens", type=int, metavar="N", help="Longest answer, from 1. Thinking counts too.")
 @click.option("--temperature", type=float, metavar="F", help="0 to 2.")
 @click.option("--json", "as_json", is_flag=True, help="Print the completion as one JSON object, when it is complete.")
+@verbosity_options
+@patience_options
 @gateway_options
 @no_key_option
 def chat(

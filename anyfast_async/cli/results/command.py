@@ -33,6 +33,7 @@ from anyfast_async.cli.display.progress import print_summary
 from anyfast_async.cli.display.terminal import is_live, say, write
 from anyfast_async.cli.overwriting import check_target, is_table
 from anyfast_async.cli.results.next_steps import NextSteps
+from anyfast_async.cli.settings import profile_option
 from anyfast_async.errors import RequestValidationError, escaped
 from anyfast_async.prices import Prices
 
@@ -60,6 +61,7 @@ class Group:
 @click.option("--failed-input", metavar="PATH", help="Write the requests of rows without an answer. Needs --input.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @price_options
+@profile_option
 def results(
     *,
     output: str,
