@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +27,8 @@ SUMMARIES: Final = {
     "batch": "Run a file of requests, and write one line per answer.",
     "bench": "Test how a gateway takes a load: time to the first token, time per token, throughput, errors.",
     "chat": "Ask a model, and print the answer as it comes.",
+    "completion": "Print what lets a shell complete commands, options, files, models, quirks and profiles.",
+    "config": "Show which settings count here, and where each is said.",
     "demo": "Show one await, one stream and one batch from file to file.",
     "doctor": "Look at a gateway, and say what is odd, what that means and what to do.",
     "models": "List the models that the key may use: a table in a terminal, one id per line in a pipe.",
@@ -53,6 +56,10 @@ class _Loaded(Mapping[str, click.Command]):
         if name not in SUMMARIES:
             raise KeyError(name)
         command: click.Command = getattr(import_module(f"anyfast_async.cli.{_FOLDERS.get(name, name)}"), name)
+        if "_ANYFAST_COMPLETE" in os.environ:
+            from anyfast_async.cli.completion import completed  # noqa: PLC0415 - a shell asks
+
+            return completed(command)
         return command
 
     def __iter__(self) -> Iterator[str]:
