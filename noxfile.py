@@ -114,6 +114,13 @@ def newest(session: nox.Session) -> None:
     pytest(session, "-q", "-n", WORKERS)
 
 
+@nox.session(venv_backend="none")
+def findings(session: nox.Session) -> None:
+    """Run the scripts that say what real libraries do: each installs what it needs."""
+    for script in sorted((ROOT / "findings").glob("*.sh")):
+        session.run("sh", str(script))
+
+
 @nox.session
 def uvloop(session: nox.Session) -> None:
     """Run every test on uvloop."""

@@ -24,6 +24,8 @@ from anyfast_async._http.settings import (
     whole_in,
 )
 from anyfast_async._limits.budget import Spending
+from anyfast_async._observers.hooks import hooks_of
+from anyfast_async._observers.log import show
 from anyfast_async._size_limits import MAX_HEAD
 from anyfast_async.completions import ChatCompletion, Model
 from anyfast_async.messages import Prompt
@@ -76,6 +78,9 @@ class AnyFast:
         max_head: the largest head of an answer in bytes, 1024 to 16 MiB; a larger one is an error.
         prices: what tokens cost, for ``Budget(usd=...)`` and every cost that is told; else the list prices of the extra
             ``prices``, where it is installed.
+        observers: objects that are told of attempts, holds and calls, see ``anyfast_async.observing``. The log of the
+            logger ``anyfast_async`` is there without them; ``ANYFAST_LOG=debug`` (``info``, ``warning``) shows it on
+            the standard error.
 
     Raises:
         ConfigurationError: no key, or ``NO_KEY`` for the default gateway, or an argument that cannot be; the message
@@ -99,6 +104,7 @@ class AnyFast:
         allow_http: Sequence[str] = (),
         max_head: int = MAX_HEAD,
         prices: Prices | None = None,
+        observers: Iterable[object] = (),
     ) -> None:
         try:
             key = Key(api_key)
@@ -114,6 +120,8 @@ class AnyFast:
             check_kind("prices", prices, Prices, None)
         check_kind("ssl_context", ssl_context, ssl_module.SSLContext, None)
         allowed = tuple(allow_http)
+        hooks = hooks_of(observers)
+        show(os.environ.get("ANYFAST_LOG"))
         address = base_url_of(base_url, allowed)
         if key.absent:
             check_keyless(address)
@@ -126,6 +134,7 @@ class AnyFast:
             retry=retry,
             timeouts=timeouts,
             headers=headers_of("headers", headers),
+            hooks=hooks,
         )
         self._shared = Shared(
             limits,
@@ -135,6 +144,7 @@ class AnyFast:
             proxy=proxy_of(proxy, address),
             hint=unused_proxy(proxy, address),
             max_head=whole_in("max_head", max_head, 1024, 16 * 1024 * 1024),
+            hooks=hooks,
         )
         self._calls = Calls(self._shared, setup)
         self._root = True

@@ -31,6 +31,7 @@ FLOORS: Final = (
         "completions.py",
         "errors.py",
         "messages.py",
+        "observing.py",
         "policies.py",
         "requests.py",
     },
@@ -47,6 +48,7 @@ FLOORS: Final = (
         "_journal/",
         "_limits/",
         "_map/",
+        "_observers/",
         "_retry/",
         "_stream/",
         "_tools/",
@@ -69,6 +71,7 @@ FLOORS: Final = (
         "batch/",
         "cli/",
         "openai/",
+        "otel/",
         "pytest_plugin.py",
         "simulator/",
         "testing/",
@@ -81,6 +84,7 @@ EDGES: Final = {
     "batch/": set[str](),
     "cli/": {"batch/", "simulator/"},
     "openai/": set[str](),
+    "otel/": set[str](),
     "pytest_plugin.py": {"_testing.py", "simulator/", "testing/"},
     "simulator/": set[str](),
     "testing/": {"simulator/"},
@@ -241,6 +245,7 @@ def test_imports_point_down() -> None:
 
 ROOM_ORDER: Final = (
     {"_clocks/", "_http/", "_limits/"},
+    {"_observers/"},
     {"_journal/", "_retry/", "_stream/"},
     {"_call/", "_map/"},
     {"_client/"},
@@ -347,6 +352,7 @@ LIBRARIES: Final[Mapping[str, set[str]]] = {
     "click": CLI,
     "genai_prices": {"prices.py"},
     "hdrh": {"cli/bench/histogram.py"},
+    "opentelemetry": {"otel/_observer.py"},
     "orjson": {"_core/json/jsontext.py", "simulator/http/encoding.py"},
     "pyarrow": {"batch/input/parquet.py", "batch/results/table_files.py"},
     "pydantic": {"_structured/own_schema.py"},
@@ -466,7 +472,6 @@ TESTED_THROUGH: Final[Mapping[str, str]] = {
     "_client/calls.py": "test_client.py",  # how its verbs are done
     "_http/early_answer.py": "http/test_transport.py",  # what comes before a request was sent
     "_call/endpoint.py": "test_client.py",  # how an answer is read, by what was asked
-    "_call/hooks.py": "test_openai.py",  # a protocol; the door hears by it
     "_call/spec.py": "call/test_call.py",  # what a call is made of
     "_limits/spent.py": "test_prices.py",  # what is priced
     "_retry/recovery.py": "call/test_call.py",  # what a call meets

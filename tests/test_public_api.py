@@ -32,7 +32,9 @@ MODULES: Final = (
     "anyfast_async",
     "anyfast_async.asgi",
     "anyfast_async.batch",
+    "anyfast_async.observing",
     "anyfast_async.openai",
+    "anyfast_async.otel",
     "anyfast_async.simulator",
     "anyfast_async.testing",
 )

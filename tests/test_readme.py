@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
+import logging
 import re
 import subprocess
 import sys
@@ -13,12 +14,13 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import anyfast_async
-from anyfast_async import AnyFastError, Limits, RetryPolicy, Timeouts, simulator, testing
+from anyfast_async import AnyFastError, Limits, RetryPolicy, Timeouts, observing, otel, simulator, testing
 from anyfast_async.cli.app import anyfast
 from anyfast_async.simulator import Simulator
 
@@ -197,11 +199,23 @@ def save(block: Block, folder: Path) -> Path | None:
     return path
 
 
+@pytest.fixture
+def spans(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
+    """Return where spans go that a page sends to a collector."""
+    exporter = InMemorySpanExporter()
+    module: Any = types.ModuleType("trace_exporter")
+    module.OTLPSpanExporter = lambda **_: exporter
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", module)
+    monkeypatch.setattr(logging.getLogger("anyfast_async"), "level", logging.NOTSET)  # put back after the page
+    return exporter
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PAGES)
+@pytest.mark.usefixtures("gateway")
 def test_page(
     name: str,
-    gateway: Simulator,
+    spans: InMemorySpanExporter,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -227,6 +241,11 @@ def test_page(
             if after is not None and after.language == "text":
                 assert after.text == capsys.readouterr().out
             capsys.readouterr()
+
+    if name == "howto/observe.md":
+        inner, outer = spans.get_finished_spans()
+        assert ("chat gemini-2.5-flash", "answer a visitor") == (inner.name, outer.name)
+        assert inner.parent == outer.context
 
     if tests:
         settings = ["asyncio_mode=auto", "asyncio_default_fixture_loop_scope=function"]
@@ -267,6 +286,7 @@ def test_every_page_is_in_the_contents() -> None:
             ["simulator.md"],
             {*simulator.__all__, *testing.__all__} - {"SimulatorOptions"},
         ),  # they stand at Simulator itself
+        (["observing.md"], {*observing.__all__, *otel.__all__}),
     ],
 )
 def test_every_public_name_is_described(pages: list[str], exported: set[str]) -> None:

@@ -31,6 +31,7 @@ import pytest
 import trustme
 
 from anyfast_async import AnyFast, AnyFastError, Budget, Limits, RetryPolicy, Timeouts, errors
+from anyfast_async._journal.journal import open_journal
 
 if TYPE_CHECKING:
     from conftest import RawServers
@@ -137,8 +138,8 @@ def places(error: AnyFastError) -> dict[str, str]:
     return found
 
 
-ANSWERS: Final = ("partial", "completion")
-"""The attributes of exceptions that hold what the model said."""
+ANSWERS: Final = ("partial", "completion", "tool_run")
+"""The attributes of exceptions that hold what the model said, and what was said to it."""
 
 
 def take_answers(error: AnyFastError) -> list[Any]:
@@ -414,6 +415,50 @@ async def map_row(world: World) -> AnyFastError:
     return await world.failing(world.client(server.base_url), "map")
 
 
+async def mapped(world: World) -> None:
+    """A map with a journal, of one row that is answered."""
+    server = await world.raw([world.raw.completion("ok")])
+    await world.client(server.base_url).map([PROMPT], journal=world.folder / "journal.jsonl")
+
+
+async def journal_in_use(world: World) -> AnyFastError:
+    server = await world.raw([world.raw.completion("ok")])
+    run = world.client(server.base_url).map([PROMPT], journal=world.folder / "journal.jsonl")
+    async with run as results:
+        async for _ in results:
+            with pytest.raises(AnyFastError) as caught:
+                await mapped(world)
+    return caught.value
+
+
+async def journal_of_another_kind(world: World) -> AnyFastError:
+    (world.folder / "journal.jsonl").write_text("Dear diary\n", encoding="utf-8")
+    with pytest.raises(AnyFastError) as caught:
+        await mapped(world)
+    return caught.value
+
+
+async def journal_of_other_rows(world: World) -> AnyFastError:
+    """A map's, for something else."""
+    await mapped(world)
+    with pytest.raises(AnyFastError) as caught:
+        open_journal(world.folder / "journal.jsonl", header={"written by": "others"})
+    return caught.value
+
+
+async def tools_without_end(world: World) -> AnyFastError:
+    async def look(what: str) -> str:
+        return what
+
+    call = {"id": "1", "type": "function", "function": {"name": "look", "arguments": json.dumps({"what": KEY})}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    choices = [{"index": 0, "message": message, "finish_reason": "tool_calls"}]
+    server = await world.raw([world.raw.answer({"id": "c", "object": "chat.completion", "choices": choices})])
+    with pytest.raises(AnyFastError) as caught:
+        await world.client(server.base_url).run_tools(PROMPT, [look], max_rounds=1)
+    return caught.value
+
+
 async def row_after_a_refused_key(world: World) -> AnyFastError:
     """A row that is not sent, because the one before it was refused."""
     server = await world.raw([world.raw.answer({"error": {"message": ECHO}}, 401, **ECHOING)])
@@ -544,6 +589,11 @@ CASES: Final[Mapping[str, Case]] = {
     "all attempts": Case(E.InternalServerError, all_attempts),
     "row of a map": Case(E.BadRequestError, map_row),
     "row that was not sent": Case(E.NotSentError, row_after_a_refused_key),
+    # journals and tools
+    "journal in use": Case(E.LockedError, journal_in_use),
+    "journal of another kind": Case(E.ForeignFileError, journal_of_another_kind),
+    "journal of other rows": Case(E.MismatchError, journal_of_other_rows),
+    "tools without end": Case(E.ToolRoundsError, tools_without_end, answered=True),
 }
 
 
@@ -588,8 +638,8 @@ async def test_key_and_prompt_show_nowhere(name: str, world: World, caplog: pyte
     }
     shown = [(place, secret) for place, text in found.items() for secret, value in SECRETS.items() if value in text]
     assert [] == shown
-    # Of an answer that does not fit, the frame that reads it has the answer itself.
-    variables = "" if CASES[name].misplaced or name == "output" else report(error)
+    # Of an answer that does not fit, the frame that reads it has the answer itself; so has the one that calls a tool.
+    variables = "" if CASES[name].misplaced or name in {"output", "tools without end"} else report(error)
     assert [] == [secret for secret, value in SECRETS.items() if value in variables], "in a frame's variables"
     assert [] == [place for place, text in found.items() if PROMPT in text or json.dumps(PROMPT) in text]
 

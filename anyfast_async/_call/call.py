@@ -10,25 +10,27 @@ from __future__ import annotations
 import asyncio
 import copy
 from abc import abstractmethod
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
-
-import attrs
 
 from anyfast_async._clocks.clocks import Interruptible, Wait, late
 from anyfast_async._core.json.codec import maker, put
 from anyfast_async._core.usage import used_by
 from anyfast_async._http.request_headers import new_idempotency_key
+from anyfast_async._observers import telling
+from anyfast_async._observers.log import DEBUG, KNOWN
 from anyfast_async.completions import ChatCompletion, Trace, Usage
 from anyfast_async.errors import AnyFastError, APIConnectionError, Attempt, Billed, ClientStateError, DeadlineExceeded
 
 if TYPE_CHECKING:
     from anyfast_async._call.spec import Spec
     from anyfast_async._client.shared import Shared
+    from anyfast_async._core.errors.request_id import Hide
     from anyfast_async._http.exchange import Exchange
     from anyfast_async._limits.reservation import Account
     from anyfast_async._limits.scope import Permit, Scope
     from anyfast_async._map.early_end import Ending
+    from anyfast_async._observers.telling import Story
     from anyfast_async._retry.recovery import Recovery
     from anyfast_async.policies import RetryPolicy
 
@@ -52,15 +54,17 @@ class Call(Interruptible, Generic[T]):
     """
 
     __slots__ = (
-        *("__weakref__", "_content", "_idempotency_key", "_is_out", "_streaming", "_tried_at", "_recovery"),
-        *("account", "began", "connect", "ending", "first_token", "scope", "ledger", "queued", "sent", "shared"),
-        *("spec", "status", "took", "trying_since"),
+        *("__weakref__", "_content", "_is_out", "_streaming", "_tried_at", "_recovery", "account", "began", "connect"),
+        *("ending", "first_token", "head", "idempotency_key", "ledger", "queued", "scope", "sent", "shared", "spec"),
+        *("status", "story", "took", "trying_since"),
     )
 
     waits_for: ClassVar[Wait] = "response"
     """The field of ``Timeouts`` that bounds an attempt."""
     keeps_permit: ClassVar[bool] = False
-    """Whether the result goes on using the permit, as a stream does, and gives it back with :meth:`ended`."""
+    """Whether the result goes on using the permit, as a stream does, and gives it back when it ends."""
+    streams: ClassVar[bool] = False
+    """Whether its answers are streamed on the wire."""
 
     def __init__(
         self,
@@ -77,7 +81,7 @@ class Call(Interruptible, Generic[T]):
         self.account = account
         self.ending = ending
         self._content = content
-        self._idempotency_key: str | None = None
+        self.idempotency_key: str | None = None
         """The same on all of its attempts."""
         self.ledger: list[Attempt] = []
         self.began = self._loop.time()
@@ -91,6 +95,10 @@ class Call(Interruptible, Generic[T]):
         """How long it took, once it has succeeded."""
         self.status: int | None = None
         """The status of the answer to the last attempt, once its head is there."""
+        self.head: tuple[Mapping[str, str], str, Hide] | None = None
+        """The last head that was looked at: fields, nothing, and what takes the key out of them."""
+        self.story: Story | None = None
+        """What observers were told of it."""
         self.sent = False
         """Whether any request of it was."""
         self.trying_since: float | None = None
@@ -169,9 +177,10 @@ class Call(Interruptible, Generic[T]):
                 return await again
             except AnyFastError as error:
                 raise self._told(error).with_traceback(None) from None  # frames below hold the error itself
-        except asyncio.CancelledError:
-            over = self.taken(whole=True)
+        except BaseException as found:
+            over = self.taken(whole=True) if isinstance(found, asyncio.CancelledError) else None
             if over is None:
+                telling.over(self, None, found)
                 raise
         finally:
             shared.in_flight.discard(self)
@@ -179,7 +188,8 @@ class Call(Interruptible, Generic[T]):
             self._recovery = None  # which refers back, as does the frame of who raises what it holds
         try:
             over.billed = "no"
-            raise self._told(over)
+            telling.over(self, None, self._told(over))
+            raise over
         finally:
             del over  # it holds this frame from now on
 
@@ -213,7 +223,10 @@ class Call(Interruptible, Generic[T]):
                     is_kept = self._streaming = True
                 else:
                     self._done(permit, "ok", "yes")
-                return self.told(result)
+                result = self.told(result)
+                if self.spec.hooks is not None or self._recovery is not None or KNOWN(DEBUG) is not False:
+                    telling.succeeded(self, result)
+                return result
             finally:
                 self._rest()
         finally:
@@ -313,7 +326,7 @@ class Call(Interruptible, Generic[T]):
     def _left(self, error: AnyFastError) -> AnyFastError:
         """Return *error* for this call alone, or what it has met if something of it may be billed."""
         failure = None if self._recovery is None else self._recovery.failure
-        if failure is not None and _worst(a.billed for a in self.ledger) != "no":
+        if failure is not None and worst(a.billed for a in self.ledger) != "no":
             return failure
         own = copy.copy(error)
         own.__cause__ = error.__cause__
@@ -347,12 +360,11 @@ class Call(Interruptible, Generic[T]):
         *in_one*: the answer is of use only whole.
         """
         spec = self.spec
-        if spec.hooks is not None:
-            spec.hooks.on_attempt_start()
-        if self._idempotency_key is None and self._content is not None:
-            self._idempotency_key = new_idempotency_key()
+        if self.idempotency_key is None and self._content is not None:
+            self.idempotency_key = new_idempotency_key()
+        route = spec.route if spec.hooks is None else telling.starts(self)
         return self.shared.transport.at_once(
-            spec.route, spec.key.fixed, self._content, self._idempotency_key, self.on_sent, in_one
+            route, spec.key.fixed, self._content, self.idempotency_key, self.on_sent, in_one
         )
 
     async def answered(self, asked: Exchange | None, *, in_one: bool = False) -> Exchange:
@@ -364,12 +376,14 @@ class Call(Interruptible, Generic[T]):
         """
         spec, transport = self.spec, self.shared.transport
         if asked is None:
-            sending = spec.route, spec.key, self._content, self._idempotency_key, self.on_sent
+            route = spec.route if self.story is None else self.story.route
+            sending = route, spec.key, self._content, self.idempotency_key, self.on_sent
             asked = await transport.connected(*sending, spec.timeouts.connect, in_one)
         exchange = await transport.headed(asked)
         self.connect, self.status = exchange.connect_seconds, exchange.status
+        self.head = exchange.headers, "", exchange.hide
         if spec.hooks is not None:
-            spec.hooks.on_attempt_head(exchange.status, exchange.headers, exchange.hide)
+            spec.hooks.tell(spec.hooks.head, exchange.status, exchange.headers, exchange.hide)
         return exchange
 
     def on_sent(self, at: float) -> None:
@@ -410,6 +424,7 @@ class Call(Interruptible, Generic[T]):
             billed: Billed = "maybe" if self._is_out else "no"
             self._count(permit, billed, sent=self._is_out)
             self._write(permit, "cancelled", self.status, billed)
+            telling.attempt_ended(self, found)
             return None
         status = getattr(error, "status_code", None) or self.status
         self.recovery.failed(error, permit, status)
@@ -444,29 +459,8 @@ class Call(Interruptible, Generic[T]):
     def _told(self, error: E) -> E:
         """Return *error* with what all attempts say."""
         error.attempts = tuple(self.ledger)
-        error.billed = _worst((error.billed, *(attempt.billed for attempt in self.ledger)))
+        error.billed = worst((error.billed, *(attempt.billed for attempt in self.ledger)))
         return error
-
-    def ended(self, permit: Permit, error: AnyFastError | None, *, left: bool) -> None:
-        """Give a kept permit back and write the last attempt down."""
-        if permit.released:
-            return
-        self.shared.gate.release(permit)
-        self.shared.gate.maybe_billed += left or error is not None
-        if error is None:
-            self._done(permit, "left" if left else "ok", "maybe" if left else "yes")
-            return
-        error.billed = _worst((error.billed, "maybe"))  # some of it has come
-        self._write(permit, error.kind, self.status, error.billed)
-        self._told(error)
-
-    def found_wanting(self, error: AnyFastError) -> None:
-        """Take in that a stream that ended in order is no complete answer: its line was written when it ended."""
-        last = self.ledger[-1]
-        if last.outcome == "ok":
-            self.shared.gate.maybe_billed += 1
-            self.ledger[-1] = attrs.evolve(last, outcome=error.kind, billed=error.billed)
-        self._told(error)
 
     def traced(self, completion: ChatCompletion) -> ChatCompletion:
         """Return *completion* with the trace of this call."""
@@ -482,6 +476,7 @@ class Call(Interruptible, Generic[T]):
         return completion
 
 
-def _worst(billed: Iterable[Billed]) -> Billed:
+def worst(billed: Iterable[Billed]) -> Billed:
+    """Return what several attempts amount to."""
     found = set(billed)
     return "yes" if "yes" in found else "maybe" if "maybe" in found else "no"

@@ -31,6 +31,8 @@ class Endpoint(Shown, Generic[T]):
     path: str
     """Behind the client's ``base_url``."""
     method: str
+    operation: str
+    """What observers call it."""
     decode: Decode[T]
     """Reads an answer that came in one piece; raises ``AnyFastError``."""
     usage_of: Callable[[T], Usage | None] | None = None
@@ -52,5 +54,5 @@ def _models(status: int, headers: Mapping[str, str], body: bytes, hide: Hide) ->
     return answer.models_of(status, headers, body, now=time.time(), hide=hide)
 
 
-CHAT: Final[Endpoint[ChatCompletion]] = Endpoint("chat/completions", "POST", _completion, attrgetter("usage"))
-MODELS: Final[Endpoint[list[Model]]] = Endpoint("models", "GET", _models)
+CHAT: Final[Endpoint[ChatCompletion]] = Endpoint("chat/completions", "POST", "chat", _completion, attrgetter("usage"))
+MODELS: Final[Endpoint[list[Model]]] = Endpoint("models", "GET", "models", _models)

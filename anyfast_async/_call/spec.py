@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from anyfast_async._values.bases import Shown
+from anyfast_async.observing import Destination
 
 if TYPE_CHECKING:
     from anyfast_async._call.endpoint import Endpoint
-    from anyfast_async._call.hooks import Hooks
     from anyfast_async._http.api_key import Key
     from anyfast_async._http.request_headers import Route
     from anyfast_async._limits.scope import Scope
+    from anyfast_async._observers.hooks import Hooks
     from anyfast_async.policies import RetryPolicy, Timeouts
     from anyfast_async.prices import Price
 
@@ -40,4 +41,6 @@ class Spec(Shown):
     accept_missing_finish: bool = False
     """Whether a stream that ends in order without a finish reason is complete."""
     hooks: Hooks | None = None
-    """Told of its attempts."""
+    """Who hears of it; None: nobody but the log."""
+    destination: Destination = Destination("", "", "", "", None, streamed=False)
+    """What observers are told of it."""

@@ -8,12 +8,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, ClassVar
 
-from anyfast_async._call.call import Call
+import attrs
+
+from anyfast_async._call.call import Call, worst
 from anyfast_async._core import answer
 from anyfast_async._core.json import codec
 from anyfast_async._core.stream.chunk_template import payload_of
 from anyfast_async._core.stream.completeness import verdict
 from anyfast_async._core.stream.fold import Fold
+from anyfast_async._observers import telling
+from anyfast_async._observers.log import DEBUG, LOGGER
 from anyfast_async._stream.receiver import Receiver
 from anyfast_async.completions import ChatCompletion, Trace
 from anyfast_async.errors import AnyFastError
@@ -32,10 +36,23 @@ if TYPE_CHECKING:
 class StreamCall(Call[Receiver]):
     """A call for a stream, which a reader takes over with its first content."""
 
-    __slots__ = ()
+    __slots__ = ("is_dropped",)
 
     waits_for: ClassVar[Wait] = "first_token"
     keeps_permit: ClassVar[bool] = True
+    streams: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        shared: Shared,
+        spec: Spec,
+        account: Account,
+        ending: Ending | None = None,
+        content: bytes | None = None,
+    ) -> None:
+        super().__init__(shared, spec, account, ending, content)
+        self.is_dropped = False
+        """Whether its reader is gone, and tells nobody of its end."""
 
     async def attempt(self, permit: Permit) -> Receiver:
         """Send the request; return the receiver with the first content in it."""
@@ -50,14 +67,41 @@ class StreamCall(Call[Receiver]):
             receiver.close()
             raise
         self.first_token = receiver.first_content
+        if self.spec.hooks is not None and receiver.first_content is not None:
+            telling.has_content(self, receiver.first_content)
         self.shared.in_flight.add(receiver)
         receiver.hand_over()
         return receiver
 
     def received(self, receiver: Receiver) -> None:
-        """Hear from a receiver that was handed over that it has ended."""
+        """Hear from a receiver that was handed over that it has ended: give the permit back, write the attempt down."""
         self.shared.in_flight.discard(receiver)
-        self.ended(receiver.permit, receiver.error, left=receiver.left)
+        permit, error, left = receiver.permit, receiver.error, receiver.left
+        if permit.released:
+            return
+        self.shared.gate.release(permit)
+        self.shared.gate.maybe_billed += left or error is not None
+        if error is None:
+            self._done(permit, "left" if left else "ok", "maybe" if left else "yes")
+        else:
+            error.billed = worst((error.billed, "maybe"))  # some of it has come
+            self._write(permit, error.kind, self.status, error.billed)
+            self._told(error)
+        if self.is_dropped:
+            telling.over(self, None, error)
+
+    def found_wanting(self, error: AnyFastError) -> None:
+        """Take in that a stream that ended in order is no complete answer: its line was written when it ended."""
+        last = self.ledger[-1]
+        if last.outcome in ("ok", "left"):
+            self.shared.gate.maybe_billed += last.outcome == "ok"
+            self.ledger[-1] = attrs.evolve(last, outcome=error.kind, billed=error.billed)
+        self._told(error)
+
+    def was_read(self, completion: ChatCompletion, error: AnyFastError | None) -> None:
+        """Hear from the reader that it has come to the end: what it has read, and what was wrong with it."""
+        if self.spec.hooks is not None or error is not None or len(self.ledger) > 1 or LOGGER.isEnabledFor(DEBUG):
+            telling.over(self, completion, error)
 
 
 async def _start(call: Call[T], exchange: Exchange, receiver: Receiver) -> None:
@@ -93,6 +137,7 @@ class DrainCall(Call[ChatCompletion]):
     __slots__ = ("_fold", "_request_id")
 
     waits_for: ClassVar[Wait] = "first_token"
+    streams: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -127,6 +172,10 @@ class DrainCall(Call[ChatCompletion]):
         receiver = Receiver(exchange, permit, self.spec.timeouts)  # the call keeps the time of the whole
         try:
             await _start(self, exchange, receiver)
+            if self.spec.hooks is not None:
+                await receiver.opened()
+                if receiver.first_content is not None:
+                    telling.has_content(self, receiver.first_content)
             await self._drain(receiver)
             self.first_token = receiver.first_content
             lenient, whole = self.spec.accept_missing_finish, receiver.whole

@@ -26,7 +26,7 @@ async def content_of(call: Call[T], exchange: Exchange) -> bytes:
         exchange.close()
         raise
     if call.spec.hooks is not None:
-        call.spec.hooks.on_attempt_end(content)
+        call.spec.hooks.tell(call.spec.hooks.body, content)
     return content
 
 
@@ -45,7 +45,7 @@ class UnaryCall(Call[T]):
             except BaseException:
                 exchange.close()
                 raise
-        if exchange is None or exchange.whole is None or self.spec.hooks is not None:
+        if exchange is None or exchange.whole is None or (self.spec.hooks is not None and self.spec.hooks.head):
             exchange = await self.answered(exchange, in_one=True)
             content = await content_of(self, exchange)
         else:

@@ -27,19 +27,20 @@ from anyfast_async._values.bases import Shown
 from anyfast_async._values.text import did_you_mean
 from anyfast_async.errors import AnyFastError, ConfigurationError, FieldError, RequestValidationError, escaped
 from anyfast_async.messages import GEMINI_MODELS, Prompt
+from anyfast_async.observing import Destination
 from anyfast_async.policies import as_timeouts
 from anyfast_async.requests import ChatRequest, as_request
 
 if TYPE_CHECKING:
     from yarl import URL
 
-    from anyfast_async._call.hooks import Hooks
     from anyfast_async._call.streamed import DrainCall, StreamCall
     from anyfast_async._client.shared import Shared
     from anyfast_async._http.api_key import Key
     from anyfast_async._limits.reservation import Witness
     from anyfast_async._limits.scope import Scope
     from anyfast_async._map.early_end import Ending
+    from anyfast_async._observers.hooks import Hooks
     from anyfast_async._stream.chat_stream import ChatStream
     from anyfast_async._stream.receiver import Receiver
     from anyfast_async.completions import ChatCompletion, Model
@@ -76,7 +77,7 @@ class Setup(Shown):
     says_whole: bool = True
     """Whether a request for a whole answer says that it is one."""
     hooks: Hooks | None = None
-    """Told of every attempt."""
+    """Who hears of its calls; None: nobody but the log."""
 
 
 class Calls:
@@ -187,6 +188,7 @@ class Calls:
                 self.price_of(model) if self._is_priced and endpoint.usage_of is not None else None,
                 lenient,
                 setup.hooks,
+                self.destination_of(endpoint, model, streamed=streams),
             )
             if is_usual:
                 if len(self._specs) >= _MOST_SPECS:
@@ -225,6 +227,14 @@ class Calls:
     def scope_of(self, model: str) -> Scope:
         """Return where calls of *model* are counted."""
         return self.shared.gate.scope((self._origin, self.setup.key.identity, model))
+
+    def destination_of(self, endpoint: Endpoint[Any], model: str, *, streamed: bool) -> Destination:
+        """Return what observers are told of such calls; in lanes keys have numbers."""
+        keys = self.shared.keys
+        number = keys.setdefault(self.setup.key.identity, len(keys) + 1)
+        key = "no key" if self.setup.key.absent else f"key {number}"
+        lane = f"{escaped(model, 100) or 'no model'} at {self._origin}, {key}"
+        return Destination(endpoint.operation, model, lane, self._origin.host or "", self._origin.port, streamed)
 
     def timeouts_of(self, options: Mapping[str, Any]) -> Timeouts:
         """Return the clocks of a call.

@@ -11,14 +11,19 @@ from anyfast_async._clocks.notebook import in_notebook
 from anyfast_async._core.histogram import Phases
 from anyfast_async._http.transport import Transport
 from anyfast_async._limits.gate import Gate
+from anyfast_async._observers.hooks import LOG_ALONE
+from anyfast_async._observers.log import LOG
 from anyfast_async._size_limits import MAX_HEAD
 from anyfast_async.errors import ClientStateError
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Hashable
 
     from anyfast_async._core.retry.retry_budget import RetryBudget
     from anyfast_async._limits.budget import Spending
+    from anyfast_async._observers.hooks import Hooks
+    from anyfast_async.observing import Hold
     from anyfast_async.policies import Limits
 
 
@@ -33,6 +38,7 @@ class Shared:
         proxy: the URL of one.
         hint: said where no connection could be made.
         max_head: the largest head of an answer in bytes.
+        hooks: who hears of what happens; None: nobody but the log.
 
     """
 
@@ -46,8 +52,10 @@ class Shared:
         proxy: str | None = None,
         hint: str = "",
         max_head: int = MAX_HEAD,
+        hooks: Hooks | None = None,
     ) -> None:
-        self.gate: Gate = Gate(limits)
+        self.gate: Gate = Gate(limits, on_free=self._told_of_end)
+        self._hooks = hooks
         self.retry_budget = retry_budget
         self.spending = spending
         self.in_flight: InFlight = InFlight(self._renew)
@@ -55,6 +63,8 @@ class Shared:
             ssl_context=ssl_context, proxy=proxy, hint=hint, max_head=max_head, on_loop_end=self.in_flight.stop
         )
         self.phases: Phases = Phases()
+        self.keys: dict[Hashable, int] = {}
+        """Numbers of the keys, by which observers know them."""
         self.warned: set[str] = set()
         """What was warned of: model ids, and a concurrency above the limit."""
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -62,6 +72,12 @@ class Shared:
         self.process: int = 0
         """The process of that loop; a child that was forked from it starts with an empty pool."""
         self.closed = False
+
+    def _told_of_end(self, hold: Hold) -> None:
+        """Hear that a hold is over."""
+        hooks = self._hooks or LOG_ALONE
+        hooks.tell(hooks.hold, hold)
+        LOG.on_hold(hold)
 
     def _renew(self) -> None:
         """Hear that the process runs on after a sleep."""

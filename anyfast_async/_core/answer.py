@@ -96,7 +96,7 @@ def _read(headers: Mapping[str, str], body: bytes, *, now: float, hide: Hide) ->
     error = error or verdict(fold, whole=reader.whole or (whole and not streamed))
     if error is not None:
         error.partial = fold.completion() if streamed or fold.begun else None
-        error.request_id = error.request_id or request_id(headers)
+        error.request_id = error.request_id or request_id(headers, hide=hide)
         raise paid(error, fold)
     completion = codec.structure(payload_of(reader.items[0]), ChatCompletion) if whole else fold.completion()
     completion = completion if is_usual(completion) else fold.completion()

@@ -57,10 +57,11 @@ _MISSING: Final = (
 class Secret:
     """A key that does not show: not in repr, str, format, pickles or tracebacks with locals."""
 
-    __slots__ = ("_bytes", "_line", "_value")
+    __slots__ = ("_bytes", "_line", "_tail", "_value")
 
     def __init__(self, value: str) -> None:
         self._value = value
+        self._tail = value[-_TAIL:]
         self._bytes = value.encode()
         self._line = b"Authorization: Bearer %b\r\n" % self._bytes
 
@@ -83,6 +84,10 @@ class Secret:
         """Return a hash of the key."""
         return sha256(self._bytes).digest()
 
+    def may_be_in(self, text: str) -> bool:
+        """Return whether :meth:`hide` might change *text*."""
+        return self._tail in text
+
     def hide(self, text: str) -> str:
         """Return *text*, which tells of an error, without the key.
 
@@ -93,7 +98,7 @@ class Secret:
             before = r"(?<!\w)" if re.match(_WORD, self._value[0]) else ""
             after = r"(?!\w)" if re.match(_WORD, self._value[-1]) else ""
             return re.sub(before + re.escape(self._value) + after, "***", text)
-        return text.replace(self._value, "***").replace(self._value[-_TAIL:], "***")
+        return text.replace(self._value, "***").replace(self._tail, "***")
 
 
 class _NoSecret(Secret):
@@ -109,6 +114,9 @@ class _NoSecret(Secret):
 
     def line(self) -> bytes:
         return b""
+
+    def may_be_in(self, text: str) -> bool:  # noqa: ARG002 - there is none
+        return False
 
     def hide(self, text: str) -> str:
         return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import platform
 from collections.abc import Mapping
@@ -58,6 +59,15 @@ class Route:
         lines = [f"{method} {url.raw_path_qs} HTTP/1.1", f"Host: {url.host_port_subcomponent}"]
         lines += [f"{name}: {value}" for name, value in fields.values()]
         self._lines = "".join(f"{line}\r\n" for line in lines).encode()
+
+    def extended(self, more: Mapping[str, str]) -> Route:
+        """Return one with *more* headers; those that it has already stay."""
+        known = {name.lower() for name in self.headers}
+        new = {name: value for name, value in more.items() if name.lower() not in known}
+        other = copy.copy(self)
+        other.headers = {**self.headers, **new}
+        other._lines = self._lines + "".join(f"{name}: {value}\r\n" for name, value in new.items()).encode()  # noqa: SLF001 - its own
+        return other
 
     def head(self, secret: Secret, idempotency_key: str | None, body: bytes | None) -> bytes:
         """Return the head of one request; *key* is the call's idempotency key, unless the headers have another."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from anyfast_async._core.limits.refusal import Refusal
     from anyfast_async._core.retry.suspicion import Suspicion
+    from anyfast_async.observing import Hold
     from anyfast_async.policies import Limits
 
 
@@ -29,10 +30,11 @@ def _closed_error() -> ClientStateError:
 
 
 class Gate:
-    """One per client, shared by everything made of it with ``with_options``."""
+    """One per client, shared by everything made of it with ``with_options``; *on_free* hears of ends of holds."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, on_free: Callable[[Hold], None] = lambda _: None) -> None:
         self._limits = limits
+        self._on_free = on_free
         self._scopes: dict[Hashable, Scope] = {}
         self._remembered: list[tuple[float, float, float]] = []
         self._arrivals = 0
@@ -194,8 +196,10 @@ class Gate:
         if scope.outage.succeeded(permit.at):
             if scope.outage.since is None:
                 scope.throttle.hold()  # a gateway that comes back gets one request, then two ...
+                self._freed(scope, "outage")
             self._look_again(scope)
         elif scope.throttle.watching:
+            self._freed(scope, "throttling")
             scope.throttle.succeeded(permit, asyncio.get_running_loop().time(), self._limits.concurrency)
             if scope.waiters and scope.listed is None:
                 self._list(scope)
@@ -211,8 +215,13 @@ class Gate:
         """Say that the gateway is there, though it refused a request: an outage is over."""
         if scope.outage.since is not None:
             scope.outage.answered()
+            self._freed(scope, "outage")
             scope.throttle.hold()
             self._look_again(scope)
+
+    def _freed(self, scope: Scope, reason: str) -> None:
+        if (hold := scope.freed(reason, asyncio.get_running_loop().time())) is not None:
+            self._on_free(hold)
 
     async def hold_off(self, scope: Scope, row: object, *, sent: bool, longest: float, patience: float) -> bool:
         """Wait while the gateway is away, for *patience* seconds at most.
@@ -298,7 +307,7 @@ class Gate:
             for waiter in scope.waiters:
                 if not waiter.granted.done():
                     waiter.granted.set_exception(_closed_error())
-            self._empty(scope)
+            scope.send_away()
             self._look_again(scope)
         self.queued = self.counted = 0
 
@@ -309,12 +318,8 @@ class Gate:
         self._ready.clear()
         self.in_flight = self.queued = self.counted = self.holding_off = 0
         for scope in self._scopes.values():
-            self._empty(scope)
+            scope.send_away()
             scope.begin_anew()
-
-    def _empty(self, scope: Scope) -> None:
-        scope.waiters.clear()
-        scope.queued, scope.listed = 0, None
 
     # -- the queue ---------------------------------------------------------------------------------------------------
 
@@ -332,14 +337,10 @@ class Gate:
         elif len(scope.waiters) > 2 * scope.queued:
             scope.waiters = deque(w for w in scope.waiters if not w.granted.done())
 
-    def _forget_cancelled(self, scope: Scope) -> None:
-        """Drop the first waiters whose task was cancelled."""
-        while scope.waiters and scope.waiters[0].granted.done():
-            scope.waiters.popleft()
-
     def _list(self, scope: Scope) -> None:
         """Have the first waiter of *scope* looked at."""
-        self._forget_cancelled(scope)
+        while scope.waiters and scope.waiters[0].granted.done():  # its task was cancelled
+            scope.waiters.popleft()
         scope.listed = None
         if scope.waiters:
             self._entries += 1

@@ -78,7 +78,8 @@ class Account:
         self._witness = witness
 
     @property
-    def _request(self) -> ChatRequest | None:
+    def request(self) -> ChatRequest | None:
+        """What is asked."""
         if isinstance(self._asked, tuple):
             plan, prompt = self._asked
             self._asked = plan.request(prompt)
@@ -88,7 +89,7 @@ class Account:
     def prompt(self) -> Asked:
         """What is asked, counted when somebody wants to know."""
         if self._prompt is None:
-            self._prompt = asked(self._request)
+            self._prompt = asked(self.request)
         return self._prompt
 
     def likely(self) -> float:
@@ -96,21 +97,21 @@ class Account:
         scope = self._scope
         if scope.tokens is None or self._asked is None:
             return 0.0
-        return scope.expected.likely(self.prompt, *limits_of(self._request), scope.tokens.limit)
+        return scope.expected.likely(self.prompt, *limits_of(self.request), scope.tokens.limit)
 
     def _possible(self) -> Need:
         """Return what to reserve of a budget."""
         if self._asked is None:
             return Need()
         left = self._spending.left(self._price)
-        before, answer = self._scope.expected.possible(self.prompt, *limits_of(self._request), left)
+        before, answer = self._scope.expected.possible(self.prompt, *limits_of(self.request), left)
         return Need(before + answer, 0.0 if self._price is None else self._price.bound(before, answer))
 
     def _assumed(self) -> Need:
         """Return what a request is taken to have used of which nothing is known, and for which nothing was reserved."""
         if self._asked is None:
             return Need()
-        longest, n = limits_of(self._request)
+        longest, n = limits_of(self.request)
         return Need(self.prompt.tokens + n * min(ASSUMED, longest or ASSUMED))
 
     # -- before a request --------------------------------------------------------------------------------------------
@@ -155,7 +156,7 @@ class Account:
             spending.unsent(self._reserved)
             raise
         if self._asked is not None and (is_reserving or scope.tokens is not None):
-            max_tokens, n = limits_of(self._request)
+            max_tokens, n = limits_of(self.request)
             self.pending = scope.expected.begin(max_tokens, permit.at)
             if scope.tokens is not None and permit.taken is not None:
                 longest = scope.expected.longest(self.prompt, max_tokens, n)
@@ -189,7 +190,7 @@ class Account:
             return
         model = self._model
         if model is None:
-            model = (self._request.model or "") if self._request is not None else ""
+            model = (self.request.model or "") if self.request is not None else ""
         self._spending.reported(self._reserved, model, used)
         if self.pending is not None:
             self._ended(now, used)
@@ -199,7 +200,7 @@ class Account:
         pending, self.pending = self.pending, None
         if pending is None:
             return
-        expected, (max_tokens, n) = self._scope.expected, limits_of(self._request)
+        expected, (max_tokens, n) = self._scope.expected, limits_of(self.request)
         expected.end(pending, max_tokens, n, now, None if used is None else used.completion)
         if used is not None and used.prompt:
             expected.asked(self.prompt, used.prompt)

@@ -23,6 +23,7 @@ from anyfast_async._values.bases import Shown
 if TYPE_CHECKING:
     from anyfast_async._core.limits.tokens_per_minute import Taken, Tokens
     from anyfast_async._core.retry.suspicion import Suspicion
+    from anyfast_async.observing import Hold
 
 
 @attrs.define(eq=False, repr=False)
@@ -37,6 +38,8 @@ class Scope(Shown):
     outage: Outage = attrs.field(factory=Outage)
     outage_news: asyncio.Future[None] | None = None
     """What those who wait for the end of an outage wait for: it is done when they should look again."""
+    told: dict[str, tuple[Hold, float]] = attrs.field(factory=dict)
+    """What observers were told of holds that are not over, by their reasons, and when those began."""
     overlong: int | None = None
     """The successes when a request was last refused for longer than anybody waits."""
     quickest: float = math.inf
@@ -74,6 +77,19 @@ class Scope(Shown):
             self.tokens.disband()
         # The clock of another loop may start anywhere; a hold must not outlive it by more than its own length.
         self.throttle, self.outage = self.throttle.renewed(), Outage()
+        self.told.clear()
+
+    def send_away(self) -> None:
+        """Let nobody wait any more."""
+        self.waiters.clear()
+        self.queued, self.listed = 0, None
+
+    def freed(self, reason: str, now: float) -> Hold | None:
+        """Return what to tell of the end of a hold, None if nothing was told of its beginning."""
+        if reason not in self.told:
+            return None
+        hold, since = self.told.pop(reason)
+        return attrs.evolve(hold, state="over", seconds=now - since)
 
     def wait(self, now: float, tokens: float) -> float | None:
         """Return the seconds until the next call may go; None if only the end of another one can tell."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import attrs
 
 from anyfast_async._core.limits.refusal import Refusal
 from anyfast_async._core.retry.outage import ALONE
+from anyfast_async._observers import telling
 from anyfast_async._retry.outage_wait import OutageWait
 from anyfast_async._retry.refused_row import UNAVAILABLE, RefusedRow, weigh_page
 from anyfast_async._retry.retries import call_again
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from anyfast_async._limits.scope import Permit
 
 T = TypeVar("T")
+
+_WORTH_TELLING: Final = 0.05
+"""Seconds by which a hold has to grow before that is told again."""
 
 _AWAY = frozenset({"unsent", "refused", "ambiguous", "cut"})
 """Classes of failures that a gateway which is away gives."""
@@ -74,6 +78,7 @@ class Recovery:
         if call.ending is not None:
             call.ending.weigh(scope, error)
         self._tell_gate(error, permit, status)
+        self._tell_observers(error)
         self.is_excused = error.retry_class == "throttled" or (
             scope.outage.since is not None and error.retry_class in _AWAY
         )
@@ -100,6 +105,21 @@ class Recovery:
         if self._waits.skipped:
             scope.throttle.lift(asyncio.get_running_loop().time())
 
+    def _tell_observers(self, error: AnyFastError) -> None:
+        """Have told that the scope is held, or for longer than was told, or that the gateway seems to be away."""
+        call, scope = self._call, self._call.scope
+        now = asyncio.get_running_loop().time()
+        if scope.outage.since is not None and "outage" not in scope.told:
+            scope.told["outage"] = telling.held(call, "outage", "began", None, error), now
+        if (left := scope.held_until - now) <= 0 or error.retry_class != "throttled":
+            return
+        before, since = scope.told.get("throttling", (None, now))
+        told = 0.0 if before is None or before.seconds is None else since + before.seconds - now
+        if left > told + max(_WORTH_TELLING, told / 4):
+            state = "began" if before is None else "extended"
+            hold = telling.held(call, "throttling", state, left, error)
+            scope.told["throttling"] = attrs.evolve(hold, seconds=scope.held_until - since), since
+
     def _stands(self) -> RefusedRow:
         if self._standing is None:
             self._standing = RefusedRow(self._call.scope, self._call.policy, self._call.ending)
@@ -117,7 +137,13 @@ class Recovery:
         return await call_again(first, attempt, self._delay, self._waits.sleep)
 
     def _delay(self, error: AnyFastError) -> float | None:
-        """Return the seconds until the next attempt, None for none."""
+        """Return the seconds until the next attempt, None for none, and have it told."""
+        delay = self._decided(error)
+        waits = None if delay is None else max(delay, self._held_until - asyncio.get_running_loop().time())
+        telling.attempt_ended(self._call, error, waits)
+        return delay
+
+    def _decided(self, error: AnyFastError) -> float | None:
         call = self._call
         if isinstance(error, AuthenticationError) and call.spec.key.renewable and not self._renewed:
             self._renewed = True  # the key may just have been replaced

@@ -151,23 +151,29 @@ class ChatStream:
         self._items = _NONE
         if self._receiver is not None:
             await self._receiver.aclose()
-            self._settle()
+            self._settle(self._failure or self._receiver.error)
 
-    def _settle(self) -> None:
+    def _settle(self, error: AnyFastError | None) -> None:
         if not self._settled and self._call is not None and self._receiver is not None:
             self._settled = True
             completion = self.completion
             estimated = completion.usage_source == "estimate"
             self._call.settle(self._receiver.permit, completion.usage, estimated=estimated)
+            if error is not None:
+                self._call.found_wanting(error)
+            self._call.was_read(completion, error)
 
     def __del__(self) -> None:
         receiver = self._receiver
         if receiver is None or receiver.ended or self._closed:
             return
+        call = None if self._settled else self._call
+        if call is not None:
+            call.is_dropped = True
         receiver.close_soon()  # before the warning, which may be an error
-        if self._call is not None and not self._settled:
+        if call is not None:
             self._settled = True
-            self._call.settle(receiver.permit, None)
+            call.settle(receiver.permit, None)
         warnings.warn("a stream was dropped before its end; use `async with client.stream(...)`", ResourceWarning, 2)
 
     def _check_reader(self) -> None:
@@ -264,6 +270,7 @@ class ChatStream:
         self._closed = True
         if self._receiver is not None:
             self._receiver.close()
+            self._settle(self._receiver.error)
 
     def _waited(self) -> None:
         """Go on after waiting."""
@@ -291,10 +298,8 @@ class ChatStream:
         accepted = self._accept_missing_finish
         error = receiver.error or verdict(self._fold, accept_missing_finish=accepted, whole=receiver.whole)
         await receiver.aclose()
-        self._settle()
+        self._settle(error)
         if error is not None:
-            if self._call is not None:
-                self._call.found_wanting(error)
             error.partial = self._partial()
             self._failure = error
             raise error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl as ssl_module
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -49,6 +49,7 @@ class AsyncOpenAI:
         proxy: beyond the vendor SDK: the URL of a proxy, or ``"env"``.
         ssl_context: beyond the vendor SDK: another certificate authority, client certificates.
         allow_http: beyond the vendor SDK: hosts to which plain http is allowed; loopback always is.
+        observers: beyond the vendor SDK: objects that are told of attempts, holds and calls, as for ``AnyFast``.
         **unsupported: the vendor SDK's other arguments, refused unless None with advice.
 
     Raises:
@@ -70,6 +71,7 @@ class AsyncOpenAI:
         proxy: str | None = None,
         ssl_context: ssl_module.SSLContext | None = None,
         allow_http: Sequence[str] = (),
+        observers: Iterable[object] = (),
         **unsupported: Any,
     ) -> None:
         _refuse("AsyncOpenAI", unsupported)
@@ -87,6 +89,7 @@ class AsyncOpenAI:
                 proxy=proxy,
                 ssl_context=ssl_context,
                 allow_http=allow_http,
+                observers=observers,
                 **settings.policies(),
             )
         except errors.ConfigurationError as error:

@@ -12,7 +12,9 @@ import attrs
 from anyfast_async._call.endpoint import Endpoint
 from anyfast_async._client.calls import Calls
 from anyfast_async._core.errors.request_id import as_is, shown_headers
+from anyfast_async._observers.hooks import LOG_ALONE
 from anyfast_async.client import AnyFast
+from anyfast_async.observing import AttemptStart
 from anyfast_async.openai._http import Headers, HTTPResponse, Request
 
 
@@ -32,17 +34,17 @@ class Wire:
     hide: Callable[[str], str] = as_is
     """Takes the key out of what an exception shows."""
 
-    def on_attempt_start(self) -> None:
+    def on_attempt_start(self, start: AttemptStart) -> None:
         """Forget the attempt before."""
-        self.status, self.attempts = None, self.attempts + 1
+        self.status, self.attempts = None, start.number
         self.began = asyncio.get_running_loop().time()
 
-    def on_attempt_head(self, status: int, headers: Mapping[str, str], hide: Callable[[str], str]) -> None:
+    def _on_head(self, status: int, headers: Mapping[str, str], hide: Callable[[str], str]) -> None:
         """Keep the head of the answer."""
         self.status, self.headers, self.hide = status, Headers(headers), hide
         self.seconds = asyncio.get_running_loop().time() - self.began
 
-    def on_attempt_end(self, content: bytes) -> None:
+    def _on_body(self, content: bytes) -> None:
         """Keep the body of an answer that was read in one piece."""
         self.content = content
         self.seconds = asyncio.get_running_loop().time() - self.began
@@ -98,4 +100,4 @@ class Line:
         # A request for a whole answer does not say that it is one, as with the vendor SDK.
         calls = client.with_options(**settings)._calls.changed(query=tuple(query), says_whole=False)  # noqa: SLF001
         wire = Wire(Request(endpoint.method, str(calls.url_of(endpoint))))
-        return cls(calls.changed(hooks=wire), wire)
+        return cls(calls.changed(hooks=(calls.setup.hooks or LOG_ALONE).and_also(wire)), wire)
