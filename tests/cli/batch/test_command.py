@@ -752,3 +752,18 @@ def test_the_first_rows(anyfast: Callable[..., Any], gateway: Simulator, tmp_pat
     plan = json.loads(anyfast("batch", "-i", source, "--dry-run", "--json", "--limit", 4).out)
     assert (4, {"gemini-2.5-flash": 4}) == (plan["rows"], plan["models"])
     assert "one of the two" in anyfast("batch", "-i", source, "-o", out, "--limit", 3, "--estimate", 3).err
+
+
+@pytest.mark.parametrize("code", [404, 405, 501])
+def test_a_wrong_base_url_ends_it(anyfast: Callable[..., Any], gateway: Simulator, tmp_path: Path, code: int) -> None:
+    """A few equal answers of something that is no chat endpoint end the batch, which goes on when it is mended."""
+    source, out = tmp_path / "in.txt", tmp_path / "out.jsonl"
+    source.write_text("".join(f"prompt {number}\n" for number in range(50)))
+    gateway.fail(code, times=8, body="<html>nothing here</html>", headers={"Content-Type": "text/html"})
+    command = ("batch", "-i", source, "-o", out, "--concurrency", 2)
+
+    ran = anyfast(*command)
+    assert (3, True) == (ran.code, len(gateway.requests) < 8)
+    assert "no chat endpoint behind this base URL" in ran.err
+    gateway.reset()
+    assert 0 == anyfast(*command).code
