@@ -422,12 +422,11 @@ async def mapped(world: World) -> None:
 
 
 async def journal_in_use(world: World) -> AnyFastError:
-    server = await world.raw([world.raw.completion("ok")])
-    run = world.client(server.base_url).map([PROMPT], journal=world.folder / "journal.jsonl")
-    async with run as results:
-        async for _ in results:
-            with pytest.raises(AnyFastError) as caught:
-                await mapped(world)
+    with (
+        open_journal(world.folder / "journal.jsonl", header={"written by": "map"}),
+        pytest.raises(AnyFastError) as caught,
+    ):
+        await mapped(world)
     return caught.value
 
 
