@@ -23,6 +23,7 @@ from anyfast_async.batch.input.request_lines import BatchLine
 from anyfast_async.batch.input.survey import BadRow
 from anyfast_async.batch.output_files import BatchFiles
 from anyfast_async.batch.tally import Tally
+from anyfast_async.batch.wrong_address import WrongAddress
 from anyfast_async.completions import ChatCompletion
 from anyfast_async.errors import (
     AnyFastError,
@@ -164,6 +165,7 @@ class BatchRun:
         self._journal = files.journal
         self._allowed = allowed_failures(max_failures, total)
         self._max_failures = max_failures
+        self._address = WrongAddress(answered=before is not None and before.answered > 0)
         self._intake = True
         self._began = self._began_wall = 0.0
         self._clock: asyncio.Timeout | None = None
@@ -358,12 +360,15 @@ class BatchRun:
         self.look()
         if completion is not None:
             tally.count_answer(completion, before, model)
+            self._address.answered()
         elif error is not None:
             tally.count_failure(error.kind, attempts, before)
             if isinstance(error, OutputError) and error.completion is not None:
                 tally.count_usage(error.completion, model)
             if tally.failed > self._allowed:
                 self._end(self._too_many())
+            elif (wrong := self._address.failed(error)) is not None:
+                self._end(wrong)
         if self._on_row:
             done = RowDone(custom_id, error, tally, completion, attempts)
             for tell in self._on_row:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ import click
 from anyfast_async import __version__
 from anyfast_async.cli import exit_codes
 from anyfast_async.cli.display.terminal import forsake, say, tolerant
-from anyfast_async.errors import AnyFastError
+from anyfast_async.errors import AnyFastError, escaped
 
 
 class _ReaderGoneError(Exception):
@@ -26,6 +27,8 @@ SUMMARIES: Final = {
     "batch": "Run a file of requests, and write one line per answer.",
     "bench": "Test how a gateway takes a load: time to the first token, time per token, throughput, errors.",
     "chat": "Ask a model, and print the answer as it comes; without a question, on a terminal, a session.",
+    "completion": "Print what lets a shell complete commands, options, files, models, quirks and profiles.",
+    "config": "Show which settings count here, and where each is said.",
     "demo": "Show one await, one stream and one batch from file to file.",
     "doctor": "Look at a gateway, and say what is odd, what that means and what to do.",
     "models": "List the models that the key may use: a table in a terminal, one id per line in a pipe.",
@@ -54,6 +57,10 @@ class _Loaded(Mapping[str, click.Command]):
         if name not in SUMMARIES:
             raise KeyError(name)
         command: click.Command = getattr(import_module(f"anyfast_async.cli.{_FOLDERS.get(name, name)}"), name)
+        if "_ANYFAST_COMPLETE" in os.environ:
+            from anyfast_async.cli.completion import completed  # noqa: PLC0415 - a shell asks
+
+            return completed(command)
         return command
 
     def __iter__(self) -> Iterator[str]:
@@ -115,6 +122,22 @@ def run(argv: Sequence[str]) -> int:
             _let_go_of_stderr()
 
 
+def _helpful(error: click.ClickException, argv: Sequence[str]) -> click.ClickException:
+    """Where an option that is not there is a field of the request, return an error that says how that is given."""
+    if not isinstance(error, click.NoSuchOption) or error.ctx is None:
+        return error
+    options = {name for parameter in error.ctx.command.params for name in parameter.opts}
+    if "--set" not in options:
+        return error
+    from anyfast_async.cli.option_values import setting_of  # noqa: PLC0415 - with the first mistake
+
+    setting = setting_of(error.option_name, argv, options)
+    if setting is None:
+        return error
+    message = f"No such option: {escaped(error.option_name, 60)}. A field of the request is given as {setting}"
+    return click.UsageError(message, error.ctx)
+
+
 def _let_go_of_stderr() -> None:
     """See to it that what a full standard error does not take fails nothing: Python would end with the code 120."""
     try:
@@ -131,7 +154,7 @@ def _run(argv: Sequence[str]) -> int:
         return exit_codes.BROKEN_PIPE
     except click.ClickException as error:
         with suppress(OSError):  # nobody can be told
-            error.show()
+            _helpful(error, argv).show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort, asyncio.CancelledError):
         say("interrupted")

@@ -11,10 +11,15 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import attrs
 import click
+from click.core import ParameterSource
 
 from anyfast_async._http.api_key import NO_KEY, KeySource
 from anyfast_async._http.settings import base_url_of
+from anyfast_async.cli.display.terminal import note
+from anyfast_async.cli.settings import current, key_of, profile_option, source_of
+from anyfast_async.cli.verbosity import is_verbose
 from anyfast_async.client import AnyFast
+from anyfast_async.policies import RetryPolicy, Timeouts
 
 if TYPE_CHECKING:
     from anyfast_async.simulator import Latency, Simulator
@@ -23,6 +28,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 SIMULATOR_KEY: Final = "sk-simulator"
 STDIN: Final = "-"
+
+
+def _kept(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    """Keep the value of an option that every command has, and that none looks at itself."""
+    is_variable = context.get_parameter_source(parameter.name or "") is ParameterSource.ENVIRONMENT
+    context.meta[f"{__name__}.{parameter.name}"] = None if is_variable else value  # the client reads variables itself
+
+
+def _said(name: str) -> Any:
+    context = click.get_current_context(silent=True)
+    return None if context is None else context.meta.get(f"{__name__}.{name}")
 
 
 @attrs.frozen
@@ -35,10 +51,15 @@ class ClientOptions:
     no_key: bool = False
     """For a server that wants none."""
 
+    base_url: str | None = attrs.field(factory=lambda: _said("base_url"))
+    """None: ANYFAST_BASE_URL, else the default gateway."""
+    retries: int | None = attrs.field(factory=lambda: _said("retries"))
+    """None: as many as the library makes."""
+    timeout: float | None = attrs.field(factory=lambda: _said("timeout"))
+    """Seconds for one call, with all its retries."""
+
     def __attrs_post_init__(self) -> None:
-        if self.no_key and self.key_file is not None:
-            message = "--no-key and --key-file: one of the two"
-            raise click.UsageError(message)
+        key_of(self.key_file, no_key=self.no_key)
         if self.simulate:
             import anyfast_async.simulator  # noqa: F401, PLC0415 - a tenth of a second, spent before there is a loop
 
@@ -47,10 +68,10 @@ class ClientOptions:
         """The base URL of the real gateway.
 
         Raises:
-            ConfigurationError: ANYFAST_BASE_URL cannot be used.
+            ConfigurationError: it cannot be used.
 
         """
-        return str(base_url_of(None, ()))
+        return str(base_url_of(self.base_url, ()))
 
     @asynccontextmanager
     async def client(
@@ -67,7 +88,9 @@ class ClientOptions:
             ConfigurationError: no key, or a setting is wrong.
 
         """
+        settings = self._patience | settings
         if not self.simulate:
+            self._say_where()
             async with self._real(self._key(), **settings) as client:
                 yield client
             return
@@ -76,6 +99,13 @@ class ClientOptions:
             AnyFast(SIMULATOR_KEY, base_url=sim.base_url, **settings) as client,
         ):
             yield client
+
+    def _say_where(self) -> None:
+        """Name the gateway if a file says which it is: the key goes there."""
+        if source_of("base_url") is ParameterSource.DEFAULT_MAP:
+            note(f"gateway: {self.url} ({current().origin('base_url')})")
+        elif is_verbose():
+            note(f"gateway: {self.url}")
 
     def check(self) -> None:
         """Find out whether there can be a client, as far as that can be told without a connection.
@@ -87,15 +117,25 @@ class ClientOptions:
         if not self.simulate and self.key_file != STDIN:  # that one is read once
             self._real(self._key())
 
+    @property
+    def _patience(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        if self.retries is not None:
+            found["retry"] = RetryPolicy(attempts=self.retries + 1)
+        if self.timeout is not None:
+            found["timeouts"] = Timeouts(total=self.timeout)
+        return found
+
     def _real(self, key: KeySource | None, **settings: Any) -> AnyFast:
         # On a command line the environment's proxy is what everybody expects; it is none for a gateway next door.
-        return AnyFast(key, proxy="env" if self.url.startswith("https:") else None, **settings)
+        return AnyFast(key, base_url=self.base_url, proxy="env" if self.url.startswith("https:") else None, **settings)
 
     def _key(self) -> KeySource | None:
-        if self.no_key:
+        key_file, no_key = key_of(self.key_file, no_key=self.no_key)
+        if no_key:
             return NO_KEY
-        if self.key_file != STDIN:
-            return None if self.key_file is None else Path(self.key_file)
+        if key_file != STDIN:
+            return None if key_file is None else Path(key_file)
         return getpass.getpass("key: ") if sys.stdin.isatty() else sys.stdin.readline()
 
 
@@ -108,17 +148,51 @@ def simulator(latency: Latency | None = None) -> Simulator:
 
 def no_key_option(command: F) -> F:
     """Give *command* ``--no-key``."""
-    text = "Send no key, to a server that wants none: ANYFAST_BASE_URL must name it."
+    text = "Send no key, to a server that wants none: --base-url must name it."
     return click.option("--no-key", is_flag=True, help=text)(command)
 
 
 def gateway_options(command: F) -> F:
-    """Give *command* ``--simulate`` and ``--key-file``."""
+    """Give *command* ``--simulate``, ``--base-url``, ``--key-file`` and ``--profile``."""
     command = click.option(
         "--key-file",
         metavar="PATH|-",
+        type=click.Path(allow_dash=True),
         help="Read the key from a file, or from standard input (-). Else ANYFAST_API_KEY or ANYFAST_API_KEY_FILE.",
     )(command)
-    return click.option(
+    command = click.option(
+        "--base-url",
+        metavar="URL",
+        envvar="ANYFAST_BASE_URL",
+        expose_value=False,
+        callback=_kept,
+        help="Another gateway. Else ANYFAST_BASE_URL.",
+    )(command)
+    command = click.option(
         "--simulate", is_flag=True, help="Talk to the embedded gateway: no key, no network, made-up answers."
     )(command)
+    return profile_option(command)
+
+
+def retries_option(command: F) -> F:
+    """Give *command* ``--retries``."""
+    return click.option(
+        "--retries",
+        type=click.IntRange(0, 1000),
+        metavar="N",
+        expose_value=False,
+        callback=_kept,
+        help="How often a request that failed is sent again, where that may help. Default: 3; 0 never.",
+    )(command)
+
+
+def patience_options(command: F) -> F:
+    """Give *command* ``--timeout`` and ``--retries``."""
+    return click.option(
+        "--timeout",
+        type=click.FloatRange(0, min_open=True),
+        metavar="S",
+        expose_value=False,
+        callback=_kept,
+        help="Longest time of the call in seconds, with its retries. Default: none.",
+    )(retries_option(command))

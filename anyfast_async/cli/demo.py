@@ -18,7 +18,7 @@ from anyfast_async.batch import BatchRun, open_batch, open_source, rows, survey
 from anyfast_async.batch.output_files import failures_of
 from anyfast_async.cli import demo_prompts, exit_codes
 from anyfast_async.cli.batch.job import supervised
-from anyfast_async.cli.client_options import SIMULATOR_KEY, ClientOptions, gateway_options
+from anyfast_async.cli.client_options import SIMULATOR_KEY, ClientOptions, gateway_options, retries_option
 from anyfast_async.cli.default_model import default_model, model_option
 from anyfast_async.cli.display import figures
 from anyfast_async.cli.display.progress import print_summary, progress_on
@@ -39,6 +39,7 @@ _PAUSE: Final = 0.2
 
 @click.command()
 @model_option
+@retries_option
 @gateway_options
 def demo(*, model: str | None, simulate: bool, key_file: str | None) -> int:
     """Show one await, one stream and one batch from file to file.

@@ -10,8 +10,9 @@ import click
 
 from anyfast_async._core.json import codec
 from anyfast_async.cli import exit_codes
-from anyfast_async.cli.client_options import ClientOptions, gateway_options, no_key_option
+from anyfast_async.cli.client_options import ClientOptions, gateway_options, no_key_option, patience_options
 from anyfast_async.cli.display.terminal import is_live, shown, write
+from anyfast_async.cli.verbosity import verbosity_options
 
 if TYPE_CHECKING:
     from anyfast_async.completions import Model
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+@verbosity_options
+@patience_options
 @gateway_options
 @no_key_option
 def models(*, as_json: bool, simulate: bool, key_file: str | None, no_key: bool) -> int:

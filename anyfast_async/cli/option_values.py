@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import click
@@ -13,7 +14,7 @@ import click
 from anyfast_async._core.journal.send_again import SPELLED, SendAgain
 from anyfast_async._core.json import codec
 from anyfast_async._values.outcome import ODD
-from anyfast_async._values.text import did_you_mean
+from anyfast_async._values.text import did_you_mean, nearest
 from anyfast_async.errors import ConfigurationError, RequestValidationError, escaped
 from anyfast_async.requests import WIRE_FIELDS, as_request
 
@@ -137,6 +138,28 @@ def fields_of(settings: Sequence[str], own: Mapping[str, Any]) -> dict[str, Any]
     except RequestValidationError as error:
         raise click.UsageError("; ".join(map(str, error.errors))) from None
     return fields
+
+
+def setting_of(option: str, argv: Sequence[str], options: Collection[str]) -> str | None:
+    """Return how the field is given that somebody took for an option; None if there is none.
+
+    Args:
+        option: that is not there.
+        argv: the command.
+        options: that are there: one of them may be nearer.
+
+    """
+    name = option.lstrip("-").replace("-", "_")
+    others = {one.lstrip("-").replace("-", "_") for one in options}
+    field = name if name in _FIELDS else nearest(name, others.union(_FIELDS))
+    if field not in _FIELDS or field in others:
+        return None
+    given, at = "VALUE", next((n for n, word in enumerate(argv) if word.partition("=")[0] == option), None)
+    if at is not None and "=" in argv[at]:
+        given = argv[at].partition("=")[2]
+    elif at is not None and at + 1 < len(argv) and not argv[at + 1].startswith("--"):
+        given = argv[at + 1]
+    return f"--set {shlex.quote(f'{field}={escaped(given, 60)}')}"
 
 
 def _value(name: str, text: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -83,3 +84,25 @@ def test_bad_fields(settings: list[str], words: str) -> None:
     """What is no field, or no value for it, is refused, the name that was meant included."""
     with pytest.raises(click.UsageError, match=words):
         fields_of(settings, {"max_tokens": 7})
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--temperature", "0"], "--set temperature=0"),
+        (["--temprature=0.5"], "--set temperature=0.5"),
+        (["--top-p", "0.5"], "--set top_p=0.5"),
+        (["--stop", "the end"], "--set 'stop=the end'"),
+        (["--seed"], "--set seed=VALUE"),
+        (["--concurency", "3"], "Did you mean '--concurrency'"),
+        (["--max-toknes", "3"], "--max-tokens"),
+        (["--xyzzy"], "No such option '--xyzzy'"),
+    ],
+)
+def test_a_field_as_an_option(anyfast: Callable[..., Any], words: list[str], said: str) -> None:
+    """Who writes a field of the request as an option is told of --set; who misspells an option, of that."""
+    ran = anyfast("batch", "-i", "in", "-o", "out", *words)
+
+    assert 2 == ran.code
+    assert said in ran.err
+    assert ("--set" in ran.err) == said.startswith("--set")

@@ -10,6 +10,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -200,7 +201,11 @@ def _named_rows(source: Source, bad: Mapping[int, tuple[str | None, tuple[str, .
 
 
 def rows(
-    surveyed: Survey, *, skip: Container[str] = frozenset(), only: Container[int] | None = None
+    surveyed: Survey,
+    *,
+    skip: Container[str] = frozenset(),
+    only: Container[int] | None = None,
+    first: int | None = None,
 ) -> Iterator[BatchLine]:
     """Read the file again and yield its requests, without those whose ``custom_id`` is in *skip*.
 
@@ -208,6 +213,7 @@ def rows(
         surveyed: the first pass.
         skip: ids of rows to leave out.
         only: of the others, the places (from 0) of those to yield; None yields all.
+        first: rows of the file to look at; None looks at all.
 
     Raises:
         ConfigurationError: the file was changed since it was checked.
@@ -218,7 +224,7 @@ def rows(
     # A change right after the last one, of a byte into another, need not show in the stamp.
     if fingerprint(source.path) != surveyed.sha256:
         raise _changed(source)
-    for number, record in source.records():
+    for number, record in islice(source.records(), first):
         if number in surveyed.bad:
             continue
         if not isinstance(record, LineError) and (source.id_of(number, record) or "") in skip:

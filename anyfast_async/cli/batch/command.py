@@ -27,14 +27,15 @@ from anyfast_async.cli.batch.job import BatchJob, supervised
 from anyfast_async.cli.batch.options import STDIN, Options, batch_options
 from anyfast_async.cli.batch.report_file import write_report
 from anyfast_async.cli.batch.summary import BatchEnd, note_recovery, report
-from anyfast_async.cli.client_options import gateway_options, no_key_option
+from anyfast_async.cli.client_options import gateway_options, no_key_option, retries_option
 from anyfast_async.cli.default_model import default_model
 from anyfast_async.cli.display import figures
 from anyfast_async.cli.display.money import price_options, prices_of
 from anyfast_async.cli.display.progress import progress_on
-from anyfast_async.cli.display.terminal import forsake, say
+from anyfast_async.cli.display.terminal import forsake, note, say
 from anyfast_async.cli.overwriting import check_report
 from anyfast_async.cli.signals import terminated_as_exit
+from anyfast_async.cli.verbosity import verbosity_options
 from anyfast_async.prices import INSTALL, Prices
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
@@ -44,6 +45,8 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 @click.command()
 @batch_options
 @price_options
+@verbosity_options
+@retries_option
 @gateway_options
 @no_key_option
 @click.pass_obj
@@ -105,7 +108,7 @@ def _fallback(found: Survey) -> str | None:
     if not without:
         return None
     if without < found.count:
-        say(f"{counted(without)} of {figures.rows_of(found.count)} without a model of their own")
+        note(f"{counted(without)} of {figures.rows_of(found.count)} without a model of their own")
     return default_model()
 
 
@@ -225,11 +228,20 @@ async def _sent(ending: BatchEnd, files: BatchFiles) -> BatchEnd:
     population = ending.left - ending.census.unsendable
     sample = None if options.estimate is None else SentSample(job, population, options.estimate)
     gateway = options.gateway
+    few = 0
+    if options.limit is not None:
+        few = sum(1 for _ in rows(job.survey, skip=files.done, first=options.limit))
+        if not few:
+            note(f"the first {figures.rows_of(options.limit)} have their results")
+            return ending
     async with gateway.client(
         model=job.model, limits=options.limits, budget=options.budget, prices=job.prices
     ) as client:
         if sample is not None:
             run = job.run(client, files, sample.drawn(files.done), total=sample.size, census=None)
+        elif options.limit is not None:
+            todo = rows(job.survey, skip=files.done, first=options.limit)
+            run = job.run(client, files, todo, total=few, census=None)
         else:
             todo = rows(job.survey, skip=files.done)
             run = job.run(client, files, todo, total=job.survey.total, census=ending.census)

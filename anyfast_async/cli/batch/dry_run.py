@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Any, Final
 
@@ -33,17 +34,21 @@ def planned(job: BatchJob) -> dict[str, Any]:
     """Return what the whole input will take, as far as it can be told without sending anything."""
     cost = 0.0
     prompt = completion = 0
-    for row in rows(job.survey):
+    models = Counter[str]()
+    for row in rows(job.survey, first=job.options.limit):
         request = as_request(row.request, job.fields, system=job.options.system)
         asking, (longest, n) = asked(request).tokens, limits_of(request)
         answered = n * min(ASSUMED, longest or ASSUMED)
         prompt, completion = prompt + asking, completion + answered
-        cost += job.cost(job.model_of(row.request.model), Used(asking, answered))
-    seconds, limit = seconds_under(job.options.limits, job.survey.count, prompt + completion, _LATENCY)
+        model = job.model_of(row.request.model)
+        models[model] += 1
+        cost += job.cost(model, Used(asking, answered))
+    count = models.total()
+    seconds, limit = seconds_under(job.options.limits, count, prompt + completion, _LATENCY)
     return {
         "status": "dry_run",
-        "rows": job.survey.count,
-        "models": dict(job.models),
+        "rows": count,
+        "models": dict(models),
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "seconds": round(seconds, 1),

@@ -17,7 +17,7 @@ from anyfast_async.batch.run_header import checked_before, knows_input, recorded
 from anyfast_async.cli import exit_codes
 from anyfast_async.cli.batch.options import STDIN, Options
 from anyfast_async.cli.display import figures
-from anyfast_async.cli.display.terminal import is_terminal, say
+from anyfast_async.cli.display.terminal import is_terminal, note, say
 
 _LARGE: Final = 50_000_000
 """Bytes from which checking takes so long that it is said."""
@@ -50,7 +50,7 @@ def surveyed(options: Options, spool: StdinCopy) -> Survey:
             encoding=options.encoding,
         )
         if options.format is None:
-            say(f"{name}: {DESCRIBED[source.format]}")
+            note(f"{name}: {DESCRIBED[source.format]}")
         found = None if options.dry_run else checked_before(source, recorded_header(options.answers))
         return found or _checked(source, name, skip_bad=options.skip_bad)
     except SourceError as error:
@@ -93,7 +93,7 @@ def _from_stdin(spool: StdinCopy, answers: Path) -> Path:
 def _checked(source: Source, name: str, *, skip_bad: bool) -> Survey:
     size = source.path.stat().st_size
     if size >= _LARGE and is_terminal(sys.stderr):
-        say(f"checking {name} ({size / 1e6:,.0f} MB) ...")
+        note(f"checking {name} ({size / 1e6:,.0f} MB) ...")
     found = survey(source, skip_bad=skip_bad)
     if found.problems and not (skip_bad and found.is_whole):
         _say_problems(found, name)

@@ -30,6 +30,7 @@ _FILES: Final = (
     click.option("--encoding", metavar="NAME", help="Of the text in IN, such as cp1252 (Windows). Default: UTF-8"),
     click.option("--template", metavar="TEXT", help="The prompt of a table's row: 'Label: {text}'; {{ is a brace."),
     click.option("--id", "id_column", metavar="COLUMN", help="The ids of a table's rows. Default: line numbers."),
+    click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N rows of IN, for now."),
     click.option(
         "--skip-bad", is_flag=True, help="Leave out rows that cannot be sent: they fail, the others are sent."
     ),
@@ -121,6 +122,7 @@ class Options:
     encoding: str | None
     template: str | None
     id_column: str | None
+    limit: int | None
     skip_bad: bool
     max_line: int
     model: str | None
@@ -158,6 +160,8 @@ class Options:
             message = "-o is missing: the file for the answers"
         elif self.dry_run and self.estimate is not None:
             message = "--dry-run sends nothing, --estimate sends rows; one of the two"
+        elif self.limit is not None and self.estimate is not None:
+            message = "--limit sends the first rows, --estimate random ones; one of the two"
         elif self.input == STDIN and self.key_file == STDIN:
             message = "-i and --key-file cannot both be the standard input"
         elif STDIN in (self.output, self.errors):
@@ -222,7 +226,7 @@ class Options:
         return Budget(tokens=self.budget_tokens, usd=self.budget_usd)
 
     def going_on(self, argv: Sequence[str], **other: str | None) -> str:
-        """Return the command that goes on with what *argv* began: the same, but for the sample of an estimate.
+        """Return the command that goes on with what *argv* began: all of it, not a sample.
 
         Args:
             argv: the command.
@@ -230,7 +234,7 @@ class Options:
 
         """
         given = {f"--{name.replace('_', '-')}": value for name, value in other.items()}
-        left_out, words, skip = ("--estimate", *given), ["anyfast"], False
+        left_out, words, skip = ("--estimate", "--limit", *given), ["anyfast"], False
         for word in argv:
             if not skip and word not in left_out and not word.startswith(tuple(f"{name}=" for name in left_out)):
                 words.append(word)

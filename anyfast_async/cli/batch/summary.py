@@ -19,7 +19,7 @@ from anyfast_async.cli.batch.job import BatchJob
 from anyfast_async.cli.display import figures
 from anyfast_async.cli.display.money import cost_json
 from anyfast_async.cli.display.progress import print_summary
-from anyfast_async.cli.display.terminal import say, write
+from anyfast_async.cli.display.terminal import is_quiet, say, write
 from anyfast_async.errors import AnyFastError, BudgetExceeded, ModelNotFoundError, RequestValidationError, escaped
 
 _NAMED: Final = 20
@@ -70,12 +70,14 @@ class BatchEnd:
 
     @property
     def status(self) -> str:
-        """``complete``, ``estimated``, ``stopped`` or ``interrupted``."""
+        """``complete``, ``estimated``, ``limited``, ``stopped`` or ``interrupted``."""
         if self.signal is not None and self.tally.left:
             return "interrupted"
         if self.run is not None and self.run.stopped is not None:
             return "stopped"
-        return "estimated" if self.sample is not None and self.left else "complete"
+        if not self.left or (self.sample is None and self.job.options.limit is None):
+            return "complete"
+        return "estimated" if self.sample is not None else "limited"
 
     @property
     def is_nothing(self) -> bool:
@@ -111,7 +113,9 @@ class BatchEnd:
         self._advise()
         if options.as_json:
             write(f"{json_text({'event': 'end', **self._as_json(in_doubt)})}\n")
-        elif run is None and self.code == exit_codes.OK:
+        elif is_quiet():
+            pass
+        elif run is None and self.code == exit_codes.OK and not self.left:
             write(f"nothing to do: every row ({counted(tally.total)}) has its result; nothing was sent\n")
         elif run is None:
             standing = figures.standing(tally, maybe_billed=len(self.maybe_billed))

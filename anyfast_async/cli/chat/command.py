@@ -20,10 +20,11 @@ from anyfast_async.cli.chat.answer import facts, say_what_is_odd, streamed
 from anyfast_async.cli.chat.conversation import Conversation, question
 from anyfast_async.cli.chat.kept import KeptChat, KeptChatError, folder
 from anyfast_async.cli.chat.session import Session
-from anyfast_async.cli.client_options import STDIN, ClientOptions, gateway_options, no_key_option
+from anyfast_async.cli.client_options import STDIN, ClientOptions, gateway_options, no_key_option, patience_options
 from anyfast_async.cli.default_model import default_model, model_option
 from anyfast_async.cli.display.terminal import is_terminal, say, shown, unechoed, write
 from anyfast_async.cli.signals import terminated_as_exit
+from anyfast_async.cli.verbosity import verbosity_options
 from anyfast_async.prices import usual_prices
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ if TYPE_CHECKING:
     help="Save the images of answers there. Default: the current directory on a terminal, nowhere in a pipe.",
 )
 @click.option("--no-history", is_flag=True, help="Do not keep the conversation. In a pipe it is kept only with -c.")
+@verbosity_options
+@patience_options
 @gateway_options
 @no_key_option
 def chat(

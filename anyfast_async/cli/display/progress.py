@@ -13,7 +13,7 @@ from anyfast_async.batch.pace import Pace
 from anyfast_async.batch.results.inert_json import json_text
 from anyfast_async.cli.display import figures
 from anyfast_async.cli.display.figures import Moment, Spend
-from anyfast_async.cli.display.terminal import is_live
+from anyfast_async.cli.display.terminal import is_live, is_quiet
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -224,7 +224,9 @@ def progress_on(
 
     """
     views: list[View] = [] if events is None else [BatchEvents(events)]
-    if is_live(stream):
+    if is_quiet():
+        pass
+    elif is_live(stream):
         if events is None or not events.isatty():
             from anyfast_async.cli.display.live import Live  # noqa: PLC0415 - rich, on a terminal only
 

@@ -7,9 +7,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import Final, TextIO
+
+import click
 
 from anyfast_async._values.text import printable
+
+QUIET: Final = f"{__name__}.quiet"
+"""Under which the context of a command has that it was asked to be quiet."""
 
 
 def is_terminal(stream: TextIO) -> bool:
@@ -61,6 +66,18 @@ def say(message: str) -> None:
     with suppress(OSError, ValueError):  # full, or the other end is gone; closed
         sys.stderr.write(f"{printable(message)}\n")
         sys.stderr.flush()
+
+
+def is_quiet() -> bool:
+    """Return whether the command that runs was given ``-q``."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(QUIET))
+
+
+def note(message: str) -> None:
+    """Say what is no problem, unless it was asked to be quiet."""
+    if not is_quiet():
+        say(message)
 
 
 def tolerant() -> None:

@@ -34,6 +34,7 @@ from anyfast_async.cli.display.terminal import is_live, say, write
 from anyfast_async.cli.overwriting import check_target, is_table
 from anyfast_async.cli.results.job import JoinJob, ResultsJob
 from anyfast_async.cli.results.reading_progress import ReadingProgress
+from anyfast_async.cli.settings import profile_option
 from anyfast_async.completions import ChatCompletion
 from anyfast_async.errors import RequestValidationError, escaped
 from anyfast_async.prices import Price, Prices
@@ -70,6 +71,7 @@ class Group:
 @click.option("--failed-input", metavar="PATH", help="Write the requests of rows without an answer. Needs --input.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @price_options
+@profile_option
 def results(
     *,
     output: str,

@@ -728,3 +728,42 @@ def test_a_second_process(
 
     assert (2, []) == (ran.code, slow_gateway.requests)
     assert str(os.getpid()) in ran.err
+
+
+def test_the_first_rows(anyfast: Callable[..., Any], gateway: Simulator, tmp_path: Path) -> None:
+    """--limit sends the first rows; said again it sends none; without it the batch goes on with the others."""
+    source, out = tmp_path / "in.txt", tmp_path / "out.jsonl"
+    source.write_text("".join(f"prompt {number}\n" for number in range(1, 11)))
+
+    first = anyfast("batch", "-i", source, "-o", out, "--limit", 3, "--json")
+    end = json.loads(first.out.splitlines()[-1])
+    assert (0, "limited", 3) == (first.code, end["status"], end["answered"])
+    assert {"line-1", "line-2", "line-3"} == {json.loads(line)["custom_id"] for line in out.read_text().splitlines()}
+    assert "7 rows left" in first.err
+    assert "--limit" not in first.err
+
+    again = anyfast("batch", "-i", source, "-o", out, "--limit", 3)
+    assert (0, 3) == (again.code, len(gateway.requests))
+    assert "the first 3 rows have their results" in again.err
+    assert "nothing to do" not in again.out
+
+    assert 0 == anyfast("batch", "-i", source, "-o", out).code
+    assert 10 == len(gateway.requests)
+    plan = json.loads(anyfast("batch", "-i", source, "--dry-run", "--json", "--limit", 4).out)
+    assert (4, {"gemini-2.5-flash": 4}) == (plan["rows"], plan["models"])
+    assert "one of the two" in anyfast("batch", "-i", source, "-o", out, "--limit", 3, "--estimate", 3).err
+
+
+@pytest.mark.parametrize("code", [404, 405, 501])
+def test_a_wrong_base_url_ends_it(anyfast: Callable[..., Any], gateway: Simulator, tmp_path: Path, code: int) -> None:
+    """A few equal answers of something that is no chat endpoint end the batch, which goes on when it is mended."""
+    source, out = tmp_path / "in.txt", tmp_path / "out.jsonl"
+    source.write_text("".join(f"prompt {number}\n" for number in range(50)))
+    gateway.fail(code, times=8, body="<html>nothing here</html>", headers={"Content-Type": "text/html"})
+    command = ("batch", "-i", source, "-o", out, "--concurrency", 2)
+
+    ran = anyfast(*command)
+    assert (3, True) == (ran.code, len(gateway.requests) < 8)
+    assert "no chat endpoint behind this base URL" in ran.err
+    gateway.reset()
+    assert 0 == anyfast(*command).code
