@@ -9,7 +9,7 @@ from typing import Final
 
 import attrs
 
-from anyfast_async._values.text import measured
+from anyfast_async._values.text import escaped, measured
 from anyfast_async.cli.doctor.answer_checks import chunks_of, text_of
 from anyfast_async.cli.doctor.error_shapes import answer_error
 from anyfast_async.cli.doctor.observations import Observations, RawAnswer, events_of
@@ -117,6 +117,27 @@ def on_the_way(seen: Observations) -> list[str]:
             names += [name for pattern, name in _BY_PAGE if pattern.search(one.body[:4096])]
     names = list(dict.fromkeys(names))
     return [*(name for name in names if name not in _BEHIND), *(name for name in names if name in _BEHIND)]
+
+
+_NOT_THERE: Final = (404, 405, 501)
+"""What servers say of an address that they do not know, or of a method there."""
+
+
+def wrong_address(seen: Observations) -> Found | None:
+    """Return that no gateway is there, if no answer is a completion, a list, or an error of one."""
+    answers = [seen.models, *seen.answers.values()]
+    if seen.models.status is None or not all(map(_is_of_another, answers)):
+        return None
+    target = next((one.headers["location"] for one in answers if "location" in one.headers), None)
+    statuses = ", ".join(sorted({str(one.status) for one in answers}))
+    return Found("wrong-address", f"status {statuses}" + (f", to {escaped(target, 120)}" if target else ""))
+
+
+def _is_of_another(answer: RawAnswer) -> bool:
+    if answer.status is None or not (answer.status < 400 or answer.status in _NOT_THERE):  # noqa: PLR2004
+        return False
+    value = answer.json()
+    return not answer.is_stream and not (isinstance(value, dict) and {"choices", "data", "error"} & value.keys())
 
 
 def proxies(seen: Observations) -> Found:

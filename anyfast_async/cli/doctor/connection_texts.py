@@ -29,6 +29,14 @@ def _ok(title: str, meaning: str = "", advice: str = NOTHING) -> Words:
 
 
 CONNECTIONS: Final[dict[str, Words]] = {
+    # the address
+    "wrong-address": Words(
+        "problem",
+        "no gateway answers at this address",
+        "What came is neither a completion nor an error of a gateway, so nothing else can be told.",
+        "Set --base-url or ANYFAST_BASE_URL to the gateway's address; most end in /v1. Redirects are not followed, "
+        "because the key must not go there: set the address that they lead to, if it is the gateway's.",
+    ),
     # models and key
     "models": _ok("models are listed"),
     "models-missing": Words("note", "there is no list of models", "anyfast models cannot show any.", NOTHING),

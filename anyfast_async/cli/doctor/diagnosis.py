@@ -47,7 +47,9 @@ class Finding:
 def diagnosed(seen: Observations) -> list[Finding]:
     """Return what was found, the worst first."""
     found: dict[str, list[str]] = {}
-    for one in [*_good(seen), *_odd(seen)]:
+    wrong = connection_checks.wrong_address(seen)
+    # What answers there is no gateway: how it takes long heads, or a wrong key, says nothing.
+    for one in [*_good(seen), *_odd(seen)] if wrong is None else [connection_checks.proxies(seen), wrong]:
         details = found.setdefault(one.name, [])
         if one.detail and one.detail not in details:
             details.append(one.detail)

@@ -131,3 +131,34 @@ def test_what_servers_say_is_harmless() -> None:
     assert "\x1b" not in found.detail
     assert "500: " in found.detail
     assert "red" in found.detail
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body"),
+    [
+        (301, {"location": "https://example.com/"}, b""),
+        (404, {"content-type": "text/html"}, b"<html><title>404 Not Found</title></html>"),
+        (200, {"content-type": "text/html"}, b"<html>Welcome</html>"),
+        (200, {"content-type": "application/json"}, b"{}"),
+        (405, {}, b""),
+    ],
+)
+def test_a_wrong_address_is_all_that_is_said(status: int, headers: dict[str, str], body: bytes) -> None:
+    """Where no answer is one of a gateway, no conclusion is drawn from how it is given; a redirect is named."""
+    one = RawAnswer(status=status, headers=headers, pieces=((0.1, body),))
+    probed = dict.fromkeys(("whole", "stream", "tools", "tools_stream"), one)
+    seen = Observations(models=one, answers=probed, refusals={"wrong_key": one, "wrong_model": one}, model=MODEL)
+    found = {finding.name: finding for finding in diagnosed(seen)}
+
+    assert {"wrong-address", "no-proxy"} == set(found)
+    assert found["wrong-address"].level == "problem"
+    assert headers.get("location", "") in found["wrong-address"].detail
+    assert "ANYFAST_BASE_URL" in found["wrong-address"].advice
+
+
+@pytest.mark.parametrize("body", [b'{"error": {"message": "no such model"}}', b'{"data": []}'])
+def test_a_gateway_that_refuses_is_one(body: bytes) -> None:
+    """An error object of a 404, or a list of models, is what a gateway says."""
+    one = RawAnswer(status=404, headers={}, pieces=((0.1, body),))
+    seen = Observations(models=one, answers={"whole": one}, refusals={}, model=MODEL)
+    assert "wrong-address" not in {finding.name for finding in diagnosed(seen)}
