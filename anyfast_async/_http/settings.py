@@ -83,7 +83,7 @@ def _url(source: str, text: object) -> URL:
                 url = URL(text)
                 host = url.host or ""
                 host.encode("idna")  # as the look-up does: no label is empty or longer than 63
-            except ValueError:
+            except (ValueError, IndexError):  # of yarl, where a bracket is empty
                 pass
             else:
                 if "%" not in host or ":" in host:  # which an IPv6 address may have

@@ -19,6 +19,7 @@ from anyfast_async.batch.input.survey import LineProblem, Survey, ids_of, rows, 
 from anyfast_async.batch.output_files import BatchFiles, open_batch
 from anyfast_async.batch.run import BatchRun, RowDone, TooManyFailuresError
 from anyfast_async.batch.tally import Tally
+from anyfast_async.batch.wrong_address import WrongAddressError
 from anyfast_async.errors import ForeignFileError, LockedError, MismatchError
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Survey",
     "Tally",
     "TooManyFailuresError",
+    "WrongAddressError",
     "ids_of",
     "open_batch",
     "open_source",
