@@ -235,4 +235,5 @@ def _character(one: str) -> bytes:
         ways.add(rb"\+")
     if one in '"/':
         ways.add(rb"\\{1,8}" + re.escape(raw))
-    return b"(?:" + b"|".join(sorted(ways)) + b")"
+    longest_first = sorted(ways, key=lambda way: (-len(way), way))  # & begins what HTML writes for it
+    return b"(?:" + b"|".join(longest_first) + b")"

@@ -118,6 +118,12 @@ def test_spellings_that_are_mixed(secret: str, data: st.DataObject) -> None:
     assert f"k=[{'*' * len(mixed.encode())}]" == Scrubber([secret]).blank_text(f"k=[{mixed}]")
 
 
+@pytest.mark.parametrize("written", ["111111111111111&amp;", "111111111111111&", "111111111111111%26"])
+def test_the_last_character_is_blanked_whole(written: str) -> None:
+    """Where one spelling begins another, the longer one counts: nothing of it is left."""
+    assert f"k=[{'*' * len(written)}]" == Scrubber(["111111111111111&"]).blank_text(f"k=[{written}]")
+
+
 @pytest.mark.parametrize("before", ["\\n", "%2F", "%22", "\\u00e9", '\\"', "é", "="])
 def test_short_keys_behind_an_escape(before: str) -> None:
     """The last letter of an escape is not a part of the word behind it."""
