@@ -130,7 +130,7 @@ def _plain(cell: Any) -> Any:
     kind = type(cell)
     if kind is str or kind is int:
         return cell
-    if kind.__name__ in _MISSING or (isinstance(cell, (float, Decimal)) and cell != cell):  # noqa: PLR0124 - NaN
+    if kind.__name__ in _MISSING or (issubclass(kind, (float, Decimal)) and cell != cell):  # noqa: PLR0124 - NaN
         return None
     if kind.__module__ == "numpy" and hasattr(kind, "tolist"):
         return cell.tolist()
@@ -199,7 +199,7 @@ def _through_arrow(source: Any, kind: type) -> Any:
     name = f"{kind.__module__.partition('.')[0].lstrip('_')} {kind.__name__}"
     try:
         import pyarrow as pa  # noqa: PLC0415 - an extra
-        import pyarrow.interchange  # noqa: PLC0415
+        from pyarrow import interchange  # noqa: PLC0415
     except ImportError:
         message = f"reading a {name} needs one more package: pip install 'anyfast-async[parquet]'"
         raise ConfigurationError(message) from None
@@ -207,7 +207,7 @@ def _through_arrow(source: Any, kind: type) -> Any:
         if hasattr(kind, "__arrow_c_stream__"):
             return pa.RecordBatchReader.from_stream(source)
         if hasattr(kind, "__dataframe__"):
-            return pa.interchange.from_dataframe(source)
+            return interchange.from_dataframe(source)
     except Exception as error:
         message = f"Arrow cannot read the {name}: {escaped(str(error).partition(chr(10))[0], 200)}"
         raise ConfigurationError(message) from error

@@ -91,10 +91,11 @@ def read_own(value: Any, kind: Any) -> tuple[Any, tuple[FieldError, ...]]:
 
 
 def _problems(error: Exception, value: Any) -> tuple[FieldError, ...]:
-    listed = getattr(error, "errors", None)
+    listed: Any = getattr(error, "errors", None)
     if not callable(listed):
         return (FieldError("", escaped(str(error) or type(error).__name__, _SHOWN)),)
-    return tuple(_problem(one, value) for one in listed())
+    problems: Any = listed()
+    return tuple(_problem(one, value) for one in problems)
 
 
 def _problem(one: Mapping[str, Any], value: Any) -> FieldError:

@@ -58,18 +58,18 @@ class _Short(Repr):
         super().__init__()
         self.maxlevel, self.maxdict, self.maxlist, self.maxtuple = 4, 8, 8, 8
 
-    def repr_str(self, text: str, level: int) -> str:  # noqa: ARG002 - Repr calls it so
-        shown = re.sub(_BASE64, r"\1...", text) if "base64," in text else text
+    def repr_str(self, x: str, level: int) -> str:  # noqa: ARG002 - Repr calls it so
+        shown = re.sub(_BASE64, r"\1...", x) if "base64," in x else x
         if len(shown) > _LONGEST:
-            return f"{shown[:_LONGEST]!r}... ({len(text)} characters)"
-        return repr(shown) if shown is text else f"{shown!r} ({len(text)} characters)"
+            return f"{shown[:_LONGEST]!r}... ({len(x)} characters)"
+        return repr(shown) if shown is x else f"{shown!r} ({len(x)} characters)"
 
     def repr_bytes(self, data: bytes, level: int) -> str:  # noqa: ARG002
         return repr(data) if len(data) <= _LONGEST else f"{data[:40]!r}... ({len(data)} bytes)"
 
-    def repr_instance(self, value: Any, level: int) -> str:  # noqa: ARG002
-        shown = repr(value)
-        return shown if isinstance(value, Shown) or len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."
+    def repr_instance(self, x: Any, level: int) -> str:  # noqa: ARG002
+        shown = repr(x)
+        return shown if isinstance(x, Shown) or len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."
 
 
 _LONGEST: Final = 200

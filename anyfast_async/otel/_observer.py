@@ -252,7 +252,8 @@ class _Instruments(Shown):
             asked = histogram(spoken.input_tokens, "{token}", "Tokens of a prompt.", names.TOKENS)
             answered = histogram(spoken.output_tokens, "{token}", "Tokens of an answer.", names.TOKENS)
             tokens = {names.INPUT_TOKENS: (asked, None), names.OUTPUT_TOKENS: (answered, None)}
-        self.__attrs_init__(
+        made: Any = self  # for type checkers, which know no method of this name
+        made.__attrs_init__(
             meter.create_counter(names.ATTEMPTS, "{attempt}", "Requests that were sent, retries included."),
             meter.create_counter(names.HOLDS, "{hold}", "Times that a lane was held, by throttling or an outage."),
             spoken,

@@ -135,8 +135,8 @@ class Columns:
         """The columns behind the fields of answers, as they are called where nothing stands beside them."""
         text: dict[str, Kind] = {"text": "text"} if self._has_text or not self._are_objects else {}
         later: dict[str, Kind] = dict.fromkeys(self._later_choices, "text")
-        seldom = {name: kind for name, kind in _SELDOM.items() if name in self._found}
-        tokens = {name: kind for name, kind in _TOKENS.items() if name in self._found}
+        seldom: dict[str, Kind] = {name: kind for name, kind in _SELDOM.items() if name in self._found}
+        tokens: dict[str, Kind] = {name: kind for name, kind in _TOKENS.items() if name in self._found}
         cost: dict[str, Kind] = {} if self.cost_of is None else {"cost": "number"}
         return text | later | seldom | _AFTER | tokens | cost | _ERRORS
 
@@ -150,9 +150,10 @@ class Columns:
         """Every column with what stands in it."""
         names = self._named
         fields = self._fields.kinds if self._are_objects else {}
-        found = {names[name]: kind for name, kind in self._first.items()}
+        found: dict[str, Kind] = {names[name]: kind for name, kind in self._first.items()}
         found |= {names[field,]: kind for field, kind in fields.items()}
-        return found | {names[name]: kind for name, kind in self._fixed.items()}
+        found |= {names[name]: kind for name, kind in self._fixed.items()}
+        return found
 
     @property
     def _later_choices(self) -> list[str]:
