@@ -112,20 +112,20 @@ class Exchange:
         self.link = link
         self.host = host
         self.on_sent = on_sent
-        self.hide = secret.hide
+        self.hide: Callable[[str], str] = secret.hide
         """Takes the key out of what is said about an error."""
-        self.sent_at = sent_at
+        self.sent_at: float = sent_at
         """Loop time of the last piece of the request."""
-        self.asked = sent_at > 0
+        self.asked: bool = sent_at > 0
         """Whether the request was sent, all of it."""
-        self.framed = True
+        self.framed: bool = True
         """Whether an answer that broke off had said where it would end."""
         self.reused = reused
         self.connect_seconds = connect_seconds
         self.in_one = in_one
         self.whole: bytes | None = None
         """The body, if it came in one piece with its head."""
-        self.status = 0
+        self.status: int = 0
         self.headers: Mapping[str, str] = {}
         """With lower-case names."""
         self._explain = explain

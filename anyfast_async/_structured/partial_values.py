@@ -12,7 +12,7 @@ class GrowingText:
     __slots__ = ("_pieces", "_whole", "length")
 
     def __init__(self) -> None:
-        self.length = 0
+        self.length: int = 0
         """Characters so far."""
         self._whole = ""
         self._pieces: list[str] = []
@@ -70,7 +70,7 @@ def plain(value: Any) -> Any:
     return value.to_list() if isinstance(value, PartialList) else value
 
 
-class Partial:
+class Partial:  # noqa: PLW1641 - as a dict, it has none
     """An object as far as it has arrived; what a stream of objects yields. Nothing in it is checked yet.
 
     ``partial.name`` is the value of a field as JSON has it, None if it is not there yet; what is a string grows, what
@@ -120,8 +120,6 @@ class Partial:
     def __eq__(self, other: object) -> bool:
         return plain(self) == plain(other) if isinstance(other, (Partial, dict)) else NotImplemented
 
-    __hash__ = None  # type: ignore[assignment]  # as a dict
-
     def __repr__(self) -> str:
         return f"Partial({self.to_dict()!r})"
 
@@ -130,7 +128,7 @@ class Partial:
         return {name: plain(self[name]) for name in self}
 
 
-class PartialList(Sequence[Any]):
+class PartialList(Sequence[Any]):  # noqa: PLW1641 - as a list, it has none
     """A list as far as it has arrived; its last member may still grow. See :class:`Partial`."""
 
     __slots__ = ("_count", "_list", "_open")
@@ -160,8 +158,6 @@ class PartialList(Sequence[Any]):
 
     def __eq__(self, other: object) -> bool:
         return plain(self) == plain(other) if isinstance(other, (PartialList, list)) else NotImplemented
-
-    __hash__ = None  # type: ignore[assignment]  # as a list
 
     def __repr__(self) -> str:
         return f"PartialList({self.to_list()!r})"

@@ -143,7 +143,8 @@ class ContentFilterFinishReasonError(OpenAIError):
         super().__init__("Could not parse response content as the request was rejected by the content filter")
         self.completion = completion
 
-    __reduce__ = LengthFinishReasonError.__reduce__
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _finished, (type(self), self.completion), self.__dict__
 
 
 def _finished(kind: type[OpenAIError], completion: Any) -> OpenAIError:
