@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import click
@@ -37,36 +37,33 @@ def completion(*, shell: str) -> int:
 
 
 class _Known(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.3 on
-    """A text, some of which are known."""
+    """A text, some of which are known; *known* returns them all."""
 
     name = "text"
 
+    def __init__(self, known: Callable[[], Iterable[str]]) -> None:
+        self._known = known
+
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002 - click's
         """Return those that begin so."""
-        return [CompletionItem(one) for one in self.known() if one.startswith(incomplete)]
-
-    def known(self) -> Iterable[str]:
-        """Return them all."""
-        raise NotImplementedError
+        return [CompletionItem(one) for one in self._known() if one.startswith(incomplete)]
 
 
-class _Models(_Known):
-    def known(self) -> Iterable[str]:
-        from anyfast_async.messages import GEMINI_MODELS  # noqa: PLC0415 - as it is asked for
+def _models() -> Iterable[str]:
+    from anyfast_async.messages import GEMINI_MODELS  # noqa: PLC0415 - as it is asked for
 
-        return GEMINI_MODELS
+    return GEMINI_MODELS
 
 
-class _Quirks(_Known):
-    def known(self) -> Iterable[str]:
-        from anyfast_async.simulator import QUIRKS  # noqa: PLC0415 - a server's imports
+def _quirks() -> Iterable[str]:
+    from anyfast_async.simulator import QUIRKS  # noqa: PLC0415 - a server's imports
 
-        return QUIRKS
+    return QUIRKS
 
 
 _TYPES: Final[dict[str, Any]] = {
     **dict.fromkeys(_FILES, click.Path(allow_dash=True)),
-    "MODEL": _Models(),
+    "MODEL": _Known(_models),
 }
 
 
@@ -74,6 +71,6 @@ def completed(command: click.Command) -> click.Command:
     """Return *command* with texts that are completed by what its help calls them."""
     for parameter in command.params:
         if parameter.type is click.STRING:
-            wanted = _Quirks() if parameter.name == "quirks" else _TYPES.get(parameter.metavar or "")
+            wanted = _Known(_quirks) if parameter.name == "quirks" else _TYPES.get(parameter.metavar or "")
             parameter.type = wanted or parameter.type
     return command
