@@ -29,7 +29,7 @@ from anyfast_async._observers.log import show
 from anyfast_async._size_limits import MAX_HEAD
 from anyfast_async.completions import ChatCompletion, Model
 from anyfast_async.messages import Prompt
-from anyfast_async.policies import Budget, Limits, RetryPolicy, Timeouts, as_timeouts
+from anyfast_async.policies import Budget, Hedge, Limits, RetryPolicy, Timeouts, as_timeouts
 from anyfast_async.requests import ChatOptions, ChatRequest
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ class AnyFast:
         max_head: the largest head of an answer in bytes, 1024 to 16 MiB; a larger one is an error.
         prices: what tokens cost, for ``Budget(usd=...)`` and every cost that is told; else the list prices of the extra
             ``prices``, where it is installed.
+        hedge: when a stream that is late is asked for a second time; None: never.
         observers: objects that are told of attempts, holds and calls, see ``anyfast_async.observing``. The log of the
             logger ``anyfast_async`` is there without them; ``ANYFAST_LOG=debug`` (``info``, ``warning``) shows it on
             the standard error.
@@ -104,6 +105,7 @@ class AnyFast:
         allow_http: Sequence[str] = (),
         max_head: int = MAX_HEAD,
         prices: Prices | None = None,
+        hedge: Hedge | None = None,
         observers: Iterable[object] = (),
     ) -> None:
         try:
@@ -114,6 +116,7 @@ class AnyFast:
         check_kind("retry", retry, RetryPolicy)
         check_kind("timeouts", timeouts, Timeouts)
         check_kind("budget", budget, Budget, None)
+        check_kind("hedge", hedge, Hedge, None)
         if prices is not None:
             from anyfast_async.prices import Prices  # noqa: PLC0415 - whoever has some, has it
 
@@ -135,6 +138,7 @@ class AnyFast:
             timeouts=timeouts,
             headers=headers_of("headers", headers),
             hooks=hooks,
+            hedge=hedge,
         )
         self._shared = Shared(
             limits,
@@ -194,6 +198,7 @@ class AnyFast:
         retry: RetryPolicy = _UNSET,
         timeouts: Timeouts | float = _UNSET,
         headers: Mapping[str, str] | None = _UNSET,
+        hedge: Hedge | None = _UNSET,
     ) -> Self:
         """Return a client with other settings that shares connections and limits with this one. It costs nothing.
 
@@ -219,6 +224,9 @@ class AnyFast:
             changes["retry"] = retry
         if timeouts is not _UNSET:
             changes["timeouts"] = as_timeouts(timeouts, before.timeouts)
+        if hedge is not _UNSET:
+            check_kind("hedge", hedge, Hedge, None)
+            changes["hedge"] = hedge
         if headers is not _UNSET:
             changes["headers"] = {**before.headers, **headers_of("headers", headers)}
         calls = self._calls.changed(**changes)
@@ -519,4 +527,4 @@ class AnyFast:
         from anyfast_async._client.stats import stats_of  # noqa: PLC0415 - with the first look
 
         shared = self._shared
-        return stats_of(shared.gate, shared.spending, shared.phases)
+        return stats_of(shared.gate, shared.spending, shared.phases, shared.hedging.values())

@@ -38,7 +38,7 @@ a message.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import attrs
 
@@ -80,7 +80,8 @@ class Attempt(Value):
     number: int
     """1 for the first."""
     outcome: str
-    """``"ok"``, or the ``kind`` of the error that ended it."""
+    """``"ok"``, the ``kind`` of the error that ended it, ``"left"`` for a stream that was not read to its end,
+    ``"cancelled"``, or ``"overtaken"`` if another one that ran beside it was quicker."""
     status_code: int | None
     """The HTTP status, where there was one."""
     seconds: float
@@ -89,6 +90,15 @@ class Attempt(Value):
     """Whether this try may have cost money."""
     delay: float = 0.0
     """Seconds waited after it, before the next one."""
+    hedge: ClassVar[bool] = False
+    """Whether it was sent beside the one before it, because that was late, see ``Hedge``."""
+
+
+@attrs.frozen(eq=False, repr=False)
+class HedgeAttempt(Attempt):
+    """A try that was sent beside the one before it, because that was late."""
+
+    hedge: ClassVar[bool] = True
 
 
 @attrs.frozen(eq=False, repr=False)
