@@ -173,7 +173,7 @@ class HedgedCall(StreamCall):
             self.interrupt(_overtaken(), whole=False)
 
     async def _other(self, error: AnyFastError) -> Receiver | None:
-        """Return what the second attempt gives after the first one ended with *error*; None: there is none, or it fails."""
+        """Return what the second attempt gives, after the first one ended with *error*; None: nothing."""
         racing, rival = self._racing, self._rival
         if racing is None or rival is None:
             return None
@@ -263,7 +263,7 @@ class Rival(StreamCall):
 
     """
 
-    __slots__ = ("_first", "_given", "_head_start", "_is_lost", "_permit")
+    __slots__ = ("_first", "_before", "_head_start", "_is_lost", "_permit")
 
     def __init__(self, first: HedgedCall, permit: Permit, account: Account, content: bytes | None) -> None:
         super().__init__(first.shared, first.spec, account, None, content)
@@ -271,13 +271,13 @@ class Rival(StreamCall):
         self._permit: Permit | None = permit
         self.idempotency_key = first.idempotency_key
         self.ledger = [*first.ledger, _ON_ITS_WAY]
-        self._given = len(self.ledger)
+        self._before = len(self.ledger)
         self._head_start = 0.0
         """Seconds that the first attempt was on its way before."""
         self._is_lost = False
 
     async def race(self) -> Receiver | None:
-        """Return the receiver with the first content in it; None if the attempt failed, or the other one was quicker."""
+        """Return the receiver with the first content in it, None if the attempt failed or lost."""
         if self._is_lost:
             return None
         self.shared.in_flight.add(self)
@@ -307,11 +307,11 @@ class Rival(StreamCall):
         if self._permit is not None:
             self.shared.gate.give_back(self._permit)
             self._permit = None
-        return self.ledger[-1] if len(self.ledger) > self._given else None
+        return self.ledger[-1] if len(self.ledger) > self._before else None
 
     def take_over(self, ledger: list[Attempt]) -> None:
         """Be the call from here on, the attempts of which stand in *ledger*."""
-        ledger += self.ledger[self._given :]
+        ledger += self.ledger[self._before :]
         self.ledger = ledger
 
     def _at_once(self, now: float) -> Permit | None:  # noqa: ARG002 - it was admitted already

@@ -180,6 +180,7 @@ class Calls:
         if spec is None:
             setup = self.setup
             own = headers_of("extra_headers", extra)
+            hedge = setup.hedge if streams else None
             spec = Spec(
                 self.scope_of(model),
                 setup.retry,

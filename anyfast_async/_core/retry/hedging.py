@@ -35,11 +35,19 @@ _LONGEST: Final = 1e5
 
 
 class FirstTokens:
-    """How long the first tokens of the last few hundred streams took, to within 3 %."""
+    """How long the first tokens of the last few hundred streams took, to within 3 %.
 
-    __slots__ = ("_before", "_begun", "_count", "_now")
+    Args:
+        share: of them, which the quantile is not to exceed.
 
-    def __init__(self) -> None:
+    """
+
+    __slots__ = ("_before", "_begun", "_count", "_generation", "_needed", "_now", "_share")
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+        self._needed = max(_LEAST, math.ceil(round(_ABOVE / (1 - share), 6)))
+        self._generation = max(GENERATION, self._needed)
         self._now = Counter[int]()
         self._count = 0
         self._before = Counter[int]()
@@ -51,18 +59,18 @@ class FirstTokens:
 
     def add(self, seconds: float, now: float) -> None:
         """Take one in."""
-        if self._count >= GENERATION or now - self._begun >= LIFETIME:
+        if self._count >= self._generation or now - self._begun >= LIFETIME:
             self._before, self._now, self._count, self._begun = self._now, Counter(), 0, now
         self._count += 1
         self._now[math.floor(math.log(min(max(seconds, _SHORTEST), _LONGEST)) / _STEP)] += 1
 
-    def quantile(self, share: float) -> float | None:
-        """Return what a *share* of them did not exceed, None before enough of them are known."""
+    def quantile(self) -> float | None:
+        """Return what their share did not exceed, None before enough of them are known."""
         known = self._now + self._before
         count = known.total()
-        if count < max(_LEAST, _ABOVE / (1 - share)):
+        if count < self._needed:
             return None
-        left = math.ceil(count * share)
+        left = math.ceil(round(count * self._share, 6))
         for bucket in sorted(known):
             left -= known[bucket]
             if left <= 0:
@@ -102,10 +110,9 @@ class Hedging:
         self.tokens: float = 0.0
         """What the losers are taken to have cost."""
         self.unsafe_tools: tuple[str, ...] | str = hedge.unsafe_tools
-        self._share = float(hedge.after[1:]) / 100 if isinstance(hedge.after, str) else None
         self._budget = hedge.budget
         self._saved = 0.0
-        self._firsts = FirstTokens()
+        self._firsts = FirstTokens(float(hedge.after[1:]) / 100) if isinstance(hedge.after, str) else None
         self._since = 0
         self._recent: deque[bool] = deque(maxlen=RECENT)
         self._newest = -math.inf
@@ -122,7 +129,8 @@ class Hedging:
         self._pending.clear()
         self._late.clear()
         self._newest = -math.inf
-        self._firsts.begin_anew()
+        if self._firsts is not None:
+            self._firsts.begin_anew()
 
     # -- one stream --------------------------------------------------------------------------------------------------
 
@@ -145,13 +153,14 @@ class Hedging:
     def answered(self, pending: Pending, now: float, seconds: float) -> None:
         """Take in that a stream has content, or would have had it later than after so many *seconds*."""
         self._leave(pending)
-        self._firsts.add(seconds, now)
         if not pending.is_late:
             self._recent.append(False)
             self._newest = max(self._newest, pending.sent_at)
-        self._since += 1
-        if self._share is not None and (self._since >= _EACH or self.after is None):
-            self._since, self.after = 0, self._firsts.quantile(self._share)
+        if self._firsts is not None:
+            self._firsts.add(seconds, now)
+            self._since += 1
+            if self._since >= _EACH or self.after is None:
+                self._since, self.after = 0, self._firsts.quantile()
         self._look_at_all()
 
     def gone(self, pending: Pending) -> None:
