@@ -306,6 +306,7 @@ class AnyFast:
         stop_on: Iterable[str] = ...,
         retry: Iterable[str] | str | None = None,
         changed: bool = False,
+        dedupe: bool = False,
         deadline: float | None = None,
         give_up_after: float | None = None,
         **options: Unpack[ChatOptions],
@@ -328,6 +329,7 @@ class AnyFast:
         stop_on: Iterable[str] = ...,
         retry: Iterable[str] | str | None = None,
         changed: bool = False,
+        dedupe: bool = False,
         deadline: float | None = None,
         give_up_after: float | None = None,
         **options: Unpack[ChatOptions],
@@ -349,6 +351,7 @@ class AnyFast:
         stop_on: Iterable[str] = ("auth",),
         retry: Iterable[str] | str | None = None,
         changed: bool = False,
+        dedupe: bool = False,
         deadline: float | None = None,
         give_up_after: float | None = None,
         **options: Unpack[ChatOptions],
@@ -383,6 +386,8 @@ class AnyFast:
                 ``"cut"``, ``"filtered"``, ``"refused"``). A new answer replaces the old one, which stays in the log.
             changed: True to go on although options differ from those that the *journal* was written with, such as a
                 larger ``max_tokens`` for ``retry="cut"``: what is recorded for an id then counts for any request.
+            dedupe: True to send equal requests once, and give the answer to all of them (``result.same_as`` names the
+                item that was sent): also where each would have had an answer of its own, as with a ``temperature``.
             deadline: seconds for the whole run. At its end, items that are not answered carry ``DeadlineExceeded``;
                 ``error.billed`` of those that were not sent is ``"no"``.
             give_up_after: seconds without an answer or anything in flight (throttled, away) that end the run.
@@ -414,7 +419,7 @@ class AnyFast:
             concurrency=concurrency,
             deadline=deadline,
             give_up_after=give_up_after,
-            is_recorded=journal is not None,
+            is_looked_into=journal is not None or dedupe,
         )
         return run_of(
             source,
@@ -428,6 +433,7 @@ class AnyFast:
             ordered=ordered,
             retry=retry,
             changed=changed,
+            dedupe=dedupe,
         )
 
     async def parse(

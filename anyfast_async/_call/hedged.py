@@ -263,7 +263,7 @@ class Rival(StreamCall):
 
     """
 
-    __slots__ = ("_first", "_before", "_head_start", "_is_lost", "_permit")
+    __slots__ = ("_before", "_first", "_head_start", "_is_lost", "_permit")
 
     def __init__(self, first: HedgedCall, permit: Permit, account: Account, content: bytes | None) -> None:
         super().__init__(first.shared, first.spec, account, None, content)

@@ -199,9 +199,7 @@ class Calls:
                 lenient,
                 setup.hooks,
                 self.destination_of(endpoint, model, streamed=streams),
-                None
-                if setup.hedge is None or not streams
-                else self.shared.hedging_of(self.scope_of(model), setup.hedge),
+                None if hedge is None else self.shared.hedging_of(self.scope_of(model), hedge),
             )
             if is_usual:
                 if len(self._specs) >= _MOST_SPECS:
