@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from contextvars import Context, copy_context
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import attrs
 
@@ -18,7 +18,7 @@ from anyfast_async._call.streamed import StreamCall
 from anyfast_async._core.usage import used_by
 from anyfast_async._limits.reservation import Account
 from anyfast_async._observers import telling
-from anyfast_async.errors import AnyFastError, Attempt, ClientStateError, HedgeAttempt
+from anyfast_async.errors import AnyFastError, Attempt, ClientStateError
 
 if TYPE_CHECKING:
     from anyfast_async._core.retry.hedging import Hedging, Pending
@@ -34,15 +34,18 @@ _ON_ITS_WAY: Final = Attempt(0, "on its way", None, 0.0, "maybe")
 """In place of the first attempt while it has not ended."""
 
 
-class _OvertakenError(AnyFastError):
-    """Another attempt had content first."""
+@attrs.frozen(eq=False, repr=False)
+class HedgeAttempt(Attempt):
+    """A try that was sent beside the one before it, because that was late."""
 
-    kind = "overtaken"
-    billed: Billed = "maybe"
+    hedge: ClassVar[bool] = True
 
 
-def _overtaken() -> _OvertakenError:
-    return _OvertakenError("another attempt was quicker")
+def _overtaken() -> AnyFastError:
+    """Return what an attempt ends with when another one had content first."""
+    error = AnyFastError("another attempt was quicker")
+    error.kind, error.billed = "overtaken", "maybe"
+    return error
 
 
 class HedgedCall(StreamCall):

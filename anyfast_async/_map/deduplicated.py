@@ -14,7 +14,7 @@ from anyfast_async._map.items import Items, RunPlan
 from anyfast_async._map.map_run import MapRun
 from anyfast_async._map.recorded_items import RecordedItems
 from anyfast_async._map.result import Result, SameResult
-from anyfast_async._map.twins import InJournal, Memory, Outcome, Shelf, Twins, Waiting, digest_of
+from anyfast_async._map.twins import Became, InJournal, InMemory, Shelf, Twins, TwinWaiting, digest_of
 from anyfast_async.completions import Usage
 from anyfast_async.errors import AnyFastError
 
@@ -49,7 +49,7 @@ class DedupedItems(Items[T]):
     ) -> None:
         super().__init__(plan, witness_of)
         self.twins: Twins[T] = Twins()
-        self._shelf: Shelf = Memory() if shelf is None else shelf
+        self._shelf: Shelf = InMemory() if shelf is None else shelf
         self._record_one = record
 
     async def _result(  # noqa: PLR0917 - as in Items
@@ -64,15 +64,15 @@ class DedupedItems(Items[T]):
                 known = self._known(digest, index)
                 if known is not None:
                     twins.known(index, digest)
-                    return self._copy(Waiting(index, item, name, request.model), known)
+                    return self._copy(TwinWaiting(index, item, name, request.model), known)
                 twins.begin(index, digest)
                 return await super()._result(index, item, name, request, body, witness)
             if not twins.are_many or aside.count:
-                twins.wait(digest, Waiting(index, item, name, request.model))
+                twins.wait(digest, TwinWaiting(index, item, name, request.model))
                 return _LATER  # type: ignore[no-any-return]
             await twins.room(lambda: aside.count > 0)
 
-    def _known(self, digest: str, index: int) -> Outcome | None:  # noqa: ARG002 - for those with a journal
+    def _known(self, digest: str, index: int) -> Became | None:  # noqa: ARG002 - for those with a journal
         """Return what became of such a request."""
         return self._shelf.find(digest)
 
@@ -80,7 +80,7 @@ class DedupedItems(Items[T]):
         """Write down what became of an item, and of those that waited for it."""
         if result is None:
             return
-        outcome = Outcome(self._name_of(result), result.completion, result.error)
+        outcome = Became(self._name_of(result), result.completion, result.error)
         await self._write(result)
         landed = self.twins.landed(result.index)
         if landed is None:
@@ -104,7 +104,7 @@ class DedupedItems(Items[T]):
         """Return what others are told that an item is called."""
         return result.index if result.id is None else result.id
 
-    def _copy(self, one: Waiting, outcome: Outcome) -> Result[T]:
+    def _copy(self, one: TwinWaiting, outcome: Became) -> Result[T]:
         """Return the result of an item that was not sent: it used nothing."""
         completion, error, value = outcome.completion, outcome.error, None
         if completion is not None:
@@ -156,7 +156,7 @@ class DedupedRecordedItems(RecordedItems[T], DedupedItems[T]):
         """Write down what became of an item, and of those that waited for it."""
         await DedupedItems.record(self, result)
 
-    def _known(self, digest: str, index: int) -> Outcome | None:
+    def _known(self, digest: str, index: int) -> Became | None:
         sent = self._sent.get(index)
         # What was written without `dedupe=` is known by its bytes.
         return self._shelf.find(digest) or (None if sent is None else self._shelf.find(sent[1]))

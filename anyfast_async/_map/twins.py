@@ -53,7 +53,7 @@ def _digest(body: bytes) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:STEM_DIGITS]
 
 
-class Outcome(NamedTuple):
+class Became(NamedTuple):
     """What became of a request."""
 
     id: Any
@@ -65,31 +65,31 @@ class Outcome(NamedTuple):
 class Shelf(Protocol):
     """Where the outcomes of requests are."""
 
-    def find(self, digest: str) -> Outcome | None:
+    def find(self, digest: str) -> Became | None:
         """Return what became of a request; None: it was not sent, or nobody knows any more."""
         ...
 
-    def keep(self, digest: str, outcome: Outcome) -> None:
+    def keep(self, digest: str, outcome: Became) -> None:
         """Take in what became of one."""
         ...
 
 
-class Memory:
+class InMemory:
     """Keeps outcomes in memory, bounded: the oldest go first."""
 
     def __init__(self, most: int = MOST_KEPT) -> None:
         self._most = most
         self._held = 0
-        self._outcomes: OrderedDict[str, Outcome] = OrderedDict()
+        self._outcomes: OrderedDict[str, Became] = OrderedDict()
 
-    def find(self, digest: str) -> Outcome | None:
+    def find(self, digest: str) -> Became | None:
         """Return what became of a request."""
         found = self._outcomes.get(digest)
         if found is not None:
             self._outcomes.move_to_end(digest)
         return found
 
-    def keep(self, digest: str, outcome: Outcome) -> None:
+    def keep(self, digest: str, outcome: Became) -> None:
         """Take in what became of one."""
         before = self._outcomes.pop(digest, None)
         self._held += _size(outcome) - (0 if before is None else _size(before))
@@ -98,7 +98,7 @@ class Memory:
             self._held -= _size(self._outcomes.popitem(last=False)[1])
 
 
-def _size(outcome: Outcome) -> int:
+def _size(outcome: Became) -> int:
     said = outcome.completion
     texts = () if said is None else (one.message for one in said.choices if one.message is not None)
     return _OVERHEAD + sum(len(one.text) + len(one.reasoning_content or "") for one in texts)
@@ -116,7 +116,7 @@ class InJournal:
     def __init__(self, records: Records, stays: Callable[[ChatCompletion], bool]) -> None:
         self._records = records
         self._stays = stays
-        self._failures = Memory(MOST_FAILURES * _OVERHEAD)
+        self._failures = InMemory(MOST_FAILURES * _OVERHEAD)
         self._index = Index(lambda digest, at: digest in _names_in(records.answer_at(at)))
         self._earlier = -1
         """Where the last answer before this run begins."""
@@ -125,7 +125,7 @@ class InJournal:
                 self._index.add(name, at)
             self._earlier = at
 
-    def find(self, digest: str) -> Outcome | None:
+    def find(self, digest: str) -> Became | None:
         """Return what became of a request."""
         at = self._index.find(digest)
         line = b"" if at is None else self._records.answer_at(at)
@@ -134,9 +134,9 @@ class InJournal:
             return self._failures.find(digest)
         twin = twin_in(line)
         sent = None if twin is None else twin.same_as
-        return Outcome(recorded_id(line) if sent is None else sent, completion)
+        return Became(recorded_id(line) if sent is None else sent, completion)
 
-    def keep(self, digest: str, outcome: Outcome) -> None:
+    def keep(self, digest: str, outcome: Became) -> None:
         """Take in what became of one: an answer stands in the journal by now."""
         at = None if outcome.completion is None else self._records.answered.find(str(outcome.id))
         if at is not None and digest in _names_in(self._records.answer_at(at)):
@@ -152,7 +152,7 @@ def _names_in(line: bytes) -> set[str]:
 
 
 @attrs.frozen
-class Waiting:
+class TwinWaiting:
     """An item that waits for an equal one that is on its way."""
 
     index: int
@@ -167,7 +167,7 @@ class Twins(Generic[T]):
     def __init__(self) -> None:
         self.waiting: int = 0
         """Items that wait."""
-        self._flying: dict[str, list[Waiting]] = {}
+        self._flying: dict[str, list[TwinWaiting]] = {}
         self._digests: dict[int, str] = {}
         self._copies: dict[int, list[Result[T]]] = {}
         """Results that are given with that of an item, by its place."""
@@ -195,13 +195,13 @@ class Twins(Generic[T]):
         """Return whether such a request is on its way."""
         return digest in self._flying
 
-    def wait(self, digest: str, one: Waiting) -> None:
+    def wait(self, digest: str, one: TwinWaiting) -> None:
         """Have an item wait for the one that is on its way."""
         self._flying[digest].append(one)
         self._digests[one.index] = digest
         self.waiting += 1
 
-    def landed(self, index: int) -> tuple[str, list[Waiting]] | None:
+    def landed(self, index: int) -> tuple[str, list[TwinWaiting]] | None:
         """Take in that the result of an item is there; return its hash, and who waited for it."""
         digest = self._digests.get(index)
         if digest is None or digest not in self._flying:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +12,7 @@ from anyfast_async.simulator import Latency, Simulator
 
 if TYPE_CHECKING:
     from conftest import Connect, RawServers, Until
+
 
 def learn(client: AnyFast) -> None:
     """Have it known that others are quick, however busy this machine is."""
@@ -28,8 +29,8 @@ async def test_loser_is_closed_at_the_first_content_of_the_winner(
     raw_server: RawServers, connect: Connect, until: Until
 ) -> None:
     """The gateway sees that the connection of the one that is not read goes away, while the other is still read."""
-    quick = [raw_server.stream("quick")]
-    begun = [raw_server.stream_head() + raw_server.chunk(raw_server.event("se")), "hang"]
+    quick: list[Any] = [raw_server.stream("quick")]
+    begun: list[Any] = [raw_server.stream_head() + raw_server.chunk(raw_server.event("se")), "hang"]
     server = await raw_server(quick, ["hang"], begun)
     client = connect(server.base_url, hedge=SOON, retry=ONCE)
     await client.stream("a").drain()

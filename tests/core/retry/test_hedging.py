@@ -189,7 +189,7 @@ def test_second_attempt_that_could_not_be_made_is_made_later() -> None:
 def test_no_more_than_the_share_of_the_streams(budget: float, streams: int) -> None:
     """Whoever is late, and however often: a share of what was sent."""
     hedging = Hedging(Hedge(after=0.1, budget=budget))
-    loud, draw = Loud(hedging), random.Random(streams)  # noqa: S311 - a load
+    loud, draw = Loud(hedging), random.Random(streams)
     for number in range(streams):
         pending = loud.sent(float(number))
         if draw.random() < 0.2:
