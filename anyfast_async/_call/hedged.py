@@ -21,7 +21,7 @@ from anyfast_async._observers import telling
 from anyfast_async.errors import AnyFastError, Attempt, ClientStateError
 
 if TYPE_CHECKING:
-    from anyfast_async._core.retry.hedging import Hedging, Pending
+    from anyfast_async._core.retry.hedging import Hedging, Unanswered
     from anyfast_async._limits.scope import Permit
     from anyfast_async._stream.receiver import Receiver
     from anyfast_async.completions import Usage
@@ -70,7 +70,7 @@ class HedgedCall(StreamCall):
         """Loop time at which the attempt in flight was sent."""
         self.winner: StreamCall = self
         """The one of the two that is read."""
-        self._pending: Pending | None = None
+        self._pending: Unanswered | None = None
         self._late: asyncio.TimerHandle | None = None
         self._context: Context | None = None
         self._rival: Rival | None = None

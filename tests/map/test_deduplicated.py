@@ -63,7 +63,7 @@ class Gateway:
         if witness is not None:
             witness.goes_out(Need())
         try:
-            for _ in range(self.turns + len(prompt) % 3):
+            for _turn in range(self.turns + len(prompt) % 3):
                 await asyncio.sleep(0)
         finally:
             self.flying[prompt] -= 1
@@ -425,11 +425,12 @@ def test_every_row_has_the_answer_to_its_request(  # noqa: PLR0917 - hypothesis'
 
     async def all_of_it(path: Path) -> None:
         answered: set[str] = set()
+        found: list[Result[Any]] = []
         for run, most in enumerate((*leave, None)):
             client = made()
             gateway = Gateway(client, failing=set() if run == 2 else {f"q{number}" for number in failing})
             options: dict[str, Any] = {"request": lambda r: r["prompt"]} if named else {}
-            found: list[Result[Any]] = []
+            found = []
             async with client.map(
                 items, dedupe=True, journal=path, concurrency=concurrency, ordered=ordered, retry="all", **options
             ) as results:

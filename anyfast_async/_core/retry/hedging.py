@@ -78,7 +78,7 @@ class FirstTokens:
         return None
 
 
-class Pending:
+class Unanswered:
     """A stream that was sent and has no content yet.
 
     Args:
@@ -117,8 +117,8 @@ class Hedging:
         self._recent: deque[bool] = deque(maxlen=RECENT)
         self._newest = -math.inf
         """When the newest of those was sent that were answered in time."""
-        self._pending: set[Pending] = set()
-        self._late: dict[Pending, None] = {}
+        self._pending: set[Unanswered] = set()
+        self._late: dict[Unanswered, None] = {}
         """Those of them that are late, and wait for a witness."""
         self._answers = self._known = 0
         self._used = 0.0
@@ -134,14 +134,14 @@ class Hedging:
 
     # -- one stream --------------------------------------------------------------------------------------------------
 
-    def begin(self, now: float, go: Callable[[], bool]) -> Pending:
+    def begin(self, now: float, go: Callable[[], bool]) -> Unanswered:
         """Take in that a stream was sent."""
         self._saved = min(SAVED, self._saved + self._budget)
-        pending = Pending(now, go)
+        pending = Unanswered(now, go)
         self._pending.add(pending)
         return pending
 
-    def late(self, pending: Pending) -> None:
+    def late(self, pending: Unanswered) -> None:
         """Take in that a stream is late; have it asked for twice now, or as soon as others show that it is alone."""
         if pending.is_late or pending not in self._pending:
             return
@@ -150,7 +150,7 @@ class Hedging:
         self._late[pending] = None
         self._look(pending)
 
-    def answered(self, pending: Pending, now: float, seconds: float) -> None:
+    def answered(self, pending: Unanswered, now: float, seconds: float) -> None:
         """Take in that a stream has content, or would have had it later than after so many *seconds*."""
         self._leave(pending)
         if not pending.is_late:
@@ -163,12 +163,12 @@ class Hedging:
                 self._since, self.after = 0, self._firsts.quantile()
         self._look_at_all()
 
-    def gone(self, pending: Pending) -> None:
+    def gone(self, pending: Unanswered) -> None:
         """Take in that a stream has ended without content: that says nothing of the others."""
         self._leave(pending)
         self._look_at_all()
 
-    def _leave(self, pending: Pending) -> None:
+    def _leave(self, pending: Unanswered) -> None:
         self._pending.discard(pending)
         self._late.pop(pending, None)
 
@@ -176,11 +176,11 @@ class Hedging:
         for pending in tuple(self._late):
             self._look(pending)
 
-    def _look(self, pending: Pending) -> None:
+    def _look(self, pending: Unanswered) -> None:
         if pending in self._late and self._saved >= 1 and self._is_straggler(pending) and pending.go():
             self._late.pop(pending, None)
 
-    def _is_straggler(self, pending: Pending) -> bool:
+    def _is_straggler(self, pending: Unanswered) -> bool:
         if sum(self._recent) > SLOW * len(self._recent):
             return False
         return self._newest >= pending.sent_at or (pending.follows_quick and len(self._pending) == 1)

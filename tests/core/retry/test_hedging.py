@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anyfast_async._core.retry.hedging import GENERATION, LIFETIME, RECENT, SAVED, FirstTokens, Hedging, Pending
+from anyfast_async._core.retry.hedging import GENERATION, LIFETIME, RECENT, SAVED, FirstTokens, Hedging, Unanswered
 from anyfast_async.policies import Hedge
 
 
@@ -20,7 +20,7 @@ class Loud:
         self.hedging = hedging
         self.gone: list[float] = []
 
-    def sent(self, at: float) -> Pending:
+    def sent(self, at: float) -> Unanswered:
         def go() -> bool:
             self.gone.append(at)
             self.hedging.take(0.0)
