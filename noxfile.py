@@ -168,9 +168,21 @@ def snapshot(session: nox.Session) -> None:
 
 @nox.session
 def reliability(session: nox.Session) -> None:
-    """Run the tests marked reliability with their full counts (ANYFAST_LONG=1)."""
+    """Run all that holds a promise with full counts, twice, and write docs/explanation/reliability.md.
+
+    ANYFAST_SOAK bounds the seconds of the longest of the tests, which is half an hour; arguments go to pytest.
+    """
     install_wheel(session)
-    pytest(session, "-m", "reliability", "--timeout", "1800", env={"ANYFAST_LONG": "1"})
+    held = nox.project.load_toml(ROOT / "tests" / "promises.toml")["promise"]
+    listed = sorted({test for promise in held for test in promise["tests"]})
+    runs = []
+    for number in ("first", "second"):
+        for name, tests in (("marked", ["-m", "reliability"]), ("listed", ["-m", "not reliability", *listed])):
+            report = Path(session.create_tmp()) / f"{number}-{name}.xml"
+            options = ["-q", "--timeout", "1800", f"--junit-xml={report}"]
+            pytest(session, *options, *tests, env={"ANYFAST_LONG": "1"})
+            runs.append(report)
+    session.run("python", "benchmarks/promises.py", *map(str, runs), env={"ANYFAST_LONG": "1"})
 
 
 @nox.session
@@ -180,12 +192,12 @@ def chaos(session: nox.Session, leg: str) -> None:
     env = {"ANYFAST_LONG": "1", "TEST_UVLOOP": "1" if leg == "uvloop" else ""}
     if leg == "3.13":
         python = venv_of(session, leg, str(wheel(session)), *group("test"))
-        session.run(python, "-Im", "pytest", "-s", "tests/test_chaos.py", *session.posargs, env=env, external=True)
+        session.run(python, "-Im", "pytest", "-s", "tests/chaos/test_chaos.py", *session.posargs, env=env, external=True)
         return
     install_wheel(session)
     if leg == "uvloop":
         session.install(*group("uvloop"))
-    pytest(session, "-s", "tests/test_chaos.py", env=env)
+    pytest(session, "-s", "tests/chaos/test_chaos.py", env=env)
 
 
 SLOWED = (
