@@ -47,7 +47,7 @@ def seen_in(run: Sequence[ET.Element], tests: Iterable[str]) -> Seen:
     for case in (case for part in run for case in part.iter("testcase")):
         file = case.get("classname", "").replace(".", "/") + ".py"
         name = f"{file}::{case.get('name', '').partition('[')[0]}"
-        if not any(name == test or file == test for test in tests):
+        if not any(test in {name, file} for test in tests):
             continue
         if case.find("failure") is not None or case.find("error") is not None:
             seen.failed.append(name)

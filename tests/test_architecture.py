@@ -540,6 +540,7 @@ ACROSS: Final = {
     "test_entrances.py": "the same bytes through every entrance",
     "chaos/test_chaos.py": "many calls at once, and everything goes wrong",
     "chaos/test_soak.py": "many calls for long, and nothing grows",
+    "test_supply_chain.py": "what is locked, and what the wheel is made of",
     "test_promises.py": "what is promised, and where it is held",
     "test_examples.py": "the programs in examples/",
     "test_fork.py": "a client on both sides of a fork",

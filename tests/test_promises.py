@@ -10,9 +10,9 @@ from typing import Any, Final
 import pytest
 
 ROOT: Final = Path(__file__).parent.parent
-PROMISES: Final[list[dict[str, Any]]] = tomllib.loads(
-    (ROOT / "tests" / "promises.toml").read_text(encoding="utf-8")
-)["promise"]
+PROMISES: Final[list[dict[str, Any]]] = tomllib.loads((ROOT / "tests" / "promises.toml").read_text(encoding="utf-8"))[
+    "promise"
+]
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=[str(number) for number in range(1, len(PROMISES) + 1)])
