@@ -296,8 +296,8 @@ def build(session: nox.Session) -> None:
     if missing := {"METADATA", "LICENSE", "entry_points.txt"} - infos:
         session.error(f"the wheel has no {sorted(missing)}")
 
-    with tarfile.open(packed) as archive:
-        packed_names = {name.partition("/")[2] for name in archive.getnames()}
+    with tarfile.open(packed) as sources_archive:
+        packed_names = {name.partition("/")[2] for name in sources_archive.getnames()}
     wanted = {
         "README.md",
         "LICENSE",
