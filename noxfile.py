@@ -286,18 +286,17 @@ def build(session: nox.Session) -> None:
     with zipfile.ZipFile(built) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
         infos = {name.rpartition("/")[2] for name in archive.namelist() if ".dist-info/" in name}
+        bill = archive.read(next(name for name in archive.namelist() if "/sboms/" in name))
     if names != sources:
         session.error(f"the wheel differs from anyfast_async/ in: {sorted(names ^ sources)}")
-        (folder.parent / "bill.json").write_bytes(
-            archive.read(next(name for name in archive.namelist() if "/sboms/" in name))
-        )
+    (folder.parent / "bill.json").write_bytes(bill)
     session.install("cyclonedx-python-lib[json-validation]>=11")
     session.run("python", ".ci/sbom.py", "--check", str(folder.parent / "bill.json"))
     if missing := {"METADATA", "LICENSE", "entry_points.txt"} - infos:
         session.error(f"the wheel has no {sorted(missing)}")
 
-    with tarfile.open(packed) as sources_archive:
-        packed_names = {name.partition("/")[2] for name in sources_archive.getnames()}
+    with tarfile.open(packed) as source:
+        packed_names = {name.partition("/")[2] for name in source.getnames()}
     wanted = {
         "README.md",
         "LICENSE",
