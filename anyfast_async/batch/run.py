@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import attrs
 
+from anyfast_async._client.calls import AT_ONCE
 from anyfast_async._client.map_arguments import plan_of, run_of
 from anyfast_async._core.errors.failures import CLOSERS, STOPPERS
 from anyfast_async._core.journal.journal_lines import STEM_DIGITS, error_line
@@ -119,7 +120,7 @@ class BatchRun:
         before: what the rows of the input came to before, see ``BatchFiles.census``; None: the rows that are done have
             an answer.
         bad: rows of the input that cannot be sent, see ``Survey.bad``: they fail.
-        concurrency: rows in work at once, from 1.
+        concurrency: rows in work at once, from 1; 64 unless told otherwise.
         on_row: called after each line that was written.
         max_failures: failed rows of this run that are allowed: a number from 0, or a share of *total* below 1. With
             one more the run stops. None allows any number.
@@ -144,7 +145,7 @@ class BatchRun:
         already: int = 0,
         before: Counts | None = None,
         bad: Iterable[BadRow] = (),
-        concurrency: int = 64,
+        concurrency: int = AT_ONCE,
         on_row: Callable[[RowDone], None] | None = None,
         max_failures: float | None = None,
         give_up_after: float | None = None,
