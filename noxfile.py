@@ -177,9 +177,10 @@ def quick(session: nox.Session) -> None:
 
 @nox.session
 def snapshot(session: nox.Session) -> None:
-    """Write the list of the public surface anew (tests/data/public_api.txt)."""
+    """Write anew what is made from the code: the list of public names, and the reference of options."""
     session.install("-e", ".[cli]", *group("test"))
     session.run("python", "tests/test_public_api.py")
+    session.run("python", "tests/cli/test_options_page.py")
 
 
 @nox.session

@@ -108,6 +108,8 @@ class RowDone:
     """The answer, None for a failed row."""
     attempts: tuple[Attempt, ...] = ()
     """Every try that was made for the row, oldest first."""
+    model: str = ""
+    """The one that was asked."""
 
 
 class BatchRun:
@@ -383,7 +385,7 @@ class BatchRun:
             elif (wrong := self._address.failed(error)) is not None:
                 self._end(wrong)
         if self._on_row:
-            done = RowDone(custom_id, error, tally, completion, attempts)
+            done = RowDone(custom_id, error, tally, completion, attempts, model)
             for tell in self._on_row:
                 tell(done)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import errno
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -25,7 +25,7 @@ from anyfast_async.cli.batch.dry_run import SentSample, print_plan
 from anyfast_async.cli.batch.input_check import surveyed
 from anyfast_async.cli.batch.job import BatchJob, supervised
 from anyfast_async.cli.batch.options import STDIN, Options, batch_options
-from anyfast_async.cli.batch.report_file import write_report
+from anyfast_async.cli.batch.report_file import said_of, write_report
 from anyfast_async.cli.batch.summary import BatchEnd, note_recovery, report
 from anyfast_async.cli.client_options import gateway_options, no_key_option, retries_option
 from anyfast_async.cli.default_model import default_model
@@ -245,9 +245,7 @@ async def _sent(ending: BatchEnd, files: BatchFiles) -> BatchEnd:
         else:
             todo = rows(job.survey, skip=files.done)
             run = job.run(client, files, todo, total=job.survey.total, census=ending.census)
-        record = None
-        if options.report is not None:
-            record = Recorder(run.tally, options.concurrency, dt.datetime.now().astimezone())
+        record = Recorder(files.journal.note, round(time.time(), 3), options.concurrency)
         progress = progress_on(
             sys.stderr,
             run.tally,
@@ -255,12 +253,15 @@ async def _sent(ending: BatchEnd, files: BatchFiles) -> BatchEnd:
             concurrency=options.concurrency,
             spend=job.spend,
             recorder=record,
+            said=said_of(job),
             longest=run.longest,
             per_minute=options.rpm,
             events=sys.stdout if options.as_json else None,
         )
         signal = await supervised(run, progress, on_row=None if sample is None else sample.row, grace=options.grace)
-    return attrs.evolve(ending, run=run, signal=signal, sample=sample, record=record)
+    ended = attrs.evolve(ending, run=run, signal=signal, sample=sample)
+    record.end(asyncio.get_running_loop().time(), ended.why)
+    return ended
 
 
 def _put_in_order(job: BatchJob, files: BatchFiles) -> None:
