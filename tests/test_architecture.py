@@ -357,7 +357,12 @@ LIBRARIES: Final[Mapping[str, set[str]]] = {
     "opentelemetry": {"otel/_observer.py"},
     "orjson": {"_core/json/jsontext.py", "simulator/http/encoding.py"},
     "platformdirs": {"cli/chat/kept.py"},
-    "pyarrow": {"_map/table_rows.py", "batch/input/parquet.py", "batch/results/parquet_tables.py"},
+    "pyarrow": {
+        "_map/table_rows.py",
+        "batch/input/parquet.py",
+        "batch/results/kept_answers.py",
+        "batch/results/parquet_tables.py",
+    },
     "pydantic": {"_structured/own_schema.py"},
     "pytest": {"pytest_plugin.py"},
     "rich": {"_map/progress_bar.py", "cli/display/live.py", "cli/display/markdown.py"},
@@ -490,6 +495,7 @@ TESTED_THROUGH: Final[Mapping[str, str]] = {
     "_tools/signature.py": "test_tools.py",
     "_values/tool_run.py": "tools/test_rounds.py",
     "_tools/content.py": "tools/test_rounds.py",  # what the model is told
+    "batch/results/row.py": "batch/results/test_result_lines.py",  # what lines say
     "batch/report/document.py": "batch/report/test_page.py",  # what pages are made of
     "cli/bench/knee.py": "cli/bench/test_measurement.py",
     "cli/bench/validity.py": "cli/bench/test_measurement.py",
@@ -498,6 +504,7 @@ TESTED_THROUGH: Final[Mapping[str, str]] = {
     "cli/bench/report_file.py": "cli/bench/test_command.py",
     "cli/bench/summary.py": "cli/bench/test_command.py",
     "cli/bench/target.py": "cli/bench/test_command.py",
+    "cli/results/went_wrong.py": "cli/results/test_command.py",
     "cli/signals.py": "cli/test_simulate.py",  # needs a process that gets signals
     # the door is tested as programs see it
     "openai/_answers.py": "test_openai.py",
