@@ -360,7 +360,12 @@ LIBRARIES: Final[Mapping[str, set[str]]] = {
     "opentelemetry": {"otel/_observer.py"},
     "orjson": {"_core/json/jsontext.py", "simulator/http/encoding.py"},
     "platformdirs": {"cli/chat/kept.py"},
-    "pyarrow": {"_map/table_rows.py", "batch/input/parquet.py", "batch/results/parquet_tables.py"},
+    "pyarrow": {
+        "_map/table_rows.py",
+        "batch/input/parquet.py",
+        "batch/results/kept_answers.py",
+        "batch/results/parquet_tables.py",
+    },
     "pydantic": {"_structured/own_schema.py"},
     "pytest": {"pytest_plugin.py"},
     "rich": {"_map/progress_bar.py", "cli/display/live.py", "cli/display/markdown.py"},
@@ -495,6 +500,7 @@ TESTED_THROUGH: Final[Mapping[str, str]] = {
     "_values/tool_run.py": "tools/test_rounds.py",
     "_tools/content.py": "tools/test_rounds.py",  # what the model is told
     "cli/report/writing.py": "cli/report/test_command.py",  # what it writes
+    "batch/results/row.py": "batch/results/test_result_lines.py",  # what lines say
     "cli/bench/knee.py": "cli/bench/test_measurement.py",
     "cli/bench/validity.py": "cli/bench/test_measurement.py",
     "cli/bench/options.py": "cli/bench/test_command.py",
@@ -502,6 +508,7 @@ TESTED_THROUGH: Final[Mapping[str, str]] = {
     "cli/bench/report_file.py": "cli/bench/test_command.py",
     "cli/bench/summary.py": "cli/bench/test_command.py",
     "cli/bench/target.py": "cli/bench/test_command.py",
+    "cli/results/went_wrong.py": "cli/results/test_command.py",
     "cli/signals.py": "cli/test_simulate.py",  # needs a process that gets signals
     # the door is tested as programs see it
     "openai/_answers.py": "test_openai.py",
