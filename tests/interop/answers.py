@@ -64,6 +64,9 @@ def refusal(request: dict[str, Any], key: str | None) -> tuple[int, dict[str, st
     if prompt_of(request).startswith("limited"):
         error = {"message": "Rate limit reached", "type": "requests", "code": "rate_limit_exceeded"}
         return 429, {"Retry-After": str(RETRY_AFTER)}, {"error": error}
+    if prompt_of(request).startswith("broke"):
+        text = "You exceeded your current quota, please check your plan and billing details."
+        return 429, {}, {"error": {"message": text, "type": "insufficient_quota", "code": "insufficient_quota"}}
     return None
 
 

@@ -79,6 +79,9 @@ async def stream(receive: Any, send: Any, request: dict[str, Any], extra: dict[s
         elif number == 2 and word == "pause":
             await asyncio.sleep(SILENCE)
         elif number == 3 and word == "cut":
+            if prompt.endswith("early"):
+                await send({"type": "http.response.body", "body": b""})
+                return
             await asyncio.sleep(0.4)
             raise Broken
         elif leaving and leaving.done():

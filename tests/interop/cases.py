@@ -24,7 +24,7 @@ from anyfast_async import (
     AnyFastError,
     AuthenticationError,
     ChatCompletion,
-    IncompleteStreamError,
+    InsufficientQuotaError,
     Limits,
     RateLimitError,
     RetryPolicy,
@@ -39,6 +39,8 @@ WAIT: float = 2.0 * SILENCE
 AT_ONCE = 0.12
 """Seconds that are called at once: everything here runs on one busy machine."""
 WORDS = "live one two three four"
+COUNT = "Count slowly, please: " + " ".join(map(str, range(60)))
+"""What makes a server answer at length, one that repeats what it is told too."""
 
 
 @attrs.frozen
@@ -67,7 +69,7 @@ class Stage:
         one = at or self.running
         defaults: dict[str, Any] = {
             "api_key": one.peer.key,
-            "model": one.peer.model,
+            "model": one.model,
             "retry": RetryPolicy(backoff=(0.01, 0.02)),
             "proxy": one.proxy,
             "ssl_context": one.tls,
@@ -94,7 +96,7 @@ class Stage:
     async def ask(self, line: Line, prompt: str, at: Running | None = None, *, wait: float = WAIT, **more: Any) -> Came:
         one = at or self.running
         headers = {"Authorization": f"Bearer {more.pop('key', one.peer.key)}", **more.pop("headers", {})}
-        request = {"model": one.peer.model, "messages": [{"role": "user", "content": prompt}], **more}
+        request = {"model": one.model, "messages": [{"role": "user", "content": prompt}], **more}
         target = f"{one.peer.path}/chat/completions"
         if one.peer.forward:
             target = f"http://127.0.0.1:{one.upstream}{target}"
@@ -123,7 +125,7 @@ def said(came: Came) -> str:
     """An answer in a few words."""
     if not came.status:
         return {"refused": "refuses to connect", "late": "silence", "reset": "resets"}.get(came.end, "closes unanswered")
-    ends = {"cut": ", cut", "reset": ", reset", "late": ", then silence", "close": ", until it closes"}
+    ends = {"cut": ", cut", "reset": ", reset", "late": ", then silence", "close": ", until it closes", "broken framing": ", broken framing"}
     kind = came.headers.get("content-type", "no type").split(";")[0]
     return f"{came.status} {kind.rpartition('/')[2]}{ends.get(came.end, '')}"
 
@@ -177,7 +179,7 @@ async def answer(stage: Stage) -> Cell:
 
 async def stream(stage: Stage) -> Cell:
     """When the first event arrives, against when it left the upstream (or, without one, against the end)."""
-    prompt = WORDS if stage.scripted else "Count slowly from one to forty, please"
+    prompt = WORDS if stage.scripted else COUNT
     began = time.monotonic()
     came = await stage.raw(prompt, stream=True)
     took = time.monotonic() - began
@@ -196,13 +198,28 @@ async def stream(stage: Stage) -> Cell:
         whole = GAP * (len(prompt.split()) - 1)
         does = "live" if raw_delay < AT_ONCE else "held to the end" if raw_delay > whole else f"{raw_delay:.1f} s late"
         seen = "live" if delay < AT_ONCE else "at the end" if delay > whole else f"{delay:.1f} s late"
-        if delay > raw_delay + AT_ONCE:
+        if does == "live" and delay > raw_delay + 2 * AT_ONCE:
             wrong.append(f"the client has the first text {delay - raw_delay:.2f} s later than the bytes came")
     else:
         does = f"first of {len(came.events)} events after {(came.first or began) - began:.1f} of {took:.1f} s"
         seen = f"{len(texts)} texts, spread over {spread:.1f} s"
     does += f", {came.framing}" + ("" if came.done else ", no [DONE]")
     return Cell(does, seen, tuple(wrong))
+
+
+async def models(stage: Stage) -> Cell:
+    one = stage.running
+    target = f"{one.peer.path}/models"
+    if one.peer.forward:
+        target = f"http://127.0.0.1:{one.upstream}{target}"
+    async with stage.line() as line:
+        came = await line.ask(target, None, {"Authorization": f"Bearer {one.peer.key}"}, WAIT)
+    try:
+        names = [model.id for model in await stage.client().models()]
+    except AnyFastError as error:
+        return Cell(said(came), failed(error), () if came.status != 200 or not came.json() else (str(error),))
+    wrong = [f"{names}"] if stage.scripted and names != [one.model] else []
+    return Cell(said(came), f"{len(names)} models", tuple(wrong))
 
 
 async def two_choices(stage: Stage) -> Cell:
@@ -305,7 +322,10 @@ async def request_head(stage: Stage) -> Cell:
 
 async def answer_head(stage: Stage) -> Cell:
     if not stage.scripted:
-        return Cell("it has no long heads", "-")
+        came = await stage.raw("hello head")
+        size = sum(len(name) + len(value) + 4 for name, value in came.headers.items())
+        completion, error = await told_by(stage.client().complete("hello head"))
+        return Cell(f"its own has {size} bytes", "whole" if completion else failed(error))  # type: ignore[arg-type]
     return await _sized(stage, "long head", await stage.raw("long head"))
 
 
@@ -354,43 +374,77 @@ async def _broken(stage: Stage, prompt: str) -> Cell:
     return Cell(does, failed(error) if error else "told as whole", tuple(wrong))
 
 
-async def _killed(stage: Stage) -> Cell:
-    """A peer that answers itself is ended in the middle of a stream."""
+async def _ended(stage: Stage, how: Callable[[], None], what: str) -> Cell:
+    """Something is done to the peer's process in the middle of a stream; then it is started anew."""
     texts: list[str] = []
     error: AnyFastError | None = None
     whole = False
-    client = stage.client(retry=RetryPolicy(attempts=1))
+    client = stage.client(retry=RetryPolicy(attempts=1), timeouts=Timeouts(first_token=20, idle=2))
+    prompt = "leave early" if stage.scripted else COUNT
     try:
-        async with client.stream("Count slowly from one to forty, please") as answering:
+        async with client.stream(prompt) as answering:
             async for text in answering:
                 if not texts:
-                    await asyncio.to_thread(stage.running.kill)
+                    await asyncio.to_thread(how)
                 texts.append(text)
-            whole = bool(answering.completion.finish_reason)
+        whole = bool(answering.completion.finish_reason)
     except AnyFastError as caught:
         error = caught
     finally:
+        stage.running.signal(_GO)
+        await asyncio.to_thread(stage.running.stop)
         await asyncio.to_thread(stage.running.start)
     if error is None and whole:
-        return Cell("had sent all of it before", "whole")
+        return Cell(f"{what}: it had said all before", "whole")
     wrong = [] if error else ["a cut answer is told as whole"]
-    return Cell("the process is killed", failed(error) if error else "told as whole", tuple(wrong))
+    wrong += ["told as not billed"] if error and error.billed == "no" else []
+    partial = error.partial.text if error and error.partial else ""
+    wrong += [f"partial is {partial!r}"] if error and partial != "".join(texts) else []
+    return Cell(what, failed(error) if error else "told as whole", tuple(wrong))
+
+
+def _term(stage: Stage) -> None:
+    if stage.running.process:
+        stage.running.process.terminate()
 
 
 async def cut(stage: Stage) -> Cell:
-    return await (_broken(stage, "cut by a close") if stage.scripted else _killed(stage))
+    if not stage.scripted:
+        return await _ended(stage, lambda: _term(stage), "is told to end")
+    return await _broken(stage, "cut by a close")
 
 
 async def reset(stage: Stage) -> Cell:
     if not stage.behind:
-        return Cell("as above: nothing is behind it", "-")
+        return await _ended(stage, stage.running.kill, "is killed")
     return await _broken(stage, "cut by a reset")
+
+
+async def early(stage: Stage) -> Cell:
+    """Behind it the stream ends in good order, before the model did."""
+    if not stage.scripted:
+        came = await stage.raw("hello again", stream=True, max_tokens=2)
+        ended = [one.get("finish_reason") for value in came.events for one in value.get("choices") or ()]
+        completion, error = await told_by(stage.client().stream("hello again", max_tokens=2).drain())
+        does = f"max_tokens=2: finish_reason {', '.join(sorted({str(one) for one in ended if one})) or 'none'}"
+        return Cell(does, f"finish_reason {completion.finish_reason}" if completion else failed(error))  # type: ignore[arg-type]
+    return await _broken(stage, "cut too early")
 
 
 async def cut_whole(stage: Stage) -> Cell:
     """Half of an answer in one."""
     if not stage.scripted:
-        return Cell("it has no halves", "-")
+        client = stage.client(retry=RetryPolicy(attempts=1))
+        asking = asyncio.create_task(told_by(client.complete(COUNT)))
+        await asyncio.sleep(0.05)
+        await asyncio.to_thread(stage.running.kill)
+        completion, error = await asking
+        await asyncio.to_thread(stage.running.stop)
+        await asyncio.to_thread(stage.running.start)
+        if completion:
+            return Cell("is killed: it had said all before", "whole")
+        wrong = ["told as not billed"] if error and error.billed == "no" else []
+        return Cell("is killed", failed(error), tuple(wrong))  # type: ignore[arg-type]
     prompt = "cut in half, close"
     came, before = await stage.raw(prompt), stage.asked(prompt)
     completion, error = await told_by(stage.client().complete(prompt))
@@ -419,7 +473,7 @@ async def down(stage: Stage) -> Cell:
 
 async def slow(stage: Stage) -> Cell:
     """Silence before the answer, longer than the peer waits; where it waits for ever, the client does not."""
-    prompt, client = "silent please", stage.client(timeouts=Timeouts(response=2.5))
+    prompt, client = "silent please", stage.client(timeouts=Timeouts(response=SILENCE - 0.3))
     if not stage.scripted:
         stage.running.signal(_STOP)
         try:
@@ -439,13 +493,13 @@ async def slow(stage: Stage) -> Cell:
 async def pause(stage: Stage) -> Cell:
     """Silence in the middle of a stream."""
     if not stage.scripted:
-        return Cell("as above", "-")
+        return await _ended(stage, lambda: stage.running.signal(_STOP), "is stopped")
     prompt = "pause one two three"
     came = await stage.raw(prompt, stream=True)
     texts: list[str] = []
     error: AnyFastError | None = None
     try:
-        async with stage.client(timeouts=Timeouts(first_token=2.5, idle=2.5)).stream(prompt) as answering:
+        async with stage.client(timeouts=Timeouts(first_token=SILENCE - 0.3, idle=SILENCE - 0.3)).stream(prompt) as answering:
             async for text in answering:
                 texts.append(text)  # noqa: PERF401 - it ends with an error
     except AnyFastError as caught:
@@ -550,7 +604,7 @@ async def reloaded(stage: Stage) -> Cell:
 
 async def leaving(stage: Stage) -> Cell:
     """The caller leaves a stream: whether what is behind hears of it while it goes on."""
-    prompt = "leave early" if stage.scripted else "Count slowly from one to forty, please"
+    prompt = "leave early" if stage.scripted else COUNT
     client = stage.client()
     async with client.stream(prompt) as answering:
         async for _ in answering:
@@ -579,10 +633,11 @@ async def leaving(stage: Stage) -> Cell:
 
 async def throttled(stage: Stage) -> Cell:
     """A 429 with a delay from behind it."""
-    if not stage.scripted:
-        return Cell("it throttles nobody by itself", "-")
-    came = await stage.raw("limited please")
-    _, error = await told_by(stage.client(retry=RetryPolicy(attempts=1, throttle_patience=0)).complete("limited please"))
+    prompt = stage.running.peer.prompts.get("throttled", "limited please")
+    came = await stage.raw(prompt)
+    completion, error = await told_by(stage.client(retry=RetryPolicy(attempts=1, throttle_patience=0)).complete(prompt))
+    if completion and not stage.scripted:
+        return Cell(f"{said(came)}: throttles nobody", "whole")
     after = came.headers.get("retry-after")
     renamed = [name for name in came.headers if name.endswith("-retry-after")]
     does = said(came) + (", its delay" if after == str(RETRY_AFTER) else f", {renamed[0]}" if renamed else ", no delay")
@@ -591,6 +646,19 @@ async def throttled(stage: Stage) -> Cell:
     if (after or renamed) and delay != RETRY_AFTER:
         wrong.append(f"the delay is {delay}")
     return Cell(does, f"{type(error).__name__}, {f'after {delay:g} s' if delay else 'no delay'}", tuple(wrong))
+
+
+async def no_credit(stage: Stage) -> Cell:
+    """A 429 from behind it that no waiting helps against."""
+    prompt = stage.running.peer.prompts.get("no credit", "broke, sorry")
+    came = await stage.raw(prompt)
+    policy = RetryPolicy(attempts=1, throttle_patience=0)
+    completion, error = await told_by(stage.client(retry=policy).complete(prompt))
+    if completion and not stage.scripted:
+        return Cell(f"{said(came)}: asks for no money", "whole")
+    sent = (came.json() or {}).get("error") or {}
+    wrong = [] if isinstance(error, InsufficientQuotaError) else [f"told as {error!r}"]
+    return Cell(f"{said(came)}, code {sent.get('code')}", failed(error) if error else "an answer", tuple(wrong))
 
 
 async def limited(stage: Stage) -> Cell:
@@ -623,6 +691,7 @@ async def wrong_key(stage: Stage) -> Cell:
 CASES: dict[str, Case] = {
     "answer": answer,
     "stream": stream,
+    "models": models,
     "two choices": two_choices,
     "usage": usage,
     "tools": tools,
@@ -631,6 +700,7 @@ CASES: dict[str, Case] = {
     "prompt of 2 MB": big_prompt,
     "stream cut": cut,
     "stream reset": reset,
+    "stream ends early": early,
     "answer cut": cut_whole,
     "nobody behind": down,
     "silence first": slow,
@@ -639,9 +709,9 @@ CASES: dict[str, Case] = {
     "reload under load": reloaded,
     "leaving": leaving,
     "throttled behind": throttled,
+    "no credit behind": no_credit,
     "own limits": limited,
     "wrong key": wrong_key,
 }
-SHORT = ("answer", "stream", "two choices", "usage", "tools", "stream cut", "answer cut", "throttled behind", "wrong key")
+SHORT = ("answer", "stream", "two choices", "usage", "tools", "stream cut", "answer cut", "throttled behind", "no credit behind", "wrong key")
 """Those that take no time."""
-del IncompleteStreamError

@@ -72,6 +72,9 @@ class Peer:
     scripted: bool = True
     """It says what answers.py says, and writes a log. Else it answers as it likes."""
 
+    prompts: Mapping[str, str] = attrs.Factory(dict)
+    """What makes it refuse like a gateway that is `throttled`, or has `no credit`."""
+
     asks_key: bool = True
     """A wrong key is refused, by it or behind it."""
 
@@ -134,6 +137,10 @@ class Running:
             "limit": self.peer.limit if self.limited else "",
             "pid": str(self.process.pid) if self.process else "",
         }
+
+    @property
+    def model(self) -> str:
+        return _filled(self.peer.model, self.words())
 
     @property
     def url(self) -> str:
@@ -219,15 +226,18 @@ class Running:
             self.process.wait(8)
         except subprocess.TimeoutExpired:
             pass
-        self.signal(signal.SIGKILL)
-        self.process.wait()
+        self.kill()
         self.process = None
 
     def kill(self) -> None:
-        """As if the machine had lost its power."""
+        """As if the machine had lost its power. Returns when nobody listens any more."""
         self.signal(signal.SIGKILL)
         if self.process:
             self.process.wait()
+        for _ in range(100):
+            if not self._listens():
+                break
+            time.sleep(0.05)
 
     def reload(self) -> None:
         if self.peer.reload.startswith("SIG"):

@@ -82,7 +82,7 @@ server.port = <port>
 server.bind = "127.0.0.1"
 server.document-root = "<dir>"
 server.max-keep-alive-idle = 1
-server.modules = ( "mod_evasive", "mod_proxy" )
+server.modules = ( "mod_proxy" )
 %s
 <limit>
 proxy.server = ( "" => (( "host" => "127.0.0.1", "port" => <up>, "connect-timeout" => 1,
@@ -109,7 +109,6 @@ cache deny all
 pid_filename none
 access_log none
 cache_log <dir>/cache.log
-cache_effective_user root
 coredump_dir <dir>
 client_idle_pconn_timeout 1 seconds
 read_timeout <patience> seconds
@@ -202,7 +201,7 @@ def _lighttpd(name: str, more: str) -> Peer:
         files={"conf": _LIGHTTPD % more},
         command="lighttpd -D -f <dir>/conf",
         reload="SIGUSR1",
-        limit="evasive.max-conns-per-ip = 4",
+        limit="server.max-connections = 4",
     )
 
 
@@ -213,7 +212,7 @@ def _squid(name: str, port: str, behind: str, *, forward: bool) -> Peer:
         apt=("squid",),
         version="squid -v",
         files={"conf": _SQUID % (port, behind)},
-        command="squid -N -f <dir>/conf",
+        command="squid -N -n s<port> -f <dir>/conf",
         reload="SIGHUP",
         forward=forward,
         starting=60,

@@ -22,7 +22,7 @@ class Came:
     first: float | None = None
     """When the first byte of the body came."""
     end: str = "nothing"
-    """`length`, `last chunk`, `close`: whole, as far as HTTP tells; `cut`, `reset`, `late`: not; `nothing`."""
+    """`length`, `last chunk`, `close`: whole, as far as HTTP tells; `cut`, `reset`, `late`, `broken framing`: not; `nothing`."""
 
     @property
     def framing(self) -> str:
@@ -81,6 +81,8 @@ class Line:
             came.end = "late"
         except ConnectionResetError:
             came.end = "reset"
+        except ValueError:
+            came.end = "broken framing"
         except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
             came.end = "cut" if came.status else "nothing"
         return came

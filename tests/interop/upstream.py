@@ -7,8 +7,8 @@ silent      nothing for SILENCE seconds, then the answer
 pause       two events, nothing for SILENCE seconds, then the rest
 work        an answer after 50 ms
 long        a header of LONG characters
-cut         some events, then the connection is closed (`cut close`) or reset (`cut reset`);
-            not streamed: half of the body
+cut         three events, then the connection is closed (`... close`) or reset (`... reset`), or the
+            body ends in good order (`... early`); not streamed: half of the body
 =========== ================================================================================
 """
 
@@ -48,6 +48,8 @@ class Upstream:
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = re.search(rb"\r\ncontent-length: *(\d+)", head, re.IGNORECASE)
                 body = await (reader.readexactly(int(length[1])) if length else self._chunked(reader, head))
+                if not head.strip():
+                    return
                 path = head.split(b" ", 2)[1].decode().split("?")[0]
                 if body:
                     key = re.search(rb"\r\nauthorization: *bearer (\S+)", head, re.IGNORECASE)
@@ -115,6 +117,9 @@ class Upstream:
             elif number == 2 and word == "pause":
                 await asyncio.sleep(SILENCE)
             elif number == 3 and word == "cut":
+                if prompt.endswith("early"):
+                    writer.write(b"0\r\n\r\n")
+                    return
                 await self._break(writer, prompt)
             elif leaving and leaving.done():
                 self._log.write("left", prompt)

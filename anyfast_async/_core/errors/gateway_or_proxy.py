@@ -62,11 +62,16 @@ PROXIES: Final = (
         ),
     ),
     Proxy("Envoy", "istio-envoy", None),
+    # src/http-header-glue.c, http_response_errdoc_init
+    Proxy("lighttpd", "lighttpd", r"\A<\?xml version=[^>]*>\s*<!DOCTYPE html PUBLIC \"-//W3C//DTD XHTML 1\.0 Transitional"),
     # forward proxies: src/errorpage.cc of Squid, data/templates of tinyproxy
     Proxy("Squid", "squid", r"<!--? ?ERR_[A-Z_]+|\(squid(?:/[^)<]*)?\)|id=.?ERR_[A-Z_]+"),
     Proxy("tinyproxy", "tinyproxy", r"tinyproxy"),
 )
 """What is known of the proxies that stand in front of gateways; their sources are named above each."""
+LATE: Final = {"lighttpd": frozenset({404})}
+"""Statuses that do not look like it, and yet a proxy answers with them once the request was passed on. lighttpd 1.4.69
+says 404 where an upstream that had begun to answer is silent for too long."""
 
 
 class Speaker(NamedTuple):
@@ -77,6 +82,8 @@ class Speaker(NamedTuple):
     """Whether it is the gateway's error object, or one that it relays: ``error`` an object with a ``message``."""
     name: str = ""
     """Of the proxy, where it is a known one."""
+    late: bool = False
+    """Whether the status would mean that nothing was done, and does not where this one says it, see :data:`LATE`."""
 
 
 def is_statement(payload: Any) -> bool:
@@ -113,7 +120,7 @@ def speaker(status: int, headers: Mapping[str, str], payload: Any) -> Speaker:
         if isinstance(kind, str) and kind.startswith("https://developers.cloudflare.com/"):
             return Speaker("proxy", False, "Cloudflare")
     elif (name := _proxy(status, headers, payload)) is not None:
-        return Speaker("proxy", False, name)
+        return Speaker("proxy", False, name, status in LATE.get(name, ()))
     # new-api's middleware puts its id on whatever it answers; what a proxy answers in its place has none.
     return Speaker("gateway" if "x-oneapi-request-id" in headers else "unknown", False)
 
