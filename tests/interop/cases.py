@@ -38,6 +38,7 @@ TOOLS = [
 WAIT: float = 2.0 * SILENCE
 AT_ONCE = 0.12
 """Seconds that are called at once: everything here runs on one busy machine."""
+PATIENT = Timeouts(first_token=SILENCE, idle=SILENCE, response=SILENCE)
 WORDS = "live one two three four"
 COUNT = "Count slowly, please: " + " ".join(map(str, range(60)))
 """What makes a server answer at length, one that repeats what it is told too."""
@@ -348,12 +349,10 @@ async def _broken(stage: Stage, prompt: str) -> Cell:
     came = await stage.raw(prompt, stream=True)
     before, texts = stage.asked(prompt), []
     error: AnyFastError | None = None
-    completion = None
     try:
-        async with stage.client().stream(prompt) as answering:
+        async with stage.client(timeouts=PATIENT).stream(prompt) as answering:
             async for text in answering:
                 texts.append(text)  # noqa: PERF401 - it ends with an error
-        completion = answering.completion
     except AnyFastError as caught:
         error = caught
     joined, wrong = "".join(texts), ledger(stage, prompt, before, error)
@@ -370,7 +369,6 @@ async def _broken(stage: Stage, prompt: str) -> Cell:
     does = said(came) if came.status != 200 else "an error event" if inside else "invents an end" if ended else ""
     does = does or {"length": "a clean end", "last chunk": "a clean end", "close": "a clean end"}.get(came.end, came.end)
     does += f" after {sum('choices' in one for one in came.events)} of 3 events" if came.status == 200 else ""
-    del completion
     return Cell(does, failed(error) if error else "told as whole", tuple(wrong))
 
 
@@ -447,7 +445,7 @@ async def cut_whole(stage: Stage) -> Cell:
         return Cell("is killed", failed(error), tuple(wrong))  # type: ignore[arg-type]
     prompt = "cut in half, close"
     came, before = await stage.raw(prompt), stage.asked(prompt)
-    completion, error = await told_by(stage.client().complete(prompt))
+    completion, error = await told_by(stage.client(timeouts=PATIENT).complete(prompt))
     wrong = ledger(stage, prompt, before, completion or error)
     wrong += [f"half an answer is told as whole: {completion.text!r}"] if completion else []
     wrong += ["it was read upstream, and is told as not billed"] if error and error.billed == "no" else []

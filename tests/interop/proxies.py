@@ -266,7 +266,7 @@ PROXIES = (
     _squid(
         "Squid",
         "accel defaultsite=127.0.0.1",
-        "cache_peer 127.0.0.1 parent <up> 0 no-query no-digest originserver name=up",
+        "cache_peer 127.0.0.1 parent <up> 0 no-query no-digest originserver login=PASSTHRU name=up",
         forward=False,
     ),
     _squid("Squid, forward", "", "", forward=True),
