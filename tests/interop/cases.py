@@ -181,6 +181,7 @@ async def answer(stage: Stage) -> Cell:
 async def stream(stage: Stage) -> Cell:
     """When the first event arrives, against when it left the upstream (or, without one, against the end)."""
     prompt = WORDS if stage.scripted else COUNT
+    await stage.raw("hello warm", stream=True)  # some load what they need with the first stream
     began = time.monotonic()
     came = await stage.raw(prompt, stream=True)
     took = time.monotonic() - began
@@ -509,7 +510,9 @@ async def pause(stage: Stage) -> Cell:
     wrong += ["told as not billed"] if error and error.billed == "no" else []
     whole = any(one.get("finish_reason") for value in came.events for one in value.get("choices") or ())
     does = "waits" if came.done and whole else said(came)
-    if came.status == 200 and came.end in ("last chunk", "close") and not whole:
+    if any("error" in value for value in came.events):
+        does = "an error event"
+    elif came.status == 200 and came.end in ("last chunk", "close") and not whole:
         does = "a clean end in the middle"
     return Cell(does, failed(error) if error else "whole", tuple(wrong))
 

@@ -14,8 +14,8 @@ import litserve as ls
 class Echo(ls.LitAPI):
     def setup(self, device): pass
     def predict(self, request):
-        for word in request.messages[-1].content.split(" "):
-            time.sleep(0.02)
+        for number, word in enumerate(request.messages[-1].content.split(" ")):
+            time.sleep(0.02 if number < 100 else 0)
             yield word + " "
 
 if __name__ == "__main__":

@@ -31,7 +31,9 @@ def write(folder: str) -> None:
         eos_token_id=2,
         pad_token_id=2,
     )
-    transformers.LlamaForCausalLM(config).save_pretrained(folder)
+    model = transformers.LlamaForCausalLM(config)
+    model.generation_config.max_new_tokens = 40
+    model.save_pretrained(folder)
 
 
 if __name__ == "__main__":

@@ -110,7 +110,8 @@ def speaker(status: int, headers: Mapping[str, str], payload: Any) -> Speaker:
     if status == 407 or "proxy-authenticate" in headers:  # noqa: PLR2004 - RFC 9110 15.5.8
         return Speaker("proxy", False)
     if stated:
-        return Speaker("gateway", True)
+        # LiteLLM puts every failure of what is behind it into an error object of its own: it states nothing of bills.
+        return Speaker("gateway", not any(name.startswith("x-litellm-") for name in headers))
     # RFC 9209 2.1.1: an intermediary names itself, and with ``error`` says that the answer is its own.
     if "error=" in (said := headers.get("proxy-status", "").rpartition(",")[2]):
         return Speaker("proxy", False, said.partition(";")[0].strip(' "')[:60])

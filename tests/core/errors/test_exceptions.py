@@ -384,3 +384,14 @@ def test_status_that_comes_late(status: int, server: str, billed: str) -> None:
     """lighttpd says 404 of an upstream that fell silent in the middle of its answer: that may have been billed."""
     found = error(status, b"<html><h1>404 Not Found</h1></html>", {"server": server, "content-type": "text/html"})
     assert ("proxy", "never", billed) == (found.spoken_by, found.retry_class, found.billed)
+
+
+@pytest.mark.parametrize(
+    ("status", "retry", "billed"),
+    [(500, "ambiguous", "maybe"), (503, "ambiguous", "maybe"), (429, "throttled", "no"), (400, "never", "no")],
+)
+def test_error_object_of_litellm(status: int, retry: str, billed: str) -> None:
+    """It says 500 of an answer that was cut behind it: nothing tells whether that was billed. Refusals are refusals."""
+    body = {"error": {"message": "litellm.APIConnectionError: payload is not completed", "type": None, "code": "500"}}
+    found = error(status, body, {"x-litellm-call-id": "1"})
+    assert ("gateway", retry, billed) == (found.spoken_by, found.retry_class, found.billed)
