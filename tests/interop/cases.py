@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 import attrs
 from answers import ARGUMENTS, GAP, LONG, RETRY_AFTER, SILENCE, usage_of
-from peers import Running
+from peers import Running, free_port
 from raw_probe import Came, Line
 
 from anyfast_async import (
@@ -463,9 +463,14 @@ async def down(stage: Stage) -> Cell:
         finally:
             await asyncio.to_thread(stage.running.start)
     else:
-        async with stage.start(deserted=True) as one:
-            came = await stage.raw("hello down", one)
-            _, error = await told_by(stage.client(one).complete("hello down"))
+        try:
+            async with stage.start(deserted=True) as one:
+                came = await stage.raw("hello down", one)
+                _, error = await told_by(stage.client(one).complete("hello down"))
+        except RuntimeError:
+            url = f"http://127.0.0.1:{free_port()}/v1"
+            _, error = await told_by(stage.connect(url, retry=RetryPolicy(attempts=1)).complete("hello down"))
+            return Cell("does not start", failed(error), ())  # type: ignore[arg-type]
     wrong = [] if error else ["an answer from nobody"]
     return Cell(said(came), failed(error) if error else "an answer", tuple(wrong))
 

@@ -11,8 +11,8 @@ WIDTH, HEADS, INNER, CONTEXT = 64, 2, 128, 8192
 TOKENS = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
 KINDS = [gguf.TokenType.UNKNOWN, *[gguf.TokenType.CONTROL] * 2, *[gguf.TokenType.BYTE] * 256]
 # A real vocabulary has pieces of text besides its bytes.
-TOKENS += [chr(letter) for letter in range(97, 123)] + ["▁"]
-KINDS += [gguf.TokenType.NORMAL] * 27
+TOKENS += [chr(letter) for letter in range(33, 127)] + ["▁"]
+KINDS += [gguf.TokenType.NORMAL] * 95
 
 
 def write(path: str) -> None:
@@ -41,8 +41,12 @@ def write(path: str) -> None:
     shapes |= {f"blk.0.attn_{one}.weight": (WIDTH, WIDTH) for one in ("q", "k", "v", "output")}
     shapes |= {f"blk.0.ffn_{one}.weight": (INNER, WIDTH) for one in ("gate", "up")}
     shapes["blk.0.ffn_down.weight"] = (WIDTH, INNER)
-    for name, shape in shapes.items():
-        out.add_tensor(name, random.normal(0, 0.3, shape).astype(np.float32))
+    weights = {name: random.normal(0, 0.3, shape).astype(np.float32) for name, shape in shapes.items()}
+    # The first number of every vector is large, and speaks against all tokens but letters: what is said is text.
+    weights["token_embd.weight"][:, 0] = 50
+    weights["output.weight"][:, 0] = np.where(np.array(KINDS) == gguf.TokenType.NORMAL, 0, -10)
+    for name, values in weights.items():
+        out.add_tensor(name, values)
     for name in ("blk.0.attn_norm.weight", "blk.0.ffn_norm.weight", "output_norm.weight"):
         out.add_tensor(name, np.ones(WIDTH, np.float32))
     out.write_header_to_file()

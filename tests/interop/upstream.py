@@ -48,8 +48,8 @@ class Upstream:
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = re.search(rb"\r\ncontent-length: *(\d+)", head, re.IGNORECASE)
                 body = await (reader.readexactly(int(length[1])) if length else self._chunked(reader, head))
-                if not head.strip():
-                    return
+                if head.count(b" ") < 2:
+                    return  # HTTP/2, say
                 path = head.split(b" ", 2)[1].decode().split("?")[0]
                 if body:
                     key = re.search(rb"\r\nauthorization: *bearer (\S+)", head, re.IGNORECASE)

@@ -73,6 +73,10 @@ LATE: Final = {"lighttpd": frozenset({404})}
 """Statuses that do not look like it, and yet a proxy answers with them once the request was passed on. lighttpd 1.4.69
 says 404 where an upstream that had begun to answer is silent for too long."""
 
+OTHERS: Final = ("x-litellm-", "x-smg-error-")
+"""Headers of other gateways: LiteLLM's, and those of the routers of SGLang. They put every failure of what is behind
+them into an error object of their own, a broken answer too: that states nothing of bills."""
+
 
 class Speaker(NamedTuple):
     """Who wrote an error."""
@@ -110,8 +114,7 @@ def speaker(status: int, headers: Mapping[str, str], payload: Any) -> Speaker:
     if status == 407 or "proxy-authenticate" in headers:  # noqa: PLR2004 - RFC 9110 15.5.8
         return Speaker("proxy", False)
     if stated:
-        # LiteLLM puts every failure of what is behind it into an error object of its own: it states nothing of bills.
-        return Speaker("gateway", not any(name.startswith("x-litellm-") for name in headers))
+        return Speaker("gateway", not any(name.startswith(OTHERS) for name in headers))
     # RFC 9209 2.1.1: an intermediary names itself, and with ``error`` says that the answer is its own.
     if "error=" in (said := headers.get("proxy-status", "").rpartition(",")[2]):
         return Speaker("proxy", False, said.partition(";")[0].strip(' "')[:60])

@@ -386,12 +386,13 @@ def test_status_that_comes_late(status: int, server: str, billed: str) -> None:
     assert ("proxy", "never", billed) == (found.spoken_by, found.retry_class, found.billed)
 
 
+@pytest.mark.parametrize("header", ["x-litellm-call-id", "x-smg-error-code"])
 @pytest.mark.parametrize(
     ("status", "retry", "billed"),
     [(500, "ambiguous", "maybe"), (503, "ambiguous", "maybe"), (429, "throttled", "no"), (400, "never", "no")],
 )
-def test_error_object_of_litellm(status: int, retry: str, billed: str) -> None:
-    """It says 500 of an answer that was cut behind it: nothing tells whether that was billed. Refusals are refusals."""
+def test_error_object_of_another_gateway(header: str, status: int, retry: str, billed: str) -> None:
+    """LiteLLM says 500 of an answer that was cut behind it: nobody knows of the bill. Refusals are refusals."""
     body = {"error": {"message": "litellm.APIConnectionError: payload is not completed", "type": None, "code": "500"}}
-    found = error(status, body, {"x-litellm-call-id": "1"})
+    found = error(status, body, {header: "1"})
     assert ("gateway", retry, billed) == (found.spoken_by, found.retry_class, found.billed)
