@@ -9,7 +9,7 @@ set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
-for package in lighttpd=1.4.69-1; do apt-get download -qq "$package" 2> log || { cat log; exit 1; }; done
+apt-get download -qq lighttpd=1.4.69-1 2> log || { cat log; exit 1; }
 for file in ./*.deb; do dpkg-deb -x "$file" root; done
 cat > run.py <<'PY'
 import os

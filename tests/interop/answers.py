@@ -84,7 +84,7 @@ def completion(request: dict[str, Any]) -> dict[str, Any]:
     finish = "stop"
     if request.get("tools"):
         message, finish = {"role": "assistant", "content": None, "tool_calls": _tool_calls()}, "tool_calls"
-    return {
+    value: dict[str, Any] = {
         "id": "c",
         "object": "chat.completion",
         "created": 1,
@@ -92,8 +92,8 @@ def completion(request: dict[str, Any]) -> dict[str, Any]:
         "choices": [
             {"index": index, "message": message, "finish_reason": finish} for index in range(request.get("n") or 1)
         ],
-        "usage": usage_of(prompt),
     }
+    return value if prompt.startswith("uncounted") else value | {"usage": usage_of(prompt)}
 
 
 def chunks(request: dict[str, Any]) -> list[dict[str, Any]]:
@@ -117,7 +117,7 @@ def chunks(request: dict[str, Any]) -> list[dict[str, Any]]:
         for index in range(count):
             reason = finish if number == len(deltas) else None
             told.append({**head, "choices": [{"index": index, "delta": delta, "finish_reason": reason}]})
-    if (request.get("stream_options") or {}).get("include_usage"):
+    if (request.get("stream_options") or {}).get("include_usage") and not prompt.startswith("uncounted"):
         told.append({**head, "choices": [], "usage": usage_of(prompt)})
     return told
 

@@ -66,7 +66,10 @@ GATEWAYS = (
         ready="/health/liveliness",
         starting=120,
         limit="max_parallel_requests: 4",
-        cannot_tell={"stream ends early": "the end that is made up looks like one that the model gave"},
+        cannot_tell={
+            "no usage behind": "it counts by itself, and does not say so",
+            "stream ends early": "the end that is made up looks like one that the model gave",
+        },
     ),
     _router("sglang-router", "sglang-router", "<bin>/python -m sglang_router.launch_router"),
     _router("smg", "smg", "<bin>/smg launch"),
