@@ -352,47 +352,39 @@ def report(session: nox.Session) -> None:
     pytest(session, "-q", "tests/batch/report/test_page_browser.py", "tests/batch/report/test_svg.py")
 
 
-PROXIES = ("nginx", "haproxy", "apache2", "caddy")
-"""Programs of Debian packages of the same names."""
-AIMOCK = "@copilotkit/aimock@1.43.0"
-LITELLM = "litellm[proxy]==1.106.2"
-
-
-def missing_proxies() -> list[str]:
-    """Return the proxies that are not installed."""
-    return [name for name in PROXIES if shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") is None]
+def peers(session: nox.Session, *kinds: str) -> tuple[Path, Path]:
+    """Install what others wrote (all, or of some kinds), run every case with it; return folder and cells."""
+    folder = Path(session.create_tmp()).resolve() / "servers"
+    cells = folder / "cells.jsonl"
+    session.run("python", "tests/interop/install.py", str(folder), *kinds)
+    cells.unlink(missing_ok=True)
+    # One after the other, and each as often as it takes: they share two processors with what they are measured by.
+    env = {"INTEROP_PEERS": str(folder), "INTEROP_CELLS": str(cells)}
+    pytest(session, "-q", "-m", "interop", "tests/interop/test_peers.py", env=env)
+    return folder, cells
 
 
 @nox.session
 def proxies(session: nox.Session) -> None:
-    """Talk through nginx, HAProxy, Apache and Caddy; on Debian, as root, they are installed where they are missing."""
+    """Talk through proxies; on Debian, as root, they are installed where they are missing."""
     install_wheel(session)
-    if missing := missing_proxies():
-        if shutil.which("apt-get") is None or os.geteuid() != 0:
-            session.error(f"not installed: {', '.join(missing)}")
-        session.run("apt-get", "update", "-qq", external=True)
-        quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-        session.run(*("apt-get", "install", "-y", "-qq", "--no-install-recommends"), *missing, env=quiet, external=True)
-    tests = ("tests/interop/test_proxies.py", "tests/interop/test_doctor.py")
-    pytest(session, "-m", "interop", *tests, env={"INTEROP_PROXIES": "1"})
+    peers(session, "proxy")
+    pytest(session, "-m", "interop", "tests/interop/test_doctor.py", env={"INTEROP_PROXIES": "1"})
 
 
 @nox.session
 def interop(session: nox.Session) -> None:
-    """Talk to servers that others wrote: aimock (needs Node 20 and npm) and LiteLLM's proxy; then through proxies."""
-    session.notify("proxies")
+    """Talk to what others wrote (Debian's packages as root, Node 20 and npm), and write down what each does."""
     install_wheel(session)
-    servers = Path(session.create_tmp()).resolve() / "servers"
-    aimock, litellm = servers / "aimock", servers / "litellm"
-    session.run("npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(aimock), AIMOCK, external=True)
-    # A venv of its own: it pins much of what this package depends on.
-    session.run("python", "-m", "venv", str(litellm))
-    session.run(str(litellm / "bin" / "python"), "-m", "pip", "install", "-q", LITELLM, external=True)
+    folder, cells = peers(session)
     programs = {
-        "INTEROP_AIMOCK": str(aimock / "node_modules" / ".bin" / "llmock"),
-        "INTEROP_LITELLM": str(litellm / "bin" / "litellm"),
+        "INTEROP_PROXIES": "1",
+        "INTEROP_AIMOCK": str(folder / "aimock" / "node_modules" / ".bin" / "llmock"),
+        "INTEROP_LITELLM": str(folder / "litellm" / "bin" / "litellm"),
     }
-    pytest(session, "-m", "interop", "tests/interop", env=programs)
+    files = ("doctor", "aimock", "litellm", "cassettes")
+    pytest(session, "-m", "interop", *(f"tests/interop/test_{name}.py" for name in files), env=programs)
+    session.run("python", "tests/interop/page.py", str(cells), str(folder / "missing.json"))
 
 
 GUIDELLM = "guidellm==0.8.1"

@@ -528,6 +528,7 @@ TESTED_THROUGH: Final[Mapping[str, str]] = {
     "simulator/quirks/quirk_errors.py": "simulator/quirks/test_catalogue.py",
     "simulator/quirks/quirk_forms.py": "simulator/quirks/test_catalogue.py",
     "simulator/quirks/quirk_framing.py": "simulator/quirks/test_catalogue.py",
+    "simulator/quirks/quirk_peers.py": "simulator/quirks/test_catalogue.py",
     "simulator/quirks/draft.py": "simulator/quirks/test_catalogue.py",
     # what an answer is made of
     "simulator/http/request_ids.py": "simulator/http/test_gateway.py",
@@ -574,7 +575,7 @@ ACROSS: Final = {
     "interop/test_cassettes.py": "cassettes of other servers",
     "interop/test_aimock.py": "the client against another server",
     "interop/test_litellm.py": "the client against another server",
-    "interop/test_proxies.py": "proxies that others wrote",
+    "interop/test_peers.py": "proxies, servers and gateways that others wrote",
     "structured/test_classes.py": "forty classes, from the schema to a repaired answer",
     "simulator/test_openai_sdk.py": "the vendor SDK against the simulator",
 }
