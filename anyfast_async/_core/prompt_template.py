@@ -67,6 +67,15 @@ class PromptTemplate:
         """Return the names of the columns that *row* does not have."""
         return [name for name in self.columns if _cell(row, name) is _NOTHING]
 
+    def cells(self, row: Mapping[str, Any]) -> dict[str, str]:
+        """Return the columns of *row*, which lacks none of them, as they stand in the prompt.
+
+        Raises:
+            TypeError: a column holds what is no text; it is named.
+
+        """
+        return {name: _text(name, _cell(row, name)) for name in self.columns}
+
     def fill(self, row: Mapping[str, Any]) -> str | None:
         """Return the prompt for *row*, which lacks none of the columns; None if all of them are empty.
 
@@ -74,7 +83,7 @@ class PromptTemplate:
             TypeError: a column holds what is no text; it is named.
 
         """
-        cells = {name: _text(name, _cell(row, name)) for name in self.columns}
+        cells = self.cells(row)
         if not any(text.strip() for text in cells.values()):
             return None
         return "".join(part if isinstance(part, str) else cells[part.name] for part in self.parts)

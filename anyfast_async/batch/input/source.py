@@ -28,6 +28,7 @@ from anyfast_async.batch.input.request_lines import (
     object_in,
     unreadable,
 )
+from anyfast_async.batch.input.row_digests import json_digest, text_digest
 from anyfast_async.errors import escaped
 from anyfast_async.requests import ChatRequest, as_request
 
@@ -39,8 +40,29 @@ _REQUESTS: Final = ("batch", "requests", "gemini")
 """Formats whose lines are requests; the others are tables."""
 _IDS: Final[Mapping[Format, Sequence[str]]] = {"requests": ID_NAMES, "gemini": GEMINI_IDS}
 """Where rows have ids of their own."""
+_PARTS: Final[Mapping[Format, tuple[str, ...]]] = {
+    "batch": ("messages", "model", "other fields"),
+    "requests": ("messages", "model", "other fields"),
+    "gemini": ("request",),
+}
+_MESSAGES: Final = ("messages", "input")
+"""Where they are in a request, in the two forms."""
 _NAMED: Final = 40
 """Columns that are named."""
+
+
+@attrs.frozen
+class Renumbered:
+    """The numbers that lines or rows had in the file in which they were counted first.
+
+    Args:
+        unit: what they count.
+        numbers: by the number in the file as it is now.
+
+    """
+
+    unit: str
+    numbers: Sequence[int] = attrs.field(repr=False)
 
 
 @attrs.frozen
@@ -57,6 +79,8 @@ class Source:
     """Longest line in bytes."""
     encoding: str | None = None
     """Of its text; None: UTF-8."""
+    renumbered: Renumbered | None = None
+    """Where ids are made of the numbers of another file with the same rows."""
 
     @property
     def unit(self) -> str:
@@ -103,11 +127,38 @@ class Source:
         custom_id = given_id(value, names, found, digits=self.format != "batch")
         if custom_id is None and not found:
             if wanted is None:
-                return f"{self.unit}-{number}"
+                return self.made_id(number)
             found.append(f"{escaped(wanted, 80)}: is missing")
         if problems is not None:
             problems += found
         return custom_id
+
+    def made_id(self, number: int) -> str:
+        """Return the id that is made of the number of a line or row."""
+        if self.renumbered is None:
+            return f"{self.unit}-{number}"
+        return f"{self.renumbered.unit}-{self.renumbered.numbers[number]}"
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the id of every row is made of its number."""
+        return self.id_column is None and self.format not in _REQUESTS
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What a row's content is made of: the columns of a table, the parts of a request."""
+        return _PARTS.get(self.format, self.template.columns)
+
+    def digests(self, value: Mapping[str, Any]) -> bytes:
+        """Return what stands for the content of a row that is good, part by part."""
+        match self.format:
+            case "batch":
+                return _of_request(value["body"])
+            case "requests":
+                return _of_request({name: item for name, item in value.items() if name not in ID_NAMES})
+            case "gemini":
+                return json_digest({name: item for name, item in value.items() if name not in GEMINI_IDS})
+        return b"".join(map(text_digest, self.template.cells(value).values()))
 
     def line(self, number: int, value: Mapping[str, Any]) -> BatchLine:
         """Return the request of a row.
@@ -155,6 +206,12 @@ class Source:
                     yield number, read(data, self.encoding)
                 except LineError as error:
                     yield number, error
+
+
+def _of_request(body: Mapping[str, Any]) -> bytes:
+    messages = [body.get(name) for name in _MESSAGES]
+    others = {name: item for name, item in body.items() if name not in {*_MESSAGES, "model"} and item is not None}
+    return json_digest(messages) + json_digest(body.get("model")) + json_digest(others)
 
 
 def _text_in(data: bytes, encoding: str | None) -> dict[str, Any]:
@@ -300,4 +357,4 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(escaped(name, 80) for name in known[:_NAMED]) + more
 
 
-__all__ = ["MAX_LINE", "Source", "SourceError", "lines_of", "open_source"]
+__all__ = ["MAX_LINE", "Renumbered", "Source", "SourceError", "lines_of", "open_source"]

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import errno
 import sys
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import attrs
 import click
 
 from anyfast_async._journal.records import log_of
 from anyfast_async._values.text import counted
-from anyfast_async.batch import BatchFiles, MismatchError, Survey, ids_of, open_batch, rows
-from anyfast_async.batch.counts import Census
+from anyfast_async.batch import BatchFiles, Survey, ids_of, rows
 from anyfast_async.batch.input.stdin_copy import StdinCopy
 from anyfast_async.batch.output_order import put_in_order
 from anyfast_async.batch.report.recorder import Recorder
@@ -24,6 +21,7 @@ from anyfast_async.cli import exit_codes
 from anyfast_async.cli.batch.dry_run import SentSample, print_plan
 from anyfast_async.cli.batch.input_check import surveyed
 from anyfast_async.cli.batch.job import BatchJob, supervised
+from anyfast_async.cli.batch.opening import Opened, check_changed, opened
 from anyfast_async.cli.batch.options import STDIN, Options, batch_options
 from anyfast_async.cli.batch.report_file import write_report
 from anyfast_async.cli.batch.summary import BatchEnd, note_recovery, report
@@ -37,9 +35,6 @@ from anyfast_async.cli.overwriting import check_report
 from anyfast_async.cli.signals import terminated_as_exit
 from anyfast_async.cli.verbosity import verbosity_options
 from anyfast_async.prices import INSTALL, Prices
-
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
-"""A disk that takes no more: no fault of the command, which goes on when it does again."""
 
 
 @click.command()
@@ -117,9 +112,10 @@ def _run(job: BatchJob, spool: StdinCopy) -> int:
     if not log_of(options.answers).exists():  # what cannot begin leaves no file
         options.gateway.check()
     try:
-        files, is_changed = _opened(job)
+        found = opened(job)
+        job, files = found.job, found.files
         with files:
-            ending = _done(job, spool, files, is_changed=is_changed)
+            ending = _done(found, spool)
             if options.ordered and not ending.left and files.answered:
                 _put_in_order(job, files)
     except BrokenPipeError:
@@ -141,11 +137,14 @@ def _run(job: BatchJob, spool: StdinCopy) -> int:
     return code
 
 
-def _done(job: BatchJob, spool: StdinCopy, files: BatchFiles, *, is_changed: bool) -> BatchEnd:
+def _done(found: Opened, spool: StdinCopy) -> BatchEnd:
     """Do what is to be done with the files open."""
+    job, files = found.job, found.files
     census = files.census(ids_of(job.survey), {row.custom_id for row in job.survey.bad.values()})
-    if is_changed:
-        _check_changed(job, census)
+    if found.is_changed:
+        check_changed(job, census)
+    found.note()
+    if found.is_changed:
         files.journal.note("changed", job.header)
     if job.options.input == STDIN:  # from here on it is what the batch goes on with
         job = attrs.evolve(job, survey=job.survey.moved(spool.keep()))
@@ -168,58 +167,6 @@ def _told(ending: BatchEnd) -> int:
         say(f"error: the summary cannot be written to the standard output ({reason}); the answers are in their file")
         return exit_codes.STOPPED if ending.code in (exit_codes.OK, exit_codes.FAILED) else ending.code
     return ending.code
-
-
-def _opened(job: BatchJob) -> tuple[BatchFiles, bool]:
-    """Open the files; return them, and whether they were begun with something else."""
-    options = job.options
-    try:
-        return _open(job, job.header), False
-    except MismatchError as error:
-        is_input = any(one.startswith("input.sha256") for one in error.differences)
-        if options.changed and not (is_input and job.survey.is_numbered):
-            return _open(job, None), True
-        if not is_input:
-            if options.again.is_named:
-                return _open(job, None), True
-            say("--changed goes on all the same: rows that are sent from now on are asked as is said now")
-            raise
-        if options.changed:
-            message = (
-                f"{options.answers} was begun with another input than {options.input_name}, and the ids of its rows "
-                "are numbers of lines, which may be those of other rows now; name another output"
-            )
-        else:
-            message = (
-                f"{options.answers} was begun with another input than {options.input_name}, and was not touched; to "
-                "begin anew, name another file; to go on with its answers all the same, --changed"
-            )
-        raise click.UsageError(message) from None
-    except OSError as error:
-        if error.errno in _FULL:
-            raise
-        message = f"{error.filename or options.answers}: {error.strerror or error}"
-        raise click.UsageError(message) from None
-
-
-def _open(job: BatchJob, header: Mapping[str, Any] | None) -> BatchFiles:
-    options = job.options
-    return open_batch(
-        options.answers, options.failures, header=header, sync=options.sync, retry_failed=options.retry_failed
-    )
-
-
-def _check_changed(job: BatchJob, census: Census) -> None:
-    """Refuse to send rows for the first time in another way than those before, unless that was said to be wanted.
-
-    Rows that are asked again by name are asked in another way on purpose.
-    """
-    if census.fresh and not job.options.changed:
-        message = (
-            f"{figures.rows_of(census.fresh)} of {job.options.input_name} would be sent for the first time, with other "
-            f"parameters than {job.options.answers} was begun with; send them first, or say --changed"
-        )
-        raise click.UsageError(message)
 
 
 async def _sent(ending: BatchEnd, files: BatchFiles) -> BatchEnd:

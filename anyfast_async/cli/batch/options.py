@@ -30,6 +30,7 @@ _FILES: Final = (
     click.option("--encoding", metavar="NAME", help="Of the text in IN, such as cp1252 (Windows). Default: UTF-8"),
     click.option("--template", metavar="TEXT", help="The prompt of a table's row: 'Label: {text}'; {{ is a brace."),
     click.option("--id", "id_column", metavar="COLUMN", help="The ids of a table's rows. Default: line numbers."),
+    click.option("--extend", is_flag=True, help="Go on with an IN that got more rows; those before must be the same."),
     click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N rows of IN, for now."),
     click.option(
         "--skip-bad", is_flag=True, help="Leave out rows that cannot be sent: they fail, the others are sent."
@@ -122,6 +123,7 @@ class Options:
     encoding: str | None
     template: str | None
     id_column: str | None
+    extend: bool
     limit: int | None
     skip_bad: bool
     max_line: int

@@ -153,9 +153,7 @@ class BatchEnd:
 
     @property
     def _mending(self) -> str:
-        if self.job.survey.is_numbered:
-            return "write them mended into another input, for an output of its own"
-        return f"mend them in {self.job.options.input_name}, then:\n  {self.job.asking('all', changed=None)}"
+        return f"mend them in {self.job.options.input_name}, then:\n  {self.job.asking('all')}"
 
     def _as_json(self, in_doubt: int) -> dict[str, Any]:
         run = self.run
