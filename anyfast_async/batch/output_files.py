@@ -30,10 +30,17 @@ class Done:
     def __init__(self, opened: Journal, again: SendAgain) -> None:
         self._records = opened.records
         self._again = again
+        self._held: set[str] = set()
+
+    def hold(self, custom_ids: Iterable[str]) -> None:
+        """Let rows with a result stay as they are, failures that would be asked for again among them."""
+        self._held |= {custom_id for custom_id in custom_ids if standing_in(self._records, custom_id) is not None}
 
     def __contains__(self, custom_id: object) -> bool:
         if not isinstance(custom_id, str):
             return False
+        if custom_id in self._held:
+            return True
         if self._again.outcomes:
             standing = standing_in(self._records, custom_id)
             return standing is not None and self.stays(standing)
@@ -50,10 +57,18 @@ class Done:
         else:
             answered = len(self._records.answered)
         failed = 0 if self._again.every_failure else sum(map(self._stays_failed, self._records.failed_lines()))
-        return answered + failed
+        return answered + failed + sum(not self._stays_unheld(custom_id) for custom_id in self._held)
+
+    def _stays_unheld(self, custom_id: str) -> bool:
+        standing = standing_in(self._records, custom_id)
+        return standing is not None and self.stays(standing)
 
     def _stays_failed(self, failure: bytes) -> bool:
         return not self._again.failed(journal_lines.error_in(failure).kind)
+
+    def holds(self, custom_id: str) -> bool:
+        """Return whether a row stays as it is, whatever is asked for again."""
+        return custom_id in self._held
 
     def stays(self, standing: Standing) -> bool:
         """Return whether a row that stands so is not sent again."""
@@ -120,7 +135,7 @@ class BatchFiles:
             standing = self.standing(custom_id)
             if standing is not None:
                 census.counts.add(standing)
-                census.already += custom_id in unsendable or self.done.stays(standing)
+                census.already += custom_id in unsendable or self.done.stays(standing) or self.done.holds(custom_id)
             else:
                 census.fresh += 1
                 census.unsendable += custom_id in unsendable

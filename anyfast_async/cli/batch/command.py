@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import signal
 import sys
 from typing import Any
 
@@ -12,7 +13,7 @@ import click
 
 from anyfast_async._journal.records import log_of
 from anyfast_async._values.text import counted
-from anyfast_async.batch import BatchFiles, Survey, ids_of, rows
+from anyfast_async.batch import BatchFiles, Survey, Tally, ids_of, rows
 from anyfast_async.batch.input.stdin_copy import StdinCopy
 from anyfast_async.batch.output_order import put_in_order
 from anyfast_async.batch.report.recorder import Recorder
@@ -23,6 +24,7 @@ from anyfast_async.cli.batch.input_check import surveyed
 from anyfast_async.cli.batch.job import BatchJob, supervised
 from anyfast_async.cli.batch.opening import Opened, check_changed, opened
 from anyfast_async.cli.batch.options import STDIN, Options, batch_options
+from anyfast_async.cli.batch.preview import Preview
 from anyfast_async.cli.batch.report_file import write_report
 from anyfast_async.cli.batch.summary import BatchEnd, note_recovery, report
 from anyfast_async.cli.client_options import gateway_options, no_key_option, retries_option
@@ -152,7 +154,34 @@ def _done(found: Opened, spool: StdinCopy) -> BatchEnd:
         files.journal.note("foreign", foreign)
     note_recovery(job, files, census.counts.answered)
     ending = BatchEnd(job, census, earlier=files.maybe_billed)
-    return asyncio.run(_sent(ending, files)) if ending.left else ending
+    if not ending.left:
+        return ending
+    return asyncio.run(_sent(ending, files)) if job.options.preview is None else _previewed(ending, files)
+
+
+def _previewed(ending: BatchEnd, files: BatchFiles) -> BatchEnd:
+    """Send the first rows, show them, and send the others if that is wanted: in the same files, none of them twice."""
+    job, population = ending.job, ending.left - ending.census.unsendable
+    preview = Preview(job, files, job.options.preview or 0, population)
+    sent = len(preview.todo)
+    if sent:
+        ending = asyncio.run(_sent(ending, files, preview))
+        if ending.status in ("interrupted", "stopped"):
+            return ending
+    first = None if ending.run is None else ending.run.tally
+    preview.tell(preview.look(sent, first))
+    files.done.hold(row.custom_id for row in preview.asked)
+    census = files.census(ids_of(job.survey), {row.custom_id for row in job.survey.bad.values()})
+    rest = BatchEnd(job, census, earlier=files.maybe_billed)
+    if not rest.left:
+        return ending
+    try:
+        if preview.goes_on(rest.left - census.unsendable):
+            return asyncio.run(_sent(rest, files, before=first))
+    except KeyboardInterrupt:
+        sys.stderr.write("\n")
+        ending = attrs.evolve(ending, signal=signal.SIGINT)
+    return attrs.evolve(ending, is_previewed=True)
 
 
 def _told(ending: BatchEnd) -> int:
@@ -169,29 +198,41 @@ def _told(ending: BatchEnd) -> int:
     return ending.code
 
 
-async def _sent(ending: BatchEnd, files: BatchFiles) -> BatchEnd:
-    """Send the rows that are not done, or the sample of an estimate."""
+async def _sent(
+    ending: BatchEnd, files: BatchFiles, preview: Preview | None = None, before: Tally | None = None
+) -> BatchEnd:
+    """Send the rows that are not done, or some of them.
+
+    Args:
+        ending: as it stands now.
+        files: open.
+        preview: whose rows are sent alone.
+        before: what the preview came to, which the command has sent, too.
+
+    """
     job, options = ending.job, ending.job.options
     population = ending.left - ending.census.unsendable
     sample = None if options.estimate is None else SentSample(job, population, options.estimate)
-    gateway = options.gateway
-    few = 0
+    first = [] if preview is None else preview.todo
+    few = len(first)
     if options.limit is not None:
         few = sum(1 for _ in rows(job.survey, skip=files.done, first=options.limit))
         if not few:
             note(f"the first {figures.rows_of(options.limit)} have their results")
             return ending
-    async with gateway.client(
+    async with options.gateway.client(
         model=job.model, limits=options.limits, budget=options.budget, prices=job.prices
     ) as client:
         if sample is not None:
             run = job.run(client, files, sample.drawn(files.done), total=sample.size, census=None)
-        elif options.limit is not None:
-            todo = rows(job.survey, skip=files.done, first=options.limit)
+        elif few:
+            todo = first or rows(job.survey, skip=files.done, first=options.limit)
             run = job.run(client, files, todo, total=few, census=None)
         else:
             todo = rows(job.survey, skip=files.done)
             run = job.run(client, files, todo, total=job.survey.total, census=ending.census)
+        if before is not None:
+            run.tally.carry_on(before)
         record = None
         if options.report is not None:
             record = Recorder(run.tally, options.concurrency, dt.datetime.now().astimezone())
@@ -206,8 +247,9 @@ async def _sent(ending: BatchEnd, files: BatchFiles) -> BatchEnd:
             per_minute=options.rpm,
             events=sys.stdout if options.as_json else None,
         )
-        signal = await supervised(run, progress, on_row=None if sample is None else sample.row, grace=options.grace)
-    return attrs.evolve(ending, run=run, signal=signal, sample=sample, record=record)
+        on_row = sample.row if sample is not None else preview.row if preview is not None else None
+        number = await supervised(run, progress, on_row=on_row, grace=options.grace)
+    return attrs.evolve(ending, run=run, signal=number, sample=sample, record=record)
 
 
 def _put_in_order(job: BatchJob, files: BatchFiles) -> None:

@@ -101,6 +101,13 @@ _RUNNING: Final = (
 _SAYING: Final = (
     click.option("--dry-run", is_flag=True, help="Say what it will take, and send nothing. Needs no key and no -o."),
     click.option("--estimate", type=click.IntRange(1), metavar="N", help="Send N random rows; say what all will take."),
+    click.option(
+        "--preview",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Send the first N rows, show inputs and answers and what all will take, and ask before the rest.",
+    ),
+    click.option("--yes", is_flag=True, help="With --preview: go on without asking."),
     click.option("--report", metavar="RUN.html", help="Write a page about the run: one file, for any browser."),
     click.option("--json", "as_json", is_flag=True, help="Print JSON events, one a line; the last is the summary."),
 )
@@ -149,6 +156,8 @@ class Options:
     sync: Literal["batch", "each"]
     dry_run: bool
     estimate: int | None
+    preview: int | None
+    yes: bool
     prices: str | None
     price_factor: float
     report: str | None
@@ -162,6 +171,8 @@ class Options:
             message = "-o is missing: the file for the answers"
         elif self.dry_run and self.estimate is not None:
             message = "--dry-run sends nothing, --estimate sends rows; one of the two"
+        elif self.preview is not None and (self.dry_run or self.estimate is not None or self.limit is not None):
+            message = "--preview sends the first rows and then asks; --dry-run, --estimate or --limit do not go with it"
         elif self.limit is not None and self.estimate is not None:
             message = "--limit sends the first rows, --estimate random ones; one of the two"
         elif self.input == STDIN and self.key_file == STDIN:
@@ -236,7 +247,7 @@ class Options:
 
         """
         given = {f"--{name.replace('_', '-')}": value for name, value in other.items()}
-        left_out, words, skip = ("--estimate", "--limit", *given), ["anyfast"], False
+        left_out, words, skip = ("--estimate", "--limit", "--preview", *given), ["anyfast"], False
         for word in argv:
             if not skip and word not in left_out and not word.startswith(tuple(f"{name}=" for name in left_out)):
                 words.append(word)

@@ -38,6 +38,7 @@ class BatchEnd:
         signal: the number of the one that ended it.
         sample: of an estimate.
         record: for a report.
+        is_previewed: whether only the first rows were sent, and it was not gone on.
         earlier: rows that earlier runs may have been billed for without an answer.
 
     """
@@ -48,6 +49,7 @@ class BatchEnd:
     signal: int | None = None
     sample: SentSample | None = None
     record: Recorder | None = None
+    is_previewed: bool = False
     earlier: tuple[str, ...] = ()
 
     @property
@@ -70,9 +72,11 @@ class BatchEnd:
 
     @property
     def status(self) -> str:
-        """``complete``, ``estimated``, ``limited``, ``stopped`` or ``interrupted``."""
-        if self.signal is not None and self.tally.left:
+        """``complete``, ``estimated``, ``limited``, ``previewed``, ``stopped`` or ``interrupted``."""
+        if self.signal is not None and (self.tally.left or self.is_previewed):
             return "interrupted"
+        if self.is_previewed:
+            return "previewed"
         if self.run is not None and self.run.stopped is not None:
             return "stopped"
         if not self.left or (self.sample is None and self.job.options.limit is None):
@@ -97,7 +101,7 @@ class BatchEnd:
         match self.status:
             case "interrupted":
                 return 128 + (self.signal or 0)
-            case "stopped":
+            case "stopped" | "previewed":
                 return exit_codes.STOPPED
         return exit_codes.FAILED if self.tally.file.is_bad(self.job.options.accept) else exit_codes.OK
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import attrs
 
 from anyfast_async._values.outcome import ODD
-from anyfast_async._values.text import counted, duration, rough
+from anyfast_async._values.text import counted, duration, printable, rough
 from anyfast_async.batch import Histogram, RowDone, Tally
 from anyfast_async.batch.counts import DESCRIBED
 from anyfast_async.batch.pace import Pace, limited_by
@@ -157,6 +157,16 @@ def line(moment: Moment) -> str:
 def failure(event: RowDone, most: int) -> str:
     """Return a failed row on one line, its message cut at *most* characters; nothing in it steers a terminal."""
     return f"{escaped(event.custom_id, 40)}: {escaped(str(event.error), most)}"
+
+
+_BRIEF: Final = 400
+"""Characters of a text that is looked at."""
+
+
+def brief(text: str) -> str:
+    """Return the beginning of a text on one line, safe for a terminal."""
+    line = " ".join(text.split())
+    return printable(line if len(line) <= _BRIEF else f"{line[: _BRIEF - 1]}…")
 
 
 # -- events for programs ---------------------------------------------------------------------------------------------

@@ -38,6 +38,21 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, header: bool
     Console().print(drawn)
 
 
+def pairs(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows of a name and two texts, each column with its share of the width."""
+    console = Console()
+    rows = list(rows)
+    longest = max((len(name) for name, *_ in rows), default=0)
+    drawn = Table(box=box.SIMPLE, pad_edge=False, expand=True, show_lines=False)
+    drawn.add_column(columns[0], width=min(longest, console.width // 5), overflow="fold")
+    for column in columns[1:]:
+        drawn.add_column(column, ratio=1)
+    for name, *texts in rows:
+        drawn.add_row(Text(printable(name)), *(Text(figures.brief(text)) for text in texts))
+        drawn.add_section()
+    console.print(drawn)
+
+
 class Live:
     """A live view of a batch, gone at its end. It draws to the standard error: the output stays clean."""
 

@@ -245,6 +245,19 @@ def progress_on(
     )
 
 
+def print_pairs(columns: Sequence[str], rows: Sequence[tuple[str, str, str]]) -> None:
+    """Print rows of a name and two texts, which stand side by side where there is room for it."""
+    if is_live(sys.stdout):
+        from anyfast_async.cli.display.live import pairs  # noqa: PLC0415
+
+        pairs(columns, rows)
+        return
+    _, left, right = columns
+    for name, one, other in rows:
+        sys.stdout.write(f"{printable(name)}\n  {left}: {figures.brief(one)}\n  {right}: {figures.brief(other)}\n")
+    sys.stdout.flush()
+
+
 def print_summary(rows: list[tuple[str, str]]) -> None:
     """Print the closing table to the standard output."""
     if is_live(sys.stdout):
