@@ -15,6 +15,7 @@ from anyfast_async._core.json import codec
 from anyfast_async._journal.disk import lines_of, lock
 from anyfast_async._journal.journal import Journal
 from anyfast_async._journal.records import log_of
+from anyfast_async._map.media_columns import MediaTemplate
 from anyfast_async.batch.growth import Growth, grown, renumbered
 from anyfast_async.batch.input.row_digests import RowDigests
 from anyfast_async.batch.input.source import Source
@@ -26,7 +27,7 @@ _HEADERS: Final = (b'{"header":', b'{"extended":')
 _INPUTS: Final = (*_HEADERS, b'{"changed":', b'{"input kept":')
 _ROWS: Final = b'{"rows":'
 _LAST: Final = b'"last":true}}'
-_HOW: Final = ("template", "id")
+_HOW: Final = ("template", "id", "image", "document")
 """How rows are made of an input, whatever is in it."""
 
 
@@ -217,5 +218,8 @@ def counted_as(source: Source, begun: BegunWith) -> Source:
 def _input(source: Source, sha256: str) -> dict[str, Any]:
     encoding = {} if source.encoding is None else {"encoding": source.encoding}
     given = {"sha256": sha256, "format": source.format, "template": source.template.text, "id": source.id_column}
+    template = source.template
+    if isinstance(template, MediaTemplate):
+        given |= {"image": template.image, "document": template.document}
     counted = {} if source.renumbered is None else {"counted": source.renumbered.unit}
     return given | encoding | counted

@@ -9,6 +9,7 @@ from typing import Any, Final
 import attrs
 
 from anyfast_async._core.prompt_template import TEXT, PromptTemplate, top_level
+from anyfast_async._map.media_columns import MediaTemplate
 from anyfast_async._values.text import did_you_mean
 from anyfast_async.batch.input import parquet
 from anyfast_async.batch.input.csv_rows import CsvTable, Line, Record
@@ -71,7 +72,7 @@ class Source:
 
     path: Path
     format: Format
-    template: PromptTemplate = TEXT
+    template: PromptTemplate | MediaTemplate = TEXT
     """Makes the prompts of ``csv``, ``parquet``, ``rows`` and ``text``, whose lines are the column ``text``."""
     id_column: str | None = None
     """Holds the ids of ``csv``, ``parquet`` and ``rows``; None: the number of the line or row is the id."""
@@ -132,6 +133,12 @@ class Source:
         if problems is not None:
             problems += found
         return custom_id
+
+    def looking(self) -> Source:
+        """Return the same for a pass that looks whether the files are there that rows name."""
+        if isinstance(self.template, PromptTemplate):
+            return self
+        return attrs.evolve(self, template=self.template.looking())
 
     def made_id(self, number: int) -> str:
         """Return the id that is made of the number of a line or row."""
@@ -254,6 +261,9 @@ def open_source(
     id_column: str | None = None,
     max_line: int = MAX_LINE,
     encoding: str | None = None,
+    image: str | None = None,
+    document: str | None = None,
+    files_under: Path | None = None,
 ) -> Source:
     """Return the source at *path*, with its format found out and its columns checked.
 
@@ -264,6 +274,9 @@ def open_source(
         id_column: the column of a table that holds the ids.
         max_line: longest line in bytes, from 1.
         encoding: of its text, by Python's name; None: UTF-8.
+        image: the column of a table that holds images: URLs, ``data:`` URLs, bytes or the paths of local files.
+        document: the column that holds documents, likewise: PDF or text.
+        files_under: the folder under which local files may be; None: a row with one cannot be sent.
 
     Raises:
         SourceError: the encoding is not known; the format cannot be told, does not go with the other arguments or needs
@@ -280,6 +293,9 @@ def open_source(
     if kind in _REQUESTS and (template is not None or id_column is not None):
         message = f"it holds {DESCRIBED[kind]}; templates and id columns are for tables"
         raise SourceError(message)
+    if kind in _REQUESTS and (image is not None or document is not None):
+        message = f"it holds {DESCRIBED[kind]}; columns of images and documents are for tables"
+        raise SourceError(message)
     if kind == "parquet" and is_packed(path):
         message = "it is packed, and Parquet is read from its end; unpack it first"
         raise SourceError(message)
@@ -287,11 +303,13 @@ def open_source(
     if kind in ("csv", "parquet", "rows") and template is None:
         raise SourceError(template_hint(columns or _first_row(path, max_line, encoding)))
     try:
-        parsed = TEXT if template is None else PromptTemplate.parse(template)
+        has_files = image is not None or document is not None
+        parsed = TEXT if template is None else PromptTemplate.parse(template, may_be_same=has_files)
     except ValueError as error:
         message = f"--template: {error}"
         raise SourceError(message) from None
-    source = Source(path, kind, parsed, id_column, max_line, encoding)
+    filled = MediaTemplate(parsed, image, document, files_under) if has_files else parsed
+    source = Source(path, kind, filled, id_column, max_line, encoding)
     if columns is not None and kind not in _REQUESTS:
         _check_columns(source.columns, columns)
     return source

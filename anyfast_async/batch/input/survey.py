@@ -126,10 +126,11 @@ def survey(source: Source, *, skip_bad: bool = False, digests: bool = True) -> S
     named: dict[int, tuple[str | None, int]] = {}  # models and places, to be taken back if a row turns out to be bad
     is_whole, is_numbered = True, False
     content = _Content(source) if digests else _NoContent()
+    looking = source.looking()
     for place, (number, record) in enumerate(source.records()):
         model, is_good = None, False
         try:
-            line = _line(source, number, record)
+            line = _line(looking, number, record)
             custom_id: str | None = line.custom_id
             model = line.request.model
             models[model] += 1

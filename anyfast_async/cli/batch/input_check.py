@@ -48,6 +48,9 @@ def surveyed(options: Options, spool: StdinCopy) -> Survey:
             id_column=options.id_column,
             max_line=options.max_line,
             encoding=options.encoding,
+            image=options.image,
+            document=options.document,
+            files_under=None if options.files_under is None else Path(options.files_under),
         )
         if options.format is None:
             note(f"{name}: {DESCRIBED[source.format]}")

@@ -29,6 +29,9 @@ _FILES: Final = (
     click.option("--format", type=click.Choice(FORMATS), help="What IN holds. Default: told by name and content."),
     click.option("--encoding", metavar="NAME", help="Of the text in IN, such as cp1252 (Windows). Default: UTF-8"),
     click.option("--template", metavar="TEXT", help="The prompt of a table's row: 'Label: {text}'; {{ is a brace."),
+    click.option("--image", metavar="COLUMN", help="Images of a table's rows: URLs, or files (--files-under)."),
+    click.option("--document", metavar="COLUMN", help="Documents of a table's rows, likewise: PDF or text."),
+    click.option("--files-under", metavar="DIR", help="The folder under which such local files may be."),
     click.option("--id", "id_column", metavar="COLUMN", help="The ids of a table's rows. Default: line numbers."),
     click.option("--extend", is_flag=True, help="Go on with an IN that got more rows; those before must be the same."),
     click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N rows of IN, for now."),
@@ -130,6 +133,9 @@ class Options:
     encoding: str | None
     template: str | None
     id_column: str | None
+    image: str | None
+    document: str | None
+    files_under: str | None
     extend: bool
     limit: int | None
     skip_bad: bool
@@ -171,6 +177,10 @@ class Options:
             message = "-o is missing: the file for the answers"
         elif self.dry_run and self.estimate is not None:
             message = "--dry-run sends nothing, --estimate sends rows; one of the two"
+        elif self.files_under is not None and self.image is None and self.document is None:
+            message = "--files-under is for the files of --image COLUMN or --document COLUMN"
+        elif self.files_under is not None and not Path(self.files_under).is_dir():
+            message = f"--files-under {self.files_under}: there is no such folder"
         elif self.preview is not None and (self.dry_run or self.estimate is not None or self.limit is not None):
             message = "--preview sends the first rows and then asks; --dry-run, --estimate or --limit do not go with it"
         elif self.limit is not None and self.estimate is not None:

@@ -204,6 +204,8 @@ def _source(given: str | None, output: Path, id_column: str | None, *, is_whole:
             template=how.get("template") if table else None,
             id_column=id_column or how.get("id") if table else id_column,
             encoding=how.get("encoding"),
+            image=how.get("image"),
+            document=how.get("document"),
         )
         return counted_as(source, begun)
     except (OSError, SourceError) as error:
