@@ -136,10 +136,11 @@ class BatchProgress:
         self._longest = longest
         self._per_minute = per_minute
         self._pace = Pace()
+        self._began = 0.0
         self._handle: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> Self:
-        now = asyncio.get_running_loop().time()
+        self._began = now = asyncio.get_running_loop().time()
         moment = self._moment(now)
         if self._recorder is not None:
             self._recorder.begin(now)
@@ -193,6 +194,7 @@ class BatchProgress:
             self._spend,
             time.time(),
             self._per_minute,
+            now - self._began,
             longest,
         )
 
