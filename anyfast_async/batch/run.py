@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import attrs
 
+from anyfast_async._client.calls import AT_ONCE
 from anyfast_async._client.map_arguments import plan_of, run_of
 from anyfast_async._core.errors.failures import CLOSERS, STOPPERS
 from anyfast_async._core.journal.journal_lines import STEM_DIGITS, error_line
@@ -107,6 +108,8 @@ class RowDone:
     """The answer, None for a failed row."""
     attempts: tuple[Attempt, ...] = ()
     """Every try that was made for the row, oldest first."""
+    model: str = ""
+    """The one that was asked."""
 
 
 class BatchRun:
@@ -147,7 +150,7 @@ class BatchRun:
         already: int = 0,
         before: Counts | None = None,
         bad: Iterable[BadRow] = (),
-        concurrency: int = 64,
+        concurrency: int = AT_ONCE,
         on_row: Callable[[RowDone], None] | None = None,
         max_failures: float | None = None,
         give_up_after: float | None = None,
@@ -303,6 +306,7 @@ class BatchRun:
             with suppress(OSError):  # it shows with the next line that matters
                 sent = [round(time.time(), 1), now[0] - self._noted[0], max(0, now[1] - self._noted[1])]
                 self._journal.note("sent", sent)
+                self._journal.records.past.sent.append((sent[0], sent[1], sent[2]))  # for a run that follows in here
             self._noted = now
         if again:
             self._noting = asyncio.get_running_loop().call_later(_NOTED_EVERY, self._note_sent)
@@ -382,7 +386,7 @@ class BatchRun:
             elif (wrong := self._address.failed(error)) is not None:
                 self._end(wrong)
         if self._on_row:
-            done = RowDone(custom_id, error, tally, completion, attempts)
+            done = RowDone(custom_id, error, tally, completion, attempts, model)
             for tell in self._on_row:
                 tell(done)
 

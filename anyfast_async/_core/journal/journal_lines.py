@@ -26,9 +26,11 @@ from anyfast_async.errors import AnyFastError, APIStatusError, Billed, NotSentEr
 
 BOM: Final = b"\xef\xbb\xbf"
 _START: Final = b'{"custom_id":'
+_BEGIN: Final = _START + b'"'
 _ID: Final = b'"batch_req_'
 STEM_DIGITS: Final = 24
-_OURS: Final = re.compile(_START + rb'"((?:[^"\\\x00-\x1f]|\\.)*)","id":' + _ID + rb'([0-9a-f]{24})_([0-9a-f]{8})",')
+_TEXT: Final = rb'"([^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*+)"'
+_OURS: Final = re.compile(_START + _TEXT + rb',"id":' + _ID + rb'([0-9a-f]{24})_([0-9a-f]{8})",')
 
 
 @attrs.frozen
@@ -126,7 +128,7 @@ def _status_error(status: int, body: Any) -> AnyFastError:
 
 
 def _line(
-    custom_id: str, stem: str, response: dict[str, Any] | None, error: dict[str, Any] | None, twin: Twin | None
+    custom_id: str, stem: str, response: dict[str, Any] | None, error: dict[str, Any] | None, twin: Twin | None = None
 ) -> bytes:
     # The checksum is over the rest of the line.
     head = _START + codec.dumps(custom_id) + b',"id":' + _ID + stem.encode()
@@ -148,11 +150,11 @@ def recorded_id(line: bytes) -> str | None:
     text = line.removeprefix(BOM).rstrip(b"\r\n")
     ours = _OURS.match(text)
     if ours is not None:
-        if zlib.crc32(text[ours.end(3) :], zlib.crc32(text[: ours.end(2)])) != int(ours[3], 16):
+        if not _is_summed(text, ours):
             return None
         token = ours[1]
         return token.decode() if b"\\" not in token else str(codec.loads(b'"' + token + b'"'))
-    if text.startswith(_START + b'"'):
+    if text.startswith(_BEGIN):
         return None  # pieces of two of ours, put together, may be JSON
     try:
         value = json.loads(text.decode())  # strictly: nothing is mended here
@@ -160,6 +162,19 @@ def recorded_id(line: bytes) -> str | None:
         return None
     custom_id = value.get("custom_id") if _is_result(value) else None
     return custom_id if isinstance(custom_id, str) else None
+
+
+def _is_summed(text: bytes, ours: re.Match[bytes]) -> bool:
+    return zlib.crc32(text[ours.end(3) :], zlib.crc32(text[: ours.end(2)])) == int(ours[3], 16)
+
+
+def is_damaged(line: bytes) -> bool:
+    """Return whether *line* begins as it would be written here, and is not as it was written."""
+    if not line.startswith(_BEGIN):
+        return False
+    text = line.rstrip(b"\r\n")
+    ours = _OURS.match(text)
+    return ours is None or not _is_summed(text, ours)
 
 
 def value_of(line: bytes) -> dict[str, Any] | None:
