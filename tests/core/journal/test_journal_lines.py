@@ -25,6 +25,7 @@ from anyfast_async import (
 from anyfast_async._core.answer import error_of
 from anyfast_async._core.journal import journal_lines
 from anyfast_async._core.journal.log_replay import LogReplay
+from anyfast_async._core.json import codec
 
 STEM = "0123456789abcdef01234567"
 
