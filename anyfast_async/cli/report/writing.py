@@ -62,6 +62,7 @@ def _page(batches: Sequence[Files], prices: Prices | None, samples: int, run: Ru
             progress.row()
 
         results = [stack.enter_context(Results(one.output, one.errors, one.log, look)) for one in batches]
+        progress.begin("gathering")
         of_one = samples if len(batches) == 1 else 0
         found = [
             gathered(opened, one.output, one.log, samples=of_one, look=look)
