@@ -19,6 +19,8 @@ from anyfast_async.batch.counts import Census, Standing
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from anyfast_async.completions import ChatCompletion
+
 
 class Done:
     """Rows that are not sent: those with an answer or a failure that is not asked for again."""
@@ -56,6 +58,10 @@ class Done:
         if standing.outcome == "failed":
             return not self._again.failed(standing.kind)
         return not self._again.answered(standing.outcome)
+
+    def stays_answered(self, completion: ChatCompletion) -> bool:
+        """Return whether a row with this answer is not sent again."""
+        return not self._again.answered(completion.outcome)
 
 
 def outcome_in(line: bytes) -> Outcome:
