@@ -296,6 +296,9 @@ class AnyFast:
         *,
         request: Callable[[Any], Prompt | ChatRequest] | None = None,
         template: str | None = None,
+        image: str | None = None,
+        document: str | None = None,
+        files_under: str | os.PathLike[str] | None = None,
         id: Callable[[Any], Any] | str | None = None,
         into: None = None,
         repair: int = 0,
@@ -319,6 +322,9 @@ class AnyFast:
         *,
         request: Callable[[Any], Prompt | ChatRequest] | None = None,
         template: str | None = None,
+        image: str | None = None,
+        document: str | None = None,
+        files_under: str | os.PathLike[str] | None = None,
         id: Callable[[Any], Any] | str | None = None,
         into: type[T],
         repair: int = 0,
@@ -341,6 +347,9 @@ class AnyFast:
         *,
         request: Callable[[Any], Prompt | ChatRequest] | None = None,
         template: str | None = None,
+        image: str | None = None,
+        document: str | None = None,
+        files_under: str | os.PathLike[str] | None = None,
         id: Callable[[Any], Any] | str | None = None,  # noqa: A002 - what it is called everywhere
         into: type[T] | None = None,
         repair: int = 0,
@@ -366,6 +375,10 @@ class AnyFast:
                 of anything. It may be endless. With *template* it may be a table (pandas, polars, Arrow, DuckDB).
             request: makes the prompt or ``ChatRequest`` of an item.
             template: makes the prompt of a row: ``"Good or bad? {text}"``, fields as ``{meta.author}``. Rows are dicts.
+            image: with *template*: the name of the field that holds the image of a row, which is sent with the prompt:
+                an ``https:`` or ``data:`` URL, bytes, or the path of a file under *files_under*. Several in a list.
+            document: likewise, for a PDF or a text.
+            files_under: the folder under which local files may be, however a row names them; None: none is read.
             id: the id of an item, as ``result.id`` and in ``result.row()``: the name of a field, or a function of the
                 item. Else its ``custom_id`` or ``id``. It keeps its type.
             into: a class to parse every answer into, as ``result.value``; an answer that does not fit is an error.
@@ -407,7 +420,7 @@ class AnyFast:
         """
         from anyfast_async._client.map_arguments import plan_of, run_of, template_of  # noqa: PLC0415 - with the first
 
-        filled = template_of(template)
+        filled = template_of(template, image, document, files_under)
         plan = plan_of(
             self._calls,
             options,

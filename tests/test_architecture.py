@@ -403,6 +403,7 @@ LONGER: Final = {
     "_call/call.py": (490, "one logical call: its attempts, who ends it, its ledger"),
     "_journal/journal.py": (410, "one journal: opened, written, mended"),
     "client.py": (540, "the verbs of a client with their signatures and their documentation"),
+    "client.py": (545, "the verbs of a client with their signatures and their documentation"),
     "openai/_resources.py": (470, "the vendor SDK's resources with their signatures"),
     "simulator/quirks/quirk_forms.py": (460, "a catalogue, one small function per quirk"),
 }

@@ -29,6 +29,7 @@ from anyfast_async.requests import ChatRequest, prompt_of
 if TYPE_CHECKING:
     from anyfast_async._client.calls import Calls
     from anyfast_async._limits.reservation import Witness
+    from anyfast_async._map.media_columns import MediaTemplate
     from anyfast_async._map.twins import Shelf
     from anyfast_async.messages import Prompt
 
@@ -45,7 +46,7 @@ def plan_of(
     concurrency: int,
     id_: Callable[[Any], Any] | str | None = None,
     into: type[Any] | None = None,
-    template: PromptTemplate | None = None,
+    template: PromptTemplate | MediaTemplate | None = None,
     repair: int = 0,
     deadline: float | None = None,
     give_up_after: float | None = None,
@@ -97,18 +98,32 @@ def _repair(repair: int, into: type[Any] | None) -> int:
     return whole_in("repair", repair, 0, MOST)
 
 
-def template_of(text: str | None) -> PromptTemplate | None:
-    """Return the template in the argument ``template``.
+def template_of(
+    text: str | None,
+    image: str | None = None,
+    document: str | None = None,
+    files_under: str | os.PathLike[str] | None = None,
+) -> PromptTemplate | MediaTemplate | None:
+    """Return the template in the argument ``template``, with the columns of files beside it.
 
     Raises:
         ConfigurationError: it is none.
 
     """
-    if text is None:
+    has_files = image is not None or document is not None
+    if text is None and not has_files and files_under is None:
         return None
     try:
-        if isinstance(text, str):
+        if isinstance(text, str) and has_files:
+            from anyfast_async._map.media_columns import MediaTemplate  # noqa: PLC0415 - with the first such map
+
+            prompt = PromptTemplate.parse(text, may_be_same=True)
+            return MediaTemplate(prompt, image, document, None if files_under is None else Path(files_under))
+        if isinstance(text, str) and files_under is None:
             return PromptTemplate.parse(text)
+        if text is None or files_under is not None:
+            message = "image=, document= and files_under= go with template=, and files_under= with one of the others"
+            raise ConfigurationError(message)
         problem = f"must be text such as 'Good or bad? {{text}}', not {type(text).__name__}"
     except ValueError as error:
         problem = str(error)
@@ -116,7 +131,7 @@ def template_of(text: str | None) -> PromptTemplate | None:
     raise ConfigurationError(message) from None
 
 
-def filled(template: PromptTemplate, item: Any) -> str:
+def filled(template: PromptTemplate | MediaTemplate, item: Any) -> Prompt:
     """Return the prompt that *template* makes of an item: of a row by its columns, of a text as ``{text}``.
 
     Raises:
@@ -139,7 +154,7 @@ def filled(template: PromptTemplate, item: Any) -> str:
     raise RequestValidationError.of([FieldError("item", problem)])
 
 
-def _row(template: PromptTemplate, item: Any) -> Mapping[str, Any]:
+def _row(template: PromptTemplate | MediaTemplate, item: Any) -> Mapping[str, Any]:
     if isinstance(item, Mapping):
         return item
     if isinstance(item, str) or item is None:
@@ -152,7 +167,7 @@ def run_of(
     source: Iterable[Any] | AsyncIterable[Any],
     plan: RunPlan[T],
     *,
-    template: PromptTemplate | None = None,
+    template: PromptTemplate | MediaTemplate | None = None,
     id_: Callable[[Any], Any] | str | None = None,
     stop_on: Iterable[str],
     concurrency: int,

@@ -306,6 +306,7 @@ class BatchRun:
             with suppress(OSError):  # it shows with the next line that matters
                 sent = [round(time.time(), 1), now[0] - self._noted[0], max(0, now[1] - self._noted[1])]
                 self._journal.note("sent", sent)
+                self._journal.records.past.sent.append((sent[0], sent[1], sent[2]))  # for a run that follows in here
             self._noted = now
         if again:
             self._noting = asyncio.get_running_loop().call_later(_NOTED_EVERY, self._note_sent)

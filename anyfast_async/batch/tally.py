@@ -99,6 +99,15 @@ class Tally:
         """Rows that this run has sent and that have ended."""
         return max(0, self.answered + self.failed - self.unsent - self.same)
 
+    def carry_on(self, before: Tally) -> None:
+        """Count what an earlier run of the same command used, too: attempts, tokens and what they cost."""
+        self.retries += before.retries
+        self.prompt_tokens += before.prompt_tokens
+        self.completion_tokens += before.completion_tokens
+        self.reasoning_tokens += before.reasoning_tokens
+        self.cached_tokens += before.cached_tokens
+        self.spent = before.spent
+
     def count_answer(self, completion: ChatCompletion, before: Standing | None = None, model: str = "") -> None:
         """Count an answered row; *before* is what stood in the files for it, *model* the one that was asked."""
         self.answered += 1

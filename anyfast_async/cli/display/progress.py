@@ -138,10 +138,11 @@ class BatchProgress:
         self._longest = longest
         self._per_minute = per_minute
         self._pace = Pace()
+        self._began = 0.0
         self._handle: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> Self:
-        now = asyncio.get_running_loop().time()
+        self._began = now = asyncio.get_running_loop().time()
         moment = self._moment(now)
         if self._recorder is not None:
             self._recorder.begin(now, self._said)
@@ -195,6 +196,7 @@ class BatchProgress:
             self._spend,
             time.time(),
             self._per_minute,
+            now - self._began,
             longest,
         )
 
@@ -248,6 +250,19 @@ def progress_on(
         longest=longest,
         per_minute=per_minute,
     )
+
+
+def print_pairs(columns: Sequence[str], rows: Sequence[tuple[str, str, str]]) -> None:
+    """Print rows of a name and two texts, which stand side by side where there is room for it."""
+    if is_live(sys.stdout):
+        from anyfast_async.cli.display.live import pairs  # noqa: PLC0415
+
+        pairs(columns, rows)
+        return
+    _, left, right = columns
+    for name, one, other in rows:
+        sys.stdout.write(f"{printable(name)}\n  {left}: {figures.brief(one)}\n  {right}: {figures.brief(other)}\n")
+    sys.stdout.flush()
 
 
 def print_summary(rows: list[tuple[str, str]]) -> None:
