@@ -127,7 +127,9 @@ def usual_row(line: bytes) -> Row | None:
         return None
     fields = object_in_text(text)
     told = (custom_id, "ok", text, fields, reason, model, prompt, completion, cached, reasoning)
-    return tuple.__new__(Row, (*told, None, None, (), used, None, None, None, None, "yes", None))
+    created = get("created")
+    date = created if type(created) is int else None
+    return tuple.__new__(Row, (*told, None, None, (), used, None, None, None, None, "yes", None, date))
 
 
 def _usual_tokens(usage: dict[str, Any]) -> UsedTokens | None:

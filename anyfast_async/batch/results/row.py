@@ -63,6 +63,8 @@ class Row(NamedTuple):
     retryable: bool | None = None
     billed: str = "yes"
     status_code: int | None = None
+    created: int | None = None
+    """The date that the answer bears, as Unix time."""
 
     @property
     def is_answered(self) -> bool:
@@ -114,6 +116,7 @@ def answered_row(custom_id: str, completion: ChatCompletion, failure: FailedRow 
         tuple(None if choice.message is None else choice.message.text or None for choice in later),
         tokens.used,
         None if outcome == "ok" else completion.diagnosis,
+        created=completion.created if type(completion.created) is int else None,
     )
     return row if failure is None else row._replace(**_failed(failure))
 
