@@ -130,7 +130,7 @@ def _status_error(status: int, body: Any) -> AnyFastError:
 
 
 def _line(
-    custom_id: str, stem: str, response: dict[str, Any] | None, error: dict[str, Any] | None, twin: Twin | None
+    custom_id: str, stem: str, response: dict[str, Any] | None, error: dict[str, Any] | None, twin: Twin | None = None
 ) -> bytes:
     # The checksum is over the rest of the line.
     head = _START + codec.dumps(custom_id) + b',"id":' + _ID + stem.encode()

@@ -151,7 +151,7 @@ def gathered(
     for row in found.rows():
         if look is not None:
             look(row)
-        model = found.asked(row.model)
+        model = found.asked(row.model) if row.text is not None else ""
         if row.is_answered:
             made.answers[model] += 1
             drawn.look(row, model)

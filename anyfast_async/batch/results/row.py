@@ -64,7 +64,7 @@ class Row(NamedTuple):
     billed: str = "yes"
     status_code: int | None = None
     created: int | None = None
-    """The date that the answer bears, as Unix time."""
+    """When the answer was made, in Unix seconds, if it says so."""
 
     @property
     def is_answered(self) -> bool:
@@ -116,8 +116,8 @@ def answered_row(custom_id: str, completion: ChatCompletion, failure: FailedRow 
         tuple(None if choice.message is None else choice.message.text or None for choice in later),
         tokens.used,
         None if outcome == "ok" else completion.diagnosis,
-        created=completion.created if type(completion.created) is int else None,
     )
+    row = row._replace(created=completion.created)
     return row if failure is None else row._replace(**_failed(failure))
 
 
