@@ -128,8 +128,7 @@ class BatchRun:
         on_row: called after each line that was written.
         max_failures: failed rows of this run that are allowed: a number from 0, or a share of *total* below 1. With
             one more the run stops. None allows any number.
-        give_up_after: seconds after which the run stops if nothing was answered and nothing is in flight, above 0; None
-            for never.
+        give_up_after: seconds above 0 after which it stops if nothing was answered or is in flight; None for never.
         dedupe: True to send equal requests once, and give the answer to all rows that ask so.
         into: a class that answers must fit; those that do not have failed, with what does not fit. None: any text.
         **options: as for ``client.complete``; they win over what the rows say.
