@@ -14,6 +14,7 @@ from anyfast_async._core.journal.row_ids import asked_for, check_source, id_of
 from anyfast_async._core.journal.send_again import SendAgain
 from anyfast_async._core.prompt_template import PromptTemplate
 from anyfast_async._http.settings import headers_of, whole_in
+from anyfast_async._map.deduplicated import DedupedItems, DedupedRecordedItems, DedupedRun
 from anyfast_async._map.early_end import Ending
 from anyfast_async._map.items import Items, RunPlan, Texts
 from anyfast_async._map.map_run import MapRun
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from anyfast_async._client.calls import Calls
     from anyfast_async._limits.reservation import Witness
     from anyfast_async._map.media_columns import MediaTemplate
+    from anyfast_async._map.twins import Shelf
     from anyfast_async.messages import Prompt
 
 T = TypeVar("T")
@@ -48,7 +50,7 @@ def plan_of(
     repair: int = 0,
     deadline: float | None = None,
     give_up_after: float | None = None,
-    is_recorded: bool = False,
+    is_looked_into: bool = False,
 ) -> RunPlan[Any]:
     """Return what a map does with each item; its arguments are those of ``client.map``.
 
@@ -71,7 +73,7 @@ def plan_of(
     ending = Ending(calls.of, deadline=deadline, give_up_after=give_up_after)
 
     def texts() -> Texts | None:
-        shared = None if is_recorded else calls.plan_of_run(options, into)
+        shared = None if is_looked_into else calls.plan_of_run(options, into)
         return None if shared is None else Texts(shared, calls.planned)
 
     return RunPlan(
@@ -174,13 +176,16 @@ def run_of(
     progress: Callable[[Progress], None] | bool = False,
     retry: Iterable[str] | str | None = None,
     changed: bool = False,
+    dedupe: bool = False,
+    shelf: Shelf | None = None,
     witness_of: Callable[[Any], Witness] | None = None,
     record: Callable[[Result[T]], Awaitable[None]] | None = None,
 ) -> MapRun[T]:
-    """Return the run of a map; its arguments are those of ``client.map``, and two for who keeps a journal of his own.
+    """Return the run of a map; its arguments are those of ``client.map``, and more for who keeps a journal of his own.
 
     ``id_`` and *template* are for a table, whose columns are known before. ``witness_of`` returns who is told of the
-    requests of an item; ``record`` is awaited with each result of an item before that is counted and given out.
+    requests of an item; ``record`` is awaited with each result of an item before that is counted and given out. *shelf*
+    is where it is looked up what became of equal requests; None: in memory.
 
     Raises:
         ConfigurationError: *source* or its columns, *stop_on*, *concurrency* or *retry* cannot be, or *retry* is given
@@ -199,10 +204,17 @@ def run_of(
     around: list[AbstractAsyncContextManager[object]] = []
     again = None if retry is None else SendAgain.of(retry)
     items: Items[T]
+    deduped: DedupedItems[T] | None = None
     if journal is not None:
-        items = recorded = RecordedItems(plan, path=Path(journal), stop_on=stops, again=again, changed=changed)
+        recorded: RecordedItems[T]
+        kind = functools.partial(DedupedRecordedItems if dedupe else RecordedItems, plan)
+        items = recorded = kind(path=Path(journal), stop_on=stops, again=again, changed=changed)
+        deduped = recorded if isinstance(recorded, DedupedRecordedItems) else None
         record = recorded.record
         around.append(recorded)
+    elif dedupe:
+        items = deduped = DedupedItems(plan, witness_of, shelf=shelf, record=record)
+        record = deduped.record
     else:
         items = Items(plan, witness_of)
     if journal is None and (again is not None or changed):
@@ -212,7 +224,8 @@ def run_of(
         shown = shown_progress()
         around.append(shown)
         progress = shown.show
-    return MapRun(
+    made = MapRun if deduped is None else functools.partial(DedupedRun, deduped.twins)
+    return made(
         source,
         items.call,
         concurrency=concurrency,

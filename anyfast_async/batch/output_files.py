@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from anyfast_async.batch.input.survey import Survey
+    from anyfast_async.completions import ChatCompletion
 
 
 class Done:
@@ -75,6 +76,10 @@ class Done:
         if standing.outcome == "failed":
             return not self._again.failed(standing.kind)
         return not self._again.answered(standing.outcome)
+
+    def stays_answered(self, completion: ChatCompletion) -> bool:
+        """Return whether a row with this answer is not sent again."""
+        return not self._again.answered(completion.outcome)
 
 
 def outcome_in(line: bytes) -> Outcome:

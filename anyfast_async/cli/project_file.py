@@ -76,7 +76,7 @@ class Setting:
 
 _ALL: Final = ("batch", "bench", "chat", "demo", "doctor", "models")
 _ASKING: Final = tuple(name for name in _ALL if name != "models")
-_PRICED: Final = ("batch", "bench", "chat", "results")
+_PRICED: Final = ("batch", "bench", "chat", "report", "results")
 SETTINGS: Final = {
     setting.name: setting
     for setting in (

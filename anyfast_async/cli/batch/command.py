@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import signal
 import sys
+import time
 from typing import Any
 
 import attrs
@@ -25,7 +25,7 @@ from anyfast_async.cli.batch.job import BatchJob, supervised
 from anyfast_async.cli.batch.opening import Opened, check_changed, opened
 from anyfast_async.cli.batch.options import STDIN, Options, batch_options
 from anyfast_async.cli.batch.preview import Preview
-from anyfast_async.cli.batch.report_file import write_report
+from anyfast_async.cli.batch.report_file import said_of, write_report
 from anyfast_async.cli.batch.summary import BatchEnd, note_recovery, report
 from anyfast_async.cli.client_options import gateway_options, no_key_option, retries_option
 from anyfast_async.cli.default_model import default_model
@@ -233,9 +233,7 @@ async def _sent(
             run = job.run(client, files, todo, total=job.survey.total, census=ending.census)
         if before is not None:
             run.tally.carry_on(before)
-        record = None
-        if options.report is not None:
-            record = Recorder(run.tally, options.concurrency, dt.datetime.now().astimezone())
+        record = Recorder(files.journal.note, round(time.time(), 3), options.concurrency)
         progress = progress_on(
             sys.stderr,
             run.tally,
@@ -243,13 +241,16 @@ async def _sent(
             concurrency=options.concurrency,
             spend=job.spend,
             recorder=record,
+            said=said_of(job),
             longest=run.longest,
             per_minute=options.rpm,
             events=sys.stdout if options.as_json else None,
         )
         on_row = sample.row if sample is not None else preview.row if preview is not None else None
         number = await supervised(run, progress, on_row=on_row, grace=options.grace)
-    return attrs.evolve(ending, run=run, signal=number, sample=sample, record=record)
+    ended = attrs.evolve(ending, run=run, signal=number, sample=sample)
+    record.end(asyncio.get_running_loop().time(), ended.why)
+    return ended
 
 
 def _put_in_order(job: BatchJob, files: BatchFiles) -> None:

@@ -61,6 +61,7 @@ _RUNNING: Final = (
     ),
     click.option("--budget-usd", type=click.FloatRange(0), metavar="N", help="US dollars that it may cost, likewise."),
     click.option("--ordered", is_flag=True, help="When all rows are done, put the answers into the order of IN."),
+    click.option("--dedupe", is_flag=True, help="Send equal requests once; every row that asks so gets the answer."),
     click.option(
         "--via-stream", is_flag=True, help="Stream between gateway and here, for proxies that cut silent answers."
     ),
@@ -152,6 +153,7 @@ class Options:
     budget_tokens: int | None
     budget_usd: float | None
     ordered: bool
+    dedupe: bool
     via_stream: bool
     retry_failed: str
     changed: bool

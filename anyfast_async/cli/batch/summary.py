@@ -10,7 +10,6 @@ import attrs
 from anyfast_async._values.text import counted
 from anyfast_async.batch import BatchFiles, BatchRun, Tally
 from anyfast_async.batch.counts import Census
-from anyfast_async.batch.report.recorder import Recorder
 from anyfast_async.batch.results.inert_json import json_text
 from anyfast_async.cli import exit_codes
 from anyfast_async.cli.advice import cause_of
@@ -37,7 +36,6 @@ class BatchEnd:
         run: None if there was nothing to send.
         signal: the number of the one that ended it.
         sample: of an estimate.
-        record: for a report.
         is_previewed: whether only the first rows were sent, and it was not gone on.
         earlier: rows that earlier runs may have been billed for without an answer.
 
@@ -48,7 +46,6 @@ class BatchEnd:
     run: BatchRun | None = None
     signal: int | None = None
     sample: SentSample | None = None
-    record: Recorder | None = None
     is_previewed: bool = False
     earlier: tuple[str, ...] = ()
 
@@ -82,6 +79,12 @@ class BatchEnd:
         if not self.left or (self.sample is None and self.job.options.limit is None):
             return "complete"
         return "estimated" if self.sample is not None else "limited"
+
+    @property
+    def why(self) -> str:
+        """The status, with the reason where an error stopped it."""
+        reason = f" ({self.run.stopped})" if self.run is not None and self.run.stopped is not None else ""
+        return f"{self.status}{reason}"
 
     @property
     def is_nothing(self) -> bool:

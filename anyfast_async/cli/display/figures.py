@@ -262,6 +262,8 @@ def summary(
 ) -> Iterator[tuple[str, str]]:
     """Yield the closing table: names and values."""
     yield from standing(tally, in_doubt=in_doubt, maybe_billed=maybe_billed)
+    if tally.same:
+        yield "equal rows", f"{counted(tally.same)}, not sent again"
     yield "retries", counted(tally.retries)
     yield "time", f"{duration(tally.seconds)}, {rate_of(tally)}"
     if tally.latency.count:
@@ -285,6 +287,7 @@ def as_json(tally: Tally, in_doubt: int = 0) -> dict[str, Any]:
         "not_sent": tally.without - in_doubt,
         "in_doubt": in_doubt,
         "left": tally.left,
+        "equal_rows": tally.same,
         "retries": tally.retries,
         "prompt_tokens": tally.prompt_tokens,
         "completion_tokens": tally.completion_tokens,
