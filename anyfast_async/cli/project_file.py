@@ -13,7 +13,6 @@ import attrs
 import click
 
 from anyfast_async._values.text import did_you_mean, escaped
-from anyfast_async.cli.option_values import field_problem
 
 VARIABLE: Final = "ANYFAST_CONFIG"
 """Names the file; then none is looked for."""
@@ -250,6 +249,8 @@ def _field_problems(where: str, fields: object) -> Iterator[str]:
     if not isinstance(fields, Mapping):
         yield f"{where} must be a table of fields of the request, [{where}]"
         return
+    from anyfast_async.cli.option_values import field_problem  # noqa: PLC0415 - few files have such a table
+
     for name, value in fields.items():
         if name.lower().replace("-", "_") in _KEYS or (isinstance(value, str) and value.startswith(_KEY_SIGN)):
             yield f"[{where}] {escaped(name, 60)}: {_NO_KEY_HERE}"
