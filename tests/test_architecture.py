@@ -400,6 +400,7 @@ def test_server_and_client_of_aiohttp_are_apart() -> None:
 LONGEST: Final = 400
 LONGER: Final = {
     "_map/map_run.py": (425, "one map: its workers, its source, its results"),
+    "batch/run.py": (405, "one run of a batch: its rows, its clock, its ends"),
     "_call/call.py": (490, "one logical call: its attempts, who ends it, its ledger"),
     "_journal/journal.py": (410, "one journal: opened, written, mended"),
     "client.py": (555, "the verbs of a client with their signatures and their documentation"),
@@ -550,6 +551,7 @@ ACROSS: Final = {
     "test_cancellation.py": "cancelling anything anywhere",
     "test_error_shapes.py": "tables of errors through every entrance",
     "test_entrances.py": "the same bytes through every entrance",
+    "cli/test_options_page.py": "the page of options, which is made from the commands",
     "chaos/test_chaos.py": "many calls at once, and everything goes wrong",
     "chaos/test_soak.py": "many calls for long, and nothing grows",
     "test_supply_chain.py": "what is locked, and what the wheel is made of",

@@ -124,7 +124,7 @@ class BatchRun:
         before: what the rows of the input came to before, see ``BatchFiles.census``; None: the rows that are done have
             an answer.
         bad: rows of the input that cannot be sent, see ``Survey.bad``: they fail.
-        concurrency: rows in work at once, from 1; 64 unless told otherwise.
+        concurrency: rows in work at once, from 1.
         on_row: called after each line that was written.
         max_failures: failed rows of this run that are allowed: a number from 0, or a share of *total* below 1. With
             one more the run stops. None allows any number.

@@ -10,7 +10,8 @@ from typing import Final, TypeAlias
 import attrs
 
 from anyfast_async.batch.report.gathered import EXAMPLES
-from anyfast_async.batch.results.results import Results, Row
+from anyfast_async.batch.results.results import Results
+from anyfast_async.batch.results.row import Row
 
 Change: TypeAlias = tuple[str, str]
 """What rows were in the one run, and in the other: an outcome, of a failure its kind."""
@@ -64,9 +65,9 @@ def compared_rows(
             kept = made.examples.setdefault(change, [])
             if len(kept) < EXAMPLES:
                 kept.append(row.custom_id)
-        if row.completion is None or its.completion is None:
+        if row.text is None or its.text is None:
             continue
-        texts = row.completion.text, its.completion.text
+        texts = row.text, its.text
         if texts[0] == texts[1]:
             made.same += 1
             continue

@@ -12,14 +12,14 @@ import attrs
 
 from anyfast_async._core.journal.journal_lines import record_in
 from anyfast_async._core.json import codec
-from anyfast_async._core.usage import used_by
 from anyfast_async._journal.disk import lines_of
 from anyfast_async._limits.spent import Spent
 from anyfast_async._values.outcome import ODD
 from anyfast_async.batch.counts import Counts
 from anyfast_async.batch.report.recorder import BEGUN, ENDED
 from anyfast_async.batch.report.stretch import NOTE, Stretch
-from anyfast_async.batch.results.results import Results, Row
+from anyfast_async.batch.results.results import Results
+from anyfast_async.batch.results.row import Row
 from anyfast_async.errors import escaped
 
 EXAMPLES: Final = 3
@@ -151,7 +151,7 @@ def gathered(
     for row in found.rows():
         if look is not None:
             look(row)
-        model = "" if row.completion is None else found.asked(row.completion)
+        model = found.asked(row.model) if row.text is not None else ""
         if row.is_answered:
             made.answers[model] += 1
             drawn.look(row, model)
@@ -183,7 +183,7 @@ def _read_log(made: Gathered, log: Path) -> None:
 
 
 def _keep(kinds: dict[str, RowKind], row: Row) -> None:
-    failure, completion = row.failure, row.completion
+    failure = row.failure
     if failure is None and row.outcome == "ok":
         return
     name = row.outcome if failure is None else failure.kind
@@ -194,7 +194,7 @@ def _keep(kinds: dict[str, RowKind], row: Row) -> None:
             kind.billed, kind.retryable = failure.billed, failure.retryable
     kind.rows += 1
     if len(kind.examples) < EXAMPLES:
-        message = failure.message if failure is not None else (completion and completion.diagnosis) or ""
+        message = failure.message if failure is not None else row.diagnosis or ""
         kind.examples.append(Example(row.custom_id, escaped(message, _SHOWN)))
 
 
@@ -210,9 +210,9 @@ class _Sampler:
     def look(self, row: Row, model: str) -> None:
         self._seen += 1
         place = self._seen - 1 if self._seen <= self._size else self._chance.randrange(self._seen)
-        if place >= self._size or row.completion is None:
+        if place >= self._size or row.text is None:
             return
-        self.kept[place : place + 1] = [Sample(row.custom_id, row.outcome, model, row.completion.text)]
+        self.kept[place : place + 1] = [Sample(row.custom_id, row.outcome, model, row.text)]
 
 
 class _Dates:
@@ -223,16 +223,13 @@ class _Dates:
         self._slots: dict[int, Stretch] = {}
 
     def look(self, row: Row, model: str) -> None:
-        completion = row.completion
-        created = None if completion is None else completion.created
-        if completion is None or not isinstance(created, int) or created <= 0:
+        if row.created is None or row.created <= 0:
             return
-        slot = self._slots.setdefault(created // self._width, Stretch())
+        slot = self._slots.setdefault(row.created // self._width, Stretch())
         figures = slot.model(model)
         figures.answered += 1
-        used = used_by(completion.usage)
-        if used is not None:
-            figures.add_used(used)
+        if row.used is not None:
+            figures.add_used(row.used)
         while len(self._slots) > _SLOTS:
             self._widen()
 

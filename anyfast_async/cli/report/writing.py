@@ -59,7 +59,7 @@ def _page(batches: Sequence[Files], prices: Prices | None, samples: int, run: Ru
     with ReadingProgress() as progress, ExitStack() as stack:
 
         def look(_: object) -> None:
-            progress.row()
+            progress.rows(1)
 
         results = [stack.enter_context(Results(one.output, one.errors, one.log, look)) for one in batches]
         of_one = samples if len(batches) == 1 else 0
