@@ -6,7 +6,7 @@ import csv
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -17,7 +17,9 @@ from anyfast_async.batch.input import parquet
 from anyfast_async.batch.input.stdin_copy import StdinCopy
 from anyfast_async.batch.report.page import GENERATOR
 from anyfast_async.batch.report.svg import missing
-from anyfast_async.cli.batch.options import Options
+
+if TYPE_CHECKING:
+    from anyfast_async.cli.batch.options import Options  # which loads the client
 
 _HEAD: Final = 4096
 """Bytes of a file by which it is told."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +23,7 @@ from anyfast_async.batch.input.stdin_copy import StdinCopy
 from anyfast_async.batch.results.inert_json import json_text
 from anyfast_async.batch.results.kept_answers import KeptAnswers
 from anyfast_async.batch.results.results import Look, Results
-from anyfast_async.batch.results.row import IN_DOUBT, Row
+from anyfast_async.batch.results.row import IN_DOUBT, Told
 from anyfast_async.batch.results.source_table import whole_table
 from anyfast_async.batch.results.table import Columns, CostOf
 from anyfast_async.batch.results.table_files import FORMATS
@@ -40,6 +41,8 @@ from anyfast_async.cli.settings import profile_option
 from anyfast_async.errors import escaped
 from anyfast_async.prices import Price, Prices
 
+_OBJECTS: Final = 200_000
+"""That are made and live before it is looked for cycles among them."""
 _SHOWN: Final = 10
 """Rows that are shown where no file is written."""
 _ERRORS: Final = ".errors.jsonl"
@@ -102,11 +105,16 @@ def results(
     found_prices = prices_of(prices, price_factor)
     columns = job.columns(None)
     try:
+        reading = Results(out, job.errors, log_of(out))
+        cost_of = None if found_prices is None else _cost_of(reading, found_prices)
         with (
             ReadingProgress() as progress,
-            _keeping(job, target, found_prices) as kept,
-            Results(out, job.errors, log_of(out), _looking(columns, progress, kept)) as found,
+            _few_collections(),
+            _keeping(job, target, cost_of) as kept,
+            ExitStack() as files,
         ):
+            reading.look = _looking(columns, progress, kept, cost_of)
+            found = files.enter_context(reading)
             progress.clear()
             if found.broken_count and not found.total:
                 message = f"{out} holds no results of a batch"
@@ -115,7 +123,7 @@ def results(
             if again is not None:
                 job.again.write(again, found)
             if target is not None:
-                columns.cost_of = _cost_of(found, found_prices)
+                columns.cost_of = cost_of if _are_priced(found, found_prices) else None
                 _write(target, columns, job, found, progress, kept=kept)
             if target is None and only_errors:
                 show_errors(job, found, as_json=as_json)
@@ -236,17 +244,30 @@ def _say_broken(found: Results) -> None:
         say(f"note: of {rows_of(found.again)} there is a later line, which counts")
 
 
-def _keeping(job: ResultsJob, target: Path | None, prices: Prices | None) -> AbstractContextManager[KeptAnswers | None]:
+def _keeping(
+    job: ResultsJob, target: Path | None, cost_of: CostOf | None
+) -> AbstractContextManager[KeptAnswers | None]:
     with _needing_arrow():
-        return job.keeping(target, with_usage=prices is not None)
+        return job.keeping(target, with_cost=cost_of is not None)
 
 
-def _looking(columns: Columns, progress: ReadingProgress, kept: KeptAnswers | None) -> Look:
-    def look(rows: Sequence[Row]) -> None:
-        progress.rows(len(rows))
-        columns.look(rows)
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    """Look for cycles seldom: rows make none, and there are many of them at a time."""
+    before = gc.get_threshold()
+    gc.set_threshold(_OBJECTS, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+def _looking(columns: Columns, progress: ReadingProgress, kept: KeptAnswers | None, cost_of: CostOf | None) -> Look:
+    def look(told: Told) -> None:
+        progress.rows(len(told["custom_id"]))
+        columns.look(told)
         if kept is not None:
-            kept.add(rows)
+            kept.add(told if cost_of is None else {**told, "cost": _costs(told, cost_of)})
 
     return look
 
@@ -277,11 +298,13 @@ def _write(
     say(f"{target}: {rows_of(count)}, {counted(len(columns.kinds) + more)} columns")
 
 
-def _cost_of(found: Results, prices: Prices | None) -> CostOf | None:
-    """Return what tells the cost of an answer, None if there is no price for any of them."""
-    if prices is None or not any(prices.price(model) for model in found.spent.models):
-        return None
+def _are_priced(found: Results, prices: Prices | None) -> bool:
+    """Return whether there is a price for any of the answers."""
+    return prices is not None and any(prices.price(model) is not None for model in found.spent.models)
 
+
+def _cost_of(found: Results, prices: Prices) -> CostOf:
+    """Return what tells the cost of an answer."""
     known: dict[str | None, Price | None] = {}
 
     def cost(model: str | None, used: Used | None) -> float | None:
@@ -291,6 +314,13 @@ def _cost_of(found: Results, prices: Prices | None) -> CostOf | None:
         return None if used is None or price is None else price.cost(used)
 
     return cost
+
+
+def _costs(told: Told, cost_of: CostOf) -> list[float | None]:
+    """Return what each row cost; many cost the same."""
+    calls = [*zip(told["model"], told["used"], strict=True)]
+    known = {call: cost_of(*call) for call in set(calls)}
+    return [known[call] for call in calls]
 
 
 def _show(job: ResultsJob, found: Results, columns: Columns, prices: Prices | None, *, as_json: bool) -> None:
