@@ -14,6 +14,7 @@ from anyfast_async._core.json import codec
 from anyfast_async._journal.records import log_of
 from anyfast_async.batch import LineError, SourceError
 from anyfast_async.batch.input import parquet
+from anyfast_async.batch.input.packed_files import UNPACKING, opened
 from anyfast_async.batch.input.stdin_copy import StdinCopy
 from anyfast_async.batch.report.page import GENERATOR
 from anyfast_async.batch.report.svg import missing
@@ -66,6 +67,17 @@ def _beginning(path: Path) -> bytes:
         return file.read(_HEAD)
 
 
+def _beginning_of_table(path: Path) -> bytes:
+    """Return how a table begins, unpacked."""
+    try:
+        with opened(path) as file:
+            return file.read(_HEAD)
+    except (*UNPACKING, SourceError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the system's
+            raise
+        return b""
+
+
 def is_report(path: Path) -> bool:
     """Return whether a file is a report."""
     return GENERATOR.encode() in _beginning(path)
@@ -94,7 +106,7 @@ def check_report(options: Options) -> None:
 
 def is_table(path: Path) -> bool:
     """Return whether a file is a table of results."""
-    head = _beginning(path)
+    head = _beginning_of_table(path)
     first, end, _ = head.partition(b"\n")
     if head.startswith(b"PAR1"):
         try:

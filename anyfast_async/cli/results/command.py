@@ -26,7 +26,7 @@ from anyfast_async.batch.results.results import Look, Results
 from anyfast_async.batch.results.row import IN_DOUBT, Told
 from anyfast_async.batch.results.source_table import whole_table
 from anyfast_async.batch.results.table import Columns, CostOf
-from anyfast_async.batch.results.table_files import FORMATS
+from anyfast_async.batch.results.table_files import check_written
 from anyfast_async.batch.run_header import recorded_header
 from anyfast_async.cli import exit_codes
 from anyfast_async.cli.display.figures import rows_of
@@ -51,7 +51,7 @@ _READ: Final = "one of the files that are read"
 
 @click.command()
 @click.argument("output", metavar="OUT.jsonl")
-@click.option("-o", "--output", "table", metavar="PATH", help="Write a table: .csv, .parquet or .jsonl.")
+@click.option("-o", "--output", "table", metavar="PATH", help="Write a table: .csv, .jsonl, .parquet, .csv.gz, ...")
 @click.option("--errors", "only_errors", is_flag=True, help="Only rows that did not go well, by kind.")
 @click.option("--error-file", metavar="PATH", help="Where failed rows are. Default: OUT.errors.jsonl")
 @click.option("--input", "source", metavar="IN", help="The batch's input: its order, its prompts, and missing rows.")
@@ -169,9 +169,11 @@ def _target(table: str | None) -> Path | None:
     if table is None:
         return None
     path = Path(table)
-    if path.suffix.removeprefix(".") not in FORMATS:
-        message = f"-o must end in one of {', '.join(f'.{one}' for one in FORMATS)}, not {escaped(path.suffix, 20)!r}"
-        raise click.UsageError(message)
+    try:
+        check_written(path)
+    except (ValueError, SourceError) as error:
+        message = f"-o {escaped(table, 80)}: {error}"
+        raise click.UsageError(message) from None
     return path
 
 
