@@ -20,7 +20,7 @@ ID_NAMES: Final = ("custom_id", "id")
 """Where a bare request may have its id."""
 GEMINI_IDS: Final = ("key", "custom_id", "id")
 """Where a request in Gemini's form may have its id."""
-_LONG: Final = re.compile(rb"\d{16}")
+_LONG: Final = re.compile(rb"[0-9]{16}")
 _LONG_IN_TEXT: Final = re.compile(r"[0-9]{16}")
 """Digits from which the fast reader may round."""
 
