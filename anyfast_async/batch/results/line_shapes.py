@@ -36,6 +36,7 @@ _USAGE: Final = (*_BODY, "usage")
 _ASKED: Final = (*_USAGE, "prompt_tokens_details")
 _ANSWERED: Final = (*_USAGE, "completion_tokens_details")
 _COUNTS: Final[Mapping[Path, str]] = {
+    (*_BODY, "created"): "created",
     (*_USAGE, "prompt_tokens"): "prompt_tokens",
     (*_USAGE, "completion_tokens"): "completion_tokens",
     (*_USAGE, "total_tokens"): "total",

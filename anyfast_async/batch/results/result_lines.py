@@ -102,7 +102,7 @@ def usual_row(line: bytes) -> Row | None:
     except (KeyError, TypeError, ValueError):  # what has names is an object: a list or a text has none
         return None
     get, status, reason, usage = body.get, response.get("status_code"), choice.get("finish_reason"), body.get("usage")
-    model = get("model")
+    model, created = get("model"), get("created")
     if (
         (status != _OK and status is not None)
         or value.get("error")
@@ -114,6 +114,7 @@ def usual_row(line: bytes) -> Row | None:
         or not (reason is None or type(reason) is str)
         or not is_end(reason)
         or not (model is None or type(model) is str)
+        or not (created is None or type(created) is int)
         or "output" in body
         or "candidates" in body
     ):
@@ -127,7 +128,7 @@ def usual_row(line: bytes) -> Row | None:
         return None
     fields = object_in_text(text)
     told = (custom_id, "ok", text, fields, reason, model, prompt, completion, cached, reasoning)
-    return tuple.__new__(Row, (*told, None, None, (), used, None, None, None, None, "yes", None))
+    return tuple.__new__(Row, (*told, None, None, (), used, None, None, None, None, "yes", None, created))
 
 
 def _usual_tokens(usage: dict[str, Any]) -> UsedTokens | None:

@@ -71,6 +71,8 @@ class Row(NamedTuple):
     retryable: bool | None = None
     billed: str = "yes"
     status_code: int | None = None
+    created: int | None = None
+    """When the answer was made, in Unix seconds, if it says so."""
 
     @property
     def is_answered(self) -> bool:
@@ -123,6 +125,7 @@ def answered_row(custom_id: str, completion: ChatCompletion, failure: FailedRow 
         tokens.used,
         None if outcome == "ok" else completion.diagnosis,
     )
+    row = row._replace(created=completion.created)
     return row if failure is None else row._replace(**_failed(failure))
 
 

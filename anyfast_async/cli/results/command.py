@@ -17,6 +17,7 @@ from anyfast_async._core.usage import Used
 from anyfast_async._journal.records import failures_of, log_of
 from anyfast_async._values.text import counted
 from anyfast_async.batch.counts import Counts, Standing
+from anyfast_async.batch.input.formats import is_table_by_name
 from anyfast_async.batch.input.parquet import INSTALL
 from anyfast_async.batch.input.source import Source, SourceError, open_source
 from anyfast_async.batch.input.stdin_copy import StdinCopy
@@ -27,7 +28,7 @@ from anyfast_async.batch.results.row import IN_DOUBT, Told
 from anyfast_async.batch.results.source_table import whole_table
 from anyfast_async.batch.results.table import Columns, CostOf
 from anyfast_async.batch.results.table_files import check_written
-from anyfast_async.batch.run_header import recorded_header
+from anyfast_async.batch.run_header import counted_as, recorded
 from anyfast_async.cli import exit_codes
 from anyfast_async.cli.display.figures import rows_of
 from anyfast_async.cli.display.money import cost_json, price_options, prices_of, spent_in_words
@@ -198,18 +199,21 @@ def _source(given: str | None, output: Path, id_column: str | None, *, is_whole:
     if given is None:
         return None
     try:
-        recorded = (recorded_header(output) or {}).get("input")
-        how = recorded if isinstance(recorded, dict) else {}
+        begun = recorded(output)
+        how = begun.input or {}
         table = how.get("format") in ("csv", "parquet", "rows")
         if is_whole and not how:
             return whole_table(Path(given), id_column)
-        return open_source(
+        source = open_source(
             Path(given),
-            kind=how.get("format"),
+            kind=None if table and is_table_by_name(given) else how.get("format"),  # it may be packed otherwise now
             template=how.get("template") if table else None,
             id_column=id_column or how.get("id") if table else id_column,
             encoding=how.get("encoding"),
+            image=how.get("image"),
+            document=how.get("document"),
         )
+        return counted_as(source, begun)
     except (OSError, SourceError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         message = f"--{'join' if is_whole else 'input'} {given}: {reason}"

@@ -315,4 +315,4 @@ def test_usual_lines_are_most() -> None:
     more = {"prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0}, "completion_tokens_details": None}
     for body in (BODY, BODY | {"usage": usage}, BODY | {"usage": usage | more, "system_fingerprint": None}):
         assert usual_row(line(response={"status_code": 200, "body": body}, error=None)) is not None
-        assert usual_row(journal_lines._line("a", STEM, {"status_code": 200, "body": body}, None)) is not None
+        assert usual_row(journal_lines._line("a", STEM, {"status_code": 200, "body": body}, None, None)) is not None
