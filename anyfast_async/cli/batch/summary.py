@@ -135,7 +135,7 @@ class BatchEnd:
     def _advise(self) -> None:
         """Say what is not well, and what to do about it: commands do what is said of them."""
         options, file, run = self.job.options, self.tally.file, self.run
-        unsendable = len(self.job.survey.bad)
+        unsendable = min(len(self.job.survey.bad), file.kinds[_UNSENDABLE])  # others have an answer from before
         failed = file.failed - unsendable
         if unsendable:
             say(f"{figures.rows_of(unsendable)} cannot be sent: {options.failures} says why; {self._mending}")
