@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
-from anyfast_async._core.limits.shared_balance import AT_ONCE, MICRO, SharedBalance
+from anyfast_async._core.limits.shared_balance import AT_ONCE, BEAT, SharedBalance
 from anyfast_async._limits.shared_scope import SharedScope
 
 if TYPE_CHECKING:
@@ -17,10 +17,6 @@ if TYPE_CHECKING:
 
     from anyfast_async._core.limits.shared_quota import Question, Reply
 
-LEASE: Final = 15.0
-"""Seconds after which the places of a client that was killed are free."""
-BEAT: Final = 5.0
-"""Seconds between two signs of life."""
 SOON: Final = 1.0
 """Seconds after which the store is told what is owed, if there is nothing to ask; and after which a store that was away
 is tried again."""
@@ -79,6 +75,8 @@ class Asking:
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._listening: asyncio.Task[None] | None = None
+        self._is_slow = False
+        """Whether the timer is for a sign of life alone."""
         self._again = False
         self._why: Exception | None = None
         """The store is away."""
@@ -90,6 +88,10 @@ class Asking:
     @property
     def _is_idle(self) -> bool:
         return not self._balance.used and not self._scope.queued
+
+    @property
+    def _says_something(self) -> bool:
+        return self._is_idle or self._balance.owes or self._balance.state != "near"
 
     def ask(self) -> None:
         """Have the store asked, if there is anything to ask."""
@@ -105,7 +107,7 @@ class Asking:
             return
         if balance.state != "near" or self._plan(1 + len(balance.permits)) is not None:
             self._begin()
-        elif self._timer is None:
+        elif self._timer is None or (self._is_slow and self._says_something):
             self._set_timer()
 
     def _plan(self, most: int) -> tuple[int, int, tuple[int, ...]] | None:
@@ -132,8 +134,10 @@ class Asking:
         balance = self._balance
         if self._closed or (self._is_idle and not balance.held and not balance.owes and balance.state == "near"):
             return
-        says_something = self._is_idle or balance.owes or balance.state != "near"
-        self._timer = asyncio.get_running_loop().call_later(SOON if says_something else BEAT, self._ring)
+        self._is_slow = not self._says_something
+        loop = asyncio.get_running_loop()
+        seconds = max(SOON, balance.renew - loop.time()) if self._is_slow else SOON
+        self._timer = loop.call_later(seconds, self._ring)
 
     async def _run(self) -> None:
         loop, balance = asyncio.get_running_loop(), self._balance

@@ -86,7 +86,7 @@ class SharedScope(Scope):
         """Count a call that has ended."""
         Scope.left(self, permit)
         self.balance.left()
-        if self.balance.gives:
+        if self.balance.gives or self.balance.owes or not self.balance.used:
             self.ask()
 
     def give_back(self, permit: Permit, now: float) -> None:

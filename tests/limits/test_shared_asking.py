@@ -131,13 +131,13 @@ async def test_four_processes_share_a_quota() -> None:
     processes = [Process(name, store, sent, **limits) for name in "abcd"]
     for one in processes:
         one.work(30, tokens=150)
-    await asyncio.sleep(300)
+    await asyncio.sleep(180)
 
     assert worst(sent) <= 600
     assert worst(sent, amounts=True) <= 100_000
-    assert len([at for at, _, _ in sent if at >= 60]) >= 0.95 * 600 * 4
+    assert len([at for at, _, _ in sent if at >= 60]) >= 0.95 * 600 * 2
     parts = Counter(name for _, name, _ in sent)
-    assert max(parts.values()) <= 1.15 * min(parts.values())
+    assert max(parts.values()) <= 1.2 * min(parts.values())
     assert len(store.asked) <= 1.1 * len(sent)
     await closed(*processes)
 
@@ -147,11 +147,11 @@ async def test_tokens_that_were_not_used_are_there_for_others() -> None:
     store, sent = CountedStore(), list[tuple[float, str, float]]()
     processes = [Process(name, store, sent, tokens_per_minute=60_000) for name in "ab"]
     for one in processes:
-        one.work(40, tokens=1_000, used=500, seconds=2)
-    await asyncio.sleep(300)
+        one.work(20, tokens=1_000, used=500, seconds=2)
+    await asyncio.sleep(180)
 
     assert worst(sent, amounts=True) <= 60_000
-    assert sum(used for at, _, used in sent if at >= 60) >= 0.9 * 60_000 * 4
+    assert sum(used for at, _, used in sent if at >= 60) >= 0.9 * 60_000 * 2
     await closed(*processes)
 
 
@@ -161,9 +161,9 @@ async def test_busy_traffic_is_leased_in_blocks() -> None:
     processes = [Process(name, store, sent, requests_per_minute=120_000, concurrency=2_000) for name in "abcd"]
     for one in processes:
         one.work(150, seconds=0.2)
-    await asyncio.sleep(10)
+    await asyncio.sleep(2)
 
-    assert len(sent) >= 15_000
+    assert len(sent) >= 3_000
     assert len(store.asked) <= 0.1 * len(sent)
     await closed(*processes)
 
@@ -186,11 +186,10 @@ async def test_permits_wait_for_calls_when_traffic_is_high() -> None:
 async def test_a_lone_small_request_does_not_wait_for_a_busy_process() -> None:
     """One that comes now and then is let in within two seconds, however many wait elsewhere."""
     store, sent = CountedStore(), list[tuple[float, str, float]]()
-    busy = Process("a", store, sent, requests_per_minute=6_000)
-    seldom = Process("b", store, sent, requests_per_minute=6_000)
-    busy.work(190, seconds=0.3)
+    busy, seldom = (Process(name, store, sent, requests_per_minute=3_000) for name in "ab")
+    busy.work(100, seconds=0.3)
     waits = []
-    for _ in range(20):
+    for _ in range(5):
         await asyncio.sleep(3.3)
         began = now()
         seldom.gate.release(await seldom.gate.acquire(seldom.scope, 10))
@@ -320,7 +319,7 @@ async def test_with_a_share_of_their_own_processes_stay_within_the_limit() -> No
     processes = [Process(name, store, sent, requests_per_minute=600, tokens_per_minute=90_000) for name in "abcd"]
     for one in processes:
         one.work(20, tokens=150)
-    await asyncio.sleep(75.3)
+    await asyncio.sleep(65.3)
     store.is_away = True
     with pytest.warns(RuntimeWarning, match=r"is away \(nobody listens\); calls go on with 25% of the limits") as said:
         await asyncio.sleep(20)

@@ -22,10 +22,10 @@ from anyfast_async._core.limits.shared_quota import VALID, Question, Reply
 from anyfast_async._values.bases import Shown
 
 MICRO: Final = 1_000_000
-FRESH: Final = 2.0
-"""Seconds for which what the store last said of others is believed."""
 PREFETCH: Final = 0.1
 """Seconds of traffic for which permits are booked before anybody asks."""
+BEAT: Final = 5.0
+"""Seconds between two signs of life; a third of a lease."""
 FAR: Final = 1.0
 """Seconds off, from which on it may be worth while to ask for a permit again."""
 AT_ONCE: Final = 256
@@ -115,6 +115,8 @@ class SharedBalance(Shown):
     """When the lease of another client ends, as it looks."""
     opens: float = 0.0
     """When the store grants something again."""
+    renew: float = 0.0
+    """When the store should hear from the client again, for its lease."""
     contact: float | None = None
     """When the store last answered."""
     permits: deque[Booked] = attrs.field(factory=deque)
@@ -125,6 +127,8 @@ class SharedBalance(Shown):
     share: float = 1.0
     """Of the limits, while the store is away."""
     number: int = 0
+    owes: bool = False
+    """Whether there is something to tell the store."""
     _corrections: dict[int, list[int]] = attrs.field(factory=dict)
     _own: deque[OwnSlot] = attrs.field(factory=deque)
     _sent: int = 0
@@ -218,17 +222,13 @@ class SharedBalance(Shown):
             entry = self._corrections.setdefault(booked.number, [0, 0])
             entry[0] += 0 if self.requests is None else requests
             entry[1] += 0 if self.tokens is None else math.ceil(tokens)
+            self.owes = self.owes or entry != [0, 0]
 
     # -- asking ------------------------------------------------------------------------------------------------------
 
     def rate(self, now: float) -> float:
         """Return how many calls go in a second, lately."""
         return self._rate * math.exp((self._rated - now) / 0.5)
-
-    @property
-    def owes(self) -> bool:
-        """Whether there is something to tell the store."""
-        return any(any(both) for both in self._corrections.values())
 
     def reconsider(self, now: float) -> None:
         """Give permits back that are far off, to ask anew: the store is told of something that nobody used."""
@@ -249,11 +249,11 @@ class SharedBalance(Shown):
         want = busy + (min(more, self._most) if self.is_rated else more)  # more than there are: who waits, listens
         wanted: list[int] = []
         if self.is_rated:
-            amounts = [*waiting]
+            amounts, enough = [*waiting], permits > ahead // 2
             if amounts and permits and self._fitting(now, amounts[0]) is None:
-                permits = 0  # what there is was booked for others, whom the first one comes before
-            wanted = [math.ceil(amount) for amount in amounts[permits:]]
-            if permits + len(wanted) < ahead and permits <= ahead // 2:
+                permits, enough = 0, False  # what there is was booked for others, whom the first one comes before
+            if not enough:
+                wanted = [math.ceil(amount) for amount in amounts[permits:]]
                 wanted += [math.ceil(self._usual)] * (ahead - permits - len(wanted))
         lacks_places = want > self.held and self.used + permits >= self.held and not self.in_line
         if not (wanted and self.held > busy) and not lacks_places and not self.gives:
@@ -279,6 +279,7 @@ class SharedBalance(Shown):
         gives, self.gives = self.gives, 0
         corrections = tuple((slot, *both) for slot, both in self._corrections.items() if any(both))
         self._corrections.clear()
+        self.owes = False
         self.pending = Question(
             client=self.client,
             number=self.number,
@@ -337,6 +338,9 @@ class SharedBalance(Shown):
             self.held = 0
         self.opens = received + reply.opens / MICRO
         self.expires = received + reply.expires / MICRO if reply.expires else None
+        self.renew = received + BEAT
+        if reply.permits and not question.busy:
+            self.renew += max(0.0, reply.permits[-1][0] / MICRO)
         self.contact, self._total = received, (reply.requests, reply.tokens)
         if question.wanted:
             got, most = len(reply.permits), self._most
@@ -355,22 +359,28 @@ class SharedBalance(Shown):
         if self.state != "away":
             self.share = share or (1 / self.clients if self.contact is not None else at_first)
             self._forget(now)
-            fresh = self.contact is not None and now - self.contact <= FRESH
+            unseen = math.inf if self.contact is None else now - self.contact
+            # Others may have booked so much of a minute's since the store was last heard of.
+            part = (unseen + 1) * MICRO / interval(self.requests) / self.requests if self.requests else 1.0
             allowed = (
-                self._allowed(fresh, self.requests, self._sent, self._total[0]),
-                self._allowed(fresh, self.tokens, self._spent, self._total[1]),
+                self._allowed(unseen < PERIOD, part, self.requests, self._sent, self._total[0]),
+                self._allowed(unseen < PERIOD, part, self.tokens, self._spent, self._total[1]),
             )
             self._free = (now + PERIOD + SLOT, *allowed)
         self.state, self.alone = "away", alone
         while self.permits:
             self.undo(self.permits.popleft())
 
-    def _allowed(self, fresh: bool, limit: int | None, own: float, total: int) -> float:
-        """Return how much the client may have taken in a minute, in the first one."""
+    def _allowed(self, known: bool, unseen: float, limit: int | None, own: float, total: int) -> float:
+        """Return how much the client may have taken in a minute, in the first one; others took *unseen* of the limit.
+
+        If nothing is *known* of others, it is its share: somebody must begin.
+        """
         if limit is None:
             return math.inf
         fair = limit * self.share
-        return min(fair, own + max(0.0, limit - max(total, own)) * self.share) if fresh else fair
+        free = max(0.0, limit * (1 - unseen) - max(total, own))
+        return min(fair, own + free * self.share) if known else fair
 
     def _wait_alone(self, now: float, tokens: float) -> float | None:
         if self.used >= max(1, int(self.places * self.share)):

@@ -230,7 +230,7 @@ local function book()
     while interval > 0 and at(requests, slot) >= fit(slot) do slot = slot + 1 end
     local time = math.max(now, slot * SLOT + at(requests, slot) * interval)
     if i == 1 then first_time = time end
-    if i > 1 and (time > math.max(now + GRAIN, first_time + BLOCK) or (token_limit >= 0 and taken + amount > fair)) then break end
+    if i > 1 and (time > math.max(now + math.floor(GRAIN / clients), first_time + BLOCK) or (token_limit >= 0 and taken + amount > fair)) then break end
     if request_limit >= 0 then
       rise(requests, slot)
       add(requests, slot, 1)
@@ -243,7 +243,7 @@ local function book()
     booked[#booked + 1] = time
     booked[#booked + 1] = slot
   end
-  if #booked > 0 then redis.call('ZADD', LEASES, math.max(now, booked[#booked - 1]) + lease, client) end
+  if #booked > 0 and busy == 0 then redis.call('ZADD', LEASES, math.max(now, booked[#booked - 1]) + lease, client) end
 end
 
 local said = redis.call('HMGET', SAID .. client, 'number', 'booked')

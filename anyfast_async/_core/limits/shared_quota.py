@@ -25,7 +25,7 @@ VALID: Final = 800_000
 WIDTH: Final = 610
 """Slots: 60 s, ``VALID``, one for the cut of the slots, and one for the way to the gateway."""
 GRAIN: Final = 250_000
-"""Microseconds within which further permits of one question must lie: nobody books far ahead of others."""
+"""Microseconds, shared by all clients, within which further permits of one question lie: nobody books far ahead."""
 GRACE: Final = 2_000_000
 """Microseconds in which everybody can say what they took while the store was away, before it grants anything."""
 SILENCE: Final = 3_000_000
@@ -207,7 +207,7 @@ class SharedQuota(Value):
             said = [question.number]
             if known and now >= self.opens and not question.leaving:
                 said += self._book(now, question)
-                if len(said) > 1:  # nothing need be said until then
+                if len(said) > 1 and not question.busy:  # nothing need be said until then
                     self.leases[client] = max(now, said[-2]) + question.lease
             self.said[client] = said
         reply = self._reply(now, client, said)
@@ -273,7 +273,7 @@ class SharedQuota(Value):
                 before = self.requests.slots.get(slot, 0)
             at = max(now, slot * SLOT + before * interval)
             first = at if number == 0 else first
-            if number and (at > max(now + GRAIN, first + BLOCK) or (question.tokens is not None and taken + amount > fair)):
+            if number and (at > max(now + GRAIN // len(self.leases), first + BLOCK) or (question.tokens is not None and taken + amount > fair)):
                 break
             if question.requests is not None:
                 self.requests.rise(slot)
