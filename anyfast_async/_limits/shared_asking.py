@@ -167,7 +167,7 @@ class Asking:
             balance.reconsider(now)
         question = balance.question(now, scope.first_ones(AT_ONCE) if scope.queued else (), scope.queued)
         if question is None and is_due:
-            return balance.news(leaving=self._is_idle)
+            return balance.news(now, waits=scope.queued > 0, leaving=self._is_idle)
         return question
 
     async def _put(self, question: Question) -> bool:
@@ -224,4 +224,4 @@ class Asking:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._balance.state == "near" and self._balance.contact is not None:
-            await self._put(self._balance.news(leaving=True))
+            await self._put(self._balance.news(asyncio.get_running_loop().time(), leaving=True))

@@ -24,8 +24,10 @@ from anyfast_async._values.bases import Shown
 MICRO: Final = 1_000_000
 PREFETCH: Final = 0.1
 """Seconds of traffic for which permits are booked before anybody asks."""
+LEASE: Final = 15.0
+"""Seconds after which the places of a client that was killed are free."""
 BEAT: Final = 5.0
-"""Seconds between two signs of life; a third of a lease."""
+"""Seconds between two signs of life."""
 FAR: Final = 1.0
 """Seconds off, from which on it may be worth while to ask for a permit again."""
 AT_ONCE: Final = 256
@@ -263,18 +265,18 @@ class SharedBalance(Shown):
     def question(self, now: float, waiting: Iterable[float], queued: int) -> Question | None:
         """Return what to ask, None for nothing; the arguments are those of :meth:`plan`."""
         planned = self.plan(now, waiting, queued)
-        return None if planned is None else self._ask(*planned)
+        return None if planned is None else self._ask(now, *planned)
 
-    def news(self, *, leaving: bool = False) -> Question:
+    def news(self, now: float, *, waits: bool = False, leaving: bool = False) -> Question:
         """Return a question that asks for nothing: the lease goes on, and what is owed is told."""
         busy = self.used + len(self.permits)
         if leaving:
             while self.permits:
                 self.undo(self.permits.popleft())
             busy = 0
-        return self._ask(busy, busy, (), leaving=leaving)
+        return self._ask(now, busy, max(busy, self.held) if waits else busy, (), leaving=leaving)
 
-    def _ask(self, busy: int, want: int, wanted: tuple[int, ...], *, leaving: bool = False) -> Question:
+    def _ask(self, now: float, busy: int, want: int, wanted: tuple[int, ...], *, leaving: bool = False) -> Question:
         self.number += 1
         gives, self.gives = self.gives, 0
         corrections = tuple((slot, *both) for slot, both in self._corrections.items() if any(both))
@@ -286,6 +288,7 @@ class SharedBalance(Shown):
             requests=self.requests,
             tokens=self.tokens,
             places=self.places,
+            lease=int((LEASE + self._quiet(now)) * MICRO),
             interval=interval(self.requests),
             busy=busy,
             want=want,
@@ -296,6 +299,10 @@ class SharedBalance(Shown):
             leaving=leaving,
         )
         return self.pending
+
+    def _quiet(self, now: float) -> float:
+        """Return the seconds until a permit can be used, where nothing is in flight: nobody need hear of it before."""
+        return max(0.0, self.permits[-1].since - now) if self.permits and not self.used else 0.0
 
     def hello(self, now: float) -> Question:
         """Return what to say to a store that was away: first what may not have arrived, then what was taken since."""
@@ -311,7 +318,7 @@ class SharedBalance(Shown):
         for own in self._own:
             own.known = True
         self.pending = attrs.evolve(
-            self._ask(self.used, self.used, ()),
+            self._ask(now, self.used, self.used, ()),
             away=True,
             history=tuple(
                 (age, 0 if self.requests is None else requests, 0 if self.tokens is None else tokens)
@@ -338,9 +345,7 @@ class SharedBalance(Shown):
             self.held = 0
         self.opens = received + reply.opens / MICRO
         self.expires = received + reply.expires / MICRO if reply.expires else None
-        self.renew = received + BEAT
-        if reply.permits and not question.busy:
-            self.renew += max(0.0, reply.permits[-1][0] / MICRO)
+        self.renew = received + question.lease / MICRO - LEASE + BEAT
         self.contact, self._total = received, (reply.requests, reply.tokens)
         if question.wanted:
             got, most = len(reply.permits), self._most

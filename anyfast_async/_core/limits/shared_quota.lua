@@ -133,8 +133,7 @@ local function remove(name)
   redis.call('DEL', SAID .. name)
 end
 for _, name in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', now)) do remove(name) end
-local until_then = tonumber(redis.call('ZSCORE', LEASES, client) or 0)
-if redis.call('ZADD', LEASES, math.max(now + lease, until_then), client) == 1 then state.kept = 0 end -- keys may be new, and without an end
+if redis.call('ZADD', LEASES, now + lease, client) == 1 then state.kept = 0 end -- keys may be new, and without an end
 local clients = redis.call('ZCARD', LEASES)
 
 local wanted = {}
@@ -243,7 +242,6 @@ local function book()
     booked[#booked + 1] = time
     booked[#booked + 1] = slot
   end
-  if #booked > 0 and busy == 0 then redis.call('ZADD', LEASES, math.max(now, booked[#booked - 1]) + lease, client) end
 end
 
 local said = redis.call('HMGET', SAID .. client, 'number', 'booked')

@@ -197,7 +197,7 @@ class SharedQuota(Value):
         self._forget(now)
         self._reap(now)
         client = question.client
-        self.leases[client] = max(now + question.lease, self.leases.get(client, 0))
+        self.leases[client] = now + question.lease
         told: list[str] = []
         said = self.said.get(client)
         if said is None or said[0] != question.number:
@@ -207,8 +207,6 @@ class SharedQuota(Value):
             said = [question.number]
             if known and now >= self.opens and not question.leaving:
                 said += self._book(now, question)
-                if len(said) > 1 and not question.busy:  # nothing need be said until then
-                    self.leases[client] = max(now, said[-2]) + question.lease
             self.said[client] = said
         reply = self._reply(now, client, said)
         if question.leaving:
