@@ -53,6 +53,7 @@ FLOORS: Final = (
         "_stream/",
         "_tools/",
         "prices.py",
+        "stores.py",
         "tools.py",
     },
     # the client
@@ -477,6 +478,12 @@ TESTED_THROUGH: Final[Mapping[str, str]] = {
     "_http/early_answer.py": "http/test_transport.py",  # what comes before a request was sent
     "_call/endpoint.py": "test_client.py",  # how an answer is read, by what was asked
     "_call/spec.py": "call/test_call.py",  # what a call is made of
+    "_limits/shared_limits.py": "limits/test_shared_asking.py",  # several gates on one store
+    "_limits/shared_scope.py": "limits/test_shared_asking.py",
+    "_core/limits/shared_balance.py": "limits/test_shared_asking.py",  # what clients have, beside each other
+    "_core/limits/shared_script.py": "limits/test_store_valkey.py",  # what a server runs
+    "_values/store_url.py": "test_policies.py",
+    "stores.py": "limits/test_shared_asking.py",
     "_limits/spent.py": "test_prices.py",  # what is priced
     "_retry/recovery.py": "call/test_call.py",  # what a call meets
     "_call/unary.py": "test_client.py",  # an attempt that is answered in one piece

@@ -145,3 +145,55 @@ def test_as_timeouts() -> None:
     assert Timeouts(connect=1) == as_timeouts(Timeouts(connect=1), base)
     with pytest.raises(ConfigurationError, match=r"Timeouts.total must be a number from 0.001 up or None, not 0"):
         as_timeouts(0, base)
+
+
+# -- a store of limits -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("store", "problem"),
+    [
+        ("memcached://host", "must begin with one of valkey://, valkeys://, redis://, rediss://, unix://, sqlite://"),
+        ("localhost:6379", "must begin with one of"),
+        ("redis://", "must name a host"),
+        ("redis://user:secret-word@:6379", "must name a host"),
+        ("redis://host:port", "must have a host and a port that is a number"),
+        ("sqlite://", "must name a path"),
+        ("unix:///", "must name a path"),
+        (7, r"has no method ask\(\)"),
+    ],
+)
+def test_a_store_that_cannot_be_is_refused(store: object, problem: str) -> None:
+    """The error says what is wrong, and shows no password."""
+    with pytest.raises(ConfigurationError, match=f"^Limits.store {problem}") as caught:
+        Limits(store=store)
+    assert "secret-word" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://host", "redis://host"),
+        ("valkey://user:pass@host:1/2", "valkey://user:***@host:1/2"),
+        ("rediss://:p@ss/w:rd@host", "rediss://:***@host"),
+        ("redis://token@host", "redis://***@host"),
+        ("unix://:pass@/run/s", "unix://:***@/run/s"),
+        ("redis://host?password=pass&db=1", "redis://host?password=***&db=1"),
+    ],
+)
+def test_no_store_shows_its_password(url: str, shown: str) -> None:
+    """In no form in which a program may come to print it."""
+    limits = Limits(store=url)
+    for text in (f"{limits.store}", str(limits.store), "%s" % limits.store, "{}".format(limits.store)):  # noqa: UP031, UP032
+        assert text == shown
+    assert repr(limits.store) in repr(limits)
+    assert pickle.loads(pickle.dumps(limits)) == limits == Limits(store=url)
+    assert limits.store.whole() == url
+
+
+def test_what_to_do_without_the_store_is_checked() -> None:
+    """Words and shares that are none are refused."""
+    with pytest.raises(ConfigurationError, match="must be one of 'local_share', 'wait', 'fail', not 'ignore'"):
+        Limits(on_store_error="ignore")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match=r"Limits.local_share must be a number .*, not 2"):
+        Limits(local_share=2)

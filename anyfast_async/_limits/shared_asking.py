@@ -1,4 +1,4 @@
-"""Asks a store for what the calls of one scope need, while some wait; and keeps the lease alive while some are in flight.
+"""Asks a store for what the calls of one scope need, and keeps the lease alive while some are in flight.
 
 There is a task as long as there is something to ask, and a timer as long as something is held; with neither there is
 nothing.
@@ -52,7 +52,7 @@ class Asking:
 
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - made in one place
         self,
         store: Store,
         name: str,

@@ -33,7 +33,8 @@ ADVICE: Final = {
 def store_of(store: object) -> Store:
     """Return the store that a setting names; nothing is opened yet."""
     if isinstance(store, StoreURL) and store.startswith("sqlite://"):
-        store = Path(store.whole().removeprefix("sqlite://").removeprefix("/"))
+        path = "/" + store.whole().removeprefix("sqlite://").lstrip("/")
+        store = Path(path[1:] if path[2:3] == ":" else path)  # with a drive, on Windows
     if isinstance(store, Path):
         from anyfast_async._limits.store_file import FileStore  # noqa: PLC0415 - only who has one pays for it
 

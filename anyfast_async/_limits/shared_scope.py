@@ -48,7 +48,7 @@ class SharedScope(Scope):
         self.ask = lambda: None
 
     def wait(self, now: float, tokens: float) -> float | None:
-        """Return the seconds until the next call may go; None if only the end of another one, or the store, can tell."""
+        """Return the seconds until the next call may go; None if only the end of another, or the store, can tell."""
         wait = self.throttle.wait(now)
         if wait is None:
             return None

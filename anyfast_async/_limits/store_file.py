@@ -12,13 +12,17 @@ import os
 import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from anyfast_async._core.limits.shared_quota import Question, Reply, SharedQuota
 from anyfast_async.errors import StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+A = TypeVar("A")
+R = TypeVar("R")
 
 BUSY: Final = 1.0
 """Seconds for which another process may hold the lock."""
@@ -67,17 +71,18 @@ class FileStore:
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
-        while not await self._run(self._told, scope, client) and loop.time() < until:
+        while not await self._run(self._told, scope, client) and loop.time() < until:  # noqa: ASYNC110 - other processes
             await asyncio.sleep(min(LOOK, max(0.0, until - loop.time())))
 
-    async def _run(self, work, *arguments):  # type: ignore[no-untyped-def]
+    async def _run(self, work: Callable[[str, A], R], scope: str, argument: A) -> R:
         if self._process != os.getpid():
             # A connection must not be used after a fork; the parent's is left alone.
             self._thread, self._database, self._process = ThreadPoolExecutor(1, "anyfast store"), None, os.getpid()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work, scope, argument)
         except (sqlite3.Error, OSError, ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"{self._path}: {error or type(error).__name__}") from None
+            message = f"{self._path}: {error}"
+            raise StoreError(message) from None
 
     def _opened(self) -> sqlite3.Connection:
         if self._database is None:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import os
 from hashlib import sha1
-from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from anyfast_async._core.limits.shared_quota import Question, Reply
+from anyfast_async._core.limits.shared_script import SCRIPT
 from anyfast_async.errors import ConfigurationError, StoreError
 
 if TYPE_CHECKING:
@@ -30,7 +30,18 @@ def arguments(question: Question, now: int = 0) -> list[str | int]:
     q = question
     values: list[str | int] = [q.client, now, q.number]
     values += -1 if q.requests is None else q.requests, -1 if q.tokens is None else q.tokens, q.places
-    values += q.interval, q.lease, q.busy, q.want, q.gives, q.born, int(q.away), int(q.leaving), len(q.wanted), *q.wanted
+    values += (
+        q.interval,
+        q.lease,
+        q.busy,
+        q.want,
+        q.gives,
+        q.born,
+        int(q.away),
+        int(q.leaving),
+        len(q.wanted),
+        *q.wanted,
+    )
     for triples in (q.corrections, q.history):
         values.append(len(triples))
         for triple in triples:
@@ -42,12 +53,7 @@ def reply_of(values: list[int]) -> Reply:
     """Return the answer of the script."""
     names = ("born", "opens", "held", "others", "clients", "expires", "requests", "tokens")
     permits = zip(values[8::2], values[9::2], strict=True)
-    return Reply(**dict(zip(names, values[:8], strict=True)), permits=tuple(permits))  # type: ignore[arg-type]
-
-
-def script() -> str:
-    """Return what the server runs."""
-    return (resources.files("anyfast_async._core.limits") / "shared_quota.lua").read_text(encoding="utf-8")
+    return Reply(**dict(zip(names, values[:8], strict=True)), permits=tuple(permits))
 
 
 class ValkeyStore:
@@ -61,8 +67,7 @@ class ValkeyStore:
             raise ConfigurationError(message) from None
         self._redis: Any = redis
         self._url = url
-        self._script: str = script()
-        self._digest: str = sha1(self._script.encode(), usedforsecurity=False).hexdigest()
+        self._digest: str = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
         self._client: Any = None
         self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
 
@@ -86,6 +91,7 @@ class ValkeyStore:
                 retry=redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 0),
                 retry_on_error=[],
                 protocol=2,
+                driver_info=None,  # else it reads its own version from the disk, for every connection
             )
             self._client, self._home = redis.asyncio.Redis.from_pool(pool), home
         return self._client
@@ -103,7 +109,7 @@ class ValkeyStore:
             try:
                 return reply_of(await client.evalsha(self._digest, 1, key, *values))
             except self._redis.exceptions.NoScriptError:
-                return reply_of(await client.eval(self._script, 1, key, *values))
+                return reply_of(await client.eval(SCRIPT, 1, key, *values))
         except (self._redis.exceptions.RedisError, OSError) as error:
             raise self._error(error) from None
 

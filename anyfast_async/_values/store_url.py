@@ -45,6 +45,7 @@ def problem_with(url: str) -> str | None:
         return None if rest.strip("/") else "must name a path"
     try:
         parts = urlsplit(url)
-        return None if parts.hostname and parts.port != 0 else "must name a host"
+        found = parts.hostname and parts.port != 0
     except ValueError:
         return "must have a host and a port that is a number"
+    return None if found else "must name a host"

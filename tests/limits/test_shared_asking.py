@@ -125,7 +125,7 @@ async def closed(*processes: Process) -> None:
 
 
 async def test_four_processes_share_a_quota() -> None:
-    """600 requests and 100 000 tokens a minute: never passed, used to 95 % and more, in fair parts, at a call a grant."""
+    """600 requests and 100 000 tokens a minute are never passed, well used, in fair parts, at a command a grant."""
     store, sent = CountedStore(), list[tuple[float, str, float]]()
     limits = {"requests_per_minute": 600, "tokens_per_minute": 100_000}
     processes = [Process(name, store, sent, **limits) for name in "abcd"]
@@ -358,10 +358,14 @@ async def test_calls_may_fail_without_the_store() -> None:
     store = CountedStore()
     store.is_away = True
     process = Process("a", store, [], requests_per_minute=600, on_store_error="fail")
-    with pytest.warns(RuntimeWarning, match="calls fail until it is back"):
+
+    async def fails() -> None:
         for _ in range(3):
             with pytest.raises(StoreError, match="nobody listens"):
                 await process.gate.acquire(process.scope, 1)
+
+    with pytest.warns(RuntimeWarning, match="calls fail until it is back"):
+        await fails()
     assert now() < 1
     assert (process.gate.queued, process.gate.counted, process.gate.in_flight) == (0, 0, 0)
     store.is_away = False

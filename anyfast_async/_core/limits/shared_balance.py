@@ -3,9 +3,9 @@
 Arithmetic on a given ``now``; the store is asked by others. A permit is used within a fixed time or goes back, so the
 store's count of any 60 seconds is never below what was really sent, wherever the clocks of the machines stand.
 
-While the store is away, each client may go on with a share of its own. The shares of ``1 / clients`` add up to the limit,
-and what everybody had taken before counts: nobody takes more than its share within 60 seconds, nor, in the first
-minute, more than its part of what was still free.
+While the store is away, each client may go on with a share of its own. The shares of ``1 / clients`` add up to the
+limit, and what everybody had taken before counts: nobody takes more than its share within 60 seconds, nor, in the
+first minute, more than its part of what was still free.
 """
 
 from __future__ import annotations

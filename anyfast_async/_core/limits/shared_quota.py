@@ -1,13 +1,15 @@
 """One quota for many processes, as a store of limits keeps it: questions in, permits out, on a given ``now``.
 
 A question is answered at once and books what it asks for: a request that cannot go yet gets the time at which it may.
-The next one goes after it, unless it fits in before without delaying anybody. Nobody has to ask twice. All numbers are whole;
-times are microseconds of the store's clock, which no other clock has to agree with: what goes to and fro are waits.
+The next one goes after it, unless it fits in before without delaying anybody. Nobody has to ask twice.
+
+All numbers are whole; times are microseconds of the store's clock, which no other clock has to agree with: what goes to
+and fro are waits.
 
 What is booked is summed by slots of a tenth of a second. A permit may be used for ``VALID`` after its time, so that in
 ``WIDTH`` slots as much is booked as can be used in any 60 seconds: never more than the limit.
 
-The same algorithm stands in ``shared_quota.lua``, for stores that run it themselves; a test holds both equal.
+The same algorithm stands in ``shared_script``, for stores that run it themselves; a test holds both equal.
 """
 
 from __future__ import annotations
@@ -20,10 +22,10 @@ import attrs
 from anyfast_async._values.bases import Value
 
 SLOT: Final = 100_000
-VALID: Final = 800_000
+VALID: Final = 500_000
 """Microseconds in which a permit may be used, from its time on."""
-WIDTH: Final = 610
-"""Slots: 60 s, ``VALID``, one for the cut of the slots, and one for the way to the gateway."""
+WIDTH: Final = 612
+"""Slots: 60 s, ``VALID``, one for the cut of the slots, and six for a busy machine and the way to the gateway."""
 GRAIN: Final = 250_000
 """Microseconds, shared by all clients, within which further permits of one question lie: nobody books far ahead."""
 GRACE: Final = 2_000_000
@@ -271,7 +273,10 @@ class SharedQuota(Value):
                 before = self.requests.slots.get(slot, 0)
             at = max(now, slot * SLOT + before * interval)
             first = at if number == 0 else first
-            if number and (at > max(now + GRAIN // len(self.leases), first + BLOCK) or (question.tokens is not None and taken + amount > fair)):
+            if number and (
+                at > max(now + GRAIN // len(self.leases), first + BLOCK)
+                or (question.tokens is not None and taken + amount > fair)
+            ):
                 break
             if question.requests is not None:
                 self.requests.rise(slot)
@@ -351,7 +356,7 @@ class SharedQuota(Value):
     def load(cls, values: dict[str, Any]) -> SharedQuota:
         """Return what was dumped."""
         tracks = {
-            name: Track(values[name]["top"], values[name]["total"], {slot: n for slot, n in values[name]["slots"]})
+            name: Track(values[name]["top"], values[name]["total"], dict(values[name]["slots"]))
             for name in ("requests", "tokens")
         }
         return cls(**{**values, **tracks})

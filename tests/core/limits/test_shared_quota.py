@@ -17,15 +17,17 @@ BEGAN = 1_790_000_000 * SECOND
 
 
 def asked(client: str, number: int, **fields: Any) -> Question:
-    return Question(**{
-        "client": client,
-        "number": number,
-        "requests": 600,
-        "tokens": 100_000,
-        "places": 10_000,
-        "want": 200 if fields.get("wanted") else 0,
-        **fields,
-    })
+    return Question(
+        **{
+            "client": client,
+            "number": number,
+            "requests": 600,
+            "tokens": 100_000,
+            "places": 10_000,
+            "want": 200 if fields.get("wanted") else 0,
+            **fields,
+        }
+    )
 
 
 def ask(quota: SharedQuota, at: float, question: Question) -> Reply:

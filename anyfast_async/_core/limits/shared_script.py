@@ -1,9 +1,17 @@
--- One quota for many processes: one question, answered at once. The algorithm and its words are those of
--- shared_quota.py, line by line; a test holds both equal.
---
+"""The shared quota for a server that runs Lua (Valkey, Redis): one question, answered at once.
+
+The algorithm and its words are those of ``shared_quota``, line by line; a test holds both equal. It runs as one
+command, so no other client comes in between, on the clock of the server.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+SCRIPT: Final = """
 -- Whole numbers only. All digits of one survive as an argument or a result of a command, and in string.format('%.0f');
 -- tostring, .. and cjson keep fourteen.
-local SLOT, WIDTH, GRAIN, BLOCK = 100000, 610, 250000, 10000
+local SLOT, WIDTH, GRAIN, BLOCK = 100000, 612, 250000, 10000
 local SEARCH = 2 * WIDTH
 local GRACE, SILENCE, SET_BACK, POLITE = 2000000, 3000000, 10000000, 8
 
@@ -94,7 +102,9 @@ local function find(self, slot, amount, limit)
   return last
 end
 
-local function fit(slot) return math.max(0, math.floor((slot + 1) * SLOT / interval) - math.floor(slot * SLOT / interval)) end
+local function fit(slot)
+  return math.max(0, math.floor((slot + 1) * SLOT / interval) - math.floor(slot * SLOT / interval))
+end
 
 -- who asks ------------------------------------------------------------------------------------------------------------
 
@@ -229,7 +239,8 @@ local function book()
     while interval > 0 and at(requests, slot) >= fit(slot) do slot = slot + 1 end
     local time = math.max(now, slot * SLOT + at(requests, slot) * interval)
     if i == 1 then first_time = time end
-    if i > 1 and (time > math.max(now + math.floor(GRAIN / clients), first_time + BLOCK) or (token_limit >= 0 and taken + amount > fair)) then break end
+    if i > 1 and time > math.max(now + math.floor(GRAIN / clients), first_time + BLOCK) then break end
+    if i > 1 and token_limit >= 0 and taken + amount > fair then break end
     if request_limit >= 0 then
       rise(requests, slot)
       add(requests, slot, 1)
@@ -294,3 +305,4 @@ for _, name in ipairs(NAMES) do
 end
 redis.call('HSET', STATE, unpack(values))
 return answer
+"""
