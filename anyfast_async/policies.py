@@ -47,10 +47,11 @@ def _a_store(instance: object, attribute: attrs.Attribute[Any], value: object) -
         problem = problem_with(value.whole())
     elif value is not None and not isinstance(value, Path):
         missing = [name for name in ("ask", "news", "aclose") if not callable(getattr(value, name, None))]
-        problem = f"has no method {missing[0]}(); see anyfast_async.stores.Store" if missing else None
+        what = "must be an address, a pathlib.Path, or an object with the method"
+        problem = f"{what} {missing[0]}() (see anyfast_async.stores.Store)" if missing else None
     if problem is not None:
         shown = repr(value) if isinstance(value, StoreURL) else f"a {type(value).__name__}"
-        message = f"Limits.{attribute.name} {problem}; it is {shown}"
+        message = f"Limits.{attribute.name} {problem}, not {shown}"
         raise ConfigurationError(message)
 
 

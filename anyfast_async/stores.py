@@ -11,13 +11,13 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-from anyfast_async._core.limits.shared_quota import Question, Reply, SharedQuota
+from anyfast_async._core.limits.shared_quota import Question, SharedQuota, StoreReply
 from anyfast_async._limits.shared_asking import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["MemoryStore", "Question", "Reply", "SharedQuota", "Store"]
+__all__ = ["MemoryStore", "Question", "SharedQuota", "Store", "StoreReply"]
 
 
 class MemoryStore:
@@ -33,7 +33,7 @@ class MemoryStore:
         self._quotas: dict[str, SharedQuota] = {}
         self._told: dict[tuple[str, str], asyncio.Event] = {}
 
-    async def ask(self, scope: str, question: Question) -> Reply:
+    async def ask(self, scope: str, question: Question) -> StoreReply:
         """Answer a question."""
         seconds = asyncio.get_running_loop().time() if self._clock is None else self._clock()
         reply, told = self._quotas.setdefault(scope, SharedQuota()).ask(int(seconds * 1_000_000) + 1, question)

@@ -110,6 +110,8 @@ CORE_ORDER: Final = (
         "limits/answer_lengths.py",
         "limits/learned_limits.py",
         "limits/rate_limit.py",
+        "limits/shared_quota.py",
+        "limits/shared_script.py",
         "retry/backoff.py",
         "retry/outage.py",
         "retry/retry_after.py",
@@ -118,11 +120,13 @@ CORE_ORDER: Final = (
     },
     {
         "limits/refusal.py",
+        "limits/shared_permit.py",
     },
     {
         "http/compression.py",
         "journal/row_ids.py",
         "json/lossless.py",
+        "limits/shared_balance.py",
         "limits/throttle.py",
         "limits/tokens_per_minute.py",
         "stream/chunk_template.py",
@@ -361,6 +365,7 @@ LIBRARIES: Final[Mapping[str, set[str]]] = {
     "pyarrow": {"_map/table_rows.py", "batch/input/parquet.py", "batch/results/parquet_tables.py"},
     "pydantic": {"_structured/own_schema.py"},
     "pytest": {"pytest_plugin.py"},
+    "redis": {"_limits/store_valkey.py"},
     "rich": {"_map/progress_bar.py", "cli/display/live.py", "cli/display/markdown.py"},
     "tenacity": {"_retry/retries.py"},
     "vl_convert": {"batch/report/svg.py"},
@@ -393,6 +398,8 @@ def test_server_and_client_of_aiohttp_are_apart() -> None:
 LONGEST: Final = 400
 LONGER: Final = {
     "_map/map_run.py": (425, "one map: its workers, its source, its results"),
+    "_limits/gate.py": (425, "the one queue: who comes in, who waits, what answers say of it"),
+    "errors.py": (410, "the exceptions, one class after another"),
     "_call/call.py": (490, "one logical call: its attempts, who ends it, its ledger"),
     "_journal/journal.py": (410, "one journal: opened, written, mended"),
     "client.py": (525, "the verbs of a client with their signatures and their documentation"),
@@ -481,6 +488,7 @@ TESTED_THROUGH: Final[Mapping[str, str]] = {
     "_limits/shared_limits.py": "limits/test_shared_asking.py",  # several gates on one store
     "_limits/shared_scope.py": "limits/test_shared_asking.py",
     "_core/limits/shared_balance.py": "limits/test_shared_asking.py",  # what clients have, beside each other
+    "_core/limits/shared_permit.py": "limits/test_shared_asking.py",
     "_core/limits/shared_script.py": "limits/test_store_valkey.py",  # what a server runs
     "_values/store_url.py": "test_policies.py",
     "stores.py": "limits/test_shared_asking.py",

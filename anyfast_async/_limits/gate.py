@@ -84,15 +84,6 @@ class Gate:
             self._list(scope)
             self._serve()
 
-    def refuse(self, scope: Scope, error: Callable[[], Exception]) -> None:
-        """End the calls that wait in *scope*, each with an *error* of its own."""
-        waiting = [waiter for waiter in scope.waiters if not waiter.granted.done()]
-        for waiter in waiting:
-            waiter.granted.set_exception(error())
-        self.queued -= len(waiting)
-        self.counted -= sum(waiter.counts for waiter in waiting)
-        scope.send_away()
-
     def remember(self, sent: Iterable[tuple[float, float, float]]) -> None:
         """Take in what another process has sent within the limits: Unix times, requests and tokens, the oldest first.
 

@@ -15,7 +15,7 @@ from anyfast_async._limits.shared_scope import SharedScope
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from anyfast_async._core.limits.shared_quota import Question, Reply
+    from anyfast_async._core.limits.shared_quota import Question, StoreReply
 
 SOON: Final = 1.0
 """Seconds after which the store is told what is owed, if there is nothing to ask; and after which a store that was away
@@ -27,7 +27,7 @@ PATIENCE: Final = 2.0
 class Store(Protocol):
     """Keeps one quota for many clients."""
 
-    async def ask(self, scope: str, question: Question) -> Reply:
+    async def ask(self, scope: str, question: Question) -> StoreReply:
         """Answer a question about *scope*, at once and as a whole."""
 
     async def news(self, scope: str, client: str, seconds: float) -> None:

@@ -88,7 +88,7 @@ class Sharing:
             limits.on_store_error,
             (limits.local_share, AT_FIRST),
             self._report,
-            lambda error: self._gate.refuse(scope, lambda: StoreError(f"the store of limits is away: {error}")),
+            lambda error: self._refuse(scope, error),
         )
         self._askings.append(asking)
 
@@ -102,6 +102,15 @@ class Sharing:
         message = f"the store of limits{where} is away ({error}); {what}. Limits(on_store_error=...) chooses"
         # Where warnings are errors, the error must not end what asks the store.
         asyncio.get_running_loop().call_soon(warnings.warn, message, RuntimeWarning, 2)
+
+    def _refuse(self, scope: SharedScope, error: Exception | None) -> None:
+        """End the calls that wait in *scope*, each with an error of its own."""
+        waiting = [waiter for waiter in scope.waiters if not waiter.granted.done()]
+        for waiter in waiting:
+            waiter.granted.set_exception(StoreError(f"the store of limits is away: {error}"))
+        self._gate.queued -= len(waiting)
+        self._gate.counted -= sum(waiter.counts for waiter in waiting)
+        scope.send_away()
 
     def begin_anew(self) -> None:
         """Go on in another loop or process, under other names."""

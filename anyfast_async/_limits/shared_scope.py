@@ -6,17 +6,45 @@ getting them is the business of ``shared_asking``, which is told here when someb
 
 from __future__ import annotations
 
+import math
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import attrs
 
-from anyfast_async._core.limits.shared_balance import Settling, SharedBalance
+from anyfast_async._core.limits.rate_limit import Slot, Window
+from anyfast_async._core.limits.shared_balance import SharedBalance
+from anyfast_async._core.limits.shared_permit import Booked
 from anyfast_async._core.limits.tokens_per_minute import Tokens
 from anyfast_async._limits.scope import Permit, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+class Settling(Window):
+    """Stands in the place of a window of tokens, for permits that have taken theirs already."""
+
+    __slots__ = ("_balance", "taken_with")
+
+    def __init__(self, balance: SharedBalance) -> None:
+        super().__init__(math.inf)
+        self._balance = balance
+        self.taken_with: Booked | None = None
+
+    def wait(self, now: float, amount: float) -> float:  # noqa: ARG002 - as of a window
+        """Say that the balance knows."""
+        return 0.0
+
+    def take(self, now: float, amount: float) -> Slot:
+        """Return the permit that tokens are taken with."""
+        booked, self.taken_with = self.taken_with, None
+        return super().take(now, amount) if booked is None else booked
+
+    def settle(self, now: float, slot: Slot, difference: float) -> None:  # noqa: ARG002 - as of a window
+        """Have the store told of the difference."""
+        if isinstance(slot, Booked):
+            self._balance.correct(slot, 0, difference)
 
 
 @attrs.define(eq=False, repr=False)

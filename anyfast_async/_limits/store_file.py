@@ -14,7 +14,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from anyfast_async._core.limits.shared_quota import Question, Reply, SharedQuota
+from anyfast_async._core.limits.shared_quota import Question, SharedQuota, StoreReply
 from anyfast_async.errors import StoreError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class FileStore:
     def __repr__(self) -> str:
         return f"FileStore({str(self._path)!r})"
 
-    async def ask(self, scope: str, question: Question) -> Reply:
+    async def ask(self, scope: str, question: Question) -> StoreReply:
         """Answer a question, in one transaction.
 
         Raises:
@@ -96,7 +96,7 @@ class FileStore:
             self._database = database
         return self._database
 
-    def _ask(self, scope: str, question: Question) -> Reply:
+    def _ask(self, scope: str, question: Question) -> StoreReply:
         database = self._opened()
         database.execute("BEGIN IMMEDIATE")
         try:

@@ -12,7 +12,7 @@ import os
 from hashlib import sha1
 from typing import TYPE_CHECKING, Any, Final
 
-from anyfast_async._core.limits.shared_quota import Question, Reply
+from anyfast_async._core.limits.shared_quota import Question, StoreReply
 from anyfast_async._core.limits.shared_script import SCRIPT
 from anyfast_async.errors import ConfigurationError, StoreError
 
@@ -49,11 +49,11 @@ def arguments(question: Question, now: int = 0) -> list[str | int]:
     return values
 
 
-def reply_of(values: list[int]) -> Reply:
+def reply_of(values: list[int]) -> StoreReply:
     """Return the answer of the script."""
     names = ("born", "opens", "held", "others", "clients", "expires", "requests", "tokens")
     permits = zip(values[8::2], values[9::2], strict=True)
-    return Reply(**dict(zip(names, values[:8], strict=True)), permits=tuple(permits))
+    return StoreReply(**dict(zip(names, values[:8], strict=True)), permits=tuple(permits))
 
 
 class ValkeyStore:
@@ -96,7 +96,7 @@ class ValkeyStore:
             self._client, self._home = redis.asyncio.Redis.from_pool(pool), home
         return self._client
 
-    async def ask(self, scope: str, question: Question) -> Reply:
+    async def ask(self, scope: str, question: Question) -> StoreReply:
         """Answer a question, by one command.
 
         Raises:

@@ -40,12 +40,12 @@ def problem_with(url: str) -> str | None:
     """Return what is wrong with the address of a store, in words that hold no password; None: nothing."""
     scheme, slashes, rest = url.partition("://")
     if not slashes or scheme not in SCHEMES:
-        return f"must begin with one of {', '.join(f'{one}://' for one in SCHEMES)}"
+        return f"must be an address that begins with one of {', '.join(f'{one}://' for one in SCHEMES)}"
     if scheme in {"unix", "sqlite"}:
-        return None if rest.strip("/") else "must name a path"
+        return None if rest.strip("/") else "must be an address with a path"
     try:
         parts = urlsplit(url)
         found = parts.hostname and parts.port != 0
     except ValueError:
-        return "must have a host and a port that is a number"
-    return None if found else "must name a host"
+        return "must be an address with a host and a port that is a number"
+    return None if found else "must be an address with a host"

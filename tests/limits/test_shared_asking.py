@@ -17,7 +17,7 @@ import pytest
 from anyfast_async import Limits, StoreError
 from anyfast_async._limits.gate import Gate
 from anyfast_async._limits.shared_scope import SharedScope
-from anyfast_async.stores import MemoryStore, Question, Reply
+from anyfast_async.stores import MemoryStore, Question, StoreReply
 
 pytestmark = pytest.mark.virtual
 
@@ -38,7 +38,7 @@ class CountedStore(MemoryStore):
         self.is_away = False
         self.loses_answers = False
 
-    async def ask(self, scope: str, question: Question) -> Reply:
+    async def ask(self, scope: str, question: Question) -> StoreReply:
         await asyncio.sleep(self.seconds / 2)
         if self.is_away:
             message = "nobody listens"

@@ -17,8 +17,9 @@ from typing import Final, Literal
 
 import attrs
 
-from anyfast_async._core.limits.rate_limit import PERIOD, SLOT, Slot, Window
-from anyfast_async._core.limits.shared_quota import VALID, Question, Reply
+from anyfast_async._core.limits.rate_limit import PERIOD, SLOT
+from anyfast_async._core.limits.shared_permit import Booked, OwnSlot
+from anyfast_async._core.limits.shared_quota import VALID, Question, StoreReply
 from anyfast_async._values.bases import Shown
 
 MICRO: Final = 1_000_000
@@ -39,57 +40,6 @@ EVENLY: Final = 1.03
 def interval(per_minute: int | None) -> int:
     """Return the microseconds between two requests: fifty a second go at any limit."""
     return 0 if per_minute is None else int(min(1 / 50, PERIOD / per_minute) * EVENLY * MICRO)
-
-
-class OwnSlot(Slot):
-    """What the client itself has sent within a tenth of a second; ``amount`` is tokens."""
-
-    __slots__ = ("known", "requests")
-
-    def __init__(self, end: float, known: bool) -> None:
-        super().__init__(end, 0.0)
-        self.requests: int = 0
-        self.known: bool = known
-        """Whether the store has counted it."""
-
-
-class Booked(Slot):
-    """A permit, or what was taken with one; ``amount`` is its tokens."""
-
-    __slots__ = ("number", "own", "since")
-
-    def __init__(self, since: float, end: float, number: int | None, tokens: float) -> None:
-        super().__init__(end, tokens)
-        self.since: float = since
-        """When it may be used, at the earliest; ``end``: at the latest."""
-        self.number: int | None = number
-        """The store's slot; None: of the client's own share."""
-        self.own: OwnSlot | None = None
-
-
-class Settling(Window):
-    """Stands in the place of a window of tokens, for permits that have taken theirs already."""
-
-    __slots__ = ("_balance", "taken_with")
-
-    def __init__(self, balance: SharedBalance) -> None:
-        super().__init__(math.inf)
-        self._balance = balance
-        self.taken_with: Booked | None = None
-
-    def wait(self, now: float, amount: float) -> float:  # noqa: ARG002 - as of a window
-        """Say that the balance knows."""
-        return 0.0
-
-    def take(self, now: float, amount: float) -> Slot:
-        """Return the permit that tokens are taken with."""
-        booked, self.taken_with = self.taken_with, None
-        return super().take(now, amount) if booked is None else booked
-
-    def settle(self, now: float, slot: Slot, difference: float) -> None:  # noqa: ARG002 - as of a window
-        """Have the store told of the difference."""
-        if isinstance(slot, Booked):
-            self._balance.correct(slot, 0, difference)
 
 
 @attrs.define(eq=False, repr=False)
@@ -327,7 +277,7 @@ class SharedBalance(Shown):
         )
         return self.pending
 
-    def take_in(self, sent: float, received: float, question: Question, reply: Reply) -> None:
+    def take_in(self, sent: float, received: float, question: Question, reply: StoreReply) -> None:
         """Take in what the store answered to *question*, which went out at *sent*."""
         self.pending = None
         if question.born not in {0, reply.born}:  # it has forgotten everything

@@ -86,7 +86,7 @@ class Question(Value):
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class Reply(Value):
+class StoreReply(Value):
     """What a store answers."""
 
     born: int
@@ -183,7 +183,7 @@ class SharedQuota(Value):
     said: dict[str, list[int]] = attrs.field(factory=dict)
     """The last answer to each client: number of the question, then time and slot of each permit."""
 
-    def ask(self, now: int, question: Question) -> tuple[Reply, list[str]]:
+    def ask(self, now: int, question: Question) -> tuple[StoreReply, list[str]]:
         """Answer *question* at *now*; the names are those of other clients who were given places."""
         if now < self.asked - SET_BACK:
             self.__init__()  # type: ignore[misc]
@@ -215,9 +215,9 @@ class SharedQuota(Value):
             self._remove(client)
         return reply, told
 
-    def _reply(self, now: int, client: str, said: list[int]) -> Reply:
+    def _reply(self, now: int, client: str, said: list[int]) -> StoreReply:
         others = [lease for name, lease in self.leases.items() if name != client]
-        return Reply(
+        return StoreReply(
             born=self.born,
             opens=max(0, self.opens - now),
             held=self.held.get(client, 0),

@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anyfast_async._core.limits.shared_quota import GRACE, SILENCE, SLOT, VALID, WIDTH, Question, Reply, SharedQuota
+from anyfast_async._core.limits.shared_quota import (
+    GRACE,
+    SILENCE,
+    SLOT,
+    VALID,
+    WIDTH,
+    Question,
+    SharedQuota,
+    StoreReply,
+)
 
 SECOND = 1_000_000
 BEGAN = 1_790_000_000 * SECOND
@@ -30,7 +39,7 @@ def asked(client: str, number: int, **fields: Any) -> Question:
     )
 
 
-def ask(quota: SharedQuota, at: float, question: Question) -> Reply:
+def ask(quota: SharedQuota, at: float, question: Question) -> StoreReply:
     return quota.ask(BEGAN + int(at * SECOND), question)[0]
 
 
@@ -167,7 +176,7 @@ def test_what_is_given_back_is_there_at_once() -> None:
 # -- places ----------------------------------------------------------------------------------------------------------
 
 
-def places(quota: SharedQuota, at: float, client: str, number: int, **fields: Any) -> Reply:
+def places(quota: SharedQuota, at: float, client: str, number: int, **fields: Any) -> StoreReply:
     return ask(quota, at, asked(client, number, requests=None, tokens=None, **fields))
 
 
