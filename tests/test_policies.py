@@ -194,7 +194,7 @@ def test_a_store_that_cannot_be_is_refused(store: object, problem: str) -> None:
 def test_no_store_shows_its_password(url: str, shown: str) -> None:
     """In no form in which a program may come to print it."""
     limits = Limits(store=url)
-    for text in (f"{limits.store}", str(limits.store), "%s" % limits.store, "{}".format(limits.store)):  # noqa: UP031, UP032
+    for text in (f"{limits.store}", str(limits.store), format(limits.store)):
         assert text == shown
     assert repr(limits.store) in repr(limits)
     assert copy.deepcopy(limits) == limits == Limits(store=url)
