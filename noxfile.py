@@ -203,6 +203,15 @@ def reliability(session: nox.Session) -> None:
 
 
 @nox.session
+def redis(session: nox.Session) -> None:
+    """Run the tests of the store in Valkey against Debian's Redis 7.0 (``apt install redis-server``)."""
+    if shutil.which("redis-server") is None and os.environ.get("CI") != "true":
+        session.skip("redis-server is not installed")
+    install_wheel(session)
+    pytest(session, "tests/limits/test_store_valkey.py", env={"ANYFAST_TEST_REDIS": "redis-server"})
+
+
+@nox.session
 @nox.parametrize("leg", ["python", "uvloop", "3.13"])
 def chaos(session: nox.Session, leg: str) -> None:
     """Run the storm of faults in full, here, on uvloop, and on Python 3.13; ANYFAST_SEED chooses another one."""

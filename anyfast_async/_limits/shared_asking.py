@@ -136,7 +136,10 @@ class Asking:
             return
         self._is_slow = not self._says_something
         loop = asyncio.get_running_loop()
-        seconds = max(SOON, balance.renew - loop.time()) if self._is_slow else SOON
+        seconds = SOON
+        if self._is_slow:
+            # With nothing in flight nothing is lost if it is late: half of a lease is soon enough.
+            seconds = max(SOON, balance.renew - loop.time() + (0 if balance.used else BEAT))
         self._timer = loop.call_later(seconds, self._ring)
 
     async def _run(self) -> None:

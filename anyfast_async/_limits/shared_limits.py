@@ -99,7 +99,8 @@ class Sharing:
         self._said = True
         what = ADVICE[self._limits.on_store_error].format(share=balance.share)
         where = f" {self._limits.store}" if isinstance(self._limits.store, StoreURL | Path) else ""
-        message = f"the store of limits{where} is away ({error}); {what}. Limits(on_store_error=...) chooses"
+        why = str(error) or "it does not answer"
+        message = f"the store of limits{where} is away ({why}); {what}. Limits(on_store_error=...) chooses"
         # Where warnings are errors, the error must not end what asks the store.
         asyncio.get_running_loop().call_soon(warnings.warn, message, RuntimeWarning, 2)
 
@@ -107,7 +108,7 @@ class Sharing:
         """End the calls that wait in *scope*, each with an error of its own."""
         waiting = [waiter for waiter in scope.waiters if not waiter.granted.done()]
         for waiter in waiting:
-            waiter.granted.set_exception(StoreError(f"the store of limits is away: {error}"))
+            waiter.granted.set_exception(StoreError(f"the store of limits is away: {str(error) or 'no answer'}"))
         self._gate.queued -= len(waiting)
         self._gate.counted -= sum(waiter.counts for waiter in waiting)
         scope.send_away()
