@@ -421,10 +421,12 @@ def services(session: nox.Session) -> None:
 
 @nox.session
 def tables(session: nox.Session) -> None:
-    """Read tables of every library that people have them in; the suite skips those that are not installed."""
+    """Read tables of every library that people have them in, long ones; the suite skips what is not installed."""
     install_wheel(session)
     session.install(*group("tables"))
-    pytest(session, "-rs", "tests/map/test_table_rows.py", "tests/core/journal/test_row_ids.py", "tests/batch/input")
+    files = ("tests/map/test_table_rows.py", "tests/map/test_data_frame.py", "tests/core/journal/test_row_ids.py")
+    people = "tests/cli/results/test_job_tables.py"
+    pytest(session, "-rs", *files, "tests/batch/input", people, "--timeout", "600", env={"TABLES_ROWS": "5000"})
 
 
 @nox.session
