@@ -289,7 +289,7 @@ def peers(session: nox.Session, *kinds: str) -> tuple[Path, Path]:
     """Install what others wrote (all, or of some kinds), run every case with it; return folder and cells."""
     folder = Path(session.create_tmp()).resolve() / "servers"
     cells = folder / "cells.jsonl"
-    session.run("python", "tests/interop/install.py", str(folder), *kinds)
+    session.run("python", "tests/interop/harness/install.py", str(folder), *kinds)
     cells.unlink(missing_ok=True)
     # One after the other, and each as often as it takes: they share two processors with what they are measured by.
     env = {"INTEROP_PEERS": str(folder), "INTEROP_CELLS": str(cells)}
@@ -317,7 +317,7 @@ def interop(session: nox.Session) -> None:
     }
     files = ("doctor", "aimock", "litellm", "cassettes")
     pytest(session, "-m", "interop", *(f"tests/interop/test_{name}.py" for name in files), env=programs)
-    session.run("python", "tests/interop/page.py", str(cells), str(folder / "missing.json"))
+    session.run("python", "tests/interop/harness/page.py", str(cells), str(folder / "missing.json"))
 
 
 GUIDELLM = "guidellm==0.8.1"
