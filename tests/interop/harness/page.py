@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
-from cases import CASES  # noqa: E402
-from engines import ENGINES  # noqa: E402
-from gateways import GATEWAYS  # noqa: E402
-from proxies import PROXIES  # noqa: E402
-from servers import SERVERS  # noqa: E402
+from cases import CASES
+from engines import ENGINES
+from gateways import GATEWAYS
+from proxies import PROXIES
+from servers import SERVERS
 
 ALL = [peer.name for peer in (*PROXIES, *SERVERS, *GATEWAYS, *ENGINES)]
 PAGE = Path(__file__).parents[3] / "docs" / "explanation" / "real-servers.md"
