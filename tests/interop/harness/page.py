@@ -34,6 +34,11 @@ def latest(lines: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]
     return {(peer, case): found[peer, case] for peer in ALL for case in CASES if (peer, case) in found}
 
 
+def is_wrong(cell: dict[str, Any]) -> bool:
+    """Whether a client could know better; or knows what it is said not to."""
+    return bool(cell["wrong"]) != bool(cell["cannot"])
+
+
 def versions(cells: dict[tuple[str, str], dict[str, Any]], missing: dict[str, str]) -> str:
     """Who was run, and who was not."""
     rows = ["| kind | peer and version |", "|---|---|"]
@@ -75,6 +80,8 @@ def main(cells_file: Path, missing_file: Path) -> None:
     missing = json.loads(missing_file.read_text()) if missing_file.exists() else {}
     parts = {"versions": versions(cells, missing), "cells": "\n\n".join(table(case, cells) for case in CASES)}
     PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), parts), encoding="utf-8")
+    if wrong := [f"{peer}, {case}: {one['wrong']}" for (peer, case), one in cells.items() if is_wrong(one)]:
+        sys.exit("\n".join(["wrong:", *wrong]))
 
 
 if __name__ == "__main__":
