@@ -57,6 +57,8 @@ class Source:
     """Longest line in bytes."""
     encoding: str | None = None
     """Of its text; None: UTF-8."""
+    before: int = 0
+    """Lines or rows that stand before it in the file that it is a piece of."""
 
     @property
     def unit(self) -> str:
@@ -81,6 +83,10 @@ class Source:
             OSError: the file cannot be read.
 
         """
+        found = self._records()
+        return found if not self.before else ((self.before + number, record) for number, record in found)
+
+    def _records(self) -> Iterator[Record]:
         try:
             match self.format:
                 case "parquet":

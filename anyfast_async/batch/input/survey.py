@@ -158,6 +158,11 @@ def survey(source: Source, *, skip_bad: bool = False) -> Survey:
     )
 
 
+def kind_of(problem: str) -> str:
+    """Return what a problem has in common with others: what differs from row to row are quoted values and numbers."""
+    return _VALUE.sub("?", problem)
+
+
 class _Problems:
     """What is wrong with an input: counted, the first of them kept, and the rows where they are to be left out."""
 
@@ -179,8 +184,7 @@ class _Problems:
             self.rows[number] = custom_id, (*self.rows.get(number, (None, ()))[1], *found)
 
     def _count(self, number: int, problem: str) -> None:
-        # What differs from row to row are the values, which are quoted, and numbers.
-        key = _VALUE.sub("?", problem)
+        key = kind_of(problem)
         if key not in self.kinds and len(self.kinds) == KEPT_PROBLEMS:
             key = next(reversed(self.kinds))
         kind = self.kinds.setdefault(key, ProblemKind(problem))

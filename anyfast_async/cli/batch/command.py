@@ -26,6 +26,7 @@ from anyfast_async.cli.batch.input_check import surveyed
 from anyfast_async.cli.batch.job import BatchJob, supervised
 from anyfast_async.cli.batch.options import STDIN, Options, batch_options
 from anyfast_async.cli.batch.report_file import write_report
+from anyfast_async.cli.batch.sharded import Shards, check_shards, forget_shards, shards_of
 from anyfast_async.cli.batch.summary import BatchEnd, note_recovery, report
 from anyfast_async.cli.client_options import gateway_options, no_key_option, retries_option
 from anyfast_async.cli.default_model import default_model
@@ -69,8 +70,9 @@ def batch(argv: tuple[str, ...], /, **given: Any) -> int:
     options = Options(**given)
     check_report(options)
     fields, prices = options.fields, _prices(options)
-    with terminated_as_exit(), StdinCopy(options.answers) as spool:
-        found = surveyed(options, spool)
+    check_shards(options)
+    with terminated_as_exit(), StdinCopy(options.answers) as spool, shards_of(options) as shards:
+        found = surveyed(options, spool, None if shards is None else shards.look)
         job = BatchJob(
             survey=found,
             options=options,
@@ -88,7 +90,7 @@ def batch(argv: tuple[str, ...], /, **given: Any) -> int:
         if options.dry_run:
             print_plan(job)
             return exit_codes.OK
-        return _run(job, spool)
+        return _run(job, spool, shards)
 
 
 def _prices(options: Options) -> Prices | None:
@@ -112,15 +114,17 @@ def _fallback(found: Survey) -> str | None:
     return default_model()
 
 
-def _run(job: BatchJob, spool: StdinCopy) -> int:
+def _run(job: BatchJob, spool: StdinCopy, shards: Shards | None) -> int:
     options = job.options
     if not log_of(options.answers).exists():  # what cannot begin leaves no file
         options.gateway.check()
     try:
         files, is_changed = _opened(job)
+        if shards is not None:
+            files = _begun(job, files, shards, is_changed=is_changed)
         with files:
-            ending = _done(job, spool, files, is_changed=is_changed)
-            if options.ordered and not ending.left and files.answered:
+            ending = _done(job, spool, files, shards, is_changed=is_changed)
+            if options.ordered and not ending.left and files.answered and shards is None:
                 _put_in_order(job, files)
     except BrokenPipeError:
         raise
@@ -131,6 +135,7 @@ def _run(job: BatchJob, spool: StdinCopy) -> int:
     if ending.is_nothing and not (files.answered or files.maybe_billed):
         kept = job.survey.sha256 if options.input == STDIN else None
         forget(options.answers, kept)  # so that it can be begun with another model
+        forget_shards(options)
     code = _told(ending)
     write_report(ending)
     if options.input == STDIN:
@@ -141,8 +146,14 @@ def _run(job: BatchJob, spool: StdinCopy) -> int:
     return code
 
 
-def _done(job: BatchJob, spool: StdinCopy, files: BatchFiles, *, is_changed: bool) -> BatchEnd:
+def _done(job: BatchJob, spool: StdinCopy, files: BatchFiles, shards: Shards | None, *, is_changed: bool) -> BatchEnd:
     """Do what is to be done with the files open."""
+    if shards is not None:
+        if is_changed:
+            files.journal.note("changed", job.header)
+        if job.options.input == STDIN:
+            spool.keep()
+        return shards.done(job, files)
     census = files.census(ids_of(job.survey), {row.custom_id for row in job.survey.bad.values()})
     if is_changed:
         _check_changed(job, census)
@@ -154,6 +165,15 @@ def _done(job: BatchJob, spool: StdinCopy, files: BatchFiles, *, is_changed: boo
     note_recovery(job, files, census.counts.answered)
     ending = BatchEnd(job, census, earlier=files.maybe_billed)
     return asyncio.run(_sent(ending, files)) if ending.left else ending
+
+
+def _begun(job: BatchJob, files: BatchFiles, shards: Shards, *, is_changed: bool) -> BatchFiles:
+    """Give what is left to shards; return the files, opened anew: what was to be settled in them is."""
+    with files:
+        if is_changed:
+            _check_changed(job, files.census(ids_of(job.survey)))
+        shards.begin(files)
+    return _opened(job)[0]
 
 
 def _told(ending: BatchEnd) -> int:

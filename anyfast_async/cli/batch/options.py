@@ -91,6 +91,17 @@ _RUNNING: Final = (
     ),
     click.option("--max-failures", type=share, metavar="N|N%", help="Stop when more rows than this have failed."),
     click.option(
+        "--processes",
+        type=click.IntRange(1, 1000),
+        metavar="N",
+        help="Let N processes send the rows, for more than one takes. Limits and budget are divided.",
+    ),
+    click.option(
+        "--dask",
+        metavar="local|tcp://HOST:8786",
+        help="Let the workers of a Dask scheduler send them; OUT.jsonl is on a path that all of them see.",
+    ),
+    click.option(
         "--sync",
         type=click.Choice(["batch", "each"]),
         default="batch",
@@ -154,6 +165,8 @@ class Options:
     simulate: bool
     key_file: str | None
     no_key: bool
+    processes: int | None = None
+    dask: str | None = None
 
     def __attrs_post_init__(self) -> None:
         if self.output is None and not self.dry_run:
@@ -162,6 +175,12 @@ class Options:
             message = "--dry-run sends nothing, --estimate sends rows; one of the two"
         elif self.limit is not None and self.estimate is not None:
             message = "--limit sends the first rows, --estimate random ones; one of the two"
+        elif self.processes is not None and self.dask not in (None, "local"):
+            message = "--dask names a scheduler, which has its workers; --processes makes some: one of the two"
+        elif self.is_sharded and (self.estimate is not None or self.limit is not None):
+            message = "--estimate and --limit send a few rows: one process does, without --processes and --dask"
+        elif self.dask is not None and self.dask != "local" and (self.simulate or self.key_file == STDIN):
+            message = "--dask: workers elsewhere cannot reach --simulate, nor a key from the standard input"
         elif self.input == STDIN and self.key_file == STDIN:
             message = "-i and --key-file cannot both be the standard input"
         elif STDIN in (self.output, self.errors):
@@ -171,6 +190,11 @@ class Options:
         else:
             return
         raise click.UsageError(message)
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether other processes send the rows."""
+        return self.processes is not None or self.dask is not None
 
     @property
     def _files(self) -> list[str | Path]:
