@@ -116,7 +116,7 @@ def _fallback(found: Survey) -> str | None:
 
 def _run(job: BatchJob, spool: StdinCopy, shards: Shards | None) -> int:
     options = job.options
-    if not log_of(options.answers).exists():  # what cannot begin leaves no file
+    if options.dask is None and not log_of(options.answers).exists():  # what cannot begin leaves no file
         options.gateway.check()
     try:
         files, is_changed = _opened(job)
