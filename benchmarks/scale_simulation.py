@@ -18,49 +18,51 @@ import random
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import attrs
 from charts import OTHERS, OURS, REFERENCE, STYLE, WIDTH
 
-MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
+MINUTE, DAY = 60.0, 86_400.0
+BEATS = 2.0
+"""Seconds between two beats of a lease."""
 
 
 @attrs.frozen
 class Costs:
     """Seconds (of one core), bytes and rates of the steps."""
 
-    row: float = 1 / 1500
+    row: float = 1 / 1400
     """A row on its worker, sending and journal included: rows a second of one process."""
     start: float = 1.5
     """A shard before its first row: import, client, connections (a worker that is warm: less)."""
-    look: float = 16e-6
+    look: float = 41e-6
     """A row that is looked at before anything is sent, by a worker."""
-    again: float = 14e-6
+    again: float = 53e-6
     """A row that was done, when its shard goes on: copied, read back, counted."""
-    cut: float = 1 / 900e6
+    cut: float = 1 / 600e6
     """A byte of input that is cut into a piece, by who leads."""
-    hashed: float = 1 / 1100e6
+    hashed: float = 1 / 950e6
     """A byte of input that is hashed, by who leads."""
-    merged: float = 1 / 450e6
+    merged: float = 1 / 1300e6
     """A byte of answers that is put into the output, by who leads."""
     task: float = 1e-3
     """A task of the engine's scheduler (Dask: about a millisecond)."""
     grant: float = 1 / 5800
     """A call of the limiter's store (one Lua script on a local Redis 7)."""
-    beat: float = 1.2e-3
-    """A beat of a lease as a load on the shared disk: a small file, written anew."""
+    beat: float = 2e-4
+    """A beat of a lease as a load on the shared disk: three operations on its metadata, 15 000 of which it can do."""
     disk: float = 1 / 1.2e9
     """A byte on the shared disk."""
     row_in: int = 300
-    row_out: int = 700
+    row_out: int = 720
     """Bytes of a row's answer and of its lines in the log."""
     latency: float = 2.0
     """Seconds of an answer."""
-    in_flight: int = 64
-    """Rows at once, per worker at most."""
+    in_flight: int = 3000
+    """Rows at once, per worker at most: what it takes for as many a second as a process can send."""
     lease: float = 30.0
     noticed: float = 5.0
     """Seconds until an engine has noticed that a worker is gone."""
@@ -69,18 +71,6 @@ class Costs:
 
 
 COSTS = Costs()
-
-
-class Queue:
-    """One server: a call waits for those before it. Many equal ones are taken together, as a flow."""
-
-    def __init__(self, cost: float) -> None:
-        self.cost = cost
-        self.busy = 0.0
-
-    def most(self) -> float:
-        """Calls a second that it can take."""
-        return 1 / self.cost
 
 
 @attrs.define
@@ -108,7 +98,7 @@ class World:
             "workers": self.workers / c.row,
             "answers": self.workers * c.in_flight / c.latency,
             "limiter's store": 1 / (c.grant * self.grants) if self.grants else float("inf"),
-            "shared disk": max(1.0, (1 - self.workers * c.beat * 0.5 * 0.01) / (c.row_out * c.disk)),
+            "shared disk": max(1.0, (1 - self.workers * c.beat / BEATS) / (c.row_out * c.disk)),
             "scheduler": self.shard / c.task,
             "quota": self.quota or float("inf"),
         }
@@ -194,7 +184,8 @@ def simulate(world: World) -> Outcome:
             later(when, "rack", worker)
     begin(0.0)
     last = 0.0
-    while events and (waiting or at or any(kind == "wait" for _, _, kind, _, _ in events[:50])):
+    absent = 0
+    while events and (waiting or at or absent):
         now, _, kind, worker, what = heapq.heappop(events)
         match kind:
             case "end":
@@ -204,24 +195,23 @@ def simulate(world: World) -> Outcome:
                     done[shard] = left[shard]
                     free.append(worker)
                     last = now
-                    curve.append((now, finished + sum(_running(at, done, now)) if len(curve) % 50 == 0 else finished))
+                    if finished - curve[-1][1] > world.rows / 200:
+                        curve.append((now, finished))
             case "lose" | "rack":
+                absent += worker in at
                 lose(worker, now)
                 if kind == "lose" and world.mtbf is not None:
                     later(now + c.back + chance.expovariate(1 / world.mtbf), "lose", worker)
             case "wait":
+                absent -= 1
                 waiting.append(what)
             case "back":
                 free.append(worker)
         begin(now)
+    curve.append((last, finished))
     before = world.rows * c.row_in * (c.cut + c.hashed) + world.rows * c.look / world.workers
     after = world.rows * c.row_out * c.merged
     return Outcome(before, last, after, resent, spent_again, lost, curve)
-
-
-def _running(at: dict[int, tuple[int, float, float, int]], done: Sequence[int], now: float) -> Iterator[float]:
-    for shard, since, rate, _ in at.values():
-        yield done[shard] + max(0.0, (now - since) * rate)
 
 
 # -- what steps cost here --------------------------------------------------------------------------------------------
@@ -229,19 +219,19 @@ def _running(at: dict[int, tuple[int, float, float, int]], done: Sequence[int], 
 
 def measure() -> Costs:
     """Measure what the steps of this process cost, in CPU time."""
+    from anyfast_async._core.journal.journal_lines import answer_line  # noqa: PLC0415
+    from anyfast_async._core.json import codec  # noqa: PLC0415
+    from anyfast_async._journal.disk import replace  # noqa: PLC0415
     from anyfast_async.batch import ids_of, open_source, survey  # noqa: PLC0415
     from anyfast_async.batch.input.survey import fingerprint  # noqa: PLC0415
     from anyfast_async.batch.output_files import open_batch  # noqa: PLC0415
-    from anyfast_async.scale.merge import _all_lines  # noqa: PLC0415
-    from anyfast_async.scale.split import split  # noqa: PLC0415
-    from anyfast_async._journal.disk import replace  # noqa: PLC0415
-    from anyfast_async._core.journal.journal_lines import answer_line  # noqa: PLC0415
     from anyfast_async.completions import ChatCompletion  # noqa: PLC0415
-    from anyfast_async._core.json import codec  # noqa: PLC0415
+    from anyfast_async.scale.merge import blocks_of  # noqa: PLC0415
+    from anyfast_async.scale.split import split  # noqa: PLC0415
 
     folder = Path(tempfile.mkdtemp())
     try:
-        rows = 50_000
+        rows = 10_000
         source = folder / "in.jsonl"
         body = {"messages": [{"role": "user", "content": "x" * 160}], "max_tokens": 200}
         with source.open("w") as file:
@@ -272,7 +262,7 @@ def measure() -> Costs:
                 files.census(ids_of(found))
 
         again = _seconds(go_on)
-        merged = _seconds(lambda: replace(folder / "merged.jsonl", _all_lines([out])))
+        merged = _seconds(lambda: replace(folder / "merged.jsonl", blocks_of([out])))
     finally:
         shutil.rmtree(folder)
     return Costs(
@@ -302,7 +292,12 @@ COLOURS = (OURS, "#d9822b", REFERENCE, "#3f9142", OTHERS)
 
 
 def picture(
-    title: str, note: str, axes: tuple[str, str], lines: Sequence[tuple[str, Sequence[tuple[float, float]]]], *, log: bool
+    title: str,
+    note: str,
+    axes: tuple[str, str],
+    lines: Sequence[tuple[str, Sequence[tuple[float, float]]]],
+    *,
+    log: bool,
 ) -> str:
     """Return lines over one pair of axes; with *log* both grow tenfold in equal steps."""
     import math  # noqa: PLC0415
@@ -333,7 +328,11 @@ def picture(
         for step in steps:
             value = 10.0**step if log else step
             x, y = place(value, 10**low_y if log else low_y) if is_x else place(10**low_x if log else low_x, value)
-            where = f'x="{x:.0f}" y="{bottom + 18}" text-anchor="middle"' if is_x else f'x="{left - 6}" y="{y + 4:.0f}" text-anchor="end"'
+            where = (
+                f'x="{x:.0f}" y="{bottom + 18}" text-anchor="middle"'
+                if is_x
+                else f'x="{left - 6}" y="{y + 4:.0f}" text-anchor="end"'
+            )
             parts.append(f'<text class="note" {where}>{_short(value)}</text>')
     for number, (name, points) in enumerate(lines):
         colour = COLOURS[number % len(COLOURS)]
@@ -371,13 +370,20 @@ def draw(folder: Path, costs: Costs) -> None:
     note = "the store of one quota takes 5 800 calls a second; the shared disk is what bends the others"
     (folder / "scale-workers.svg").write_text(picture(title, note, ("workers", "rows/s"), lines, log=True))
 
-    phases: dict[str, list[tuple[float, float]]] = {"before": [], "sending": [], "after": [], "with one quota of 10 k/s": []}
+    phases: dict[str, list[tuple[float, float]]] = {
+        "before": [],
+        "sending": [],
+        "after": [],
+        "with one quota of 10 k/s": [],
+    }
     for workers in counts[3:]:
         whole = simulate(World(workers=workers, costs=costs))
         phases["before"].append((workers, whole.before))
         phases["sending"].append((workers, whole.sending))
         phases["after"].append((workers, whole.after))
-        phases["with one quota of 10 k/s"].append((workers, simulate(World(workers=workers, quota=1e4, costs=costs)).sending))
+        phases["with one quota of 10 k/s"].append(
+            (workers, simulate(World(workers=workers, quota=1e4, costs=costs)).sending)
+        )
     title, note = "10⁹ rows: seconds of each phase", "cutting and putting together are the work of one process"
     (folder / "scale-phases.svg").write_text(picture(title, note, ("workers", "seconds"), [*phases.items()], log=True))
 
@@ -389,9 +395,8 @@ def draw(folder: Path, costs: Costs) -> None:
         ("a worker a minute", simulate(World(mtbf=1000 * MINUTE, costs=costs)).curve),
         ("half of all at half", simulate(World(rack=(calm / 2, 500), costs=costs)).curve),
     ]
-    thin = [(name, [point for n, point in enumerate(points) if n % 100 == 0 or n == len(points) - 1]) for name, points in curves]
     title, note = "Rows done over time, 1 000 workers", "what was done is not done again: a loss costs time, not rows"
-    (folder / "scale-losses.svg").write_text(picture(title, note, ("seconds", "rows"), thin, log=False))
+    (folder / "scale-losses.svg").write_text(picture(title, note, ("seconds", "rows"), curves, log=False))
 
 
 def tell(costs: Costs) -> None:
@@ -400,7 +405,9 @@ def tell(costs: Costs) -> None:
     world = World(grants=0.01, costs=costs)
     for name, most in sorted(world.limits().items(), key=lambda one: one[1]):
         print(f"| {name} | {_short(most)} | {'first' if most == min(world.limits().values()) else ''} |")
-    print("\n| 10^9 rows | before | sending | after | whole | resent | going on, worker seconds |\n|---|---|---|---|---|---|---|")
+    print(
+        "\n| 10^9 rows | before | sending | after | whole | resent | going on, worker seconds |\n|---|---|---|---|---|---|---|"
+    )
     cases = {
         "1 000 workers": World(costs=costs),
         "100 workers": World(workers=100, costs=costs),

@@ -1,5 +1,7 @@
 """Shards on a real Dask scheduler with real workers, and its habits: ``nox -s dask``."""
 
+# ruff: noqa: T201, PLC0415 - figures of each turn are shown; distributed is an extra
+
 from __future__ import annotations
 
 import asyncio
@@ -23,13 +25,13 @@ import attrs
 import pytest
 
 from anyfast_async import AuthenticationError, ConfigurationError
-from anyfast_async.scale import BatchSettings, WorkersLostError, run_shard
+from anyfast_async.scale import BatchSettings, run_shard
 from anyfast_async.scale.lease import latest
 from anyfast_async.scale.plan import folder_of
 
 pytestmark = [
     pytest.mark.skipif(os.environ.get("ANYFAST_DASK") != "1", reason="nox -s dask"),
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(7200),
     pytest.mark.filterwarnings("default"),  # of libraries that are not ours
 ]
 LONG = os.environ.get("ANYFAST_LONG") == "1"
@@ -106,9 +108,9 @@ def until(so: Callable[[], object], seconds: float = 120.0) -> None:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
+def cluster(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A scheduler without workers, and a gateway that writes down what it is asked."""
-    command = [sys.executable, str(GATEWAY), str(tmp_path / "asked"), "0.02"]
+    command = [sys.executable, str(GATEWAY), str(tmp_path / "asked"), getattr(request, "param", "0.02")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as gateway:
         assert gateway.stdout is not None
         found = Cluster(tmp_path, gateway.stdout.readline().strip())
@@ -199,7 +201,7 @@ def test_the_scheduler_is_killed(cluster: Cluster, round_: int) -> None:
     moment = random.Random(round_).randint(10, ROWS // 2)
     until(lambda: len(cluster.asked) > moment or run.poll() is not None, 600)
     cluster.stop("scheduler")
-    out, err = run.communicate()
+    _, err = run.communicate()
     assert run.returncode == 3, err
     assert "the scheduler is gone" in err
     for name in ("one", "two"):
@@ -208,7 +210,7 @@ def test_the_scheduler_is_killed(cluster: Cluster, round_: int) -> None:
     cluster.scheduler()
     cluster.worker("three"), cluster.worker("four")
     again = begun(cluster, source)
-    out, err = again.communicate()
+    _, err = again.communicate()
     assert again.returncode == 0, err
     check(cluster, ROWS, 2 * IN_FLIGHT)
 
@@ -231,7 +233,7 @@ def test_a_worker_stands_still(cluster: Cluster, round_: int) -> None:
     before = len(cluster.asked)
     still.send_signal(signal.SIGCONT)
     print(f"stood still after {moment}; {before} were asked when it was back")
-    out, err = run.communicate()
+    _, err = run.communicate()
     assert run.returncode == 0, err
     check(cluster, ROWS, IN_FLIGHT)
 
@@ -243,7 +245,7 @@ def test_ctrl_c(cluster: Cluster) -> None:
     run = begun(cluster, source)
     until(lambda: len(cluster.asked) > ROWS // 10)
     run.send_signal(signal.SIGINT)
-    out, err = run.communicate()
+    _, err = run.communicate()
     assert run.returncode == 130, err
     asked = len(cluster.asked)
     assert asked < ROWS
@@ -256,7 +258,7 @@ def test_ctrl_c(cluster: Cluster) -> None:
 
 def test_the_key_is_nowhere(cluster: Cluster) -> None:
     """The key is in no task graph, log, dashboard or state dump, also while the gateway refuses it."""
-    from distributed import Client  # noqa: PLC0415 - an extra
+    from distributed import Client
 
     cluster.worker("one")
     source = write_rows(cluster.folder)
@@ -315,9 +317,9 @@ def _late() -> None:
 
 def test_habits(cluster: Cluster, tmp_path: Path) -> None:
     """What distributed does with tasks: seen here, so that a version that does otherwise is noticed, and met."""
-    from distributed import Client  # noqa: PLC0415
+    from distributed import Client
 
-    from anyfast_async.scale.dask import DaskWorkers  # noqa: PLC0415
+    from anyfast_async.scale.dask import DaskWorkers
 
     cluster.worker("one")
     with Client(cluster.address, set_as_default=False) as client:
@@ -363,7 +365,7 @@ def _slow(path: str) -> None:
 
 def test_versions_paths_and_keys(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a worker cannot do is said before anything is sent: another version, another file system, no key."""
-    from anyfast_async.scale import dask  # noqa: PLC0415
+    from anyfast_async.scale import dask
 
     def check_all(folder: Path, *, needs_key: bool = True) -> None:
         with dask.dask_workers(cluster.address, 1, folder, needs_key=needs_key):
@@ -380,34 +382,31 @@ def test_versions_paths_and_keys(cluster: Cluster, tmp_path: Path, monkeypatch: 
     with pytest.raises(ConfigurationError, match="has anyfast-async 0.1.0, here it is 99.0"):
         check_all(tmp_path, needs_key=False)
     monkeypatch.undo()
-    monkeypatch.setattr(dask.Path, "exists", lambda _: False)
-    with pytest.raises(ConfigurationError, match="no Dask scheduler"):
-        with dask.dask_workers("tcp://127.0.0.1:9", 1, tmp_path, needs_key=False):
-            pass
+    nowhere = dask.dask_workers("tcp://127.0.0.1:9", 1, tmp_path, needs_key=False)
+    with pytest.raises(ConfigurationError, match="no Dask scheduler"), nowhere:
+        pass
 
 
+@pytest.mark.parametrize("cluster", ["20"], indirect=True)
 def test_a_shard_takes_its_workers_down(cluster: Cluster) -> None:
-    """Whoever gets it dies, again and again: the run ends, says which shard it was, and can be gone on with."""
-    words = ("--nanny",)
-    cluster.worker("one", *words)
-    source = write_rows(cluster.folder, 4)
-    run = begun(cluster, source, "--processes") if False else begun(cluster, source)
+    """Whoever gets it dies before a row is done, again and again: the run ends and says which shard it was."""
+    cluster.worker("one", "--nanny")
+    run = begun(cluster, write_rows(cluster.folder, 4))
     while run.poll() is None:
         for pid in workers_at_work(cluster):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        time.sleep(0.002)
-    out, err = run.communicate()
-    print(err[-800:])
-    assert run.returncode in (0, 3)
-    assert WorkersLostError.kind == "workers"
+        time.sleep(0.02)
+    _, err = run.communicate()
+    assert run.returncode == 3, err
+    assert "lost its worker 4 times in a row" in err
 
 
 def test_errors_that_are_pickled(monkeypatch: pytest.MonkeyPatch) -> None:
     """With distributed imported, traceback and cause go along with every exception that is pickled: no key in them."""
-    import distributed  # noqa: F401, PLC0415
+    import distributed  # noqa: F401
 
-    from anyfast_async import AnyFast  # noqa: PLC0415
+    from anyfast_async import AnyFast
 
     monkeypatch.setenv("ANYFAST_API_KEY", KEY)
 
@@ -420,7 +419,7 @@ def test_errors_that_are_pickled(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError
 
     error = asyncio.run(main())
-    from distributed.protocol import serialize  # noqa: PLC0415
+    from distributed.protocol import serialize
 
     header, frames = serialize(error)
     assert KEY.encode() not in pickle.dumps(error) + repr(header).encode() + b"".join(map(bytes, frames))

@@ -19,6 +19,7 @@ from anyfast_async import AnyFast, Budget, ConfigurationError
 from anyfast_async.batch import BatchFiles, BatchRun, MismatchError, ids_of, open_batch, open_source, rows, survey
 from anyfast_async.batch.run_header import header_for
 from anyfast_async.scale import BatchSettings, WorkersLostError, run_sharded
+from anyfast_async.scale.merge import blocks_of
 from anyfast_async.scale.plan import folder_of
 from anyfast_async.simulator import Simulator
 
@@ -244,3 +245,11 @@ def test_bad_arguments(write_rows: WriteRows, settings_of: SettingsOf, tmp_path:
                 run_sharded(write_rows(1), tmp_path / "out.jsonl", settings_of(), executor=threads, **wrong)
         with pytest.raises(ConfigurationError, match="name no model"):
             run_sharded(write_rows(1), tmp_path / "out.jsonl", settings_of(model=None), executor=threads)
+
+
+def test_files_without_a_last_line_end(tmp_path: Path) -> None:
+    """Files are put together whole, with a line end between them; one that is not there is none."""
+    (tmp_path / "a").write_bytes(b"1\n2")
+    (tmp_path / "c").write_bytes(b"")
+    (tmp_path / "d").write_bytes(b"3\n")
+    assert b"".join(blocks_of(tmp_path / name for name in "abcd")) == b"1\n2\n3\n"

@@ -179,6 +179,8 @@ class Options:
             message = "--dask names a scheduler, which has its workers; --processes makes some: one of the two"
         elif self.is_sharded and (self.estimate is not None or self.limit is not None):
             message = "--estimate and --limit send a few rows: one process does, without --processes and --dask"
+        elif self.is_sharded and self.report is not None:
+            message = "--report shows what one process saw, row by row: not with --processes and --dask"
         elif self.dask is not None and self.dask != "local" and (self.simulate or self.key_file == STDIN):
             message = "--dask: workers elsewhere cannot reach --simulate, nor a key from the standard input"
         elif self.input == STDIN and self.key_file == STDIN:

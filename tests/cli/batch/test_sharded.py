@@ -104,6 +104,7 @@ def test_bad_rows_are_named(anyfast: Callable[..., Any], tmp_path: Path) -> None
         (("--processes", "2", "--limit", "3"), "--estimate and --limit send a few rows"),
         (("--processes", "2", "--dask", "tcp://h:8786"), "one of the two"),
         (("--dask", "tcp://h:8786", "--simulate"), "workers elsewhere cannot reach"),
+        (("--processes", "2", "--report", "r.html"), "--report shows what one process saw"),
         (("--processes", "0"), "--processes"),
     ],
 )
