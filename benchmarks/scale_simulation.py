@@ -131,7 +131,7 @@ class Outcome(NamedTuple):
         return self.before + self.sending + self.after
 
 
-def simulate(world: World) -> Outcome:
+def simulate(world: World) -> Outcome:  # noqa: C901, PLR0915 - one loop, a case for each event
     """Run it, event by event."""
     c, chance = world.costs, random.Random(world.seed)
     left = [world.shard] * (world.rows // world.shard)
@@ -406,7 +406,8 @@ def tell(costs: Costs) -> None:
     for name, most in sorted(world.limits().items(), key=lambda one: one[1]):
         print(f"| {name} | {_short(most)} | {'first' if most == min(world.limits().values()) else ''} |")
     print(
-        "\n| 10^9 rows | before | sending | after | whole | resent | going on, worker seconds |\n|---|---|---|---|---|---|---|"
+        "\n| 10^9 rows | before | sending | after | whole | resent | going on, worker seconds |"
+        "\n|---|---|---|---|---|---|---|"
     )
     cases = {
         "1 000 workers": World(costs=costs),

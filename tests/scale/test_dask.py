@@ -239,7 +239,7 @@ def test_a_worker_stands_still(cluster: Cluster, round_: int) -> None:
 
 
 def test_ctrl_c(cluster: Cluster) -> None:
-    """Ctrl-C reaches workers, which cancelling their tasks would not: nothing is sent any more, and it can be gone on."""
+    """Ctrl-C reaches workers, which cancelling their tasks would not: nothing is sent any more; it can be gone on."""
     cluster.worker("one"), cluster.worker("two")
     source = write_rows(cluster.folder)
     run = begun(cluster, source)
@@ -252,7 +252,8 @@ def test_ctrl_c(cluster: Cluster) -> None:
     time.sleep(1)
     assert len(cluster.asked) == asked
     again = begun(cluster, source)
-    assert again.communicate() and again.returncode == 0
+    again.communicate()
+    assert again.returncode == 0
     check(cluster, ROWS, 0)
 
 
@@ -272,7 +273,8 @@ def test_the_key_is_nowhere(cluster: Cluster) -> None:
         seen["graph"] = state
         assert b"run_shard" in state
     for page in ("info/main/workers.html", "json/identity.json", "info/main/logs.html", "metrics", "sysmon", "status"):
-        with suppress(OSError), urllib.request.urlopen(f"{cluster.dashboard}/{page}", timeout=5) as answer:
+        address = f"{cluster.dashboard}/{page}"
+        with suppress(OSError), urllib.request.urlopen(address, timeout=5) as answer:  # noqa: S310 - http
             seen[page] = answer.read()
     run.send_signal(signal.SIGINT)
     seen["screen"] = "".join(run.communicate()).encode()
@@ -379,7 +381,7 @@ def test_versions_paths_and_keys(cluster: Cluster, tmp_path: Path, monkeypatch: 
         check_all(tmp_path)
     check_all(tmp_path, needs_key=False)
     monkeypatch.setattr(dask, "__version__", "99.0")
-    with pytest.raises(ConfigurationError, match="has anyfast-async 0.1.0, here it is 99.0"):
+    with pytest.raises(ConfigurationError, match=r"has anyfast-async 0\.1\.0, here it is 99.0"):
         check_all(tmp_path, needs_key=False)
     monkeypatch.undo()
     nowhere = dask.dask_workers("tcp://127.0.0.1:9", 1, tmp_path, needs_key=False)

@@ -175,14 +175,8 @@ class Options:
             message = "--dry-run sends nothing, --estimate sends rows; one of the two"
         elif self.limit is not None and self.estimate is not None:
             message = "--limit sends the first rows, --estimate random ones; one of the two"
-        elif self.processes is not None and self.dask not in (None, "local"):
-            message = "--dask names a scheduler, which has its workers; --processes makes some: one of the two"
-        elif self.is_sharded and (self.estimate is not None or self.limit is not None):
-            message = "--estimate and --limit send a few rows: one process does, without --processes and --dask"
-        elif self.is_sharded and self.report is not None:
-            message = "--report shows what one process saw, row by row: not with --processes and --dask"
-        elif self.dask is not None and self.dask != "local" and (self.simulate or self.key_file == STDIN):
-            message = "--dask: workers elsewhere cannot reach --simulate, nor a key from the standard input"
+        elif (problem := self._sharding_problem) is not None:
+            message = problem
         elif self.input == STDIN and self.key_file == STDIN:
             message = "-i and --key-file cannot both be the standard input"
         elif STDIN in (self.output, self.errors):
@@ -192,6 +186,18 @@ class Options:
         else:
             return
         raise click.UsageError(message)
+
+    @property
+    def _sharding_problem(self) -> str | None:
+        if self.processes is not None and self.dask not in (None, "local"):
+            return "--dask names a scheduler, which has its workers; --processes makes some: one of the two"
+        if self.is_sharded and (self.estimate is not None or self.limit is not None):
+            return "--estimate and --limit send a few rows: one process does, without --processes and --dask"
+        if self.is_sharded and self.report is not None:
+            return "--report shows what one process saw, row by row: not with --processes and --dask"
+        if self.dask is not None and self.dask != "local" and (self.simulate or self.key_file == STDIN):
+            return "--dask: workers elsewhere cannot reach --simulate, nor a key from the standard input"
+        return None
 
     @property
     def is_sharded(self) -> bool:
