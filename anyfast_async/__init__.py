@@ -84,7 +84,7 @@ if TYPE_CHECKING:
         UserMessage,
         VideoPart,
     )
-    from anyfast_async.policies import Budget, Limits, RetryPolicy, Timeouts
+    from anyfast_async.policies import Budget, Hedge, Limits, RetryPolicy, Timeouts
     from anyfast_async.prices import Price, Prices, PricesError
     from anyfast_async.requests import CallOptions, ChatOptions, ChatRequest, RequestFields
     from anyfast_async.tools import Tool, tool
@@ -162,7 +162,7 @@ _HOMES = {
         "UserMessage",
         "VideoPart",
     ),
-    "policies": ("Budget", "Limits", "RetryPolicy", "Timeouts"),
+    "policies": ("Budget", "Hedge", "Limits", "RetryPolicy", "Timeouts"),
     "prices": ("Price", "Prices", "PricesError"),
     "requests": ("CallOptions", "ChatOptions", "ChatRequest", "RequestFields"),
     "tools": ("Tool", "tool"),
@@ -221,6 +221,7 @@ __all__ = [
     "FirstTokenTimeout",
     "ForeignFileError",
     "FunctionCall",
+    "Hedge",
     "IdleTimeout",
     "Image",
     "ImagePart",

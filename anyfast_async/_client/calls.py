@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from anyfast_async._call.streamed import DrainCall, StreamCall
     from anyfast_async._client.shared import Shared
+    from anyfast_async._core.retry.hedging import Hedging
     from anyfast_async._http.api_key import Key
     from anyfast_async._limits.reservation import Witness
     from anyfast_async._limits.scope import Scope
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from anyfast_async._stream.chat_stream import ChatStream
     from anyfast_async._stream.receiver import Receiver
     from anyfast_async.completions import ChatCompletion, Model
-    from anyfast_async.policies import Limits, RetryPolicy, Timeouts
+    from anyfast_async.policies import Hedge, Limits, RetryPolicy, Timeouts
     from anyfast_async.prices import Price
 
 
@@ -78,6 +79,8 @@ class Setup(Shown):
     """Whether a request for a whole answer says that it is one."""
     hooks: Hooks | None = None
     """Who hears of its calls; None: nobody but the log."""
+    hedge: Hedge | None = None
+    """When its streams are asked for twice; None: never."""
 
 
 class Calls:
@@ -145,6 +148,8 @@ class Calls:
             await shared.enter()
             content = await self._encoded(request, stream=True)
             account = Account(shared.spending, spec.scope, request, spec.price, None, spec.model)
+            if spec.hedging is not None:
+                return await _hedged(spec.hedging, shared, spec, account, None, content)
             call = StreamCall(shared, spec, account, None, content)
             return call, await call.run()
 
@@ -175,6 +180,7 @@ class Calls:
         if spec is None:
             setup = self.setup
             own = headers_of("extra_headers", extra)
+            hedge = setup.hedge if streams else None
             spec = Spec(
                 self.scope_of(model),
                 setup.retry,
@@ -193,6 +199,7 @@ class Calls:
                 lenient,
                 setup.hooks,
                 self.destination_of(endpoint, model, streamed=streams),
+                None if hedge is None else self.shared.hedging_of(self.scope_of(model), hedge),
             )
             if is_usual:
                 if len(self._specs) >= _MOST_SPECS:
@@ -331,6 +338,15 @@ def _drain_call() -> type[DrainCall]:
     from anyfast_async._call.streamed import DrainCall  # noqa: PLC0415 - loaded by `_client/shared`
 
     return DrainCall
+
+
+async def _hedged(hedging: Hedging, *given: Any) -> tuple[StreamCall, Receiver]:
+    """Make a call for a stream that may be asked for twice; return the one of the two that is read."""
+    from anyfast_async._call.hedged import HedgedCall  # noqa: PLC0415 - with the first of them
+
+    call = HedgedCall(hedging, *given)
+    receiver = await call.run()
+    return call.winner, receiver
 
 
 _MOST_SPECS: Final = 256

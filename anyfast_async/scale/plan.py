@@ -153,7 +153,7 @@ def _shards(folder: Path, looked: Iterable[Survey]) -> tuple[Shard, ...]:
 
 def look_at_piece(source: Source, ids: Path, *, skip_bad: bool) -> Survey:
     """Check every row of a piece, and write down its ids as numbers, sorted into buckets: called by a worker."""
-    found = survey(source, skip_bad=skip_bad)
+    found = survey(source, skip_bad=skip_bad, digests=False)
     buckets = [array("Q") for _ in range(_BUCKETS)]
     for custom_id in ids_of(found):
         number = _number(custom_id)

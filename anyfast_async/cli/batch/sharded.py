@@ -16,7 +16,7 @@ import click
 from anyfast_async._values.text import counted
 from anyfast_async.batch import BatchFiles, Source, Survey, ids_of, survey
 from anyfast_async.batch.counts import Census
-from anyfast_async.batch.run_header import checked_before, recorded_header
+from anyfast_async.batch.run_header import checked_before, recorded
 from anyfast_async.cli.batch.job import BatchJob, supervised
 from anyfast_async.cli.batch.options import Options
 from anyfast_async.cli.batch.summary import BatchEnd, named
@@ -126,7 +126,7 @@ class Shards:
         self._source = source = attrs.evolve(source, path=source.path.absolute())
         self._plan = found_again(source, options.answers.absolute())
         if self._plan is None:
-            self._known = checked_before(source, recorded_header(options.answers))
+            self._known = checked_before(source, recorded(options.answers))
         if self._plan is None and self._known is None:
             try:
                 self._plan = self._planned(source)
