@@ -423,7 +423,7 @@ def ray(session: nox.Session) -> None:
     """Run the recipe for Ray, where there is a wheel of it."""
     install_wheel(session)
     session.install("--only-binary=:all:", "ray>=2.40", success_codes=[0, 1])
-    pytest(session, "-rs", "tests/scale/test_ray.py", env={"RAY_USAGE_STATS_ENABLED": "0", "ANYFAST_RAY": "1"})
+    pytest(session, "-rs", "tests/scale/test_sharded_ray.py", env={"RAY_USAGE_STATS_ENABLED": "0", "ANYFAST_RAY": "1"})
 
 
 @nox.session

@@ -140,9 +140,11 @@ def check_workers(client: Any, folder: Path, *, needs_key: bool) -> None:
     token = folder / f".anyfast-{secrets.token_hex(8)}"
     token.touch()
     try:
-        if not client.nthreads():
+        try:
+            client.wait_for_workers(1, timeout=_CONNECT)  # they may just be starting
+        except TimeoutError:
             message = "the Dask scheduler has no workers"
-            raise ConfigurationError(message)
+            raise ConfigurationError(message) from None
         answers = client.run(_told, str(token), on_error="return")
     finally:
         token.unlink()

@@ -22,7 +22,7 @@ def test_processes_are_replaced_and_ended() -> None:
         first = processes.submit(os.getpid).result()
         os.kill(first, signal.SIGINT)
         assert processes.submit(os.getpid).result() == first
-        lost = processes.submit(time.sleep, 60)
+        lost = processes.submit(signal.pause)
         while not lost.running():
             time.sleep(0.005)
         os.kill(first, signal.SIGKILL)

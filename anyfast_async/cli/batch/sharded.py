@@ -126,7 +126,7 @@ class Shards:
         self._source = source = attrs.evolve(source, path=source.path.absolute())
         self._plan = found_again(source, options.answers.absolute())
         if self._plan is None:
-            self._known = checked_before(source, recorded(options.answers))
+            self._known = checked_before(source, recorded(options.answers), needs_rows=False)
         if self._plan is None and self._known is None:
             try:
                 self._plan = self._planned(source)
