@@ -67,6 +67,7 @@ if TYPE_CHECKING:
         RequestValidationError,
         ResponseShapeError,
         ResponseTimeout,
+        StoreError,
         ToolRoundsError,
         UnprocessableEntityError,
     )
@@ -145,6 +146,7 @@ _HOMES = {
         "RequestValidationError",
         "ResponseShapeError",
         "ResponseTimeout",
+        "StoreError",
         "ToolRoundsError",
         "UnprocessableEntityError",
     ),
@@ -256,6 +258,7 @@ __all__ = [
     "Result",
     "RetryPolicy",
     "Stats",
+    "StoreError",
     "SystemMessage",
     "TextPart",
     "Timeouts",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from anyfast_async._core.limits.refusal import Refusal
     from anyfast_async._core.retry.suspicion import Suspicion
+    from anyfast_async._limits.shared_limits import Sharing
     from anyfast_async.observing import Hold
     from anyfast_async.policies import Limits
 
@@ -47,6 +48,8 @@ class Gate:
         self._rings_at = 0.0
         """When the timer does; uvloop's do not always tell."""
         self._closed = False
+        self.sharing: Sharing | None = None
+        """Where limits are shared with other clients: with what."""
         self.in_flight: int = 0
         self.queued: int = 0
         self.holding_off: int = 0
@@ -60,11 +63,26 @@ class Gate:
         """Return the scope for an (origin, key, model)."""
         scope = self._scopes.get(origin_key_model)
         if scope is None:
-            scope = self._scopes[origin_key_model] = Scope.within(
-                self._limits.requests_per_minute, self._limits.tokens_per_minute
-            )
+            if self._limits.store is None:
+                scope = Scope.within(self._limits.requests_per_minute, self._limits.tokens_per_minute)
+            else:
+                scope = self._shared().scope(origin_key_model)
+            self._scopes[origin_key_model] = scope
             self._recall(scope)
         return scope
+
+    def _shared(self) -> Sharing:
+        if self.sharing is None:
+            from anyfast_async._limits.shared_limits import Sharing  # noqa: PLC0415 - only who shares pays for it
+
+            self.sharing = Sharing(self._limits, self)
+        return self.sharing
+
+    def look(self, scope: Scope) -> None:
+        """Let in whoever may go now: there is news of *scope* from outside."""
+        if scope.waiters and not self._closed:
+            self._list(scope)
+            self._serve()
 
     def remember(self, sent: Iterable[tuple[float, float, float]]) -> None:
         """Take in what another process has sent within the limits: Unix times, requests and tokens, the oldest first.
@@ -320,6 +338,8 @@ class Gate:
         for scope in self._scopes.values():
             scope.send_away()
             scope.begin_anew()
+        if self.sharing is not None:
+            self.sharing.begin_anew()
 
     # -- the queue ---------------------------------------------------------------------------------------------------
 
