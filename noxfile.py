@@ -429,6 +429,22 @@ def services(session: nox.Session) -> None:
 
 
 @nox.session
+def dask(session: nox.Session) -> None:
+    """Kill workers and schedulers of a real Dask cluster, and see that its habits are as they were."""
+    install_wheel(session)
+    session.install(*PYPROJECT["project"]["optional-dependencies"]["dask"])
+    pytest(session, "-q", "-s", "tests/scale/test_dask.py", env={"ANYFAST_DASK": "1"})
+
+
+@nox.session
+def ray(session: nox.Session) -> None:
+    """Run the recipe for Ray, where there is a wheel of it."""
+    install_wheel(session)
+    session.install("--only-binary=:all:", "ray>=2.40", success_codes=[0, 1])
+    pytest(session, "-rs", "tests/scale/test_sharded_ray.py", env={"RAY_USAGE_STATS_ENABLED": "0", "ANYFAST_RAY": "1"})
+
+
+@nox.session
 def tables(session: nox.Session) -> None:
     """Read tables of every library that people have them in, long ones; the suite skips what is not installed."""
     install_wheel(session)
