@@ -194,13 +194,22 @@ class AnyFast:
         retry: RetryPolicy = _UNSET,
         timeouts: Timeouts | float = _UNSET,
         headers: Mapping[str, str] | None = _UNSET,
+        lane: str | None = _UNSET,
+        weight: float = _UNSET,
+        priority: int = _UNSET,
+        reserve: int = _UNSET,
     ) -> Self:
         """Return a client with other settings that shares connections and limits with this one. It costs nothing.
 
         *headers* are put over those of this client.
 
+        Calls of a *lane* share the limits with those of others, by tokens. While several wait, lanes of *priority* 0
+        (the default) go before 1, to 9, and each of these gets a tenth at least; among equals it is the *weight* that
+        counts (default 1). *reserve* places in flight are kept free for it. Within a lane calls go as they came. Who
+        names a lane again is in the same one, and changes of its settings those that are given. None leaves it.
+
         Raises:
-            ConfigurationError: as at construction.
+            ConfigurationError: as at construction; *weight*, *priority* or *reserve* without a lane.
 
         """
         before = self._calls.setup
@@ -221,6 +230,10 @@ class AnyFast:
             changes["timeouts"] = as_timeouts(timeouts, before.timeouts)
         if headers is not _UNSET:
             changes["headers"] = {**before.headers, **headers_of("headers", headers)}
+        numbers = {"weight": weight, "priority": priority, "reserve": reserve}
+        given = {name: value for name, value in numbers.items() if value is not _UNSET}
+        if lane is not _UNSET or given:
+            changes["lane"] = self._shared.gate.named(before.lane if lane is _UNSET else lane, given)
         calls = self._calls.changed(**changes)
         if calls.setup.key.absent:
             check_keyless(calls.setup.base_url)

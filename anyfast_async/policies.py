@@ -53,6 +53,27 @@ class Limits(Value):
     ``map`` or a batch do not count: their workers wait."""
 
 
+def _name(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, str) or not value.strip():
+        message = f"{type(instance).__name__}.{attribute.name} must be a text that is not empty, not {value!r}"
+        raise ConfigurationError(message)
+
+
+@attrs.frozen(eq=False, repr=False)
+class Lane(Value):
+    """Calls that share the limits of a client with others, by an agreed part; made by ``with_options(lane=...)``."""
+
+    name: str = attrs.field(validator=_name)
+    """What it is known by in the client; whoever names it is in it."""
+    weight: float = attrs.field(default=1.0, kw_only=True, validator=_number(0.001, 1000))
+    """Tokens that it gets for each of a lane with weight 1, while both wait. Calls that name no lane weigh 1."""
+    priority: int = attrs.field(default=0, kw_only=True, validator=_number(0, 9, whole=True))
+    """0 goes before 1, and so on. Each priority gets a tenth of the tokens at least while it waits. Calls that name no
+    lane have 0."""
+    reserve: int = attrs.field(default=0, kw_only=True, validator=_number(0, whole=True))
+    """Places in flight that are kept free for it, because nothing that is in flight is ever stopped for another."""
+
+
 @attrs.frozen(kw_only=True, repr=False)
 class Timeouts(Shown):
     """The clocks of a call, in seconds; None switches one off. None of them runs while a call queues, but ``total``."""

@@ -107,6 +107,7 @@ CORE_ORDER: Final = (
         "journal/reserved_money.py",
         "json/jsontext.py",
         "limits/answer_lengths.py",
+        "limits/fair_share.py",
         "limits/learned_limits.py",
         "limits/rate_limit.py",
         "retry/backoff.py",
@@ -394,7 +395,7 @@ LONGER: Final = {
     "_map/map_run.py": (425, "one map: its workers, its source, its results"),
     "_call/call.py": (490, "one logical call: its attempts, who ends it, its ledger"),
     "_journal/journal.py": (410, "one journal: opened, written, mended"),
-    "client.py": (525, "the verbs of a client with their signatures and their documentation"),
+    "client.py": (550, "the verbs of a client with their signatures and their documentation"),
     "openai/_resources.py": (470, "the vendor SDK's resources with their signatures"),
     "simulator/quirks/quirk_forms.py": (460, "a catalogue, one small function per quirk"),
 }
@@ -477,6 +478,7 @@ TESTED_THROUGH: Final[Mapping[str, str]] = {
     "_http/early_answer.py": "http/test_transport.py",  # what comes before a request was sent
     "_call/endpoint.py": "test_client.py",  # how an answer is read, by what was asked
     "_call/spec.py": "call/test_call.py",  # what a call is made of
+    "_limits/followed.py": "limits/test_lanes.py",  # what a lane learns of a call
     "_limits/spent.py": "test_prices.py",  # what is priced
     "_retry/recovery.py": "call/test_call.py",  # what a call meets
     "_call/unary.py": "test_client.py",  # an attempt that is answered in one piece

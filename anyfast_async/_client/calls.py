@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from anyfast_async._call.streamed import DrainCall, StreamCall
     from anyfast_async._client.shared import Shared
     from anyfast_async._http.api_key import Key
+    from anyfast_async._limits.lines import LaneState
     from anyfast_async._limits.reservation import Witness
     from anyfast_async._limits.scope import Scope
     from anyfast_async._map.early_end import Ending
@@ -78,6 +79,8 @@ class Setup(Shown):
     """Whether a request for a whole answer says that it is one."""
     hooks: Hooks | None = None
     """Who hears of its calls; None: nobody but the log."""
+    lane: LaneState | None = None
+    """That its calls are in; None: that of calls which name none."""
 
 
 class Calls:
@@ -177,6 +180,7 @@ class Calls:
             own = headers_of("extra_headers", extra)
             spec = Spec(
                 self.scope_of(model),
+                self.shared.gate.entrance(setup.lane),
                 setup.retry,
                 self.timeouts_of(options),
                 setup.key,

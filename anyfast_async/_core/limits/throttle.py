@@ -90,6 +90,8 @@ class Throttle(Shown):
     since_hold: int = attrs.field(default=0, init=False)
     """Requests in flight that were let in after the last hold began; a long stream from before does not count."""
     in_flight: int = attrs.field(default=0, init=False)
+    kept: int = attrs.field(default=0, init=False)
+    """Of the places in flight, those that are kept free for lanes with a reserve; they leave one to the others."""
     number: int = attrs.field(default=0, init=False)
     """Requests that were let in."""
     fresh: bool = attrs.field(default=False, init=False)
@@ -131,11 +133,16 @@ class Throttle(Shown):
 
     # -- before a request --------------------------------------------------------------------------------------------
 
-    def wait(self, now: float) -> float | None:
-        """Return the seconds until the next request may go; None if only the end of another one can tell."""
+    def wait(self, now: float, own: int = 0) -> float | None:
+        """Return the seconds until the next request may go; None if only the end of another one can tell.
+
+        *own*: of the places that are kept free, those for the request's own lane.
+        """
         if self.ceiling is not None and self.since_hold >= self.ceiling:
             return None
-        if self.places is not None and self.in_flight >= self.places.count:
+        if self.places is not None and self.in_flight >= (count := self.places.count) - (
+            min(self.kept - own, count - 1) if self.kept else 0
+        ):
             return None
         wait = self.held_until - now
         if self.learned.granted.limit < math.inf and (other := self.learned.wait(now)) > wait:

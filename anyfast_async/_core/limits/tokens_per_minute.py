@@ -8,7 +8,7 @@ flight always is a stretch of calls as they came, and little more than their mea
 from __future__ import annotations
 
 from collections import deque
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import attrs
 
@@ -32,6 +32,12 @@ class Taken(Shown):
     """What the call will hardly exceed."""
     lined: bool = False
     """Whether it waits in line."""
+
+    line: ClassVar[Any] = None
+    """The line of a lane that it came from, where calls are followed to their end."""
+
+    def end(self, used: float) -> None:
+        """Take in what a call that is followed has really used."""
 
 
 @attrs.define(eq=False, repr=False)
