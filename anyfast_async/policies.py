@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
@@ -35,11 +35,45 @@ def _number(
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
+class AutoConcurrency(Value):
+    """As many calls in flight as the gateway takes, found by trying; for each origin, key and model.
+
+    It begins with few and takes more as long as nothing is refused and answers are as quick as with fewer: by the time
+    to the first token of streams, else by the time for each token.
+    """
+
+    start: int = attrs.field(default=4, validator=_number(1, whole=True))
+    """To begin with. 4: what nearly every key is granted; it doubles with each round of answers."""
+    least: int = attrs.field(default=1, validator=_number(1, whole=True))
+    """Never fewer than these."""
+    most: int = attrs.field(default=1000, validator=_number(1, whole=True))
+    """Never more than these. 1000: one process carries them, and their descriptors."""
+
+    def __attrs_post_init__(self) -> None:
+        if not self.least <= self.start <= self.most:
+            shown = f"least={self.least}, start={self.start}, most={self.most}"
+            message = f"AutoConcurrency takes least <= start <= most, not {shown}"
+            raise ConfigurationError(message)
+
+
+def _concurrency(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if isinstance(value, AutoConcurrency) or (isinstance(value, str) and value == "auto"):
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        owner = type(instance).__name__
+        message = (
+            f'{owner}.{attribute.name} must be a whole number from 1 up, "auto" or AutoConcurrency(...), not {value!r}'
+        )
+        raise ConfigurationError(message)
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Limits(Value):
     """What this client allows itself. Requests and tokens are counted per origin, key and model."""
 
-    concurrency: int = attrs.field(default=200, validator=_number(1, whole=True))
-    """Calls in flight at once, exact. 200: well below what one process can carry, above what most keys are granted."""
+    concurrency: int | Literal["auto"] | AutoConcurrency = attrs.field(default=200, validator=_concurrency)
+    """Calls in flight at once, exact. 200: well below what one process can carry, above what most keys are granted.
+    ``"auto"``: as many as the gateway turns out to take, see :class:`AutoConcurrency`."""
     requests_per_minute: int | None = attrs.field(default=None, validator=_number(1, optional=True, whole=True))
     """In no window of 60 s are more requests admitted, retries included. From 3 000 on they are spread evenly over
     the minute, because large limits are often enforced by the second. None: no limit (the gateway states none)."""
@@ -51,6 +85,18 @@ class Limits(Value):
     max_queued: int | None = attrs.field(default=None, validator=_number(0, optional=True, whole=True))
     """Calls that may wait for admission; one more is refused with ``QueueFullError``. None: any number. Items of a
     ``map`` or a batch do not count: their workers wait."""
+
+    @property
+    def auto(self) -> AutoConcurrency | None:
+        """How the number in flight is found, None if it is stated."""
+        found = self.concurrency
+        return AutoConcurrency() if isinstance(found, str) else found if isinstance(found, AutoConcurrency) else None
+
+    @property
+    def most_in_flight(self) -> int:
+        """Calls in flight at most, whatever is found."""
+        found = self.concurrency
+        return found if isinstance(found, int) else (self.auto or AutoConcurrency()).most
 
 
 def _name(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:

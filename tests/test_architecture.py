@@ -106,6 +106,7 @@ CORE_ORDER: Final = (
         "journal/id_index.py",
         "journal/reserved_money.py",
         "json/jsontext.py",
+        "limits/adaptive_window.py",
         "limits/answer_lengths.py",
         "limits/fair_share.py",
         "limits/learned_limits.py",

@@ -309,7 +309,7 @@ class Calls:
 
     def warn_of_concurrency(self, asked: int) -> None:
         """Warn of a map that is wider than the client's limit."""
-        limit, said = self.setup.limits.concurrency, f"concurrency {asked}"
+        limit, said = self.setup.limits.most_in_flight, f"concurrency {asked}"
         if asked is AT_ONCE or not isinstance(asked, int) or asked <= limit or said in self.shared.warned:
             return
         self.shared.warned.add(said)

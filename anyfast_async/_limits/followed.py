@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import attrs
 
@@ -17,22 +17,34 @@ if TYPE_CHECKING:
 class Followed(Taken):
     """What a call has taken, also where tokens are not limited."""
 
-    line: Line = attrs.field(kw_only=True)  # type: ignore[misc]  # a call that is not followed has None
-    charged: float = attrs.field(default=0.0, kw_only=True)
+    is_followed: ClassVar[bool] = True
+    line: Line | None = attrs.field(default=None, init=False)  # type: ignore[misc]  # others have none
+    charged: float = attrs.field(default=0.0, init=False)
     """Tokens that its lane was charged; 0 if nobody waited."""
+    answer: int | None = attrs.field(default=None, init=False)
+    """Tokens of its answer, if the gateway says so."""
+    whole: bool = attrs.field(default=False, init=False)
+    """Whether all of the answer is there."""
 
     @classmethod
-    def of(cls, taken: Taken | None, at: float, line: Line, charged: float) -> Self:
+    def of(cls, taken: Taken | None, at: float) -> Self:
         """Return it for a call that was let in just now, and has *taken* so much of a limit of tokens."""
-        line.took()
+        if isinstance(taken, cls):
+            return taken
         if taken is None:
-            return cls(at, Slot(at, 0.0), 0.0, line=line, charged=charged)
-        return cls(taken.at, taken.slot, taken.tokens, line=line, charged=charged)
+            return cls(at, Slot(at, 0.0), 0.0)
+        return cls(taken.at, taken.slot, taken.tokens)
 
-    def end(self, used: float) -> None:
+    def come(self, line: Line, charged: float) -> None:
+        """Take in that it came from a *line*, whose lane was *charged* for it."""
+        self.line, self.charged = line, charged
+        line.took()
+
+    def end(self, used: float | None, answer: int | None) -> None:
         """Put what it has really used in place of what its lane was charged."""
-        share = self.line.lane.share
-        if share is None:
+        self.answer, self.whole = answer, True
+        share = None if self.line is None else self.line.lane.share
+        if share is None or used is None:
             return
         if used:
             share.learn(used)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from anyfast_async._core.limits.refusal import Refusal
     from anyfast_async._core.retry.suspicion import Suspicion
+    from anyfast_async._core.usage import Used
     from anyfast_async._limits.lanes import Entrance
     from anyfast_async.observing import Hold
     from anyfast_async.policies import Limits
@@ -32,7 +33,7 @@ class Gate(Turns):
     """One per client, shared by everything made of it with ``with_options``; *on_free* hears of ends of holds."""
 
     def __init__(self, limits: Limits, on_free: Callable[[Hold], None] = lambda _: None) -> None:
-        super().__init__(limits.concurrency)
+        super().__init__(limits.most_in_flight)
         self._limits = limits
         self._on_free = on_free
         self._scopes: dict[Hashable, Scope] = {}
@@ -47,9 +48,14 @@ class Gate(Turns):
         """Return the scope for an (origin, key, model)."""
         scope = self._scopes.get(origin_key_model)
         if scope is None:
-            scope = self._scopes[origin_key_model] = Scope.within(
-                self._limits.requests_per_minute, self._limits.tokens_per_minute
-            )
+            limits, auto = (self._limits.requests_per_minute, self._limits.tokens_per_minute), self._limits.auto
+            if auto is None:
+                scope = Scope.within(*limits)
+            else:
+                from anyfast_async._limits.auto_scope import AutoScope  # noqa: PLC0415 - where it is asked for
+
+                scope = AutoScope.beginning(auto, *limits)
+            self._scopes[origin_key_model] = scope
             scope.lines.append(Line(scope, self.lane, self))
             self._recall(scope)
         return scope
@@ -65,7 +71,7 @@ class Gate(Turns):
             return None
         from anyfast_async._limits.lanes import named  # noqa: PLC0415 - with the first lane
 
-        return named(self, lane, given, self._limits.concurrency)
+        return named(self, lane, given, self._limits.most_in_flight)
 
     def entrance(self, lane: LaneState | None) -> Gate | Entrance:
         """Return where the calls of a lane are admitted, None for those that name none."""
@@ -187,19 +193,26 @@ class Gate(Turns):
         permit.scope.give_back(permit, asyncio.get_running_loop().time())
         self._left(permit.scope)
 
-    def settle(self, permit: Permit, used: float) -> None:
-        """Put the tokens that a call really used in place of those reserved for it."""
+    def settle(self, permit: Permit, used: float, answer: int | None = None) -> None:
+        """Put the tokens that a call really used in place of those reserved for it; *answer*: those of its answer."""
         scope = permit.scope
         scope.known(permit)
         taken = permit.taken
         if taken is None:
             return
-        if taken.line is not None:
-            taken.end(used)
+        if taken.is_followed:
+            taken.end(used, answer)
         if scope.tokens is not None:
             scope.tokens.settle(asyncio.get_running_loop().time(), taken, used)
             if scope.queued:
                 self._look_at(scope)
+
+    def answered_whole(self, permit: Permit, used: Used | None) -> None:
+        """Take in that all of an answer is there, and what it says that it used; None: it does not say it."""
+        if used is not None:
+            self.settle(permit, used.tokens, used.completion)
+        elif permit.taken is not None:
+            permit.taken.end(None, None)
 
     # -- what the gateway's answers say ------------------------------------------------------------------------------
 
@@ -218,7 +231,9 @@ class Gate(Turns):
             self._look_again(scope)
         elif scope.throttle.watching:
             self._freed(scope, "throttling")
-            scope.throttle.succeeded(permit, asyncio.get_running_loop().time(), self._limits.concurrency)
+            now = asyncio.get_running_loop().time()
+            scope.answered(permit, now)
+            scope.throttle.succeeded(permit, now, self._limits.most_in_flight)
             if scope.queued:
                 self._look_at(scope)
 
@@ -336,4 +351,4 @@ class Gate(Turns):
             scope.send_away()
             scope.begin_anew()
         if self.fair is not None:
-            self.keep(self._limits.concurrency)
+            self.keep(self._limits.most_in_flight)

@@ -55,12 +55,7 @@ class Scope(Shown):
     @classmethod
     def within(cls, requests: int | None, tokens: int | None) -> Scope:
         """Return a scope with limits per minute, None for none."""
-        window, pace = (None, None) if requests is None else (Window(requests), Spacing(requests))
-        if tokens is None:
-            return cls(window, None, pace)
-        from anyfast_async._core.limits.tokens_per_minute import Tokens  # noqa: PLC0415 - with the first limit of tokens
-
-        return cls(window, Tokens(tokens), pace)
+        return cls(*limits_of(requests, tokens))
 
     def remember(self, now: float, age: float, requests: float, tokens: float) -> None:
         """Count what another process has sent *age* seconds ago; the oldest first, before anything is taken."""
@@ -182,6 +177,9 @@ class Scope(Shown):
             if permit.taken.line is not None:
                 permit.taken.line.left()
 
+    def answered(self, permit: Permit, now: float) -> None:
+        """Take in an answer, or of a stream its first content; some scopes learn from how long it took."""
+
     def give_back(self, permit: Permit, now: float) -> None:
         """Count a call that was admitted, and is not sent, as if it had never been."""
         if self.requests is not None and permit.counted is not None:
@@ -189,7 +187,7 @@ class Scope(Shown):
         if self.tokens is not None and permit.taken is not None:
             self.tokens.settle(now, permit.taken, 0)
         if permit.taken is not None:
-            permit.taken.end(0.0)
+            permit.taken.end(0.0, None)
         if self.pace is not None:
             self.pace.give_back()
         self.throttle.give_back(permit, now)
@@ -228,5 +226,16 @@ class Permit(Shown):
         """Return the permit itself, of a call from *line* that is followed to its end; *charged*: to its lane."""
         from anyfast_async._limits.followed import Followed  # noqa: PLC0415 - with the first lane
 
-        self.taken = Followed.of(self.taken, self.at, line, charged)
+        self.taken = followed = Followed.of(self.taken, self.at)
+        followed.come(line, charged)
         return self
+
+
+def limits_of(requests: int | None, tokens: int | None) -> tuple[Window | None, Tokens | None, Spacing | None]:
+    """Return what counts within limits per minute, None for none."""
+    window, pace = (None, None) if requests is None else (Window(requests), Spacing(requests))
+    if tokens is None:
+        return window, None, pace
+    from anyfast_async._core.limits.tokens_per_minute import Tokens  # noqa: PLC0415 - with the first limit of tokens
+
+    return window, Tokens(tokens), pace

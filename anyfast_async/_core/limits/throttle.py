@@ -15,6 +15,7 @@ from typing import ClassVar, Final, Protocol
 
 import attrs
 
+from anyfast_async._core.limits.adaptive_window import AdaptiveWindow
 from anyfast_async._core.limits.learned_limits import Places, Rate
 from anyfast_async._core.limits.rate_limit import PERIOD, Learned, Slot
 from anyfast_async._core.limits.refusal import Refusal
@@ -77,8 +78,10 @@ class Throttle(Shown):
     """The limit per minute."""
     rate: Rate | None = attrs.field(default=None, init=False)
     """The limit over shorter times."""
-    places: Places | None = attrs.field(default=None, init=False)
+    places: Places | AdaptiveWindow | None = attrs.field(default=None, init=False)
     """The limit of what is in flight."""
+    window: AdaptiveWindow | None = attrs.field(default=None, init=False)
+    """What finds it, where nobody has stated one."""
     trial: Trial | None = attrs.field(default=None, init=False)
     held_until: float = attrs.field(default=0.0, init=False)
     streak: int = attrs.field(default=0, init=False)
@@ -131,6 +134,11 @@ class Throttle(Shown):
     MINUTES: ClassVar[float] = 30.0
     """Seconds of them after which the next refusal is taken for one of that limiter at once."""
 
+    def adapt(self, window: AdaptiveWindow) -> None:
+        """Have no more in flight than the *window* finds: by refusals as everywhere, and by how long answers take."""
+        self.window = self.places = window
+        self.watching = True
+
     # -- before a request --------------------------------------------------------------------------------------------
 
     def wait(self, now: float, own: int = 0) -> float | None:
@@ -179,7 +187,7 @@ class Throttle(Shown):
     def succeeded(self, entry: Entry, now: float, concurrency: int) -> None:
         """Take in that the gateway took a request; need not be told unless :attr:`watching`."""
         self._testify(entry)
-        if self.places is not None:
+        if isinstance(self.places, Places):
             self.places.answered(self.in_flight)
             if self.places.sure:
                 self.rate = None
@@ -258,6 +266,8 @@ class Throttle(Shown):
         if row.strikes:
             self._watch()
             return False
+        if self.window is not None and self.in_flight > 1:
+            self.window.refused()
         if entry.hold != self.holds:
             self._as_well(now, refusal)
             return False
@@ -335,10 +345,12 @@ class Throttle(Shown):
         others = self.in_flight - 1
         if self.learned.granted.limit < math.inf:
             self.learned.refused(now, proven=False)
+        elif self.window is not None and others:
+            pass  # it has heard of it
         elif self.places is None and not self._by_rate and others:
             self.places = Places(others)
-        elif self.places is None or not self.places.refused(others):
-            self.places, self._by_rate = None, True
+        elif not isinstance(self.places, Places) or not self.places.refused(others):
+            self.places, self._by_rate = self.window, True
             self.rate = self.rate or Rate(self._measured, self._scale)
             self.rate.refused(now, self._measured)
 
@@ -386,10 +398,12 @@ class Throttle(Shown):
 
     def lift(self, now: float) -> None:
         """End the hold, and forget what the limiter was taken for."""
-        self.held_until, self.learned, self.rate, self.places = now, Learned(), None, None
+        self.held_until, self.learned, self.rate, self.places = now, Learned(), None, self.window
 
     def renewed(self) -> Throttle:
         """Return one for another loop, the clock of which may start anywhere: it keeps what the minute has granted."""
         other = Throttle()
         other.learned = self.learned
+        if self.window is not None:
+            other.adapt(self.window)
         return other

@@ -33,11 +33,13 @@ class Taken(Shown):
     lined: bool = False
     """Whether it waits in line."""
 
+    is_followed: ClassVar[bool] = False
+    """Whether the call is followed to its end."""
     line: ClassVar[Any] = None
-    """The line of a lane that it came from, where calls are followed to their end."""
+    """The line of a lane that such a call came from."""
 
-    def end(self, used: float) -> None:
-        """Take in what a call that is followed has really used."""
+    def end(self, used: float | None, answer: int | None) -> None:
+        """Take in what such a call has used, and how long its answer was, in tokens; None: nobody says."""
 
 
 @attrs.define(eq=False, repr=False)
