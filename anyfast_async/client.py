@@ -35,6 +35,7 @@ from anyfast_async.requests import ChatOptions, ChatRequest
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from anyfast_async._client.explanation import Explanation
     from anyfast_async._client.stats import Stats
     from anyfast_async._map.map_run import MapRun
     from anyfast_async._map.result import Progress
@@ -526,6 +527,17 @@ class AnyFast:
 
         """
         return await self._calls.models()
+
+    def explain(self) -> Explanation:
+        """Return what limits the client now, for each model and lane, and what would help; ``str()`` says it in words.
+
+        Raises:
+            RuntimeError: no loop runs.
+
+        """
+        from anyfast_async._client.explanation import explain  # noqa: PLC0415 - with the first question
+
+        return explain(self._shared.gate, self._calls.setup.limits, self._shared.spending)
 
     def stats(self) -> Stats:
         """Return what the client is doing now, and what it has done; ``str()`` of it is a sentence."""

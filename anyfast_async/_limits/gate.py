@@ -15,7 +15,7 @@ from anyfast_async._limits.scope import Permit, Scope
 from anyfast_async.errors import ClientStateError, QueueFullError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping
+    from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator, Mapping
 
     from anyfast_async._core.limits.refusal import Refusal
     from anyfast_async._core.retry.suspicion import Suspicion
@@ -33,7 +33,8 @@ class Gate(Turns):
     """One per client, shared by everything made of it with ``with_options``; *on_free* hears of ends of holds."""
 
     def __init__(self, limits: Limits, on_free: Callable[[Hold], None] = lambda _: None) -> None:
-        super().__init__(limits.most_in_flight)
+        self.most_in_flight: int = limits.most_in_flight
+        super().__init__(self.most_in_flight)
         self._limits = limits
         self._on_free = on_free
         self._scopes: dict[Hashable, Scope] = {}
@@ -71,7 +72,7 @@ class Gate(Turns):
             return None
         from anyfast_async._limits.lanes import named  # noqa: PLC0415 - with the first lane
 
-        return named(self, lane, given, self._limits.most_in_flight)
+        return named(self, lane, given, self.most_in_flight)
 
     def entrance(self, lane: LaneState | None) -> Gate | Entrance:
         """Return where the calls of a lane are admitted, None for those that name none."""
@@ -233,7 +234,7 @@ class Gate(Turns):
             self._freed(scope, "throttling")
             now = asyncio.get_running_loop().time()
             scope.answered(permit, now)
-            scope.throttle.succeeded(permit, now, self._limits.most_in_flight)
+            scope.throttle.succeeded(permit, now, self.most_in_flight)
             if scope.queued:
                 self._look_at(scope)
 
@@ -318,7 +319,7 @@ class Gate(Turns):
     def limited_by(self) -> str | None:
         """Return what the first waiting call waits for, None if none waits."""
         waiting = [
-            (waiter, scope)
+            (waiter, line)
             for scope in self._scopes.values()
             for line in scope.lines
             if (waiter := next((w for w in line.waiters if not w.granted.done()), None)) is not None
@@ -326,10 +327,23 @@ class Gate(Turns):
         if not waiting:
             away = any(scope.outage.since is not None for scope in self._scopes.values())
             return "outage" if away else None
-        if self.in_flight >= self.places:
-            return "concurrency"
-        first, scope = min(waiting, key=lambda pair: pair[0].order)
-        return scope.limited_by(asyncio.get_running_loop().time(), first.tokens)
+        first, line = min(waiting, key=lambda pair: pair[0].order)
+        return self.reason(line, first.tokens)
+
+    def reason(self, line: Line, tokens: float) -> str:
+        """Return what the next call of a line waits for, as far as there is anything."""
+        scope, throttle = line.scope, line.scope.throttle
+        if self.in_flight >= self.places + line.lane.unused:
+            return "concurrency" if self.in_flight >= self.most_in_flight else "reserve"
+        now = asyncio.get_running_loop().time()
+        if throttle.wait(now, line.unused) is None and throttle.window is not None and not throttle.ramps:
+            return "window" if throttle.in_flight >= throttle.window.count else "reserve"
+        return scope.limited_by(now, tokens)
+
+    def by_model(self) -> Iterator[tuple[str, Scope]]:
+        """Return what calls are counted by, with the model that they ask."""
+        for key, scope in self._scopes.items():
+            yield key[-1] if isinstance(key, tuple) else str(key), scope
 
     def close(self) -> None:
         """End every waiting call, and every later one, with ``ClientStateError``."""
@@ -351,4 +365,4 @@ class Gate(Turns):
             scope.send_away()
             scope.begin_anew()
         if self.fair is not None:
-            self.keep(self._limits.most_in_flight)
+            self.keep(self.most_in_flight)

@@ -1,4 +1,4 @@
-"""``Limits(concurrency="auto")`` with the whole client, in virtual time, before gateways that do not say what they take.
+"""``Limits(concurrency="auto")`` with the whole client, in virtual time, before gateways that tell no limit.
 
 Each takes so many at once: it refuses more, lets them wait, or serves all of them more slowly.
 """
@@ -173,7 +173,6 @@ async def test_the_window_finds_what_the_gateway_takes(kind: Kind, capacity: int
 
     seen = await watched(kind, capacity, after, 130.0 if LONG else 80.0)
 
-    print(kind, capacity, change, seen)
     assert seen.failed == 0
     assert abs(seen.window - after) <= max(1.0, 0.15 * after), seen
     assert seen.rate >= (0.95 if after > 8 else 0.9) * after, seen

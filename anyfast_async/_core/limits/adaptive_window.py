@@ -134,8 +134,8 @@ class AdaptiveWindow:
         self._step = 0
         self._calm = self.CALM
         """Steps since the last refusal."""
-        self._first: tuple[int, float] | None = None
-        """The window and the slowness when it began to shrink."""
+        self._first: tuple[int, int, float] | None = None
+        """The window when it began to shrink; the window when answers were slowest since, and how slow."""
         self._skip = self._answers = 0
         self.count: int = start
         self.slowed: float = 1.0
@@ -221,16 +221,15 @@ class AdaptiveWindow:
 
     def _shrink(self, heard: list[Signal], slower: float, *, is_far: bool) -> None:
         """Make the window smaller, unless that has not helped so far."""
-        if self._first is None:
-            self._first = self.count, slower
-        else:
-            before, was = self._first
-            if self.count <= 0.75 * before and slower > was * (self.count / before) ** 0.35:
-                for signal in heard:
-                    signal.rise()
-                self._base, self._first = before, None
-                self._go("at")
-                return
+        began, worst, was = self._first or (self.count, self.count, 0.0)
+        if slower > 1.1 * was:
+            self._first = began, self.count, slower
+        elif self.count <= 0.75 * worst and slower > was * (self.count / worst) ** 0.35:
+            for signal in heard:
+                signal.rise()
+            self._base, self._first = began, None
+            self._go("at")
+            return
         # A queue in front of the first token makes that many times slower: one step down is not to be too large.
         sharp = self._signals[FIRST].count > 0
         least = (0.8 if sharp else 0.5) if is_far else 0.9

@@ -11,14 +11,14 @@ Arithmetic on a given ``now``; random numbers are arguments.
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Final, Protocol
+from typing import ClassVar, Final
 
 import attrs
 
 from anyfast_async._core.limits.adaptive_window import AdaptiveWindow
 from anyfast_async._core.limits.learned_limits import Places, Rate
 from anyfast_async._core.limits.rate_limit import PERIOD, Learned, Slot
-from anyfast_async._core.limits.refusal import Refusal
+from anyfast_async._core.limits.refusal import Entry, Refusal
 from anyfast_async._core.retry.suspicion import Suspicion, Trial
 from anyfast_async._values.bases import Shown
 
@@ -39,35 +39,6 @@ LONGEST_SCALE: Final = 3.0
 """Seconds in which a rate may double, at most."""
 LEAST_RECENT: Final = 0.25
 """The same for a scope that has just begun."""
-
-
-class Entry(Protocol):
-    """A request that was let in, as its scope's throttle knows it; made of :meth:`Throttle.take`."""
-
-    @property
-    def at(self) -> float:
-        """When."""
-        ...
-
-    @property
-    def granted(self) -> Slot:
-        """Where it is counted among what was granted."""
-        ...
-
-    @property
-    def hold(self) -> int:
-        """Number of the hold before it."""
-        ...
-
-    @property
-    def number(self) -> int:
-        """Its place among those of the scope."""
-        ...
-
-    @property
-    def first(self) -> bool:
-        """Whether it was the first after a hold."""
-        ...
 
 
 @attrs.define(eq=False, repr=False)
@@ -158,6 +129,11 @@ class Throttle(Shown):
         if self.rate is not None and (other := self.rate.wait(now)) > wait:
             wait = other
         return wait if wait > 0 else 0.0
+
+    @property
+    def ramps(self) -> bool:
+        """Whether those that wait follow the one which goes first after a hold."""
+        return self.ceiling is not None and self.since_hold >= self.ceiling
 
     def take(self, now: float) -> Slot:
         """Count a request that is let in; return where it stands among what was granted."""

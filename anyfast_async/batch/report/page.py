@@ -123,6 +123,8 @@ def _tokens(record: Recorder) -> str:
 _LIMITING: Final = {
     None: "nothing of ours: the time answers take",
     "concurrency": "concurrency",
+    "window": "what the gateway takes at once",
+    "reserve": "places that are kept free",
     "throttling": "the gateway asked for fewer requests",
     "outage": "the gateway was away",
     "unanswered": "no answer had come yet",
