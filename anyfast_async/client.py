@@ -374,7 +374,8 @@ class AnyFast:
             into: a class to parse every answer into, as ``result.value``; an answer that does not fit is an error.
             repair: with *into*: as for :meth:`parse`. ``result.rejected`` are the answers that did not fit; what they
                 used is part of ``result.cost`` and of the tokens in ``result.row()``.
-            concurrency: items in work at once, from 1; ``Limits.concurrency`` bounds them too.
+            concurrency: items in work at once, from 1; ``Limits.concurrency`` bounds them too. Default: 64, or with
+                ``Limits(concurrency="auto")`` as many as it may find.
             ordered: give results in the order of the source, not as they come.
             journal: a file of answers, made if it is not there. What an earlier run recorded is given again
                 (``result.recorded``) and not sent; of failed items those are sent that may succeed
@@ -430,7 +431,7 @@ class AnyFast:
             journal=journal,
             progress=progress,
             stop_on=stop_on,
-            concurrency=concurrency,
+            concurrency=self._calls.width(concurrency),
             ordered=ordered,
             retry=retry,
             changed=changed,

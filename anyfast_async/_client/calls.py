@@ -307,6 +307,11 @@ class Calls:
         hint = f"; {near}" if near else ""
         warnings.warn(f"{escaped(model, 60)!r} is not among the documented Gemini models{hint}", stacklevel=_level())
 
+    def width(self, asked: int) -> int:
+        """Return how many items of a map are in work: where a window is to be found, as many as it may be."""
+        limits = self.setup.limits
+        return limits.most_in_flight if asked is AT_ONCE and limits.auto is not None else asked
+
     def warn_of_concurrency(self, asked: int) -> None:
         """Warn of a map that is wider than the client's limit."""
         limit, said = self.setup.limits.most_in_flight, f"concurrency {asked}"

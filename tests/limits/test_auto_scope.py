@@ -91,8 +91,8 @@ class Gateway:
         self.active += 1
         try:
             if self.kind == "slows":
-                for _ in range(10):
-                    await asyncio.sleep(tokens / 1000 * max(1.0, self.active / self.capacity(now())))
+                for _ in range(5):
+                    await asyncio.sleep(tokens / 500 * max(1.0, self.active / self.capacity(now())))
             else:
                 await asyncio.sleep(tokens / 100)
         finally:
@@ -141,7 +141,7 @@ async def watched(kind: Kind, before: int, after: int, seconds: float) -> Seen:
     async with client:
         watching = asyncio.create_task(watch())
         endless = (str(number) for number in iter(int, 1))
-        async with client.map(endless, concurrency=4 * max(before, after)) as results:
+        async with client.map(endless, concurrency=min(1000, 3 * max(before, after))) as results:
             async for result in results:
                 failed += not result.ok
                 if now() >= 2 * seconds:
@@ -163,6 +163,8 @@ WHOLE = [
 ]
 
 
+@pytest.mark.reliability
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("kind", "capacity", "change"), WHOLE if LONG else SHORT)
 async def test_the_window_finds_what_the_gateway_takes(kind: Kind, capacity: int, change: str) -> None:
     """30 answer times later it is within 15 % (or one) of the capacity on the average, and no row has failed.

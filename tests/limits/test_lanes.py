@@ -88,6 +88,7 @@ async def beside(rows: int, **chat: Any) -> tuple[float, list[float]]:
     return took, waits
 
 
+@pytest.mark.reliability
 @pytest.mark.parametrize(("chat", "most"), [({"weight": 4}, 0.100), ({"weight": 1}, 0.100), ({"reserve": 2}, 0.010)])
 async def test_a_chat_hardly_waits_beside_a_batch(chat: dict[str, Any], most: float) -> None:
     """Of a chat call a second beside a batch, 64 in flight, 99 % wait for less than 100 ms, with a reserve 10 ms.

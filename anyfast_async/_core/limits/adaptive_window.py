@@ -70,7 +70,11 @@ class Signal:
     def end(self) -> tuple[float, float]:
         """Return how many times the floor one takes in this step, and the variance of that figure."""
         scatter = self.scatter
-        self._variance = scatter if self._variance is None else self._variance + 0.4 * (scatter - self._variance)
+        before = self._variance
+        if before is None or scatter > before:
+            self._variance = scatter  # a tail is soon believed, and
+        else:
+            self._variance = before + 0.1 * (scatter - before)  # not soon forgotten
         if self.floor is None or not self.floor:
             self.learn(math.inf)
         floor = self.floor or 1.0
@@ -164,11 +168,12 @@ class AdaptiveWindow:
             if self._answers >= min(max(self.count, self.ENOUGH), scatter / 0.005):
                 self._end()
 
-    def refused(self) -> None:
-        """Take in that a request was refused while others were in flight: it was one too many."""
+    def refused(self, places: int = 1) -> None:
+        """Take in that a request was refused while others were in flight: so many were too many, a quarter at most."""
         self._calm = 0
         trying = self._phase in {"start", "up"}
-        self._base = max(self._least, (self.count if trying else self._base) - 1)
+        fewer = min(places, max(1, self.count // 4))
+        self._base = max(self._least, (self.count if trying else self._base) - fewer)
         self._go("at")
 
     # -- the end of a step -------------------------------------------------------------------------------------------

@@ -95,11 +95,15 @@ class Throttle(Shown):
     """Whether others followed the request that went first after the last hold."""
     _by_rate: bool = attrs.field(default=False, init=False)
     """Whether the limiter was seen to count over time, not what is in flight."""
+    _eased: int = attrs.field(default=0, init=False)
+    """Refusals of the streak after which the window got smaller instead."""
     _worked: float = attrs.field(default=0.0, init=False)
     """Seconds after which the limiter took a request again, the last time."""
 
     SLOWED: ClassVar[int] = 3
     """Refusals in a row that only slow down a scope whose limiter is known; the next one holds it."""
+    SLOWED_WINDOW: ClassVar[int] = 8
+    """The same where a window gets smaller with each, by one, two, four ... places."""
     PROOF: ClassVar[float] = 10.0
     """Seconds of refusals, with holds between them, that prove a limiter of minutes."""
     MINUTES: ClassVar[float] = 30.0
@@ -170,7 +174,7 @@ class Throttle(Shown):
         if entry.hold == self.holds:
             if self.streak and self.ceiling is not None:
                 self._follow(entry, now)
-            self.streak, self._open = 0, True
+            self.streak, self._eased, self._open = 0, 0, True
             if self.ceiling is not None:
                 self.ceiling += 1
                 if self.ceiling >= concurrency or (self._alone and self.trial is None):
@@ -242,9 +246,10 @@ class Throttle(Shown):
         if row.strikes:
             self._watch()
             return False
+        is_more = entry.hold == self.holds
         if self.window is not None and self.in_flight > 1:
-            self.window.refused()
-        if entry.hold != self.holds:
+            self.window.refused(2 ** min(self.streak, 10) if is_more else 1)
+        if not is_more:
             self._as_well(now, refusal)
             return False
         row.goes_first = not entry.first
@@ -255,8 +260,10 @@ class Throttle(Shown):
         if self.streak > 1 and row is not self._row:
             self._limited = True
         self._row, self._is_silent = row, refusal.asked is None
-        if self._is_silent and self._limited and self._open and self.streak <= self.SLOWED and self._is_known:
+        most = self.SLOWED if self.window is None else self.SLOWED_WINDOW
+        if self._is_silent and self._limited and self._open and self.streak <= most and self._is_known:
             self._slow_down(now)
+            self._eased += self.window is not None
             self._let_go(None)
             return True
         self._open, self._alone = False, not self._limited
@@ -351,7 +358,7 @@ class Throttle(Shown):
         return (self.learned.oldest(now) if proven else 0.0) or length
 
     def _step(self, base: float, rand: float) -> float:
-        return min(LONGEST_HOLD, base * 2.0 ** min(self.streak - 1, 32)) * (1 + 0.2 * rand)
+        return min(LONGEST_HOLD, base * 2.0 ** min(self.streak - 1 - self._eased, 32)) * (1 + 0.2 * rand)
 
     def _base(self, refusal: Refusal) -> float:
         """Return the seconds of the first hold of a streak."""
