@@ -5,6 +5,7 @@ What they install stands in ``pyproject.toml``: the project's dependencies and t
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -18,6 +19,8 @@ import nox
 ROOT = Path(__file__).parent
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 WORKERS = str(min(4, os.cpu_count() or 1))
+LOCK = ROOT / "requirements" / "locked.txt"
+"""What tests, lint and types install where ``CI`` is set: one version of each package, by its hash."""
 BASE_PACKAGES = 14
 """A base install brings in no more packages than this."""
 
@@ -40,10 +43,19 @@ def wheel(session: nox.Session) -> Path:
     return next(folder.glob("*.whl"))
 
 
+def install_locked(session: nox.Session) -> bool:
+    """Install what is locked, if this is CI; return whether it is. The project itself is to be installed alone then."""
+    if not os.environ.get("CI"):
+        return False
+    session.install("--require-hashes", "--no-deps", "-r", str(LOCK))
+    return True
+
+
 def install_wheel(session: nox.Session) -> None:
     """Install what users get, and the test group. pip leaves an equal version as it is, hence the second call."""
     built = wheel(session)
-    session.install(str(built), *group("test"))
+    if not install_locked(session):
+        session.install(str(built), *group("test"))
     session.install("--force-reinstall", "--no-deps", str(built))
 
 
@@ -134,7 +146,8 @@ def uvloop(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and formatting, and that the fragments of the changelog make one."""
-    session.install(*group("lint"))
+    if not install_locked(session):
+        session.install(*group("lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("towncrier", "build", "--draft", "--version", "next", silent=True)
@@ -143,7 +156,10 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check types: mypy over everything, pyright over the package and what users write; every public name has one."""
-    session.install("-e", ".[cli]", *group("test", "types"))
+    if install_locked(session):
+        session.install("--no-deps", "-e", ".")
+    else:
+        session.install("-e", ".[cli]", *group("test", "types"))
     session.run("mypy")
     session.run("pyright")
     session.run("pyright", "--verifytypes", "anyfast_async", "--ignoreexternal", silent=True)
@@ -161,16 +177,29 @@ def quick(session: nox.Session) -> None:
 
 @nox.session
 def snapshot(session: nox.Session) -> None:
-    """Write the list of the public surface anew (tests/data/public_api.txt)."""
+    """Write anew what is made from the code: the list of public names, and the reference of options."""
     session.install("-e", ".[cli]", *group("test"))
     session.run("python", "tests/test_public_api.py")
+    session.run("python", "tests/cli/test_options_page.py")
 
 
 @nox.session
 def reliability(session: nox.Session) -> None:
-    """Run the tests marked reliability with their full counts (ANYFAST_LONG=1)."""
+    """Run all that holds a promise with full counts, twice, and write docs/explanation/reliability.md.
+
+    ANYFAST_SOAK bounds the seconds of the longest of the tests, which is half an hour; arguments go to pytest.
+    """
     install_wheel(session)
-    pytest(session, "-m", "reliability", "--timeout", "1800", env={"ANYFAST_LONG": "1"})
+    held = nox.project.load_toml(ROOT / "tests" / "promises.toml")["promise"]
+    listed = sorted({test for promise in held for test in promise["tests"]})
+    runs = []
+    for number in ("first", "second"):
+        for name, tests in (("marked", ["-m", "reliability"]), ("listed", ["-m", "not reliability", *listed])):
+            report = Path(session.create_tmp()) / f"{number}-{name}.xml"
+            options = ["-q", "--timeout", "1800", f"--junit-xml={report}"]
+            pytest(session, *options, *tests, env={"ANYFAST_LONG": "1"})
+            runs.append(report)
+    session.run("python", "benchmarks/promises.py", *map(str, runs), env={"ANYFAST_LONG": "1"})
 
 
 @nox.session
@@ -180,12 +209,20 @@ def chaos(session: nox.Session, leg: str) -> None:
     env = {"ANYFAST_LONG": "1", "TEST_UVLOOP": "1" if leg == "uvloop" else ""}
     if leg == "3.13":
         python = venv_of(session, leg, str(wheel(session)), *group("test"))
-        session.run(python, "-Im", "pytest", "-s", "tests/test_chaos.py", *session.posargs, env=env, external=True)
+        storm = ["-s", "tests/chaos/test_chaos.py", *session.posargs]
+        session.run(python, "-Im", "pytest", *storm, env=env, external=True)
         return
     install_wheel(session)
     if leg == "uvloop":
         session.install(*group("uvloop"))
-    pytest(session, "-s", "tests/test_chaos.py", env=env)
+    pytest(session, "-s", "tests/chaos/test_chaos.py", env=env)
+
+
+@nox.session
+def mutants(session: nox.Session) -> None:
+    """Plant 600 faults in the core and in what decides about money; print those that no test notices."""
+    session.install("-e", ".[cli]", *group("test"))
+    session.run("python", "benchmarks/mutants.py", *session.posargs)
 
 
 SLOWED = (
@@ -233,7 +270,12 @@ def build(session: nox.Session) -> None:
     folder = Path(session.create_tmp()) / "dist"
     for old in folder.glob("*"):
         old.unlink()
-    session.run("python", "-m", "hatchling", "build", "-d", str(folder))
+    hashes = []
+    for _ in range(2):
+        session.run("python", "-m", "hatchling", "build", "-d", str(folder))
+        hashes.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()})
+    if hashes[0] != hashes[1]:
+        session.error(f"two builds differ: {hashes}")
     built, packed = next(folder.glob("*.whl")), next(folder.glob("*.tar.gz"))
     session.run("twine", "check", "--strict", str(built), str(packed))
 
@@ -245,13 +287,17 @@ def build(session: nox.Session) -> None:
     with zipfile.ZipFile(built) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
         infos = {name.rpartition("/")[2] for name in archive.namelist() if ".dist-info/" in name}
+        bill = archive.read(next(name for name in archive.namelist() if "/sboms/" in name))
     if names != sources:
         session.error(f"the wheel differs from anyfast_async/ in: {sorted(names ^ sources)}")
+    (folder.parent / "bill.json").write_bytes(bill)
+    session.install("cyclonedx-python-lib[json-validation]>=11")
+    session.run("python", ".ci/sbom.py", "--check", str(folder.parent / "bill.json"))
     if missing := {"METADATA", "LICENSE", "entry_points.txt"} - infos:
         session.error(f"the wheel has no {sorted(missing)}")
 
-    with tarfile.open(packed) as archive:
-        packed_names = {name.partition("/")[2] for name in archive.getnames()}
+    with tarfile.open(packed) as source:
+        packed_names = {name.partition("/")[2] for name in source.getnames()}
     wanted = {
         "README.md",
         "LICENSE",
@@ -277,6 +323,27 @@ def build(session: nox.Session) -> None:
 
 
 @nox.session
+def lock(session: nox.Session) -> None:
+    """Write requirements/locked.txt, and the bill of materials that the wheel carries, from pyproject.toml."""
+    session.install("uv>=0.9", "cyclonedx-python-lib[json-validation]>=11")
+    project, wanted = PYPROJECT["project"], Path(session.create_tmp()) / "wanted.txt"
+    extras = [one for extra in project["optional-dependencies"].values() for one in extra]
+    groups = [one for one in group("test", "lint", "types") if not one.startswith(project["name"])]
+    builds = PYPROJECT["build-system"]["requires"]
+    wanted.write_text("\n".join([*project["dependencies"], *extras, *groups, *builds, ""]), encoding="utf-8")
+    options = ["--universal", "--python-version", "3.11", "--generate-hashes", "--no-header", "--no-annotate", "-q"]
+    session.run("uv", "pip", "compile", *options, "--upgrade", "-o", str(LOCK), str(wanted))
+    session.run("python", ".ci/sbom.py")
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Look for known weaknesses in what is locked; what the database does not know fails it, too."""
+    session.install("pip-audit>=2.9")
+    session.run("pip-audit", "--strict", "--disable-pip", "--require-hashes", "-r", str(LOCK))
+
+
+@nox.session
 def report(session: nox.Session) -> None:
     """Look at the page of a report in headless Chromium: drawn, no errors, no requests, phone width, dark, on paper."""
     if not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
@@ -285,47 +352,39 @@ def report(session: nox.Session) -> None:
     pytest(session, "-q", "tests/batch/report/test_page_browser.py", "tests/batch/report/test_svg.py")
 
 
-PROXIES = ("nginx", "haproxy", "apache2", "caddy")
-"""Programs of Debian packages of the same names."""
-AIMOCK = "@copilotkit/aimock@1.43.0"
-LITELLM = "litellm[proxy]==1.106.2"
-
-
-def missing_proxies() -> list[str]:
-    """Return the proxies that are not installed."""
-    return [name for name in PROXIES if shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") is None]
+def peers(session: nox.Session, *kinds: str) -> tuple[Path, Path]:
+    """Install what others wrote (all, or of some kinds), run every case with it; return folder and cells."""
+    folder = Path(session.create_tmp()).resolve() / "servers"
+    cells = folder / "cells.jsonl"
+    session.run("python", "tests/interop/install.py", str(folder), *kinds)
+    cells.unlink(missing_ok=True)
+    # One after the other, and each as often as it takes: they share two processors with what they are measured by.
+    env = {"INTEROP_PEERS": str(folder), "INTEROP_CELLS": str(cells)}
+    pytest(session, "-q", "-m", "interop", "tests/interop/test_peers.py", env=env)
+    return folder, cells
 
 
 @nox.session
 def proxies(session: nox.Session) -> None:
-    """Talk through nginx, HAProxy, Apache and Caddy; on Debian, as root, they are installed where they are missing."""
+    """Talk through proxies; on Debian, as root, they are installed where they are missing."""
     install_wheel(session)
-    if missing := missing_proxies():
-        if shutil.which("apt-get") is None or os.geteuid() != 0:
-            session.error(f"not installed: {', '.join(missing)}")
-        session.run("apt-get", "update", "-qq", external=True)
-        quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-        session.run(*("apt-get", "install", "-y", "-qq", "--no-install-recommends"), *missing, env=quiet, external=True)
-    tests = ("tests/interop/test_proxies.py", "tests/interop/test_doctor.py")
-    pytest(session, "-m", "interop", *tests, env={"INTEROP_PROXIES": "1"})
+    peers(session, "proxy")
+    pytest(session, "-m", "interop", "tests/interop/test_doctor.py", env={"INTEROP_PROXIES": "1"})
 
 
 @nox.session
 def interop(session: nox.Session) -> None:
-    """Talk to servers that others wrote: aimock (needs Node 20 and npm) and LiteLLM's proxy; then through proxies."""
-    session.notify("proxies")
+    """Talk to what others wrote (Debian's packages as root, Node 20 and npm), and write down what each does."""
     install_wheel(session)
-    servers = Path(session.create_tmp()).resolve() / "servers"
-    aimock, litellm = servers / "aimock", servers / "litellm"
-    session.run("npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(aimock), AIMOCK, external=True)
-    # A venv of its own: it pins much of what this package depends on.
-    session.run("python", "-m", "venv", str(litellm))
-    session.run(str(litellm / "bin" / "python"), "-m", "pip", "install", "-q", LITELLM, external=True)
+    folder, cells = peers(session)
     programs = {
-        "INTEROP_AIMOCK": str(aimock / "node_modules" / ".bin" / "llmock"),
-        "INTEROP_LITELLM": str(litellm / "bin" / "litellm"),
+        "INTEROP_PROXIES": "1",
+        "INTEROP_AIMOCK": str(folder / "aimock" / "node_modules" / ".bin" / "llmock"),
+        "INTEROP_LITELLM": str(folder / "litellm" / "bin" / "litellm"),
     }
-    pytest(session, "-m", "interop", "tests/interop", env=programs)
+    files = ("doctor", "aimock", "litellm", "cassettes")
+    pytest(session, "-m", "interop", *(f"tests/interop/test_{name}.py" for name in files), env=programs)
+    session.run("python", "tests/interop/page.py", str(cells), str(folder / "missing.json"))
 
 
 GUIDELLM = "guidellm==0.8.1"

@@ -85,7 +85,7 @@ if TYPE_CHECKING:
         UserMessage,
         VideoPart,
     )
-    from anyfast_async.policies import AutoConcurrency, Budget, Limits, RetryPolicy, Timeouts
+    from anyfast_async.policies import AutoConcurrency, Budget, Hedge, Limits, RetryPolicy, Timeouts
     from anyfast_async.prices import Price, Prices, PricesError
     from anyfast_async.requests import CallOptions, ChatOptions, ChatRequest, RequestFields
     from anyfast_async.tools import Tool, tool
@@ -164,7 +164,7 @@ _HOMES = {
         "UserMessage",
         "VideoPart",
     ),
-    "policies": ("AutoConcurrency", "Budget", "Limits", "RetryPolicy", "Timeouts"),
+    "policies": ("AutoConcurrency", "Budget", "Hedge", "Limits", "RetryPolicy", "Timeouts"),
     "prices": ("Price", "Prices", "PricesError"),
     "requests": ("CallOptions", "ChatOptions", "ChatRequest", "RequestFields"),
     "tools": ("Tool", "tool"),
@@ -225,6 +225,7 @@ __all__ = [
     "FirstTokenTimeout",
     "ForeignFileError",
     "FunctionCall",
+    "Hedge",
     "IdleTimeout",
     "Image",
     "ImagePart",

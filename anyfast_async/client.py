@@ -29,7 +29,7 @@ from anyfast_async._observers.log import show
 from anyfast_async._size_limits import MAX_HEAD
 from anyfast_async.completions import ChatCompletion, Model
 from anyfast_async.messages import Prompt
-from anyfast_async.policies import Budget, Limits, RetryPolicy, Timeouts, as_timeouts
+from anyfast_async.policies import Budget, Hedge, Limits, RetryPolicy, Timeouts, as_timeouts
 from anyfast_async.requests import ChatOptions, ChatRequest
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ class AnyFast:
         max_head: the largest head of an answer in bytes, 1024 to 16 MiB; a larger one is an error.
         prices: what tokens cost, for ``Budget(usd=...)`` and every cost that is told; else the list prices of the extra
             ``prices``, where it is installed.
+        hedge: when a stream that is late is asked for a second time; None: never.
         observers: objects that are told of attempts, holds and calls, see ``anyfast_async.observing``. The log of the
             logger ``anyfast_async`` is there without them; ``ANYFAST_LOG=debug`` (``info``, ``warning``) shows it on
             the standard error.
@@ -105,6 +106,7 @@ class AnyFast:
         allow_http: Sequence[str] = (),
         max_head: int = MAX_HEAD,
         prices: Prices | None = None,
+        hedge: Hedge | None = None,
         observers: Iterable[object] = (),
     ) -> None:
         try:
@@ -115,6 +117,7 @@ class AnyFast:
         check_kind("retry", retry, RetryPolicy)
         check_kind("timeouts", timeouts, Timeouts)
         check_kind("budget", budget, Budget, None)
+        check_kind("hedge", hedge, Hedge, None)
         if prices is not None:
             from anyfast_async.prices import Prices  # noqa: PLC0415 - whoever has some, has it
 
@@ -136,6 +139,7 @@ class AnyFast:
             timeouts=timeouts,
             headers=headers_of("headers", headers),
             hooks=hooks,
+            hedge=hedge,
         )
         self._shared = Shared(
             limits,
@@ -199,6 +203,7 @@ class AnyFast:
         weight: float = _UNSET,
         priority: int = _UNSET,
         reserve: int = _UNSET,
+        hedge: Hedge | None = _UNSET,
     ) -> Self:
         """Return a client with other settings that shares connections and limits with this one. It costs nothing.
 
@@ -229,6 +234,9 @@ class AnyFast:
             changes["retry"] = retry
         if timeouts is not _UNSET:
             changes["timeouts"] = as_timeouts(timeouts, before.timeouts)
+        if hedge is not _UNSET:
+            check_kind("hedge", hedge, Hedge, None)
+            changes["hedge"] = hedge
         if headers is not _UNSET:
             changes["headers"] = {**before.headers, **headers_of("headers", headers)}
         numbers = {"weight": weight, "priority": priority, "reserve": reserve}
@@ -302,6 +310,9 @@ class AnyFast:
         *,
         request: Callable[[Any], Prompt | ChatRequest] | None = None,
         template: str | None = None,
+        image: str | None = None,
+        document: str | None = None,
+        files_under: str | os.PathLike[str] | None = None,
         id: Callable[[Any], Any] | str | None = None,
         into: None = None,
         repair: int = 0,
@@ -312,6 +323,7 @@ class AnyFast:
         stop_on: Iterable[str] = ...,
         retry: Iterable[str] | str | None = None,
         changed: bool = False,
+        dedupe: bool = False,
         deadline: float | None = None,
         give_up_after: float | None = None,
         **options: Unpack[ChatOptions],
@@ -324,6 +336,9 @@ class AnyFast:
         *,
         request: Callable[[Any], Prompt | ChatRequest] | None = None,
         template: str | None = None,
+        image: str | None = None,
+        document: str | None = None,
+        files_under: str | os.PathLike[str] | None = None,
         id: Callable[[Any], Any] | str | None = None,
         into: type[T],
         repair: int = 0,
@@ -334,6 +349,7 @@ class AnyFast:
         stop_on: Iterable[str] = ...,
         retry: Iterable[str] | str | None = None,
         changed: bool = False,
+        dedupe: bool = False,
         deadline: float | None = None,
         give_up_after: float | None = None,
         **options: Unpack[ChatOptions],
@@ -345,6 +361,9 @@ class AnyFast:
         *,
         request: Callable[[Any], Prompt | ChatRequest] | None = None,
         template: str | None = None,
+        image: str | None = None,
+        document: str | None = None,
+        files_under: str | os.PathLike[str] | None = None,
         id: Callable[[Any], Any] | str | None = None,  # noqa: A002 - what it is called everywhere
         into: type[T] | None = None,
         repair: int = 0,
@@ -355,6 +374,7 @@ class AnyFast:
         stop_on: Iterable[str] = ("auth",),
         retry: Iterable[str] | str | None = None,
         changed: bool = False,
+        dedupe: bool = False,
         deadline: float | None = None,
         give_up_after: float | None = None,
         **options: Unpack[ChatOptions],
@@ -369,6 +389,10 @@ class AnyFast:
                 of anything. It may be endless. With *template* it may be a table (pandas, polars, Arrow, DuckDB).
             request: makes the prompt or ``ChatRequest`` of an item.
             template: makes the prompt of a row: ``"Good or bad? {text}"``, fields as ``{meta.author}``. Rows are dicts.
+            image: with *template*: the name of the field that holds the image of a row, which is sent with the prompt:
+                an ``https:`` or ``data:`` URL, bytes, or the path of a file under *files_under*. Several in a list.
+            document: likewise, for a PDF or a text.
+            files_under: the folder under which local files may be, however a row names them; None: none is read.
             id: the id of an item, as ``result.id`` and in ``result.row()``: the name of a field, or a function of the
                 item. Else its ``custom_id`` or ``id``. It keeps its type.
             into: a class to parse every answer into, as ``result.value``; an answer that does not fit is an error.
@@ -390,6 +414,8 @@ class AnyFast:
                 ``"cut"``, ``"filtered"``, ``"refused"``). A new answer replaces the old one, which stays in the log.
             changed: True to go on although options differ from those that the *journal* was written with, such as a
                 larger ``max_tokens`` for ``retry="cut"``: what is recorded for an id then counts for any request.
+            dedupe: True to send equal requests once, and give the answer to all of them (``result.same_as`` names the
+                item that was sent): also where each would have had an answer of its own, as with a ``temperature``.
             deadline: seconds for the whole run. At its end, items that are not answered carry ``DeadlineExceeded``;
                 ``error.billed`` of those that were not sent is ``"no"``.
             give_up_after: seconds without an answer or anything in flight (throttled, away) that end the run.
@@ -409,7 +435,7 @@ class AnyFast:
         """
         from anyfast_async._client.map_arguments import plan_of, run_of, template_of  # noqa: PLC0415 - with the first
 
-        filled = template_of(template)
+        filled = template_of(template, image, document, files_under)
         plan = plan_of(
             self._calls,
             options,
@@ -421,7 +447,7 @@ class AnyFast:
             concurrency=concurrency,
             deadline=deadline,
             give_up_after=give_up_after,
-            is_recorded=journal is not None,
+            is_looked_into=journal is not None or dedupe,
         )
         return run_of(
             source,
@@ -435,6 +461,7 @@ class AnyFast:
             ordered=ordered,
             retry=retry,
             changed=changed,
+            dedupe=dedupe,
         )
 
     async def parse(
@@ -545,4 +572,4 @@ class AnyFast:
         from anyfast_async._client.stats import stats_of  # noqa: PLC0415 - with the first look
 
         shared = self._shared
-        return stats_of(shared.gate, shared.spending, shared.phases)
+        return stats_of(shared.gate, shared.spending, shared.phases, shared.hedging.values())

@@ -24,21 +24,19 @@
     │       ├── BadRequestError 400, AuthenticationError 401, PermissionDeniedError 403, NotFoundError 404
     │       ├── ConflictError 409, UnprocessableEntityError 422, RateLimitError 429
     │       ├── InternalServerError          500 and above
-    │       ├── InsufficientQuotaError       by code, whatever the status
-    │       └── ModelNotFoundError           by code, whatever the status
+    │       └── InsufficientQuotaError, ModelNotFoundError by code, whatever the status
     ├── ResponseShapeError                   a 200 that is no completion
     ├── IncompleteStreamError                .reason: "cut", "no_finish" or "empty"
     ├── ToolRoundsError                      a model that goes on calling tools
     └── OutputError (ValueError)             an answer that does not parse into the wanted class
 
-All of them pickle and copy, because they are made of plain values only. None of them holds the key, a header or a
-prompt (but for ``.tool_run``, which is a conversation), and text that came from a server is escaped before it gets into
-a message.
+All of them pickle and copy: they are made of plain values only. None holds the key, a header or a prompt (but for
+``.tool_run``, which is a conversation), and text that came from a server is escaped before it gets into a message.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import attrs
 
@@ -80,7 +78,7 @@ class Attempt(Value):
     number: int
     """1 for the first."""
     outcome: str
-    """``"ok"``, or the ``kind`` of the error that ended it."""
+    """``"ok"``, ``"left"``, ``"cancelled"``, ``"overtaken"`` (see ``Hedge``), or the ``kind`` of what ended it."""
     status_code: int | None
     """The HTTP status, where there was one."""
     seconds: float
@@ -89,6 +87,8 @@ class Attempt(Value):
     """Whether this try may have cost money."""
     delay: float = 0.0
     """Seconds waited after it, before the next one."""
+    hedge: ClassVar[bool] = False
+    """Whether it was sent beside the one before it, because that was late, see ``Hedge``."""
 
 
 @attrs.frozen(eq=False, repr=False)

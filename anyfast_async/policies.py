@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal
+import re
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
 
@@ -207,6 +208,60 @@ class Budget(Value):
     usd: float | None = attrs.field(default=None, validator=_number(0, optional=True))
     """Money in all, by the client's ``prices``, else by the list prices of the extra ``prices``. A model without a
     price is a ``ConfigurationError`` before anything is sent."""
+
+
+_QUANTILE: Final = r"p([5-9][0-9](?:\.[0-9]{1,3})?)"
+
+
+def _moment(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    is_seconds = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf
+    if is_seconds or (isinstance(value, str) and re.fullmatch(_QUANTILE, value)):
+        return
+    owner = type(instance).__name__
+    message = f'{owner}.{attribute.name} must be "p50" to "p99.999", or a number of seconds above 0, not {value!r}'
+    raise ConfigurationError(message)
+
+
+def _share(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
+        owner = type(instance).__name__
+        message = f"{owner}.{attribute.name} must be a share above 0, up to 1, such as 0.03, not {value!r}"
+        raise ConfigurationError(message)
+
+
+def _names(value: Any) -> Any:
+    return tuple(value) if isinstance(value, (list, tuple, set, frozenset)) else value
+
+
+def _names_or_all(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    is_names = isinstance(value, tuple) and all(isinstance(name, str) and name for name in value)
+    if not is_names and value != "all":
+        owner = type(instance).__name__
+        message = f'{owner}.{attribute.name} must be names of tools, such as ["pay"], or "all", not {value!r}'
+        raise ConfigurationError(message)
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Hedge(Value):
+    """When a stream that is late is asked for a second time, beside the first: the one that has content first is read.
+
+    The other one is closed at once; it may be billed. Both count within ``Limits`` and ``Budget``. There is no second
+    attempt while the gateway throttles or is away, none that would have to queue, none while everything is slow, and
+    one for each call at most. Calls that are not streamed are never asked for twice.
+    """
+
+    after: str | float = attrs.field(default="p97", validator=_moment)
+    """Without content for how long a stream is late: a quantile of the last thousand or so first tokens of its model,
+    ``"p50"`` to ``"p99.999"`` (before enough are known nothing is late), or seconds from sending. ``"p97"``: what is
+    later than that is worth a second try, and they are few enough for the budget."""
+    budget: float = attrs.field(default=0.03, validator=_share)
+    """Second attempts allowed for each stream, and the tokens that they may be billed for, as a share of all tokens of
+    the streams; both hold. A loser is taken to cost as much as the answer that came in its place. 0.03: three in a
+    hundred."""
+    unsafe_tools: tuple[str, ...] | str = attrs.field(default=(), converter=_names, validator=_names_or_all)
+    """Names of tools with which a call is never made twice, or ``"all"``. Functions are called by your program, and
+    only for the answer that was read, so they need not be here, but tools that the gateway itself runs may act twice;
+    those are known by their ``type``."""
 
 
 def as_timeouts(value: float | Timeouts, base: Timeouts) -> Timeouts:

@@ -23,7 +23,12 @@ autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_type_aliases = {name: name for name in ("JSON", "KeySource", "Message", "Part", "Content", "Prompt")}
 # References into our own package must lead somewhere; those to other projects would need the network.
-nitpick_ignore_regex = [(r"py:.*", r"(?!anyfast_async).*"), (r"py:class", r"anyfast_async\..*\.T")]
+nitpick_ignore_regex = [
+    (r"py:.*", r"(?!anyfast_async).*"),
+    (r"py:class", r"anyfast_async\..*\.[RT]"),  # type variables
+    (r"py:class", r"anyfast_async\._.*"),  # what a name with an underscore is, nobody need know
+    (r"py:class", r"anyfast_async\.batch\.(counts|input\.survey|output_files)\..*"),  # nor how a batch is made
+]
 
 _GOOGLE = Config(napoleon_google_docstring=True, napoleon_numpy_docstring=False)
 # What sphinx writes of a signature -> what a reader wants to see there.

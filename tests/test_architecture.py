@@ -112,6 +112,7 @@ CORE_ORDER: Final = (
         "limits/learned_limits.py",
         "limits/rate_limit.py",
         "retry/backoff.py",
+        "retry/hedging.py",
         "retry/outage.py",
         "retry/retry_after.py",
         "retry/suspicion.py",
@@ -355,11 +356,18 @@ LIBRARIES: Final[Mapping[str, set[str]]] = {
     "click": CLI,
     "genai_prices": {"prices.py"},
     "hdrh": {"cli/bench/histogram.py"},
+    "jinja2": {"batch/report/rendering.py"},
     "jsonschema": {"cli/answer_schema.py"},
+    "markupsafe": {"batch/report/rendering.py"},
     "opentelemetry": {"otel/_observer.py"},
     "orjson": {"_core/json/jsontext.py", "simulator/http/encoding.py"},
     "platformdirs": {"cli/chat/kept.py"},
-    "pyarrow": {"_map/table_rows.py", "batch/input/parquet.py", "batch/results/parquet_tables.py"},
+    "pyarrow": {
+        "_map/table_rows.py",
+        "batch/input/parquet.py",
+        "batch/results/kept_answers.py",
+        "batch/results/parquet_tables.py",
+    },
     "pydantic": {"_structured/own_schema.py"},
     "pytest": {"pytest_plugin.py"},
     "rich": {"_map/progress_bar.py", "cli/display/live.py", "cli/display/markdown.py"},
@@ -394,9 +402,10 @@ def test_server_and_client_of_aiohttp_are_apart() -> None:
 LONGEST: Final = 400
 LONGER: Final = {
     "_map/map_run.py": (425, "one map: its workers, its source, its results"),
+    "batch/run.py": (405, "one run of a batch: its rows, its clock, its ends"),
     "_call/call.py": (490, "one logical call: its attempts, who ends it, its ledger"),
     "_journal/journal.py": (410, "one journal: opened, written, mended"),
-    "client.py": (550, "the verbs of a client with their signatures and their documentation"),
+    "client.py": (585, "the verbs of a client with their signatures and their documentation"),
     "openai/_resources.py": (470, "the vendor SDK's resources with their signatures"),
     "simulator/quirks/quirk_forms.py": (460, "a catalogue, one small function per quirk"),
 }
@@ -481,6 +490,7 @@ TESTED_THROUGH: Final[Mapping[str, str]] = {
     "_call/spec.py": "call/test_call.py",  # what a call is made of
     "_limits/followed.py": "limits/test_lanes.py",  # what a lane learns of a call
     "_limits/spent.py": "test_prices.py",  # what is priced
+    "_map/twins.py": "map/test_deduplicated.py",  # what equal requests have in common
     "_retry/recovery.py": "call/test_call.py",  # what a call meets
     "_call/unary.py": "test_client.py",  # an attempt that is answered in one piece
     "_client/shared.py": "test_client.py",  # what the client binds to a loop
@@ -493,7 +503,8 @@ TESTED_THROUGH: Final[Mapping[str, str]] = {
     "_tools/signature.py": "test_tools.py",
     "_values/tool_run.py": "tools/test_rounds.py",
     "_tools/content.py": "tools/test_rounds.py",  # what the model is told
-    "batch/report/document.py": "batch/report/test_page.py",  # what pages are made of
+    "cli/report/writing.py": "cli/report/test_command.py",  # what it writes
+    "batch/results/row.py": "batch/results/test_result_lines.py",  # what lines say
     "cli/bench/knee.py": "cli/bench/test_measurement.py",
     "cli/bench/validity.py": "cli/bench/test_measurement.py",
     "cli/bench/options.py": "cli/bench/test_command.py",
@@ -501,6 +512,7 @@ TESTED_THROUGH: Final[Mapping[str, str]] = {
     "cli/bench/report_file.py": "cli/bench/test_command.py",
     "cli/bench/summary.py": "cli/bench/test_command.py",
     "cli/bench/target.py": "cli/bench/test_command.py",
+    "cli/results/went_wrong.py": "cli/results/test_command.py",
     "cli/signals.py": "cli/test_simulate.py",  # needs a process that gets signals
     # the door is tested as programs see it
     "openai/_answers.py": "test_openai.py",
@@ -520,6 +532,7 @@ TESTED_THROUGH: Final[Mapping[str, str]] = {
     "simulator/quirks/quirk_errors.py": "simulator/quirks/test_catalogue.py",
     "simulator/quirks/quirk_forms.py": "simulator/quirks/test_catalogue.py",
     "simulator/quirks/quirk_framing.py": "simulator/quirks/test_catalogue.py",
+    "simulator/quirks/quirk_peers.py": "simulator/quirks/test_catalogue.py",
     "simulator/quirks/draft.py": "simulator/quirks/test_catalogue.py",
     # what an answer is made of
     "simulator/http/request_ids.py": "simulator/http/test_gateway.py",
@@ -541,7 +554,11 @@ ACROSS: Final = {
     "test_cancellation.py": "cancelling anything anywhere",
     "test_error_shapes.py": "tables of errors through every entrance",
     "test_entrances.py": "the same bytes through every entrance",
-    "test_chaos.py": "many calls at once, and everything goes wrong",
+    "cli/test_options_page.py": "the page of options, which is made from the commands",
+    "chaos/test_chaos.py": "many calls at once, and everything goes wrong",
+    "chaos/test_soak.py": "many calls for long, and nothing grows",
+    "test_supply_chain.py": "what is locked, and what the wheel is made of",
+    "test_promises.py": "what is promised, and where it is held",
     "test_examples.py": "the programs in examples/",
     "test_fork.py": "a client on both sides of a fork",
     "test_garbage.py": "what calls leave behind",
@@ -563,7 +580,7 @@ ACROSS: Final = {
     "interop/test_cassettes.py": "cassettes of other servers",
     "interop/test_aimock.py": "the client against another server",
     "interop/test_litellm.py": "the client against another server",
-    "interop/test_proxies.py": "proxies that others wrote",
+    "interop/test_peers.py": "proxies, servers and gateways that others wrote",
     "structured/test_classes.py": "forty classes, from the schema to a repaired answer",
     "simulator/test_openai_sdk.py": "the vendor SDK against the simulator",
 }

@@ -13,10 +13,13 @@ from anyfast_async import (
     AnyFast,
     AnyFastError,
     APIError,
+    APIStatusError,
     BadRequestError,
     ChatCompletion,
     IncompleteStreamError,
+    InsufficientQuotaError,
     InternalServerError,
+    NotFoundError,
     RateLimitError,
     ResponseShapeError,
     RetryPolicy,
@@ -272,6 +275,37 @@ TABLE: dict[str, tuple[Expected, Expected]] = {
         failing(502, retry="ambiguous", words="502: Bad Gateway"),
     ),
     "empty-error": (throttled(), throttled()),
+    # what stands in front of a gateway, under it, or in its place
+    "caddy-clean-cut": (cut_short("no_finish", FIRST_THOUGHT), USUAL),
+    "h2o-broken-chunk": (attrs.evolve(cut_short("cut", FIRST_THOUGHT), retry="cut"), USUAL),
+    "h2o-timeout-502": (failing(502, retry="ambiguous"), failing(502, retry="ambiguous")),
+    "apache-timeout-502": (failing(502, retry="ambiguous"), failing(502, retry="ambiguous")),
+    "haproxy-first-200ms": (USUAL, USUAL),
+    "lighttpd-buffered": (USUAL, USUAL),
+    "lighttpd-late-404": (
+        Fails(kind=NotFoundError, retry="never", status=404),
+        Fails(kind=NotFoundError, retry="never", status=404),
+    ),
+    "varnish-503-retry-after": (failing(503, retry="ambiguous", after=5), failing(503, retry="ambiguous", after=5)),
+    "tinyproxy-401": (
+        Fails(kind=APIStatusError, retry="never", status=401, words="proxy="),
+        Fails(kind=APIStatusError, retry="never", status=401, words="proxy="),
+    ),
+    "uvicorn-limit-concurrency": (failing(503, retry="ambiguous"), failing(503, retry="ambiguous")),
+    "n2-one-event": (USUAL, USUAL),
+    # Nothing tells of it: the answer is short, and looks whole.
+    "litellm-invented-end": (Says(text="", reasoning=FIRST_THOUGHT, usage=False), USUAL),
+    "litellm-one-end-of-two": (USUAL, USUAL),
+    # Its code is gone, but not its words.
+    "litellm-hidden-quota": (
+        Fails(kind=InsufficientQuotaError, retry="never", status=429, code="429"),
+        Fails(kind=InsufficientQuotaError, retry="never", status=429, code="429"),
+    ),
+    "litellm-renamed-delay": (throttled(code="429", after=7), throttled(code="429", after=7)),
+    "litellm-timeout-408": (
+        Fails(kind=APIStatusError, retry="ambiguous", status=408, code="408"),
+        Fails(kind=APIStatusError, retry="ambiguous", status=408, code="408"),
+    ),
     "delta-images": (
         Says(check=lambda c: c.images[0].data[:4] == b"\x89PNG"),
         Says(check=lambda c: c.images[0].data[:4] == b"\x89PNG"),
@@ -418,7 +452,10 @@ async def test_second_stream_after_text(sim: Simulator, once: AnyFast) -> None:
     assert (caught.value.reason, caught.value.partial.text) == ("cut", "Paris")
 
 
-@pytest.mark.parametrize("name", [name for name, (streamed, _) in TABLE.items() if isinstance(streamed, Says)])
+ENDED = [name for name, (streamed, _) in TABLE.items() if isinstance(streamed, Says) and "one-end" not in name]
+
+
+@pytest.mark.parametrize("name", ENDED)
 async def test_several_choices(sim: Simulator, once: AnyFast, name: str) -> None:
     """Two choices come out of a stream as two, each with the whole of its text and calls."""
     expected = TABLE[name][0]
@@ -432,3 +469,43 @@ async def test_several_choices(sim: Simulator, once: AnyFast, name: str) -> None
     assert len(messages) == 2
     assert messages[0].text == expected.text
     assert [len(message.tool_calls or ()) for message in messages] == [len(expected.calls)] * 2
+
+
+async def test_choice_without_an_end(sim: Simulator, once: AnyFast) -> None:
+    """A choice that was not ended is told as that, with all that came, or taken where that was asked for."""
+    sim.reply(TEXT)
+    sim.quirk("litellm-one-end-of-two")
+
+    with pytest.raises(IncompleteStreamError) as caught:
+        await once.stream("Hi", n=2).drain()
+    accepted = await once.stream("Hi", n=2, accept_missing_finish=True).drain()
+
+    assert caught.value.reason == "no_finish"
+    for completion in (caught.value.partial, accepted):
+        assert completion is not None
+        assert [one.message.text for one in completion.choices if one.message] == [TEXT, TEXT]
+        assert [one.finish_reason for one in completion.choices] == ["stop", None]
+
+
+@pytest.mark.parametrize(
+    ("name", "billed", "by"),
+    [
+        ("apache-timeout-502", "maybe", "proxy"),
+        ("h2o-timeout-502", "maybe", "proxy"),
+        ("varnish-503-retry-after", "maybe", "proxy"),
+        ("lighttpd-late-404", "maybe", "proxy"),
+        ("litellm-timeout-408", "maybe", "gateway"),
+        ("uvicorn-limit-concurrency", "maybe", "unknown"),
+        ("tinyproxy-401", "no", "proxy"),
+    ],
+)
+async def test_who_said_it_and_what_it_may_have_cost(
+    sim: Simulator, once: AnyFast, name: str, billed: str, by: str
+) -> None:
+    """What stands in between knows nothing of bills, unless it refused the request itself."""
+    sim.quirk(name)
+
+    with pytest.raises(AnyFastError) as caught:
+        await once.complete("Hi")
+
+    assert (caught.value.billed, caught.value.spoken_by) == (billed, by)

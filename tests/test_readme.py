@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import codeop
 import inspect
 import logging
 import re
@@ -20,7 +21,7 @@ import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import anyfast_async
-from anyfast_async import AnyFastError, Limits, RetryPolicy, Timeouts, observing, otel, simulator, testing
+from anyfast_async import AnyFastError, Limits, RetryPolicy, Timeouts, batch, observing, otel, simulator, testing
 from anyfast_async.cli.app import anyfast
 from anyfast_async.simulator import Simulator
 
@@ -189,6 +190,37 @@ def execute(block: Block, page: Page, namespace: dict[str, object], runner: asyn
         runner.run(result)
 
 
+def refused_line(text: str) -> str | None:
+    """The first line that an interactive interpreter refuses when *text* is typed into it, as pasting does."""
+    compiled = codeop.CommandCompiler()
+    compiled.compiler.flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT  # as `python -m asyncio` does
+    typed: list[str] = []
+    for line in text.split("\n"):
+        typed.append(line)
+        try:
+            if compiled("\n".join(typed), symbol="single") is not None:
+                typed.clear()
+        except SyntaxError:
+            return line
+    return "\n".join(typed) or None
+
+
+def is_file(block: Block) -> bool:
+    """Whether a block is meant to be saved: it says how the file is called, or has tests in it."""
+    return (
+        re.match(r"# \w+\.py\n", block.text) is not None
+        or "\ndef test_" in block.text
+        or "async def test_" in block.text
+    )
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_blocks_can_be_pasted(name: str) -> None:
+    """Whatever is no file can be pasted into `python -m asyncio`, before Python 3.13 too: no line of it is refused."""
+    blocks = [block for block in Page(DOCS / name).blocks("python") if not is_file(block)]
+    assert [] == [(block.line, line) for block in blocks if (line := refused_line(block.text)) is not None]
+
+
 def save(block: Block, folder: Path) -> Path | None:
     """Write a block that begins with the comment ``# name.py`` to that file."""
     first = block.text.partition("\n")[0]
@@ -287,6 +319,7 @@ def test_every_page_is_in_the_contents() -> None:
             {*simulator.__all__, *testing.__all__} - {"SimulatorOptions"},
         ),  # they stand at Simulator itself
         (["observing.md"], {*observing.__all__, *otel.__all__}),
+        (["batch.md"], {*batch.__all__} - {*anyfast_async.__all__}),
     ],
 )
 def test_every_public_name_is_described(pages: list[str], exported: set[str]) -> None:
@@ -299,8 +332,8 @@ def test_every_public_name_is_described(pages: list[str], exported: set[str]) ->
 
 
 def test_every_option_of_the_command_is_described(readme: Page) -> None:
-    """The page on the command line names each command and each of its options, and README.md each command."""
-    text = (DOCS / "reference" / "cli.md").read_text(encoding="utf-8")
+    """The pages on the command line name each command and each of its options, and README.md each command."""
+    text = "".join((DOCS / "reference" / name).read_text(encoding="utf-8") for name in ("cli.md", "options.md"))
     options = {
         option
         for command in anyfast.commands.values()

@@ -62,6 +62,11 @@ def refused(words: str) -> Fails:
     return Fails(InternalServerError, words, "refused")
 
 
+def lost(words: str) -> Fails:
+    """A 500 of LiteLLM's, which says so of whatever happened behind it."""
+    return Fails(InternalServerError, words, "ambiguous")
+
+
 def bad(words: str) -> Fails:
     return Fails(BadRequestError, words, "never")
 
@@ -107,14 +112,14 @@ EXPECTED: dict[str, Says | Fails | list[str]] = {
     "litellm/err_401": Fails(AuthenticationError, "Incorrect API key provided", "never"),
     "litellm/err_429": throttled("mock rate limit error"),
     "litellm/err_429_stream": throttled("mock rate limit error"),
-    "litellm/err_500": refused("mock internal server error"),
+    "litellm/err_500": lost("mock internal server error"),
     "litellm/err_badjson": bad("Invalid JSON payload"),
     "litellm/err_ctx": bad("context window"),
     "litellm/err_model": bad("Invalid model name"),
     "litellm/err_noauth": Fails(InternalServerError, "Internal Server Error", "ambiguous"),  # no error object
     "litellm/err_nomsgs": bad("Missing required parameter: 'messages'"),
-    "litellm/err_upstream_down": refused("Connection error"),
-    "litellm/err_upstream_down_stream": refused("Connection error"),
+    "litellm/err_upstream_down": lost("Connection error"),
+    "litellm/err_upstream_down_stream": lost("Connection error"),
     # The upstream was killed; LiteLLM ends the stream as if it were whole, and nothing in it tells.
     "litellm/err_upstream_killed_midstream": Says(None),
     "litellm/limited_1": Says(("ok",), tokens=30),
@@ -130,7 +135,7 @@ EXPECTED: dict[str, Says | Fails | list[str]] = {
     "litellm/stream_usage": Says((HELLO,), tokens=31),
     "litellm/via_aimock_429": throttled("Rate limited", 2),
     "litellm/via_aimock_429_stream": throttled("Rate limited", 2),
-    "litellm/via_aimock_cut": refused("payload is not completed"),
+    "litellm/via_aimock_cut": lost("payload is not completed"),
     "litellm/via_aimock_disconnect": attrs.evolve(refused("payload is not completed"), partial=("the so",)),
     "litellm/via_aimock_filtered": Says(("[filtered]",), "content_filter", tokens=5),
     "litellm/via_aimock_think": Says(("42",), reasoning=THOUGHTS),

@@ -11,6 +11,7 @@ from anyfast_async.observing import Destination
 
 if TYPE_CHECKING:
     from anyfast_async._call.endpoint import Endpoint
+    from anyfast_async._core.retry.hedging import Hedging
     from anyfast_async._http.api_key import Key
     from anyfast_async._http.request_headers import Route
     from anyfast_async._limits.gate import Gate
@@ -48,3 +49,5 @@ class Spec(Shown):
     """Who hears of it; None: nobody but the log."""
     destination: Destination = Destination("", "", "", "", None, streamed=False)
     """What observers are told of it."""
+    hedging: Hedging | None = None
+    """What is known of streams that may be asked for twice; None: they are not."""

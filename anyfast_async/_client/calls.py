@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from anyfast_async._call.streamed import DrainCall, StreamCall
     from anyfast_async._client.shared import Shared
+    from anyfast_async._core.retry.hedging import Hedging
     from anyfast_async._http.api_key import Key
     from anyfast_async._limits.lines import LaneState
     from anyfast_async._limits.reservation import Witness
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from anyfast_async._stream.chat_stream import ChatStream
     from anyfast_async._stream.receiver import Receiver
     from anyfast_async.completions import ChatCompletion, Model
-    from anyfast_async.policies import Limits, RetryPolicy, Timeouts
+    from anyfast_async.policies import Hedge, Limits, RetryPolicy, Timeouts
     from anyfast_async.prices import Price
 
 
@@ -81,6 +82,8 @@ class Setup(Shown):
     """Who hears of its calls; None: nobody but the log."""
     lane: LaneState | None = None
     """That its calls are in; None: that of calls which name none."""
+    hedge: Hedge | None = None
+    """When its streams are asked for twice; None: never."""
 
 
 class Calls:
@@ -148,6 +151,8 @@ class Calls:
             await shared.enter()
             content = await self._encoded(request, stream=True)
             account = Account(shared.spending, spec.scope, request, spec.price, None, spec.model)
+            if spec.hedging is not None:
+                return await _hedged(spec.hedging, shared, spec, account, None, content)
             call = StreamCall(shared, spec, account, None, content)
             return call, await call.run()
 
@@ -178,6 +183,7 @@ class Calls:
         if spec is None:
             setup = self.setup
             own = headers_of("extra_headers", extra)
+            hedge = setup.hedge if streams else None
             spec = Spec(
                 self.scope_of(model),
                 self.shared.gate.entrance(setup.lane),
@@ -197,6 +203,7 @@ class Calls:
                 lenient,
                 setup.hooks,
                 self.destination_of(endpoint, model, streamed=streams),
+                None if hedge is None else self.shared.hedging_of(self.scope_of(model), hedge),
             )
             if is_usual:
                 if len(self._specs) >= _MOST_SPECS:
@@ -340,6 +347,15 @@ def _drain_call() -> type[DrainCall]:
     from anyfast_async._call.streamed import DrainCall  # noqa: PLC0415 - loaded by `_client/shared`
 
     return DrainCall
+
+
+async def _hedged(hedging: Hedging, *given: Any) -> tuple[StreamCall, Receiver]:
+    """Make a call for a stream that may be asked for twice; return the one of the two that is read."""
+    from anyfast_async._call.hedged import HedgedCall  # noqa: PLC0415 - with the first of them
+
+    call = HedgedCall(hedging, *given)
+    receiver = await call.run()
+    return call.winner, receiver
 
 
 _MOST_SPECS: Final = 256

@@ -14,6 +14,7 @@ from anyfast_async._core.journal.row_ids import asked_for, check_source, id_of
 from anyfast_async._core.journal.send_again import SendAgain
 from anyfast_async._core.prompt_template import PromptTemplate
 from anyfast_async._http.settings import headers_of, whole_in
+from anyfast_async._map.deduplicated import DedupedItems, DedupedRecordedItems, DedupedRun
 from anyfast_async._map.early_end import Ending
 from anyfast_async._map.items import Items, RunPlan, Texts
 from anyfast_async._map.map_run import MapRun
@@ -28,6 +29,8 @@ from anyfast_async.requests import ChatRequest, prompt_of
 if TYPE_CHECKING:
     from anyfast_async._client.calls import Calls
     from anyfast_async._limits.reservation import Witness
+    from anyfast_async._map.media_columns import MediaTemplate
+    from anyfast_async._map.twins import Shelf
     from anyfast_async.messages import Prompt
 
 T = TypeVar("T")
@@ -43,11 +46,11 @@ def plan_of(
     concurrency: int,
     id_: Callable[[Any], Any] | str | None = None,
     into: type[Any] | None = None,
-    template: PromptTemplate | None = None,
+    template: PromptTemplate | MediaTemplate | None = None,
     repair: int = 0,
     deadline: float | None = None,
     give_up_after: float | None = None,
-    is_recorded: bool = False,
+    is_looked_into: bool = False,
 ) -> RunPlan[Any]:
     """Return what a map does with each item; its arguments are those of ``client.map``.
 
@@ -70,7 +73,7 @@ def plan_of(
     ending = Ending(calls.of, deadline=deadline, give_up_after=give_up_after)
 
     def texts() -> Texts | None:
-        shared = None if is_recorded else calls.plan_of_run(options, into)
+        shared = None if is_looked_into else calls.plan_of_run(options, into)
         return None if shared is None else Texts(shared, calls.planned)
 
     return RunPlan(
@@ -95,18 +98,32 @@ def _repair(repair: int, into: type[Any] | None) -> int:
     return whole_in("repair", repair, 0, MOST)
 
 
-def template_of(text: str | None) -> PromptTemplate | None:
-    """Return the template in the argument ``template``.
+def template_of(
+    text: str | None,
+    image: str | None = None,
+    document: str | None = None,
+    files_under: str | os.PathLike[str] | None = None,
+) -> PromptTemplate | MediaTemplate | None:
+    """Return the template in the argument ``template``, with the columns of files beside it.
 
     Raises:
         ConfigurationError: it is none.
 
     """
-    if text is None:
+    has_files = image is not None or document is not None
+    if text is None and not has_files and files_under is None:
         return None
     try:
-        if isinstance(text, str):
+        if isinstance(text, str) and has_files:
+            from anyfast_async._map.media_columns import MediaTemplate  # noqa: PLC0415 - with the first such map
+
+            prompt = PromptTemplate.parse(text, may_be_same=True)
+            return MediaTemplate(prompt, image, document, None if files_under is None else Path(files_under))
+        if isinstance(text, str) and files_under is None:
             return PromptTemplate.parse(text)
+        if text is None or files_under is not None:
+            message = "image=, document= and files_under= go with template=, and files_under= with one of the others"
+            raise ConfigurationError(message)
         problem = f"must be text such as 'Good or bad? {{text}}', not {type(text).__name__}"
     except ValueError as error:
         problem = str(error)
@@ -114,7 +131,7 @@ def template_of(text: str | None) -> PromptTemplate | None:
     raise ConfigurationError(message) from None
 
 
-def filled(template: PromptTemplate, item: Any) -> str:
+def filled(template: PromptTemplate | MediaTemplate, item: Any) -> Prompt:
     """Return the prompt that *template* makes of an item: of a row by its columns, of a text as ``{text}``.
 
     Raises:
@@ -137,7 +154,7 @@ def filled(template: PromptTemplate, item: Any) -> str:
     raise RequestValidationError.of([FieldError("item", problem)])
 
 
-def _row(template: PromptTemplate, item: Any) -> Mapping[str, Any]:
+def _row(template: PromptTemplate | MediaTemplate, item: Any) -> Mapping[str, Any]:
     if isinstance(item, Mapping):
         return item
     if isinstance(item, str) or item is None:
@@ -150,7 +167,7 @@ def run_of(
     source: Iterable[Any] | AsyncIterable[Any],
     plan: RunPlan[T],
     *,
-    template: PromptTemplate | None = None,
+    template: PromptTemplate | MediaTemplate | None = None,
     id_: Callable[[Any], Any] | str | None = None,
     stop_on: Iterable[str],
     concurrency: int,
@@ -159,13 +176,16 @@ def run_of(
     progress: Callable[[Progress], None] | bool = False,
     retry: Iterable[str] | str | None = None,
     changed: bool = False,
+    dedupe: bool = False,
+    shelf: Shelf | None = None,
     witness_of: Callable[[Any], Witness] | None = None,
     record: Callable[[Result[T]], Awaitable[None]] | None = None,
 ) -> MapRun[T]:
-    """Return the run of a map; its arguments are those of ``client.map``, and two for who keeps a journal of his own.
+    """Return the run of a map; its arguments are those of ``client.map``, and more for who keeps a journal of his own.
 
     ``id_`` and *template* are for a table, whose columns are known before. ``witness_of`` returns who is told of the
-    requests of an item; ``record`` is awaited with each result of an item before that is counted and given out.
+    requests of an item; ``record`` is awaited with each result of an item before that is counted and given out. *shelf*
+    is where it is looked up what became of equal requests; None: in memory.
 
     Raises:
         ConfigurationError: *source* or its columns, *stop_on*, *concurrency* or *retry* cannot be, or *retry* is given
@@ -184,10 +204,17 @@ def run_of(
     around: list[AbstractAsyncContextManager[object]] = []
     again = None if retry is None else SendAgain.of(retry)
     items: Items[T]
+    deduped: DedupedItems[T] | None = None
     if journal is not None:
-        items = recorded = RecordedItems(plan, path=Path(journal), stop_on=stops, again=again, changed=changed)
+        recorded: RecordedItems[T]
+        kind = functools.partial(DedupedRecordedItems if dedupe else RecordedItems, plan)
+        items = recorded = kind(path=Path(journal), stop_on=stops, again=again, changed=changed)
+        deduped = recorded if isinstance(recorded, DedupedRecordedItems) else None
         record = recorded.record
         around.append(recorded)
+    elif dedupe:
+        items = deduped = DedupedItems(plan, witness_of, shelf=shelf, record=record)
+        record = deduped.record
     else:
         items = Items(plan, witness_of)
     if journal is None and (again is not None or changed):
@@ -197,7 +224,8 @@ def run_of(
         shown = shown_progress()
         around.append(shown)
         progress = shown.show
-    return MapRun(
+    made = MapRun if deduped is None else functools.partial(DedupedRun, deduped.twins)
+    return made(
         source,
         items.call,
         concurrency=concurrency,

@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Hashable
 
+    from anyfast_async._core.retry.hedging import Hedging
     from anyfast_async._core.retry.retry_budget import RetryBudget
     from anyfast_async._limits.budget import Spending
+    from anyfast_async._limits.scope import Scope
     from anyfast_async._observers.hooks import Hooks
     from anyfast_async.observing import Hold
-    from anyfast_async.policies import Limits
+    from anyfast_async.policies import Hedge, Limits
 
 
 class Shared:
@@ -72,6 +74,17 @@ class Shared:
         self.process: int = 0
         """The process of that loop; a child that was forked from it starts with an empty pool."""
         self.closed = False
+        self.hedging: dict[tuple[Scope, Hedge], Hedging] = {}
+        """What is known of streams that may be asked for twice."""
+
+    def hedging_of(self, scope: Scope, hedge: Hedge) -> Hedging:
+        """Return what is known of the streams of a scope, for who asks twice as *hedge* says."""
+        found = self.hedging.get((scope, hedge))
+        if found is None:
+            from anyfast_async._core.retry.hedging import Hedging  # noqa: PLC0415 - with the first of them
+
+            found = self.hedging[scope, hedge] = Hedging(hedge)
+        return found
 
     def _told_of_end(self, hold: Hold) -> None:
         """Hear that a hold is over."""
@@ -99,19 +112,24 @@ class Shared:
         if self.loop is running:
             return
         if self.loop is not None and self.process != os.getpid():
-            self.gate.reset()
-            self.in_flight.clear()
+            self._begin_anew()
             self.transport.leave_to_parent()
         elif self.loop is not None:
             if self.loop.is_running():
                 message = "the client serves another event loop, which still runs; make one client per loop"
                 raise ClientStateError(message)
-            self.gate.reset()
-            self.in_flight.clear()
+            self._begin_anew()
             await self.transport.leave_loop()
         _load()
         self.in_flight.ticks = in_notebook()
         self.loop, self.process = running, os.getpid()
+
+    def _begin_anew(self) -> None:
+        """Forget what was on its way in another loop."""
+        self.gate.reset()
+        self.in_flight.clear()
+        for one in self.hedging.values():
+            one.begin_anew()
 
 
 def _load() -> None:

@@ -13,6 +13,9 @@ from anyfast_async._values.bases import Shown
 from anyfast_async.prices import Prices, usual_prices
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from anyfast_async._core.retry.hedging import Hedging
     from anyfast_async._limits.budget import Spending
     from anyfast_async._limits.gate import Gate
 
@@ -52,12 +55,19 @@ class Stats(Shown):
     """Of a ``Budget`` or of the tokens of a minute, for the calls in flight; 0 where neither is limited."""
     usage_missing: int = 0
     """Requests that may have been billed, and of which the gateway did not say what they used."""
+    hedges: int = 0
+    """Streams that were asked for a second time because they were late, see ``Hedge``."""
+    hedges_won: int = 0
+    """How many of these second attempts were the ones that were read."""
+    hedge_tokens: int = 0
+    """Tokens that hedging is taken to have cost: each attempt that was not read for as many as the one that was. What
+    the gateway bills for a stream that is closed early, it does not say."""
     queue: Phase = Phase()
     """Waiting for admission, over all attempts of a call."""
     connect: Phase = Phase()
     """Name lookup, TCP and TLS, of calls that needed a new connection."""
     first_token: Phase = Phase()
-    """Of streams: from sending to the first content."""
+    """Of streams: from sending to the first content; of one that was asked for twice, from the first sending."""
     total: Phase = Phase()
     """The whole call that succeeded."""
 
@@ -80,7 +90,8 @@ class Stats(Shown):
         took = ""
         if self.total.p50 is not None and self.total.p95 is not None:
             took = f"; a call takes {_seconds(self.total.p50)} (median), {_seconds(self.total.p95)} (95 %)"
-        return f"{self.in_flight} calls in flight{waiting}{held}; {sent}{took}"
+        twice = f"; {self.hedges} hedges, {self.hedges_won} of them won" if self.hedges else ""
+        return f"{self.in_flight} calls in flight{waiting}{held}; {sent}{twice}{took}"
 
 
 _WORDS: Final = {
@@ -102,8 +113,9 @@ def _phase(values: Histogram) -> Phase:
     return Phase(values.percentile(50), values.percentile(95))
 
 
-def stats_of(gate: Gate, spending: Spending, phases: Phases) -> Stats:
+def stats_of(gate: Gate, spending: Spending, phases: Phases, hedging: Iterable[Hedging] = ()) -> Stats:
     """Return what is going on."""
+    lanes = list(hedging)
     queue, connect, first_token, total = map(_phase, phases.counted())
     return Stats(
         in_flight=gate.in_flight,
@@ -115,6 +127,9 @@ def stats_of(gate: Gate, spending: Spending, phases: Phases) -> Stats:
         tokens_used=round(spending.tokens + spending.assumed),
         tokens_reserved=round(max(spending.reserved, gate.reserved())),
         usage_missing=spending.spent.unknown,
+        hedges=sum(one.sent for one in lanes),
+        hedges_won=sum(one.won for one in lanes),
+        hedge_tokens=round(sum(one.tokens for one in lanes)),
         spent=copy.deepcopy(spending.spent),
         prices=spending.prices,
         queue=queue,

@@ -44,6 +44,23 @@ class Histogram(Shown):
         self.count += len(values)
         self.total += sum(values)
 
+    def merge(self, other: Histogram) -> None:
+        """Count what *other* has counted."""
+        for bucket, number in other._buckets.items():
+            self._buckets[bucket] = self._buckets.get(bucket, 0) + number
+        self.count += other.count
+        self.total += other.total
+
+    def as_list(self) -> list[float]:
+        """Return the sum, then each bucket with what is in it: :meth:`of_list` makes a histogram of it again."""
+        return [round(self.total, 6), *(one for pair in self._buckets.items() for one in pair)]
+
+    @classmethod
+    def of_list(cls, values: Sequence[float]) -> Histogram:
+        """Return the histogram that :meth:`as_list` told."""
+        buckets = {int(bucket): int(number) for bucket, number in zip(values[1::2], values[2::2], strict=True)}
+        return cls(sum(buckets.values()), values[0] if values else 0.0, buckets)
+
     def percentile(self, percent: float) -> float | None:
         """Return the number that *percent* of the values do not exceed (nearest rank), None if there are none."""
         if not self.count:

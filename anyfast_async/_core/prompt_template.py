@@ -33,8 +33,8 @@ class PromptTemplate:
     parts: tuple[str | Column, ...] = attrs.field(repr=False)
 
     @classmethod
-    def parse(cls, text: str) -> PromptTemplate:
-        """Read a template.
+    def parse(cls, text: str, *, may_be_same: bool = False) -> PromptTemplate:
+        """Read a template; *may_be_same* says whether it may make the same prompt of every row.
 
         Raises:
             ValueError: a brace stands alone, or no column is named.
@@ -53,7 +53,7 @@ class PromptTemplate:
             parts.append(literal[0] if literal is not None else Column(name))
             end = found.end()
         parts.append(text[end:])
-        if not any(isinstance(part, Column) for part in parts):
+        if not may_be_same and not any(isinstance(part, Column) for part in parts):
             message = "no column is named, so every row would be the same prompt; write {column}"
             raise ValueError(message)
         return cls(text, tuple(part for part in parts if part != ""))
@@ -65,7 +65,16 @@ class PromptTemplate:
 
     def lacks(self, row: Mapping[str, Any]) -> list[str]:
         """Return the names of the columns that *row* does not have."""
-        return [name for name in self.columns if _cell(row, name) is _NOTHING]
+        return [name for name in self.columns if cell_at(row, name) is NOTHING]
+
+    def cells(self, row: Mapping[str, Any]) -> dict[str, str]:
+        """Return the columns of *row*, which lacks none of them, as they stand in the prompt.
+
+        Raises:
+            TypeError: a column holds what is no text; it is named.
+
+        """
+        return {name: _text(name, cell_at(row, name)) for name in self.columns}
 
     def fill(self, row: Mapping[str, Any]) -> str | None:
         """Return the prompt for *row*, which lacks none of the columns; None if all of them are empty.
@@ -74,8 +83,8 @@ class PromptTemplate:
             TypeError: a column holds what is no text; it is named.
 
         """
-        cells = {name: _text(name, _cell(row, name)) for name in self.columns}
-        if not any(text.strip() for text in cells.values()):
+        cells = self.cells(row)
+        if cells and not any(text.strip() for text in cells.values()):
             return None
         return "".join(part if isinstance(part, str) else cells[part.name] for part in self.parts)
 
@@ -91,22 +100,22 @@ def top_level(name: str, columns: Container[str]) -> str:
     return name
 
 
-_NOTHING: Final[Any] = object()
+NOTHING: Final[Any] = object()
 
 
-def _cell(row: Mapping[str, Any], name: str) -> Any:
+def cell_at(row: Mapping[str, Any], name: str) -> Any:
     """Return the value at *name*; a field of a missing value is missing."""
     if name in row:
         return row[name]
     top = top_level(name, row)
     if top not in row:
-        return _NOTHING
+        return NOTHING
     value = row[top]
     for field in name[len(top) + 1 :].split("."):
         if value is None:
             return None
         if not isinstance(value, Mapping) or field not in value:
-            return _NOTHING
+            return NOTHING
         value = value[field]
     return value
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from anyfast_async.completions import Usage
 
@@ -26,6 +26,11 @@ class Used(NamedTuple):
         return self.prompt + self.completion
 
 
+SAME_AS: Final = "same_as"
+"""In the usage of an answer that was given to more than one row: the row that was sent. The others used nothing."""
+_NOTHING: Final = Used(0, 0)
+
+
 def used_by(usage: Usage | None) -> Used | None:
     """Return what *usage* says was used, None if it does not say: without a number, or with zeros, it says nothing.
 
@@ -43,7 +48,7 @@ def used_by(usage: Usage | None) -> Used | None:
         if total > prompt + completion:
             completion = total - prompt
         if prompt + completion <= 0:
-            return None
+            return _NOTHING if SAME_AS in usage.extra else None
     asked, answered = usage.prompt_tokens_details, usage.completion_tokens_details
     cached = audio = image = 0
     if asked is not None:

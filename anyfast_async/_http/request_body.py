@@ -11,6 +11,7 @@ from typing import Any, Final
 import attrs
 
 from anyfast_async._core.json import codec
+from anyfast_async._http.folder_file import FolderFile
 from anyfast_async._http.local_files import content_of
 from anyfast_async._size_limits import MAX_FILE
 from anyfast_async.errors import FieldError, RequestValidationError, escaped
@@ -50,7 +51,7 @@ def _encode(request: ChatRequest, paths: Iterable[Path], stream: bool) -> bytes:
     problems = []
     for path in paths:
         try:
-            files[path] = content_of(path, MAX_FILE)
+            files[path] = path.content() if isinstance(path, FolderFile) else content_of(path, MAX_FILE)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             problems.append(FieldError("messages", f"cannot send the file {escaped(str(path), 200)}: {reason}"))

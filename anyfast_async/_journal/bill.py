@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from anyfast_async._core.journal.journal_lines import completion_in
+from anyfast_async._core.journal.journal_lines import completion_in, twin_in
 from anyfast_async._core.journal.reserved_money import unknown
 from anyfast_async._core.usage import Used, used_by
 from anyfast_async._limits.budget import Earlier, Need
@@ -71,6 +71,8 @@ def _earlier(records: Records, prices: Prices | None) -> Earlier:
     past, found, known, unknown, priced = records.past, Earlier(), 0, 0, 0
     usual = _models(past.header or {})
     for line in records.paid_lines():
+        if (twin := twin_in(line)) is not None and twin.same_as is not None:
+            continue  # it was not sent
         completion = completion_in(line)
         used = used_by(completion.usage) if completion is not None else None
         if completion is None or used is None:

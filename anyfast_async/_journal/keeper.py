@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from anyfast_async._core.journal.journal_lines import UNRECORDED, answer_line, error_line
+from anyfast_async._core.journal.journal_lines import UNRECORDED, Twin, answer_line, error_line
 from anyfast_async._journal.bill import RowWitness, named
 from anyfast_async.errors import AnyFastError, APIConnectionError, DeadlineExceeded
 
@@ -24,6 +24,8 @@ class Unwritten:
     custom_id: str
     result: Result[Any]
     stem: str
+    request: str | None = None
+    """What equal requests have in common, where that is known."""
 
 
 class Keeper:
@@ -62,11 +64,12 @@ class Keeper:
         of_the_run = self._ending.is_late and error.retryable and isinstance(error, DeadlineExceeded)
         return error.kind not in self._unrecorded and not of_the_run
 
-    def write(self, custom_id: str, result: Result[Any], stem: str) -> bool:
+    def write(self, custom_id: str, result: Result[Any], stem: str, request: str | None = None) -> bool:
         """Write what became of a row that was sent; return whether it is in its file now.
 
         It is not where the row keeps an earlier answer, because it was asked again in vain, or where the error is not
-        its own. What cannot be written is kept for :meth:`again`.
+        its own. What cannot be written is kept for :meth:`again`. *request* is what equal requests have in common,
+        where those are sent once.
 
         Raises:
             OSError: it cannot be written.
@@ -81,15 +84,16 @@ class Keeper:
             if error is not None and error.billed == "no":
                 journal.unsent(custom_id)
             return False
+        twin = None if request is None else Twin(request, None if result.same_as is None else str(result.same_as))
         try:
             if result.completion is not None:
-                line = answer_line(custom_id, result.completion, stem=stem)
+                line = answer_line(custom_id, result.completion, stem=stem, twin=twin)
                 named(journal, result.completion.model, result.model)
                 journal.answered(custom_id, line)
             elif error is not None:
-                journal.failed(custom_id, error_line(custom_id, error, stem=stem))
+                journal.failed(custom_id, error_line(custom_id, error, stem=stem, twin=twin))
         except OSError:
-            self._kept.append(Unwritten(custom_id, result, stem))
+            self._kept.append(Unwritten(custom_id, result, stem, request))
             raise
         return True
 

@@ -161,6 +161,10 @@ class Records:
         at = self.answered.find(custom_id)
         return None if at is None else self._readers[self.answers].line(at)
 
+    def answer_at(self, at: int) -> bytes:
+        """Return the line of an answer that begins at byte *at*."""
+        return self._readers[self.answers].line(at)
+
     def answer_lines(self) -> Iterator[bytes]:
         """Yield the line of each answer."""
         yield from map(self._readers[self.answers].line, self.answered.places())

@@ -56,14 +56,24 @@ class Spent(Shown):
         """Those that were used."""
         return dict.fromkeys(model for model, _ in self._sums)
 
+    def used(self, model: str) -> Used:
+        """Return what all calls of *model* used."""
+        sums = [sums for (one, _), (_, *sums) in self._sums.items() if one == model]
+        return Used(*map(sum, zip(*sums, strict=True))) if sums else Used(0, 0)
+
+    def cost_of(self, model: str, prices: Prices | None) -> float | None:
+        """Return what the calls of *model* cost, None if it has no price."""
+        price = prices.price(model) if prices is not None else None
+        if price is None:
+            return None
+        total = 0.0
+        for (one, _), (calls, *sums) in self._sums.items():
+            if one == model and calls:
+                total += calls * price.cost(Used(*(value / calls for value in sums)))  # type: ignore[arg-type]  # means
+        return total
+
     def cost(self, prices: Prices | None) -> float | None:
         """Return what is known to be used costs, None if a model has no price."""
-        total = 0.0
-        for (model, _), (calls, *sums) in self._sums.items():
-            if not calls:
-                continue
-            price = prices.price(model) if prices is not None else None
-            if price is None:
-                return None
-            total += calls * price.cost(Used(*(value / calls for value in sums)))  # type: ignore[arg-type]  # means
-        return total
+        used = dict.fromkeys(model for (model, _), (calls, *_) in self._sums.items() if calls)
+        costs = [self.cost_of(model, prices) for model in used]
+        return None if None in costs else sum(cost for cost in costs if cost is not None)

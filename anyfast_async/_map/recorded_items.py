@@ -85,7 +85,7 @@ class RecordedItems(Items[T]):
         keeper, journal = self._open, self._open.journal
         for kept in keeper.again():
             with suppress(OSError):
-                keeper.write(kept.custom_id, kept.result, kept.stem)
+                keeper.write(kept.custom_id, kept.result, kept.stem, kept.request)
         try:
             await asyncio.to_thread(journal.close)
         finally:
@@ -133,8 +133,8 @@ class RecordedItems(Items[T]):
             self._sent[index] = key, stem
         witness = witness or self._open.witness(key)
         result = await super()._result(index, item, name, request, body, witness)
-        if recorded is None or recorded.completion is None or result.completion is not None:
-            return result
+        if recorded is None or recorded.completion is None or result is None or result.completion is not None:
+            return result  # None: it waits for another one
         return attrs.evolve(recorded, attempts=result.attempts)  # an answer is worth more than a later failure
 
     def _blank(self, index: int, item: Any, name: Any, request: ChatRequest) -> Result[T]:

@@ -57,8 +57,14 @@ class Result(Generic[T]):
         )
         said["outcome"] = None if self.outcome in {"ok", "failed"} else self.outcome
         said["recorded"] = self.recorded or None
+        said["same_as"] = self.same_as
         shown = ", ".join(f"{name}={brief(value)}" for name, value in said.items() if value is not None)
         return f"Result({shown})"
+
+    @property
+    def same_as(self) -> Any:
+        """With ``dedupe=True``: the item that was sent in its place, as :class:`SameResult` has it; else None."""
+        return None
 
     @property
     def ok(self) -> bool:
@@ -134,6 +140,23 @@ class Result(Generic[T]):
             "error_kind": self.error.kind if self.error is not None else None,
             "error": str(self.error) if self.error is not None else None,
         }
+
+
+@attrs.frozen(repr=False)
+class SameResult(Result[T]):
+    """What became of an item whose request was that of another one, which was sent: it used nothing itself.
+
+    Its answer is that of the other one, with a usage of nothing, so that sums count what was used once. It has no
+    attempts.
+    """
+
+    same_as: Any = attrs.field(default=None, kw_only=True)
+    """The id of the item that was sent, or its place in the source if it has none; of one that a journal knows without
+    an id, what it is called there."""
+
+    def row(self) -> dict[str, Any]:
+        """Return a flat dict for a table, as of any result, with ``same_as``."""
+        return {**Result.row(self), "same_as": self.same_as}
 
 
 class ResultList(list[Result[T]]):

@@ -51,6 +51,11 @@ def _meaning(reason: str | None) -> str | None:
     return next((meaning for meaning, words in _MEANINGS.items() if re.search(words, word)), None) if word else None
 
 
+def is_end(reason: str | None) -> bool:
+    """Return whether a finish reason says, or does not deny, that the answer is whole."""
+    return _meaning(reason) is None
+
+
 def is_empty(message: AssistantMessage | None) -> bool:
     """Return whether a message holds nothing that a program or a person could use; thoughts alone are nothing."""
     if message is None:

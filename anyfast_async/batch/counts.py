@@ -49,13 +49,16 @@ class Counts:
         """Rows that failed."""
         return self.outcomes["failed"]
 
-    def add(self, now: Standing, before: Standing | None = None) -> None:
-        """Count a row that stands so *now*; *before*, where it had a result: an answer is never lost to a failure."""
+    def add(self, now: Standing, before: Standing | None = None, times: int = 1) -> None:
+        """Count a row that stands so *now*; *before*, where it had a result: an answer is never lost to a failure.
+
+        Rows that stand alike can be counted together, and taken out again: -1 *times*.
+        """
         if before is not None:
             if now.outcome == "failed" != before.outcome:
                 return
-            self._count(before, -1)
-        self._count(now, 1)
+            self._count(before, -times)
+        self._count(now, times)
 
     def _count(self, one: Standing, times: int) -> None:
         self.outcomes[one.outcome] += times

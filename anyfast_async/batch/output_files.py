@@ -15,9 +15,14 @@ from anyfast_async._journal.journal import Journal, Sync, open_journal
 from anyfast_async._journal.records import Records, failures_of, log_of
 from anyfast_async._values.outcome import Outcome
 from anyfast_async.batch.counts import Census, Standing
+from anyfast_async.batch.run_header import input_of, note_input, recorded
+from anyfast_async.errors import MismatchError
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from anyfast_async.batch.input.survey import Survey
+    from anyfast_async.completions import ChatCompletion
 
 
 class Done:
@@ -26,10 +31,17 @@ class Done:
     def __init__(self, opened: Journal, again: SendAgain) -> None:
         self._records = opened.records
         self._again = again
+        self._held: set[str] = set()
+
+    def hold(self, custom_ids: Iterable[str]) -> None:
+        """Let rows with a result stay as they are, failures that would be asked for again among them."""
+        self._held |= {custom_id for custom_id in custom_ids if standing_in(self._records, custom_id) is not None}
 
     def __contains__(self, custom_id: object) -> bool:
         if not isinstance(custom_id, str):
             return False
+        if custom_id in self._held:
+            return True
         if self._again.outcomes:
             standing = standing_in(self._records, custom_id)
             return standing is not None and self.stays(standing)
@@ -46,16 +58,28 @@ class Done:
         else:
             answered = len(self._records.answered)
         failed = 0 if self._again.every_failure else sum(map(self._stays_failed, self._records.failed_lines()))
-        return answered + failed
+        return answered + failed + sum(not self._stays_unheld(custom_id) for custom_id in self._held)
+
+    def _stays_unheld(self, custom_id: str) -> bool:
+        standing = standing_in(self._records, custom_id)
+        return standing is not None and self.stays(standing)
 
     def _stays_failed(self, failure: bytes) -> bool:
         return not self._again.failed(journal_lines.error_in(failure).kind)
+
+    def holds(self, custom_id: str) -> bool:
+        """Return whether a row stays as it is, whatever is asked for again."""
+        return custom_id in self._held
 
     def stays(self, standing: Standing) -> bool:
         """Return whether a row that stands so is not sent again."""
         if standing.outcome == "failed":
             return not self._again.failed(standing.kind)
         return not self._again.answered(standing.outcome)
+
+    def stays_answered(self, completion: ChatCompletion) -> bool:
+        """Return whether a row with this answer is not sent again."""
+        return not self._again.answered(completion.outcome)
 
 
 def outcome_in(line: bytes) -> Outcome:
@@ -89,9 +113,11 @@ def standing_in(records: Records, custom_id: str) -> Standing | None:
 class BatchFiles:
     """The files of a batch, open for writing and locked; a context manager that closes them. See :func:`open_batch`."""
 
-    def __init__(self, opened: Journal, retry_failed: str | Iterable[str] = ALL) -> None:
+    def __init__(self, opened: Journal, retry_failed: str | Iterable[str] = ALL, survey: Survey | None = None) -> None:
         self.journal = opened
         """What is written goes here."""
+        self.survey: Survey | None = survey
+        """The input that they were opened with: its rows have the ids that they were given first."""
         self.done: Done = Done(opened, SendAgain.of(retry_failed, name="retry_failed"))
         """``custom_id in files.done``: it has a result that is not asked for again."""
 
@@ -114,7 +140,7 @@ class BatchFiles:
             standing = self.standing(custom_id)
             if standing is not None:
                 census.counts.add(standing)
-                census.already += custom_id in unsendable or self.done.stays(standing)
+                census.already += custom_id in unsendable or self.done.stays(standing) or self.done.holds(custom_id)
             else:
                 census.fresh += 1
                 census.unsendable += custom_id in unsendable
@@ -150,6 +176,8 @@ def open_batch(
     errors: Path,
     *,
     header: Mapping[str, Any] | None = None,
+    found: Survey | None = None,
+    extend: bool = False,
     sync: Sync = "batch",
     retry_failed: str | Iterable[str] = ALL,
 ) -> BatchFiles:
@@ -162,6 +190,10 @@ def open_batch(
         errors: failed rows; it is replaced as a whole when the files are closed.
         header: what the run depends on, as plain JSON values, such as a hash of the input, model and options. It is
             compared with that of the run that began the files; None compares nothing.
+        found: the input. Its rows must hold what those held with which the files were begun: in any order and in a file
+            of any format where they have ids of their own, else in the same places. Then ``files.survey`` is what to
+            read the rows of. None compares nothing.
+        extend: whether *found* may have rows more; without ids of their own, at the end.
         sync: when a line is brought to the disk: ``"batch"`` once a second and at 256 lines, ``"each"`` before the row
             counts as done.
         retry_failed: which rows with a result are sent again: ``"all"`` (every failed one), ``"none"``, or words with
@@ -170,7 +202,7 @@ def open_batch(
 
     Raises:
         LockedError: another process writes them; it names it.
-        MismatchError: they were begun with another header; it names what differs.
+        MismatchError: they were begun with another header or other rows; it names what differs.
         ForeignFileError: one of them is no file of a batch.
         ConfigurationError: *retry_failed* holds another word, or the files are the same.
         OSError: a file cannot be read or written, or its directory is not there.
@@ -179,7 +211,25 @@ def open_batch(
 
     """
     SendAgain.of(retry_failed, name="retry_failed")
-    return BatchFiles(open_journal(answers, errors, header=header, sync=sync), retry_failed)
+    if found is None:
+        return BatchFiles(open_journal(answers, errors, header=header, sync=sync), retry_failed)
+    begun = recorded(answers.resolve())
+    growth = begun.growth(found)
+    if growth is not None:
+        if not (growth.is_same or (growth.is_longer and extend)):
+            how = "; extend=True takes them" if growth.is_longer else ""
+            error = MismatchError(f"{answers} was begun with other rows, and was not touched: {growth.problem}{how}")
+            error.differences = (growth.problem,)
+            raise error
+        found = growth.survey
+    given = begun.input if growth is not None else input_of(found)
+    opened = open_journal(answers, errors, header={**(header or {}), "input": given}, sync=sync)
+    try:
+        note_input(opened, found, growth)
+    except BaseException:
+        opened.close()
+        raise
+    return BatchFiles(opened, retry_failed, found)
 
 
 __all__ = [

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import attrs
 
+from anyfast_async._client.calls import AT_ONCE
 from anyfast_async._client.map_arguments import plan_of, run_of
 from anyfast_async._core.errors.failures import CLOSERS, STOPPERS
 from anyfast_async._core.journal.journal_lines import STEM_DIGITS, error_line
 from anyfast_async._journal.bill import charge
 from anyfast_async._journal.keeper import Keeper
+from anyfast_async._map.deduplicated import DedupedRun
+from anyfast_async._map.twins import InJournal
 from anyfast_async.batch.counts import Counts, Standing
 from anyfast_async.batch.input.request_lines import BatchLine
 from anyfast_async.batch.input.survey import BadRow
@@ -105,6 +108,8 @@ class RowDone:
     """The answer, None for a failed row."""
     attempts: tuple[Attempt, ...] = ()
     """Every try that was made for the row, oldest first."""
+    model: str = ""
+    """The one that was asked."""
 
 
 class BatchRun:
@@ -125,6 +130,7 @@ class BatchRun:
             one more the run stops. None allows any number.
         give_up_after: seconds after which the run stops if nothing was answered and nothing is in flight, above 0; None
             for never.
+        dedupe: True to send equal requests once, and give the answer to all rows that ask so.
         into: a class that answers must fit; those that do not have failed, with what does not fit. None: any text.
         **options: as for ``client.complete``; they win over what the rows say.
 
@@ -144,10 +150,11 @@ class BatchRun:
         already: int = 0,
         before: Counts | None = None,
         bad: Iterable[BadRow] = (),
-        concurrency: int = 64,
+        concurrency: int = AT_ONCE,
         on_row: Callable[[RowDone], None] | None = None,
         max_failures: float | None = None,
         give_up_after: float | None = None,
+        dedupe: bool = False,
         into: type[Any] | None = None,
         **options: Unpack[ChatOptions],
     ) -> None:
@@ -180,6 +187,7 @@ class BatchRun:
             concurrency=concurrency,
             give_up_after=give_up_after,
             into=into,
+            is_looked_into=dedupe,
         )
         self._keeper = keeper = Keeper(files.journal, plan.ending)
         self._map: MapRun[Any] = run_of(
@@ -187,9 +195,15 @@ class BatchRun:
             plan,
             concurrency=concurrency,
             stop_on=STOPPERS - CLOSERS,
+            dedupe=dedupe,
+            shelf=InJournal(files.journal.records, files.done.stays_answered) if dedupe else None,
             witness_of=lambda row: keeper.witness(row.custom_id),
             record=self._record,
         )
+        self._digest: Callable[[int], str | None] = (
+            self._map.twins.digest if isinstance(self._map, DedupedRun) else lambda _: None
+        )
+        """Returns what equal requests have in common."""
         self._noted = (0, 0)
         self._noting: asyncio.TimerHandle | None = None
 
@@ -292,6 +306,7 @@ class BatchRun:
             with suppress(OSError):  # it shows with the next line that matters
                 sent = [round(time.time(), 1), now[0] - self._noted[0], max(0, now[1] - self._noted[1])]
                 self._journal.note("sent", sent)
+                self._journal.records.past.sent.append((sent[0], sent[1], sent[2]))  # for a run that follows in here
             self._noted = now
         if again:
             self._noting = asyncio.get_running_loop().call_later(_NOTED_EVERY, self._note_sent)
@@ -329,12 +344,13 @@ class BatchRun:
         self._since.pop(custom_id, None)
         try:
             before = self._files.standing(custom_id) if self._knows_file else None
-            if not self._keeper.write(custom_id, result, _stem()):
+            if not self._keeper.write(custom_id, result, _stem(), self._digest(result.index)):
                 self._leave(result.error)
                 return
             try:
                 await self._journal.saved()
             finally:  # it is in the file, even if the run ends while the disk is waited for
+                self.tally.same += result.same_as is not None and result.completion is not None
                 self._count(custom_id, result.completion, result.error, result.attempts, before, result.model or "")
         except OSError as error:
             self._end(error)
@@ -370,7 +386,7 @@ class BatchRun:
             elif (wrong := self._address.failed(error)) is not None:
                 self._end(wrong)
         if self._on_row:
-            done = RowDone(custom_id, error, tally, completion, attempts)
+            done = RowDone(custom_id, error, tally, completion, attempts, model)
             for tell in self._on_row:
                 tell(done)
 

@@ -3,23 +3,117 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from anyfast_async._core.journal.journal_lines import HOLDER_SIZE, record
+import attrs
+
+from anyfast_async._core.journal.journal_lines import HOLDER_SIZE, record, record_in
 from anyfast_async._core.journal.log_replay import LogReplay
+from anyfast_async._core.json import codec
 from anyfast_async._journal.disk import lines_of, lock
+from anyfast_async._journal.journal import Journal
 from anyfast_async._journal.records import log_of
+from anyfast_async._map.media_columns import MediaTemplate
+from anyfast_async.batch.growth import Growth, grown, renumbered
+from anyfast_async.batch.input.row_digests import RowDigests
 from anyfast_async.batch.input.source import Source
 from anyfast_async.batch.input.survey import Survey, fingerprint, stamp_of
 
 _MODELS: Final = 20
 """Models of an input that are written down."""
-_INPUTS: Final = (b'{"header":', b'{"changed":', b'{"input kept":')
-_HEAD: Final = 4
-"""Lines of a log among which the header is, if a command began it."""
+_HEADERS: Final = (b'{"header":', b'{"extended":')
+_INPUTS: Final = (*_HEADERS, b'{"changed":', b'{"input kept":')
+_ROWS: Final = b'{"rows":'
+_LAST: Final = b'"last":true}}'
+_HOW: Final = ("template", "id", "image", "document")
+"""How rows are made of an input, whatever is in it."""
+
+
+@attrs.frozen
+class BegunWith:
+    """What the log of a batch says of its beginning, or of the last input that it was extended by."""
+
+    header: Mapping[str, Any] | None = None
+    _rows: Sequence[bytes] = attrs.field(default=(), repr=False)
+
+    @property
+    def input(self) -> Mapping[str, Any] | None:
+        """The input as it was, None if that is not known."""
+        found = self.header.get("input") if self.header is not None else None
+        return found if isinstance(found, Mapping) else None
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether it was written down to the end what the rows held."""
+        return bool(self._rows) and (record_in(self._rows[-1]) or b"").endswith(_LAST)
+
+    def rows(self) -> RowDigests | None:
+        """Return what the rows held, None if that was not written down, or not to its end."""
+        data = (one for one in map(record_in, self._rows) if one is not None)
+        return RowDigests.of(codec.loads(one)["rows"] for one in data)
+
+    def growth(self, found: Survey) -> Growth | None:
+        """Return what became of the rows in the input *found*; None if that cannot be told.
+
+        Raises:
+            OSError: it cannot be read.
+
+        """
+        before = self.input
+        if before is None or any(before.get(name) != _input(found.source, "").get(name) for name in _HOW):
+            return None
+        known = self.rows()
+        return None if known is None else grown(known, found)
+
+
+def recorded(output: Path) -> BegunWith:
+    """Return what the log of *output* says, if there is one.
+
+    Raises:
+        OSError: it cannot be read.
+
+    """
+    past = LogReplay()
+    rows: list[bytes] = []
+    for _, line in lines_of(log_of(output)):
+        if line.startswith(_HEADERS, 9):
+            past.add(line)
+        elif line.startswith(_ROWS, 9):
+            rows.append(line)
+    return BegunWith(past.header, rows)
+
+
+def note_input(journal: Journal, found: Survey, growth: Growth | None) -> None:
+    """Write down with which input a batch goes on: what its rows hold, where that is not known, and the input itself.
+
+    Args:
+        journal: of the batch, open.
+        found: the input, with the rows of before or more.
+        growth: what became of the rows before in it; None: they are not known.
+
+    Raises:
+        OSError: it cannot be written.
+
+    """
+    _note_rows(journal, found, growth)
+    header, now = journal.records.past.header or {}, input_of(found)
+    if growth is not None and header.get("input") != now:
+        journal.note("extended", {**header, "input": now})
+
+
+def _note_rows(journal: Journal, found: Survey, growth: Growth | None) -> None:
+    digests = found.digests
+    if digests is None:
+        return
+    is_all = growth is None or (growth.by_place and len(growth.mended) > 0)
+    places: Sequence[int] = range(len(digests))
+    if growth is not None and not is_all:
+        places = sorted((*growth.added, *growth.mended))
+    if is_all or places:
+        for block in digests.blocks(places, is_all=is_all):
+            journal.note("rows", block)
 
 
 def header_for(found: Survey, *, model: str | None, system: str | None, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,12 +126,17 @@ def header_for(found: Survey, *, model: str | None, system: str | None, fields: 
         fields: that win over what the rows say.
 
     """
+    return {"input": input_of(found), "model": model, "system": system, "fields": dict(fields)}
+
+
+def input_of(found: Survey) -> dict[str, Any]:
+    """Return what a header says of an input."""
     given = _input(found.source, found.sha256)
     counts = {name or "": rows for name, rows in found.models.items()}
     listed = {"rows": found.count} | ({"models": counts} if len(counts) <= _MODELS else {})
     if found.bad:
         listed["bad"] = len(found.bad)
-    return {"input": given | listed, "model": model, "system": system, "fields": dict(fields)}
+    return given | listed
 
 
 def recorded_header(output: Path) -> Mapping[str, Any] | None:
@@ -47,10 +146,7 @@ def recorded_header(output: Path) -> Mapping[str, Any] | None:
         OSError: the log cannot be read.
 
     """
-    past = LogReplay()
-    for _, line in islice(lines_of(log_of(output)), _HEAD):
-        past.add(line)
-    return past.header
+    return recorded(output).header
 
 
 def forget(output: Path, kept: str | None = None) -> None:
@@ -87,25 +183,43 @@ def knows_input(output: Path, path: Path) -> bool:
     return bool(past.inputs) and fingerprint(path) in past.inputs
 
 
-def checked_before(source: Source, recorded: Mapping[str, Any] | None) -> Survey | None:
-    """Return the survey of *source* if the run with the header *recorded* has made it already, byte for byte.
+def checked_before(source: Source, begun: BegunWith) -> Survey | None:
+    """Return the survey of *source* if the run that is *recorded* has made it already, byte for byte.
 
     Raises:
         OSError: the input cannot be read.
 
     """
-    before = recorded.get("input") if recorded is not None else None
-    if not isinstance(before, Mapping) or not isinstance(before.get("models"), Mapping) or before.get("bad"):
+    before = begun.input
+    if before is None or not isinstance(before.get("models"), Mapping) or before.get("bad") or not begun.has_rows:
         return None
     stamp = stamp_of(source.path)
     now = _input(source, fingerprint(source.path))
     if any(before.get(name) != now.get(name) for name in (*now, "encoding")):
         return None
     models = {name or None: rows for name, rows in before["models"].items()}
-    return Survey(source, before["rows"], models, (), 0, now["sha256"], stamp)
+    return Survey(counted_as(source, begun), before["rows"], models, (), 0, now["sha256"], stamp)
+
+
+def counted_as(source: Source, begun: BegunWith) -> Source:
+    """Return *source* with the ids that its rows were given first, where these are numbers of another file's lines.
+
+    Raises:
+        OSError: it cannot be read.
+
+    """
+    before = begun.input
+    if before is None or "counted" not in before or not source.is_counted:
+        return source
+    known = begun.rows()
+    return source if known is None else renumbered(source, known)
 
 
 def _input(source: Source, sha256: str) -> dict[str, Any]:
     encoding = {} if source.encoding is None else {"encoding": source.encoding}
     given = {"sha256": sha256, "format": source.format, "template": source.template.text, "id": source.id_column}
-    return given | encoding
+    template = source.template
+    if isinstance(template, MediaTemplate):
+        given |= {"image": template.image, "document": template.document}
+    counted = {} if source.renumbered is None else {"counted": source.renumbered.unit}
+    return given | encoding | counted

@@ -35,6 +35,8 @@ class Tally:
     """Other answers of this run whose finish reason is ``"length"``: max_tokens ended them."""
     unsent: int = 0
     """Of the failed rows of this run, those of which nothing was sent."""
+    same: int = 0
+    """Of the rows of this run, those that were not sent because an equal one was."""
     retries: int = 0
     """Attempts after the first, over all rows."""
     prompt_tokens: int = 0
@@ -95,7 +97,16 @@ class Tally:
     @property
     def sent(self) -> int:
         """Rows that this run has sent and that have ended."""
-        return self.answered + self.failed - self.unsent
+        return max(0, self.answered + self.failed - self.unsent - self.same)
+
+    def carry_on(self, before: Tally) -> None:
+        """Count what an earlier run of the same command used, too: attempts, tokens and what they cost."""
+        self.retries += before.retries
+        self.prompt_tokens += before.prompt_tokens
+        self.completion_tokens += before.completion_tokens
+        self.reasoning_tokens += before.reasoning_tokens
+        self.cached_tokens += before.cached_tokens
+        self.spent = before.spent
 
     def count_answer(self, completion: ChatCompletion, before: Standing | None = None, model: str = "") -> None:
         """Count an answered row; *before* is what stood in the files for it, *model* the one that was asked."""

@@ -32,6 +32,7 @@ SUMMARIES: Final = {
     "demo": "Show one await, one stream and one batch from file to file.",
     "doctor": "Look at a gateway, and say what is odd, what that means and what to do.",
     "models": "List the models that the key may use: a table in a terminal, one id per line in a pipe.",
+    "report": "Make a page of what a batch left behind: one file, for any browser; of two batches, what differs.",
     "results": "Read what a batch left behind.",
     "simulate": (
         "Serve the embedded gateway until Ctrl-C or SIGTERM (exit code 0): made-up answers in authentic shapes."
@@ -45,6 +46,7 @@ _FOLDERS: Final = {
     "bench": "bench.command",
     "chat": "chat.command",
     "doctor": "doctor.command",
+    "report": "report.command",
     "results": "results.command",
 }
 """Commands that have a folder, and where they are in it."""

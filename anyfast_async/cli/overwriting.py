@@ -15,8 +15,7 @@ from anyfast_async._journal.records import log_of
 from anyfast_async.batch import LineError, SourceError
 from anyfast_async.batch.input import parquet
 from anyfast_async.batch.input.stdin_copy import StdinCopy
-from anyfast_async.batch.report.page import GENERATOR
-from anyfast_async.batch.report.svg import missing
+from anyfast_async.batch.report.rendering import GENERATOR, is_made_by, missing
 from anyfast_async.cli.batch.options import Options
 
 _HEAD: Final = 4096
@@ -66,7 +65,7 @@ def _beginning(path: Path) -> bytes:
 
 def is_report(path: Path) -> bool:
     """Return whether a file is a report."""
-    return GENERATOR.encode() in _beginning(path)
+    return is_made_by(GENERATOR, _beginning(path))
 
 
 def check_report(options: Options) -> None:
@@ -80,7 +79,7 @@ def check_report(options: Options) -> None:
         return
     install = missing()
     if install is not None:
-        message = f"--report needs one more package: {install}"
+        message = f"--report needs more packages: {install}"
         raise click.UsageError(message)
     answers = options.answers
     mine = (options.input, answers, options.failures, log_of(answers), StdinCopy(answers).kept)

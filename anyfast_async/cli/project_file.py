@@ -74,7 +74,7 @@ class Setting:
 
 _ALL: Final = ("batch", "bench", "chat", "demo", "doctor", "models")
 _ASKING: Final = tuple(name for name in _ALL if name != "models")
-_PRICED: Final = ("batch", "bench", "results")
+_PRICED: Final = ("batch", "bench", "report", "results")
 SETTINGS: Final = {
     setting.name: setting
     for setting in (

@@ -14,6 +14,7 @@ import click
 from anyfast_async._values.text import printable
 from anyfast_async.cli import exit_codes
 from anyfast_async.cli.client_options import SIMULATOR_KEY
+from anyfast_async.cli.default_model import DEFAULT_MODEL
 from anyfast_async.cli.display.terminal import is_terminal, say, write
 from anyfast_async.cli.signals import on_ending
 
@@ -86,6 +87,7 @@ async def _simulate(sim: Simulator, port: int, host: str) -> int:
                     f"serving {sim.base_url}\n"
                     f"  export ANYFAST_BASE_URL={sim.base_url}\n"
                     f"  export ANYFAST_API_KEY={SIMULATOR_KEY}\n"
+                    f"  export ANYFAST_MODEL={DEFAULT_MODEL}\n"
                 )
                 if is_terminal(sys.stdout):
                     write("Ctrl-C ends it.\n")

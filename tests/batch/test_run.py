@@ -499,3 +499,12 @@ async def test_an_answer_stays_when_asking_again_fails(
 
     assert ["half", "half", "whole"] == texts
     assert not (tmp_path / "err.jsonl").exists()
+
+
+async def test_a_default_is_no_reason_to_warn(
+    sim: Simulator, connect: Callable[..., AnyFast], batch: Opened, recwarn: pytest.WarningsRecorder
+) -> None:
+    """A client with a smaller limit than the rows that are in work unless told otherwise: nobody asked for those."""
+    async with batch(connect(sim.base_url, limits=Limits(concurrency=3)), ["one", "two"]) as run:
+        assert (await run.run()).answered == 2
+    assert [str(warning.message) for warning in recwarn] == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +11,6 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
 import pytest
 
 from anyfast_async import __version__
@@ -226,44 +224,3 @@ def test_the_list_of_commands_loads_none() -> None:
 def test_what_the_list_of_commands_says() -> None:
     """Each command is listed with the beginning of its own help."""
     assert {name: command.get_short_help_str(200) for name, command in group.commands.items()} == SUMMARIES
-
-
-def _documented() -> set[tuple[str, str]]:
-    """The options of the reference, each with its command."""
-    text = (Path(__file__).parents[2] / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
-    table = text.partition("\n## Options\n")[2].partition("\n## ")[0]
-    found = set()
-    for line in table.splitlines():
-        cells = [cell.strip() for cell in line.replace(r"\|", " ").strip("|").split("|")]
-        if line.startswith("| `-"):
-            names = re.findall(r"(?<![\w-])--[a-z][a-z-]*", cells[0])
-            commands = SUMMARIES if cells[1] == "all" else [one.strip() for one in cells[1].split(",")]
-            found |= {(command, name) for command in commands for name in names}
-    return found
-
-
-def test_the_reference_has_every_option() -> None:
-    """The table of options in the reference, and the options that there are, are the same."""
-    present = {
-        (name, max(parameter.opts, key=len))
-        for name in SUMMARIES
-        for parameter in group.commands[name].params
-        if isinstance(parameter, click.Option)
-    }
-    documented = {pair for pair in _documented() if pair[0] != "anyfast" and pair[1] != "--help"}
-
-    assert (set(), set()) == (present - documented, documented - present)
-
-
-def test_the_reference_has_every_variable() -> None:
-    """So are the variables of the environment that are read."""
-    root = Path(__file__).parents[2]
-    text = (root / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
-    table = text.partition("\n## Variables\n")[2].partition("\n## ")[0]
-    read = {
-        name
-        for path in (root / "anyfast_async").rglob("*.py")
-        for name in re.findall(r"(?<![A-Z_])ANYFAST_[A-Z_]*[A-Z]\b", path.read_text(encoding="utf-8"))
-    }
-
-    assert read == set(re.findall(r"^\| `(ANYFAST_[A-Z_]+)`", table, re.MULTILINE))

@@ -15,11 +15,12 @@ from anyfast_async import AnyFast
 
 
 async def test_serves_until_told_to_end(start: Callable[..., Any]) -> None:
-    """It prints where it is and the two lines to use it with; SIGTERM ends it with exit code 0."""
+    """It prints where it is and the three lines to use it with; SIGTERM ends it with exit code 0."""
     started = await start("simulate", "--port", 0)
-    lines = [(await started.process.stdout.readline()).decode().strip() for _ in range(3)]
+    lines = [(await started.process.stdout.readline()).decode().strip() for _ in range(4)]
     url = lines[0].removeprefix("serving ")
-    assert [f"export ANYFAST_BASE_URL={url}", "export ANYFAST_API_KEY=sk-simulator"] == lines[1:]
+    exports = (f"ANYFAST_BASE_URL={url}", "ANYFAST_API_KEY=sk-simulator", "ANYFAST_MODEL=gemini-2.5-flash")
+    assert [f"export {one}" for one in exports] == lines[1:]
 
     async with AnyFast("sk-simulator", base_url=url, model="gemini-2.5-flash") as client:
         assert (await client.complete("Hi")).text

@@ -130,7 +130,7 @@ def _status_error(
     retry, billed = verdict(status, problem.code, problem.type, stated=found.stated, should_retry=should_retry)
     error.retry_class = retry if kind not in (InsufficientQuotaError, ModelNotFoundError) else "never"
     error.retryable = error.retry_class != "never"
-    error.billed = billed
+    error.billed = "maybe" if found.late else billed
     return _fill(error, shown._replace(message=shown.message or f"{status}"), _hidden(body, hide))
 
 

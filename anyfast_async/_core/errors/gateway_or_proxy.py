@@ -62,11 +62,20 @@ PROXIES: Final = (
         ),
     ),
     Proxy("Envoy", "istio-envoy", None),
+    # src/http-header-glue.c, http_response_errdoc_init
+    Proxy("lighttpd", "lighttpd", r"\A<\?xml version=[^>]*>\s*<!DOCTYPE html PUBLIC \"-//W3C//DTD XHTML 1\.0 Transitional"),
     # forward proxies: src/errorpage.cc of Squid, data/templates of tinyproxy
     Proxy("Squid", "squid", r"<!--? ?ERR_[A-Z_]+|\(squid(?:/[^)<]*)?\)|id=.?ERR_[A-Z_]+"),
     Proxy("tinyproxy", "tinyproxy", r"tinyproxy"),
 )
 """What is known of the proxies that stand in front of gateways; their sources are named above each."""
+LATE: Final = {"lighttpd": frozenset({404})}
+"""Statuses that do not look like it, and yet a proxy answers with them once the request was passed on. lighttpd 1.4.69
+says 404 where an upstream that had begun to answer is silent for too long."""
+
+OTHERS: Final = ("x-litellm-", "x-smg-error-")
+"""Headers of other gateways: LiteLLM's, and those of the routers of SGLang. They put every failure of what is behind
+them into an error object of their own, a broken answer too: that states nothing of bills."""
 
 
 class Speaker(NamedTuple):
@@ -77,6 +86,8 @@ class Speaker(NamedTuple):
     """Whether it is the gateway's error object, or one that it relays: ``error`` an object with a ``message``."""
     name: str = ""
     """Of the proxy, where it is a known one."""
+    late: bool = False
+    """Whether the status would mean that nothing was done, and does not where this one says it, see :data:`LATE`."""
 
 
 def is_statement(payload: Any) -> bool:
@@ -103,7 +114,7 @@ def speaker(status: int, headers: Mapping[str, str], payload: Any) -> Speaker:
     if status == 407 or "proxy-authenticate" in headers:  # noqa: PLR2004 - RFC 9110 15.5.8
         return Speaker("proxy", False)
     if stated:
-        return Speaker("gateway", True)
+        return Speaker("gateway", not any(name.startswith(OTHERS) for name in headers))
     # RFC 9209 2.1.1: an intermediary names itself, and with ``error`` says that the answer is its own.
     if "error=" in (said := headers.get("proxy-status", "").rpartition(",")[2]):
         return Speaker("proxy", False, said.partition(";")[0].strip(' "')[:60])
@@ -113,7 +124,7 @@ def speaker(status: int, headers: Mapping[str, str], payload: Any) -> Speaker:
         if isinstance(kind, str) and kind.startswith("https://developers.cloudflare.com/"):
             return Speaker("proxy", False, "Cloudflare")
     elif (name := _proxy(status, headers, payload)) is not None:
-        return Speaker("proxy", False, name)
+        return Speaker("proxy", False, name, status in LATE.get(name, ()))
     # new-api's middleware puts its id on whatever it answers; what a proxy answers in its place has none.
     return Speaker("gateway" if "x-oneapi-request-id" in headers else "unknown", False)
 

@@ -32,13 +32,17 @@ class _Table:
         table[at] = slot
         self._counts[shard] += 1
         if 4 * self._counts[shard] > 3 * len(table):
-            larger = self._tables[shard] = array("Q", bytes(16 * len(table)))
-            mask = len(larger) - 1
-            for one in filter(None, table):
-                i = one & mask
-                while larger[i]:
-                    i = (i + 1) & mask
-                larger[i] = one
+            self._grow(shard)
+
+    def _grow(self, shard: int) -> None:
+        table = self._tables[shard]
+        larger = self._tables[shard] = array("Q", bytes(16 * len(table)))
+        mask = len(larger) - 1
+        for one in filter(None, table):
+            i = one & mask
+            while larger[i]:
+                i = (i + 1) & mask
+            larger[i] = one
 
 
 class Index(_Table):
@@ -64,10 +68,19 @@ class Index(_Table):
 
     def add(self, custom_id: str, begin: int) -> bool:
         """Say that the line of *custom_id* begins at byte *begin*; return False, and change nothing, if it has one."""
-        at, shard = self._probe(custom_id)
-        if self._tables[shard][at]:
-            return False
-        self._fill(shard, at, begin + 1 << 24 | hash(custom_id) & _TAG)
+        number = hash(custom_id)  # _probe and _fill once more, for every row of a file goes through here
+        shard, tag = number >> 56 & 255, number & _TAG
+        table = self._tables[shard]
+        mask = len(table) - 1
+        i = tag & mask
+        while slot := table[i]:
+            if slot & _TAG == tag and self._is_it(custom_id, (slot >> 24) - 1):
+                return False
+            i = (i + 1) & mask
+        table[i] = begin + 1 << 24 | tag
+        self._counts[shard] += 1
+        if 4 * self._counts[shard] > 3 * len(table):
+            self._grow(shard)
         return True
 
     def replace(self, custom_id: str, begin: int) -> None:

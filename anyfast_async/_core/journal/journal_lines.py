@@ -26,12 +26,50 @@ from anyfast_async.errors import AnyFastError, APIStatusError, Billed, NotSentEr
 
 BOM: Final = b"\xef\xbb\xbf"
 _START: Final = b'{"custom_id":'
+_BEGIN: Final = _START + b'"'
 _ID: Final = b'"batch_req_'
 STEM_DIGITS: Final = 24
-_OURS: Final = re.compile(_START + rb'"((?:[^"\\\x00-\x1f]|\\.)*)","id":' + _ID + rb'([0-9a-f]{24})_([0-9a-f]{8})",')
+_TEXT: Final = rb'"([^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*+)"'
+_OURS: Final = re.compile(_START + _TEXT + rb',"id":' + _ID + rb'([0-9a-f]{24})_([0-9a-f]{8})",')
 
 
-def answer_line(custom_id: str, completion: ChatCompletion, *, stem: str) -> bytes:
+@attrs.frozen
+class Twin:
+    """What a line tells of a row where equal requests are sent once."""
+
+    request: str
+    """:data:`STEM_DIGITS` hexadecimal digits that equal requests have in common."""
+    same_as: str | None = None
+    """The row that was sent, if it was not this one."""
+
+
+_REQUEST: Final = b',"request":"'
+_SAME_AS: Final = b',"same_as":"'
+
+
+def twin_in(line: bytes) -> Twin | None:
+    """Return what a line of answers or failures tells of equal requests, None if nothing."""
+    text = line.rstrip(b"\r\n")
+    at = len(text) - len(_REQUEST) - STEM_DIGITS - 2
+    if at < 0 or not text.startswith(_REQUEST, at) or not text.endswith(b'"}'):
+        return None
+    request = text[-STEM_DIGITS - 2 : -2].decode("ascii", "replace")
+    begin = text.rfind(_SAME_AS, 0, at)
+    try:
+        same_as = None if begin < 0 else codec.loads(text[begin + len(_SAME_AS) - 1 : at])
+    except codec.InvalidJSONError:  # words of an answer
+        same_as = None
+    return Twin(request, same_as if isinstance(same_as, str) else None)
+
+
+def _told_of(twin: Twin | None) -> bytes:
+    if twin is None:
+        return b""
+    same_as = b"" if twin.same_as is None else _SAME_AS[:-1] + codec.dumps(twin.same_as)
+    return same_as + _REQUEST + twin.request.encode() + b'"'
+
+
+def answer_line(custom_id: str, completion: ChatCompletion, *, stem: str, twin: Twin | None = None) -> bytes:
     """Return the line for an answer, with its line end.
 
     Args:
@@ -39,13 +77,14 @@ def answer_line(custom_id: str, completion: ChatCompletion, *, stem: str) -> byt
         completion: the answer.
         stem: :data:`STEM_DIGITS` hexadecimal digits that tell the request from others; the line's own ``id`` is made
             of them and of the line's checksum.
+        twin: what there is to tell of equal requests.
 
     """
     response = {"status_code": 200, "request_id": completion.request_id, "body": codec.as_dict(completion)}
-    return _line(custom_id, stem, response, None)
+    return _line(custom_id, stem, response, None, twin)
 
 
-def error_line(custom_id: str, error: AnyFastError, *, stem: str) -> bytes:
+def error_line(custom_id: str, error: AnyFastError, *, stem: str, twin: Twin | None = None) -> bytes:
     """Return the line for a failed row, with its line end.
 
     What the gateway answered with a status stands under ``response``; a row without such an answer (time-outs, broken
@@ -55,6 +94,7 @@ def error_line(custom_id: str, error: AnyFastError, *, stem: str) -> bytes:
         custom_id: the row's.
         error: what it failed with.
         stem: as for :func:`answer_line`.
+        twin: as for :func:`answer_line`.
 
     """
     if not isinstance(error, APIStatusError):
@@ -62,11 +102,11 @@ def error_line(custom_id: str, error: AnyFastError, *, stem: str) -> bytes:
         said = error.completion if isinstance(error, OutputError) else None
         body = None if said is None else codec.as_dict(said)
         response = None if said is None else {"status_code": 200, "request_id": said.request_id, "body": body}
-        return _line(custom_id, stem, response, kind | _ledger(error, of_kind(error.kind).error()))
+        return _line(custom_id, stem, response, kind | _ledger(error, of_kind(error.kind).error()), twin)
     problem: dict[str, Any] = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
     problem |= _ledger(error, _status_error(error.status_code, {"error": problem}))
     response = {"status_code": error.status_code, "request_id": error.request_id, "body": {"error": problem}}
-    return _line(custom_id, stem, response, None)
+    return _line(custom_id, stem, response, None, twin)
 
 
 _LEDGER: Final = {"billed": get_args(Billed), "spoken_by": get_args(SpokenBy)}
@@ -89,10 +129,12 @@ def _status_error(status: int, body: Any) -> AnyFastError:
     return answer.error_of(status, {}, codec.dumps(body), now=0.0)
 
 
-def _line(custom_id: str, stem: str, response: dict[str, Any] | None, error: dict[str, Any] | None) -> bytes:
+def _line(
+    custom_id: str, stem: str, response: dict[str, Any] | None, error: dict[str, Any] | None, twin: Twin | None = None
+) -> bytes:
     # The checksum is over the rest of the line.
     head = _START + codec.dumps(custom_id) + b',"id":' + _ID + stem.encode()
-    tail = b'","response":' + codec.dumps(response) + b',"error":' + codec.dumps(error) + b"}"
+    tail = b'","response":' + codec.dumps(response) + b',"error":' + codec.dumps(error) + _told_of(twin) + b"}"
     return b"%b_%08x%b\n" % (head, zlib.crc32(tail, zlib.crc32(head)), tail)
 
 
@@ -109,11 +151,11 @@ def recorded_id(line: bytes) -> str | None:
     text = line.removeprefix(BOM).rstrip(b"\r\n")
     ours = _OURS.match(text)
     if ours is not None:
-        if zlib.crc32(text[ours.end(3) :], zlib.crc32(text[: ours.end(2)])) != int(ours[3], 16):
+        if not _is_summed(text, ours):
             return None
         token = ours[1]
         return token.decode() if b"\\" not in token else str(codec.loads(b'"' + token + b'"'))
-    if text.startswith(_START + b'"'):
+    if text.startswith(_BEGIN):
         return None  # pieces of two of ours, put together, may be JSON
     try:
         value = json.loads(text.decode())  # strictly: nothing is mended here
@@ -121,6 +163,19 @@ def recorded_id(line: bytes) -> str | None:
         return None
     custom_id = value.get("custom_id") if _is_result(value) else None
     return custom_id if isinstance(custom_id, str) else None
+
+
+def _is_summed(text: bytes, ours: re.Match[bytes]) -> bool:
+    return zlib.crc32(text[ours.end(3) :], zlib.crc32(text[: ours.end(2)])) == int(ours[3], 16)
+
+
+def is_damaged(line: bytes) -> bool:
+    """Return whether *line* begins as it would be written here, and is not as it was written."""
+    if not line.startswith(_BEGIN):
+        return False
+    text = line.rstrip(b"\r\n")
+    ours = _OURS.match(text)
+    return ours is None or not _is_summed(text, ours)
 
 
 def value_of(line: bytes) -> dict[str, Any] | None:

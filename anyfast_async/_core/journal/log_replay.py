@@ -93,7 +93,7 @@ class LogReplay:
                 self.replaced.clear()
             case "failures":
                 self.failures.add(value)
-            case "header":
+            case "header" | "extended":
                 self.header = value
                 self._add_input(value)
             case "changed":

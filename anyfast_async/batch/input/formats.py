@@ -36,6 +36,7 @@ _TEXTS: Final = ("text", "prompt", "question", "content", "input", "instruction"
 """Columns that prompts are likely made of, the likeliest first."""
 _NAMED: Final = 20
 """Fields that are named."""
+_TABLES: Final = frozenset({*_JSON_SUFFIXES, *(end for end, kind in _BY_SUFFIX.items() if kind in ("csv", "parquet"))})
 _ZIP: Final = b"PK\x03\x04"
 _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 
@@ -43,6 +44,11 @@ _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 def unpacked_name(name: str) -> str:
     """Return a name without the end that says that the file is packed."""
     return name[: -len(end)] if (end := PurePath(name).suffix).lower() in SUFFIXES else name
+
+
+def is_table_by_name(name: str) -> bool:
+    """Return whether the name of a file says in which of the formats of tables it is."""
+    return PurePath(unpacked_name(name)).suffix.lower() in _TABLES
 
 
 def detect(name: str, first: bytes, *, template: bool) -> Format:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import attrs
 
 from anyfast_async._core.prompt_template import TEXT, PromptTemplate, top_level
+from anyfast_async._map.media_columns import MediaTemplate
 from anyfast_async._values.text import did_you_mean
 from anyfast_async.batch.input import parquet
 from anyfast_async.batch.input.csv_rows import CsvTable, Line, Record
@@ -28,6 +29,7 @@ from anyfast_async.batch.input.request_lines import (
     object_in,
     unreadable,
 )
+from anyfast_async.batch.input.row_digests import json_digest, text_digest
 from anyfast_async.errors import escaped
 from anyfast_async.requests import ChatRequest, as_request
 
@@ -39,8 +41,29 @@ _REQUESTS: Final = ("batch", "requests", "gemini")
 """Formats whose lines are requests; the others are tables."""
 _IDS: Final[Mapping[Format, Sequence[str]]] = {"requests": ID_NAMES, "gemini": GEMINI_IDS}
 """Where rows have ids of their own."""
+_PARTS: Final[Mapping[Format, tuple[str, ...]]] = {
+    "batch": ("messages", "model", "other fields"),
+    "requests": ("messages", "model", "other fields"),
+    "gemini": ("request",),
+}
+_MESSAGES: Final = ("messages", "input")
+"""Where they are in a request, in the two forms."""
 _NAMED: Final = 40
 """Columns that are named."""
+
+
+@attrs.frozen
+class Renumbered:
+    """The numbers that lines or rows had in the file in which they were counted first.
+
+    Args:
+        unit: what they count.
+        numbers: by the number in the file as it is now.
+
+    """
+
+    unit: str
+    numbers: Sequence[int] = attrs.field(repr=False)
 
 
 @attrs.frozen
@@ -49,7 +72,7 @@ class Source:
 
     path: Path
     format: Format
-    template: PromptTemplate = TEXT
+    template: PromptTemplate | MediaTemplate = TEXT
     """Makes the prompts of ``csv``, ``parquet``, ``rows`` and ``text``, whose lines are the column ``text``."""
     id_column: str | None = None
     """Holds the ids of ``csv``, ``parquet`` and ``rows``; None: the number of the line or row is the id."""
@@ -57,6 +80,8 @@ class Source:
     """Longest line in bytes."""
     encoding: str | None = None
     """Of its text; None: UTF-8."""
+    renumbered: Renumbered | None = None
+    """Where ids are made of the numbers of another file with the same rows."""
 
     @property
     def unit(self) -> str:
@@ -103,11 +128,44 @@ class Source:
         custom_id = given_id(value, names, found, digits=self.format != "batch")
         if custom_id is None and not found:
             if wanted is None:
-                return f"{self.unit}-{number}"
+                return self.made_id(number)
             found.append(f"{escaped(wanted, 80)}: is missing")
         if problems is not None:
             problems += found
         return custom_id
+
+    def looking(self) -> Source:
+        """Return the same for a pass that looks whether the files are there that rows name."""
+        if isinstance(self.template, PromptTemplate):
+            return self
+        return attrs.evolve(self, template=self.template.looking())
+
+    def made_id(self, number: int) -> str:
+        """Return the id that is made of the number of a line or row."""
+        if self.renumbered is None:
+            return f"{self.unit}-{number}"
+        return f"{self.renumbered.unit}-{self.renumbered.numbers[number]}"
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the id of every row is made of its number."""
+        return self.id_column is None and self.format not in _REQUESTS
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What a row's content is made of: the columns of a table, the parts of a request."""
+        return _PARTS.get(self.format, self.template.columns)
+
+    def digests(self, value: Mapping[str, Any]) -> bytes:
+        """Return what stands for the content of a row that is good, part by part."""
+        match self.format:
+            case "batch":
+                return _of_request(value["body"])
+            case "requests":
+                return _of_request({name: item for name, item in value.items() if name not in ID_NAMES})
+            case "gemini":
+                return json_digest({name: item for name, item in value.items() if name not in GEMINI_IDS})
+        return b"".join(map(text_digest, self.template.cells(value).values()))
 
     def line(self, number: int, value: Mapping[str, Any]) -> BatchLine:
         """Return the request of a row.
@@ -157,6 +215,12 @@ class Source:
                     yield number, error
 
 
+def _of_request(body: Mapping[str, Any]) -> bytes:
+    messages = [body.get(name) for name in _MESSAGES]
+    others = {name: item for name, item in body.items() if name not in {*_MESSAGES, "model"} and item is not None}
+    return json_digest(messages) + json_digest(body.get("model")) + json_digest(others)
+
+
 def _text_in(data: bytes, encoding: str | None) -> dict[str, Any]:
     try:
         return {"text": data.decode().rstrip("\r\n")}
@@ -197,6 +261,9 @@ def open_source(
     id_column: str | None = None,
     max_line: int = MAX_LINE,
     encoding: str | None = None,
+    image: str | None = None,
+    document: str | None = None,
+    files_under: Path | None = None,
 ) -> Source:
     """Return the source at *path*, with its format found out and its columns checked.
 
@@ -207,6 +274,9 @@ def open_source(
         id_column: the column of a table that holds the ids.
         max_line: longest line in bytes, from 1.
         encoding: of its text, by Python's name; None: UTF-8.
+        image: the column of a table that holds images: URLs, ``data:`` URLs, bytes or the paths of local files.
+        document: the column that holds documents, likewise: PDF or text.
+        files_under: the folder under which local files may be; None: a row with one cannot be sent.
 
     Raises:
         SourceError: the encoding is not known; the format cannot be told, does not go with the other arguments or needs
@@ -223,6 +293,9 @@ def open_source(
     if kind in _REQUESTS and (template is not None or id_column is not None):
         message = f"it holds {DESCRIBED[kind]}; templates and id columns are for tables"
         raise SourceError(message)
+    if kind in _REQUESTS and (image is not None or document is not None):
+        message = f"it holds {DESCRIBED[kind]}; columns of images and documents are for tables"
+        raise SourceError(message)
     if kind == "parquet" and is_packed(path):
         message = "it is packed, and Parquet is read from its end; unpack it first"
         raise SourceError(message)
@@ -230,11 +303,13 @@ def open_source(
     if kind in ("csv", "parquet", "rows") and template is None:
         raise SourceError(template_hint(columns or _first_row(path, max_line, encoding)))
     try:
-        parsed = TEXT if template is None else PromptTemplate.parse(template)
+        has_files = image is not None or document is not None
+        parsed = TEXT if template is None else PromptTemplate.parse(template, may_be_same=has_files)
     except ValueError as error:
         message = f"--template: {error}"
         raise SourceError(message) from None
-    source = Source(path, kind, parsed, id_column, max_line, encoding)
+    filled = MediaTemplate(parsed, image, document, files_under) if has_files else parsed
+    source = Source(path, kind, filled, id_column, max_line, encoding)
     if columns is not None and kind not in _REQUESTS:
         _check_columns(source.columns, columns)
     return source
@@ -300,4 +375,4 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(escaped(name, 80) for name in known[:_NAMED]) + more
 
 
-__all__ = ["MAX_LINE", "Source", "SourceError", "lines_of", "open_source"]
+__all__ = ["MAX_LINE", "Renumbered", "Source", "SourceError", "lines_of", "open_source"]

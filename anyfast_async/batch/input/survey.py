@@ -12,12 +12,13 @@ from collections import Counter
 from collections.abc import Container, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import attrs
 
 from anyfast_async._core.journal.id_index import Seen
 from anyfast_async.batch.input.request_lines import BatchLine, LineError
+from anyfast_async.batch.input.row_digests import RowDigests, number_of
 from anyfast_async.batch.input.source import Source
 from anyfast_async.errors import ConfigurationError, escaped
 
@@ -89,6 +90,8 @@ class Survey:
     """Whether the file could be read to its end."""
     is_numbered: bool = attrs.field(default=False, eq=False)
     """Whether an id is made of the number of its line: in another file it would be another row's."""
+    digests: RowDigests | None = attrs.field(default=None, eq=False, repr=False)
+    """What the rows hold, in a few bytes each; None: not asked for, or known from a pass that was made before."""
 
     @property
     def total(self) -> int:
@@ -100,13 +103,15 @@ class Survey:
         return attrs.evolve(self, source=attrs.evolve(self.source, path=path))
 
 
-def survey(source: Source, *, skip_bad: bool = False) -> Survey:
+def survey(source: Source, *, skip_bad: bool = False, digests: bool = True) -> Survey:
     """Read the whole of *source* and check every row.
 
     Args:
         source: what to read.
         skip_bad: whether rows that cannot be sent are left out: they stand in ``.bad`` then, and :func:`rows` passes
             them over. They are kept in memory.
+        digests: whether to note what the rows hold: by this the same input is known in another file, and one that got
+            more rows. 8 bytes a row, and 4 for each column that is used.
 
     Raises:
         ConfigurationError: the file was changed meanwhile.
@@ -118,28 +123,34 @@ def survey(source: Source, *, skip_bad: bool = False) -> Survey:
     suspects: set[int] = set()  # two ids may share a hash: those that come again are looked at closely
     models: Counter[str | None] = Counter()
     problems = _Problems(source.unit, keeps_rows=skip_bad)
-    named: dict[int, str | None] = {}  # the models of rows, to be taken back if a row turns out to be bad
+    named: dict[int, tuple[str | None, int]] = {}  # models and places, to be taken back if a row turns out to be bad
     is_whole, is_numbered = True, False
-    for number, record in source.records():
-        model = None
+    content = _Content(source) if digests else _NoContent()
+    looking = source.looking()
+    for place, (number, record) in enumerate(source.records()):
+        model, is_good = None, False
         try:
-            line = _line(source, number, record)
+            line = _line(looking, number, record)
             custom_id: str | None = line.custom_id
             model = line.request.model
             models[model] += 1
+            is_good = True
         except LineError as error:
             custom_id = error.custom_id
             is_whole &= not error.is_end
             problems.add(number, custom_id, error.problems)
-        is_numbered |= custom_id == f"{source.unit}-{number}"
+        is_numbered |= custom_id == source.made_id(number)
+        content.add(number, custom_id, record if is_good else None)
         if custom_id is not None and seen.count(hash(custom_id)) > 1:
             suspects.add(hash(custom_id))
             if skip_bad and number not in problems.rows:
-                named[number] = model
+                named[number] = model, place
     for number, custom_id, first in _duplicates(source, suspects):
         problem = f"{source.id_name}: {escaped(custom_id, 80)!r} stands on {source.unit} {first} already"
         if number in named:
-            models[named[number]] -= 1
+            model, place = named[number]
+            models[model] -= 1
+            content.void(place)
         problems.add(number, None, (problem,))
     if stamp_of(source.path) != stamp:
         raise _changed(source)
@@ -155,7 +166,40 @@ def survey(source: Source, *, skip_bad: bool = False) -> Survey:
         _named_rows(source, problems.rows),
         is_whole,
         is_numbered,
+        content.found(is_numbered=is_numbered),
     )
+
+
+class _NoContent:
+    """What rows hold, if nobody wants to know."""
+
+    def add(self, number: int, custom_id: str | None, record: Mapping[str, Any] | LineError | None) -> None:
+        """Take in a row; *record* is None if it cannot be sent."""
+
+    def void(self, place: int) -> None:
+        """Take in that the row at *place* cannot be sent after all."""
+
+    def found(self, *, is_numbered: bool) -> RowDigests | None:  # noqa: ARG002 - asked for below
+        return None
+
+
+class _Content(_NoContent):
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._rows = RowDigests(source.parts, source.unit if source.is_counted else None)
+
+    def add(self, number: int, custom_id: str | None, record: Mapping[str, Any] | LineError | None) -> None:
+        if not self._source.is_counted:
+            number = 0 if custom_id is None else number_of(custom_id)
+        cells = None if record is None or isinstance(record, LineError) else self._source.digests(record)
+        self._rows.add(number, cells)
+
+    def void(self, place: int) -> None:
+        self._rows.void(place)
+
+    def found(self, *, is_numbered: bool) -> RowDigests:
+        self._rows.by_place = is_numbered or self._source.is_counted
+        return self._rows
 
 
 class _Problems:
@@ -191,11 +235,11 @@ class _Problems:
 
 def _named_rows(source: Source, bad: Mapping[int, tuple[str | None, tuple[str, ...]]]) -> dict[int, BadRow]:
     """Return the rows that are left out, each with an id that no other row has."""
-    made = {f"{source.unit}-{number}" for number, (custom_id, _) in bad.items() if custom_id is None}
+    made = {source.made_id(number) for number, (custom_id, _) in bad.items() if custom_id is None}
     taken = {custom_id for number, custom_id in _ids(source) if number not in bad and custom_id in made} if made else ()
     found = {}
     for number, (custom_id, problems) in bad.items():
-        name = custom_id or f"{source.unit}-{number}"
+        name = custom_id or source.made_id(number)
         found[number] = BadRow(f"{name} (left out)" if custom_id is None and name in taken else name, problems)
     return found
 

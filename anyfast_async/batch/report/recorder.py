@@ -1,140 +1,110 @@
-"""What a report on a run is made of: collected while it runs, in memory of one size. Pure: the time is an argument.
-
-``page`` makes the page of it, ``charts`` says what its charts are, ``svg`` draws them.
-"""
+"""Notes what a run does into its log, for a report. Pure: the time is an argument."""
 
 from __future__ import annotations
 
-import datetime as dt
-from collections import Counter
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from anyfast_async._core.usage import used_by
 from anyfast_async.batch.pace import limited_by
-from anyfast_async.batch.report.timeline import Timeline
-from anyfast_async.batch.tally import Tally
-from anyfast_async.errors import RateLimitError, escaped
+from anyfast_async.batch.report.stretch import NOTE, Stretch, width_after
+from anyfast_async.errors import OutputError, RateLimitError
 
 if TYPE_CHECKING:
     from anyfast_async import Stats
     from anyfast_async.batch.run import RowDone
 
-EXAMPLES: Final = 3
-"""Rows that are named for each kind of error."""
-_SHOWN_ID: Final = 80
-
-
-@attrs.frozen
-class FailureExample:
-    """A row that did not go well."""
-
-    custom_id: str
-    message: str
-    attempts: int
-    retryable: bool
-    billed: str
+BEGUN: Final = "run"
+ENDED: Final = "run ended"
+"""What the first and the last record of a run are called."""
 
 
 @attrs.define
 class Recorder:
-    """Takes in what a run does; its values are what the page shows.
-
-    Args:
-        tally: what the run counts.
-        concurrency: workers of the run.
-        started: the time of day, with its zone.
+    """Takes in what a run does, and notes it. What cannot be noted is left out: a run does not end because of it.
 
     Every *now* is of one clock that goes forward, in seconds.
+
+    Args:
+        note: writes a record into the log, given what it is called and its value; it may raise ``OSError``.
+        run: when the run began, as Unix time.
+        concurrency: workers of the run.
+
     """
 
-    tally: Tally
-    concurrency: int | None = None
-    started: dt.datetime | None = None
-    timeline: Timeline = attrs.field(factory=Timeline)
-    examples: dict[str, list[FailureExample]] = attrs.field(factory=dict)
-    """For each kind of error, and for each outcome of answers but ``"ok"``: the first few."""
-    odd: Counter[str] = attrs.field(factory=Counter)
-    """Answers of the run that are not ``"ok"``, by outcome."""
-    retried: Counter[tuple[str, int | None]] = attrs.field(factory=Counter)
-    """Attempts that were followed by another one, by outcome and HTTP status."""
-    billed: Counter[str] = attrs.field(factory=Counter)
-    """Attempts that ended in an error, by whether they may have cost money."""
-    limits: Counter[str | None] = attrs.field(factory=Counter)
-    """Samples by what limited the run, as in ``limited_by``."""
-    peak: int = 0
-    """Most calls in flight in any sample."""
+    _note: Callable[[str, Any], None]
+    _run: float
+    _concurrency: int | None = None
     _began: float = 0.0
+    _now: Stretch = attrs.field(factory=Stretch)
+    _sent: bool = False
 
-    def begin(self, now: float) -> None:
-        """Take in that the run begins."""
+    def begin(self, now: float, said: Mapping[str, Any] | None = None) -> None:
+        """Take in that the run begins; *said* is what a report says of it."""
         self._began = now
+        self._now = Stretch(self._run)
+        self._write(BEGUN, {"run": self._run, **(said or {})})
 
-    def row(self, event: RowDone, now: float) -> None:
+    def end(self, now: float, status: str) -> None:
+        """Take in that the run has ended, and how."""
+        self._put(now)
+        self._write(ENDED, {"run": self._run, "seconds": round(now - self._began, 3), "status": status})
+
+    def row(self, event: RowDone) -> None:
         """Take in that a row is done."""
-        bucket = self.timeline.at(max(0.0, now - self._began))
-        for attempt in event.attempts:
-            if attempt.outcome != "ok":
-                self.billed[attempt.billed] += 1
-        for attempt in event.attempts[:-1]:
-            self.retried[attempt.outcome, attempt.status_code] += 1
-            if attempt.outcome == RateLimitError.kind:
-                bucket.throttled += 1
-            else:
-                bucket.retries += 1
+        stretch, completion = self._now, event.completion
+        figures = stretch.model(event.model)
+        self._sent = self._sent or bool(event.attempts)
+        if len(event.attempts) > 1 or event.error is not None:
+            self._attempts(event)
         if event.error is not None:
-            bucket.failed += 1
-            self._keep(event.error.kind, event)
-        elif event.completion is not None:
-            bucket.answered += 1
-            used = used_by(event.completion.usage)
-            bucket.prompt_tokens += used.prompt if used is not None else 0
-            bucket.completion_tokens += used.completion if used is not None else 0
-            outcome = event.completion.outcome
-            if outcome != "ok":
-                self.odd[outcome] += 1
-                self._keep(outcome, event)
+            figures.failed += 1
+            completion = event.error.completion if isinstance(event.error, OutputError) else None
+        else:
+            figures.answered += 1
+        if completion is None:
+            return
+        used, trace = used_by(completion.usage), completion.trace
+        if used is not None:
+            figures.add_used(used)
+        if trace is not None and event.error is None:
+            figures.latency.add(trace.total)
+            figures.queue.add(trace.queue)
+            if trace.first_token is not None:
+                figures.first_token.add(trace.first_token)
+
+    def _attempts(self, event: RowDone) -> None:
+        stretch = self._now
+        stretch.in_doubt += sum(one.outcome != "ok" and one.billed != "no" for one in event.attempts)
+        for attempt in event.attempts[:-1]:
+            status = "" if attempt.status_code is None else f" {attempt.status_code}"
+            stretch.retried[f"{attempt.outcome}{status}"] += 1
+            stretch.throttled += attempt.outcome == RateLimitError.kind
 
     def tick(self, stats: Stats, now: float) -> None:
         """Take a sample; several a second, also while no row ends."""
-        bucket = self.timeline.at(max(0.0, now - self._began))
-        bucket.samples += 1
-        bucket.in_flight += stats.in_flight
-        bucket.queued += stats.queued
-        bucket.held += stats.held_for > 0
-        bucket.peak = max(bucket.peak, stats.in_flight)
-        self.peak = max(self.peak, stats.in_flight)
-        self.limits[limited_by(stats, self.concurrency, answering=self.tally.sent > 0)] += 1
+        stretch = self._now
+        stretch.samples += 1
+        stretch.in_flight += stats.in_flight
+        stretch.queued += stats.queued
+        stretch.held += stats.held_for > 0
+        stretch.peak = max(stretch.peak, stats.in_flight)
+        stretch.limits[limited_by(stats, self._concurrency, answering=self._sent) or ""] += 1
+        seconds = now - self._began
+        if seconds - stretch.start >= width_after(stretch.start):
+            self._put(now)
 
-    def _keep(self, kind: str, event: RowDone) -> None:
-        kept = self.examples.setdefault(kind, [])
-        if len(kept) == EXAMPLES:
-            return
-        error, completion = event.error, event.completion
-        kept.append(
-            FailureExample(
-                escaped(event.custom_id, _SHOWN_ID),
-                escaped(str(error)) if error is not None else (completion and completion.diagnosis) or "",
-                len(event.attempts),
-                error is not None and error.retryable,
-                error.billed if error is not None else "yes",
-            )
-        )
+    def _put(self, now: float) -> None:
+        """Note the stretch, and begin the next one."""
+        stretch = self._now
+        stretch.end = max(stretch.start, now - self._began)
+        self._now = Stretch(self._run, stretch.end, stretch.end)
+        if stretch.models or stretch.samples:
+            self._write(NOTE, stretch.as_json())
 
-
-@attrs.frozen(kw_only=True)
-class ReportHead:
-    """What a report says of its run besides what was recorded."""
-
-    title: str
-    status: str
-    """``"complete"``, ``"stopped"`` or ``"interrupted"``; with the reason, if there is one."""
-    settings: tuple[tuple[str, str], ...] = ()
-    """Files, model, command: names and values."""
-    limits: tuple[tuple[str, str], ...] = ()
-    """The limits in force: names and values."""
-    spend: str | None = None
-    """What was spent, in words, where prices are known."""
-    maybe_billed: str = ""
-    """Rows that may be billed without an answer, in words."""
+    def _write(self, kind: str, value: Any) -> None:
+        with suppress(OSError):  # it shows with the next line that matters
+            self._note(kind, value)

@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 import re
-from importlib.util import find_spec
 from typing import Any, Final
 
-INSTALL: Final = "pip install 'anyfast-async[report]'"
-
 _LABELLED: Final = re.compile(r'<path aria-label="([^"]*)"([^>]*)/>')
-
-
-def missing() -> str | None:
-    """Return the line that installs what charts need, None if it is there."""
-    return INSTALL if find_spec("vl_convert") is None else None
 
 
 def svg(specification: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from anyfast_async.batch.results.inert_json import json_text
 from anyfast_async.batch.results.table import Kind
@@ -17,7 +17,11 @@ _TOGETHER: Final = 8192
 _BYTES: Final = 16 * 1024 * 1024
 """Of them, about: rows with pictures are few at a time."""
 
-Row = Mapping[str, Any]
+Row: TypeAlias = Mapping[str, Any]
+Table: TypeAlias = "tuple[pa.Schema, Iterator[pa.RecordBatch]]"
+"""Its columns, and its rows, some at a time."""
+CellsOf: TypeAlias = Callable[[int, int], Mapping[str, Any]]
+"""Returns the cells of rows by column: of the number of the first, from 0, and how many they are."""
 
 
 def columns(path: Path) -> list[str]:
@@ -28,13 +32,13 @@ def columns(path: Path) -> list[str]:
         return list(file.schema_arrow.names)
 
 
-def batches(path: Path) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Yield the rows of a Parquet file, some at a time, with the number of the first, from 1."""
+def batches(path: Path, names: Sequence[str] | None = None) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Yield the rows of a Parquet file, some at a time, with the number of the first, from 1; *names*: its columns."""
     import pyarrow.parquet as pq  # noqa: PLC0415 - an extra
 
     number = 1
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=_together(file.metadata)):
+        for batch in file.iter_batches(batch_size=_together(file.metadata), columns=names):
             yield number, batch
             number += batch.num_rows
 
@@ -47,47 +51,63 @@ def _together(metadata: Any) -> int:
 
 def write_rows(path: Path, kinds: Mapping[str, Kind], rows: Iterable[Row]) -> int:
     """Write rows; return how many they were."""
+    return _write(path, batches_of(kinds, rows))
+
+
+def batches_of(kinds: Mapping[str, Kind], rows: Iterable[Row]) -> Table:
+    """Return a table of rows."""
     import pyarrow as pa  # noqa: PLC0415 - an extra
-    import pyarrow.parquet as pq  # noqa: PLC0415
 
     schema = pa.schema(_fields(kinds))
-    count = 0
-    with pq.ParquetWriter(path, schema) as file:
+
+    def made() -> Iterator[pa.RecordBatch]:
         for some in _some(rows):
-            file.write_batch(pa.record_batch(_arrays(kinds, some), schema=schema))
-            count += len(some)
-    return count
+            yield pa.record_batch(_arrays(kinds, {name: [row.get(name) for row in some] for name in kinds}), schema)
+
+    return schema, made()
 
 
-def write_beside(
-    path: Path,
-    table: Path,
-    kinds: Mapping[str, Kind],
-    cells_of: Callable[[int, Sequence[Any] | None, int], Sequence[Row]],
-    id_column: str | None,
-) -> int:
-    """Write the columns of the Parquet file *table*, as they are, and others beside them; return the number of rows.
+def batches_in(path: Path) -> Table:
+    """Return the table in a Parquet file."""
+    import pyarrow.parquet as pq  # noqa: PLC0415 - an extra
+
+    with pq.ParquetFile(path) as file:
+        return file.schema_arrow, (batch for _, batch in batches(path))
+
+
+def write_beside(path: Path, own: Table, kinds: Mapping[str, Kind], beside: CellsOf) -> int:
+    """Write the columns of a table, as they are, and others beside them; return the number of rows.
 
     Args:
         path: is written.
-        table: is read.
+        own: the table.
         kinds: the columns beside its own.
-        cells_of: returns their cells for some rows: of the number of the first, their ids and how many they are.
-        id_column: where the ids are; None: nowhere.
+        beside: returns their cells, some at a time.
 
     """
     import pyarrow as pa  # noqa: PLC0415 - an extra
-    import pyarrow.parquet as pq  # noqa: PLC0415
 
-    with pq.ParquetFile(table) as source:
-        before = source.schema_arrow
+    before, rows = own
     schema = pa.schema([*before, *_fields(kinds)], metadata=_metadata(before))
+
+    def joined() -> Iterator[pa.RecordBatch]:
+        number = 0
+        for batch in rows:
+            columns = [*batch.columns, *_arrays(kinds, beside(number, batch.num_rows))]
+            yield pa.record_batch(columns, schema=schema)
+            number += batch.num_rows
+
+    return _write(path, (schema, joined()))
+
+
+def _write(path: Path, table: Table) -> int:
+    import pyarrow.parquet as pq  # noqa: PLC0415 - an extra
+
+    schema, rows = table
     count = 0
     with pq.ParquetWriter(path, schema) as file:
-        for number, batch in batches(table):
-            ids = None if id_column is None else batch.column(id_column).to_pylist()
-            beside = _arrays(kinds, cells_of(number, ids, batch.num_rows))
-            file.write_batch(pa.record_batch([*batch.columns, *beside], schema=schema))
+        for batch in rows:
+            file.write_batch(batch)
             count += batch.num_rows
     return count
 
@@ -105,19 +125,21 @@ def _fields(kinds: Mapping[str, Kind]) -> list[pa.Field]:
     return [pa.field(name, types.get(kind, pa.string())) for name, kind in kinds.items()]
 
 
-def _arrays(kinds: Mapping[str, Kind], rows: Sequence[Row]) -> list[pa.Array]:
+def _arrays(kinds: Mapping[str, Kind], cells: Mapping[str, Any]) -> list[pa.Array]:
+    """Return columns of *cells*, which are lists, or arrays already."""
+    return [_array(field, kind, cells[field.name]) for kind, field in zip(kinds.values(), _fields(kinds), strict=True)]
+
+
+def _array(field: pa.Field, kind: Kind, cells: Any) -> pa.Array:
     import pyarrow as pa  # noqa: PLC0415 - an extra
 
-    return [
-        pa.array([_cell(row.get(field.name), kind) for row in rows], field.type)
-        for kind, field in zip(kinds.values(), _fields(kinds), strict=True)
-    ]
-
-
-def _cell(value: Any, kind: Kind) -> Any:
-    if value is None or kind in ("text", "integer", "boolean"):
-        return value
-    return json_text(value) if kind == "json" else float(value)
+    if not isinstance(cells, (list, tuple)):
+        return cells.cast(field.type)
+    if kind == "json":
+        cells = [None if one is None else json_text(one) for one in cells]
+    elif kind == "number":
+        cells = [None if one is None else float(one) for one in cells]
+    return pa.array(cells, field.type)
 
 
 def _some(rows: Iterable[Row]) -> Iterator[list[Row]]:

@@ -7,137 +7,29 @@ bytes each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, Self, TypeAlias
+from typing import Final, Self, TypeAlias
 
 import attrs
 
-from anyfast_async._core import answer
 from anyfast_async._core.journal import journal_lines
 from anyfast_async._core.journal.id_index import Index
 from anyfast_async._core.journal.log_replay import LogReplay
-from anyfast_async._core.json import codec
-from anyfast_async._core.usage import used_by
+from anyfast_async._core.usage import Used
 from anyfast_async._journal.disk import FileReader, lines_of
 from anyfast_async._limits.spent import Spent
-from anyfast_async._values.outcome import Outcome
-from anyfast_async._values.text import unfenced
 from anyfast_async.batch.counts import Counts, Standing
-from anyfast_async.batch.input.request_lines import exact_value
-from anyfast_async.batch.results.other_forms import chat_body, other_line
-from anyfast_async.completions import ChatCompletion
-from anyfast_async.errors import AnyFastError, OutputError, ResponseShapeError, escaped
-
-RowOutcome: TypeAlias = Outcome | Literal["missing"]
-"""``"missing"`` rows of the input have no line anywhere."""
+from anyfast_async.batch.results.result_lines import row_of, usual_row
+from anyfast_async.batch.results.row import IN_DOUBT, MISSING, Row, failed_row
 
 NAMED: Final = 5
 """Broken lines that are named."""
-_NEVER_RUN: Final = frozenset({"batch_expired", "batch_cancelled"})
-"""Codes of OpenAI's lines for rows that were never executed."""
-
-
-@attrs.frozen
-class FailedRow:
-    """What a row failed with."""
-
-    kind: str
-    """As in ``AnyFastError.kind``; a code of another program that has no kind here stands as it is."""
-    message: str
-    retryable: bool | None
-    """None if that cannot be told."""
-    billed: str
-    status_code: int | None = None
-
-
-@attrs.frozen
-class Row:
-    """What became of one row."""
-
-    custom_id: str
-    outcome: RowOutcome
-    completion: ChatCompletion | None = None
-    """Also with a failure, if that is that it does not fit what was asked for."""
-    failure: FailedRow | None = None
-
-    @property
-    def is_answered(self) -> bool:
-        """Whether there is an answer, and one that fits what was asked for."""
-        return self.completion is not None and self.failure is None
-
-    @property
-    def fields(self) -> dict[str, Any] | None:
-        """The JSON object that the answer is, in a Markdown block or not; None if it is none."""
-        if self.completion is None or self.failure is not None:
-            return None
-        try:
-            value = exact_value(unfenced(self.completion.text).encode())
-        except codec.InvalidJSONError:
-            return None
-        return value if isinstance(value, dict) else None
-
-
-MISSING: Final = FailedRow("missing", "not sent: the run ended before it", retryable=True, billed="no")
-IN_DOUBT: Final = FailedRow("in_doubt", "sent, and the run ended before its answer", retryable=True, billed="maybe")
-
-
-def row_of(line: bytes, known: str | None = None) -> Row | None:
-    """Return what a line of an output or error file says, None if it is broken or no such line.
-
-    Args:
-        line: with its line end or without.
-        known: its id, where it has been found out already, and the line been held against its checksum.
-
-    """
-    custom_id = journal_lines.recorded_id(line) if known is None else known
-    value = journal_lines.value_of(line) if custom_id is not None else None
-    if custom_id is None or value is None or "custom_id" not in value:
-        value = other_line(line)
-        if value is None:
-            return None
-        custom_id = str(value["custom_id"])
-    response = value.get("response")
-    status = response.get("status_code") if isinstance(response, dict) else None
-    body = chat_body(response.get("body")) if isinstance(response, dict) else None
-    good = status is None or status in answer.SUCCESS
-    if good and isinstance(body, dict) and body.get("choices") and not value.get("error"):
-        completion = codec.structure(body, ChatCompletion)
-        return Row(custom_id, completion.outcome, completion)
-    problem = value.get("error")
-    if isinstance(problem, str):  # vLLM
-        problem = {"message": problem} if problem else None
-    if isinstance(response, dict) and not good:
-        error = journal_lines.error_in(codec.dumps({"response": response, "error": problem}))
-    elif problem is not None:
-        error = journal_lines.error_in(codec.dumps({"response": None, "error": problem}))
-    elif answer.is_error(body):
-        error = answer.inband_error(body, {}, now=0.0)
-    else:
-        error = ResponseShapeError("the answer is no completion")
-    if good and error.kind == OutputError.kind and isinstance(body, dict) and body.get("choices"):
-        return Row(custom_id, "failed", codec.structure(body, ChatCompletion), _failure(error, problem, status))
-    return Row(custom_id, "failed", failure=_failure(error, problem, status))
-
-
-def _id_in(line: bytes) -> str | None:
-    custom_id = journal_lines.recorded_id(line)
-    return custom_id if custom_id is not None else (other_line(line) or {}).get("custom_id")
-
-
-def _failure(error: AnyFastError, problem: Any, status: Any) -> FailedRow:
-    status = status if isinstance(status, int) else None
-    if type(error) is not AnyFastError:
-        return FailedRow(error.kind, str(error), error.retryable, error.billed, status)
-    code = problem.get("code") if isinstance(problem, dict) else None
-    kind = escaped(code, 40) if isinstance(code, str) and code else error.kind
-    if kind in _NEVER_RUN:
-        return FailedRow(kind, str(error), retryable=True, billed="no")
-    message = escaped(str(error)) if problem else ""
-    return FailedRow(kind, message or "no reason is given", retryable=None, billed="maybe", status_code=status)
-
-
-# -- files -----------------------------------------------------------------------------------------------------------
+_TOGETHER: Final = 4096
+"""Rows that are looked at together, at most."""
+_BYTES: Final = 16 * 1024 * 1024
+"""Of their lines, about."""
 
 
 @attrs.frozen
@@ -152,23 +44,44 @@ class Broken:
 class _File:
     """One file of results; it need not be there."""
 
-    def __init__(self, path: Path, read: Callable[[bytes], bytes | None]) -> None:
+    def __init__(self, path: Path, read: Callable[[bytes], Row | None]) -> None:
         self.path = path
         self._read = read
         self._reader = FileReader(path)
 
     def rows(self) -> Iterator[tuple[int, int, Row | None]]:
         """Yield each line that is to be one: its number, where it begins, what it says."""
-        for number, (at, data) in enumerate(lines_of(self.path), 1):
-            line = self._read(data)
-            if line is not None and line.strip():
-                yield number, at, row_of(line)
+        read = self._read
+        for number, (at, line) in enumerate(lines_of(self.path), 1):
+            row = read(line)
+            if row is not None or self._is_meant(line):
+                yield number, at, row
+
+    def _is_meant(self, line: bytes) -> bool:
+        """Return whether a line that cannot be read should be a row."""
+        return bool(line.strip()) and (self._read is _read or journal_lines.failure_in(line) is not None)
 
     def line(self, at: int) -> bytes:
-        return self._read(self._reader.line(at)) or b""
+        return self._reader.line(at)
+
+    def row(self, at: int) -> Row | None:
+        return self._read(self._reader.line(at))
 
     def close(self) -> None:
         self._reader.close()
+
+
+def _read(line: bytes) -> Row | None:
+    return usual_row(line) or row_of(line)
+
+
+def _failure_in(line: bytes) -> Row | None:
+    """Read a line of the log, in which the failures of a run stand."""
+    kept = journal_lines.failure_in(line)
+    return None if kept is None else row_of(kept)
+
+
+Look: TypeAlias = Callable[[Sequence[Row]], None]
 
 
 class Results:
@@ -178,14 +91,15 @@ class Results:
         output: the file of answers; it need not be there, as the next ones.
         errors: that of failed rows.
         log: that beside the output, in which the failures of a run stand until it ends.
-        look: called with every row as it is read the first time, those that a later line replaces included.
+        look: called with the rows as they are read the first time, some at a time, those that a later line replaces
+            included: of two with one id the later one counts.
 
     Raises:
         OSError: a file cannot be read.
 
     """
 
-    def __init__(self, output: Path, errors: Path, log: Path, look: Callable[[Row], None] | None = None) -> None:
+    def __init__(self, output: Path, errors: Path, log: Path, look: Look | None = None) -> None:
         self.counts: Counts = Counts()
         """What the rows with a result came to."""
         self.prompt_tokens: int = 0
@@ -200,11 +114,12 @@ class Results:
         self.past: LogReplay = LogReplay()
         """What the log says."""
         self._log = log
-        self._files = (_File(output, _same), _File(log, journal_lines.failure_in), _File(errors, _same))
+        self._files = (_File(output, _read), _File(log, _failure_in), _File(errors, _read))
         # A place is that of the line, and which file it is in.
-        self._index = Index(lambda custom_id, place: self._id_at(place) == custom_id)
-        self._read: tuple[int, bytes] = (-1, b"")
-        """The line that was looked at last, and its place: whoever finds one mostly reads it then."""
+        self._index = Index(self._is_at)
+        self._last: tuple[int, Row | None] = (-1, None)
+        """What was looked at last, and its place: whoever finds one mostly reads it then."""
+        self._asked: dict[str, str] = {}
         self._look = look
         self._doubtful: frozenset[str] = frozenset()
 
@@ -213,13 +128,21 @@ class Results:
             self.past.add(line)
         self._doubtful = frozenset((*self.past.open, *self.past.maybe_billed))
         for which, file in enumerate(self._files):
+            places: list[int] = []
+            rows: list[Row] = []
+            first = 0
             for number, at, row in file.rows():
                 if row is None:
                     self.broken_count += 1
                     if len(self.broken) < NAMED:
                         self.broken.append(Broken(file.path, number))
-                elif self._counts(row, at << 2 | which) and self._look is not None:
-                    self._look(row)
+                    continue
+                places.append(at << 2 | which)
+                rows.append(row)
+                if len(rows) == _TOGETHER or at - first > _BYTES:
+                    self._take(places, rows)
+                    places, rows, first = [], [], at
+            self._take(places, rows)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -241,6 +164,11 @@ class Results:
         return rows if rows >= self.total else None
 
     @property
+    def doubtful(self) -> frozenset[str]:
+        """Ids that may have been sent, by the log; those that have a result are among them."""
+        return self._doubtful
+
+    @property
     def in_doubt(self) -> int:
         """Rows without a result that may have been sent."""
         return sum(self._index.find(custom_id) is None for custom_id in self._doubtful)
@@ -253,47 +181,59 @@ class Results:
 
     def _answer(self, custom_id: str) -> bytes | None:
         place = self._index.find(custom_id)
-        return None if place is None or place & 3 else self._line(place)
+        return None if place is None or place & 3 else self._files[0].line(place >> 2)
 
-    def asked(self, completion: ChatCompletion) -> str:
-        """Return the model that was asked for an answer, as far as the log tells it; else the one that it names."""
-        named = completion.model or ""
-        asked = self.past.asked_for(named)
-        return asked[0] if len(asked) == 1 else named
+    def asked(self, named: str | None) -> str:
+        """Return the model that was asked where an answer names this one, as far as the log tells it; else itself."""
+        name = named or ""
+        if name not in self._asked:
+            asked = self.past.asked_for(name)
+            self._asked[name] = asked[0] if len(asked) == 1 else name
+        return self._asked[name]
 
     def rows(self) -> Iterator[Row]:
         """Yield every row with a result, in the order of the files."""
         for which, file in enumerate(self._files):
             for _, at, row in file.rows():
-                if row is not None and self._index.find(row.custom_id) == at << 2 | which:
+                place = at << 2 | which
+                self._last = (place, row)
+                if row is not None and self._index.find(row.custom_id) == place:
                     yield row
 
     def find(self, custom_id: str) -> Row:
         """Return what became of a row of the input."""
         place = self._index.find(custom_id)
-        row = None
-        if place is not None:
-            known, line = self._read
-            row = row_of(line, custom_id) if known == place else row_of(self._line(place))
+        row = None if place is None else self._row_at(place)
         if row is not None:
             return row
-        return Row(custom_id, "missing", failure=IN_DOUBT if custom_id in self._doubtful else MISSING)
+        return failed_row(custom_id, IN_DOUBT if custom_id in self._doubtful else MISSING, "missing")
 
-    def _id_at(self, place: int) -> str | None:
-        line = self._line(place)
-        self._read = (place, line)
-        return _id_in(line)
+    def _is_at(self, custom_id: str, place: int) -> bool:
+        row = self._row_at(place)
+        return row is not None and row.custom_id == custom_id
 
-    def _line(self, place: int) -> bytes:
-        return self._files[place & 3].line(place >> 2)
+    def _row_at(self, place: int) -> Row | None:
+        if self._last[0] != place:
+            self._last = (place, self._files[place & 3].row(place >> 2))
+        return self._last[1]
+
+    # -- counting ----------------------------------------------------------------------------------------------------
+
+    def _take(self, places: Sequence[int], rows: Sequence[Row]) -> None:
+        """Take in rows that were read."""
+        add = self._index.add
+        again = [n for n, (row, place) in enumerate(zip(rows, places, strict=True)) if not add(row.custom_id, place)]
+        first = set(again)
+        fresh = [row for n, row in enumerate(rows) if n not in first] if again else rows
+        self._count(fresh)
+        counted = [rows[n] for n in again if self._counts(rows[n], places[n])]
+        if self._look is not None and rows:
+            self._look([*fresh, *counted] if counted else fresh)
 
     def _counts(self, row: Row, place: int) -> bool:
-        """Take in a row; return whether it counts, as far as the files are read."""
-        if self._index.add(row.custom_id, place):
-            self._count(row)
-            return True
+        """Take in a row whose id was there before; return whether it counts, as far as the files are read."""
         there = self._index.find(row.custom_id)
-        before = None if there is None else row_of(self._line(there))
+        before = None if there is None else self._row_at(there)
         if before is None or there is None:
             return False
         is_failure, was_failure = row.outcome == "failed", before.outcome == "failed"
@@ -303,25 +243,27 @@ class Results:
         if is_failure > was_failure or (is_failure == was_failure and not is_same_file):
             return False
         self._index.replace(row.custom_id, place)
-        self._count(row, before)
+        self._count((row,))
+        self._count((before,), -1)
         return True
 
-    def _count(self, row: Row, before: Row | None = None) -> None:
-        self.counts.add(_standing(row), None if before is None else _standing(before))
-        for one, times in ((row, 1), (before, -1)):
-            if one is None or one.completion is None:
-                continue
-            used = used_by(one.completion.usage)
-            self.spent.add(self.asked(one.completion), used, times)
+    def _count(self, rows: Sequence[Row], times: int = 1) -> None:
+        for (outcome, kind), count in Counter((row.outcome, row.error_kind) for row in rows).items():
+            assert outcome != "missing"  # noqa: S101 - it stands in a file
+            self.counts.add(Standing(outcome, kind or ""), times=times * count)
+        used_by_model: dict[str | None, list[Used]] = {}
+        for row in rows:
+            used = row.used
             if used is not None:
-                self.prompt_tokens += times * used.prompt
-                self.completion_tokens += times * used.completion
-
-
-def _standing(row: Row) -> Standing:
-    assert row.outcome != "missing"  # noqa: S101 - it stands in a file
-    return Standing(row.outcome, row.failure.kind if row.failure is not None else "")
-
-
-def _same(line: bytes) -> bytes:
-    return line
+                used_by_model.setdefault(row.model, []).append(used)
+            elif row.text is not None:
+                self.spent.add(self.asked(row.model), None, times)
+        for model, calls in used_by_model.items():
+            if times > 0:
+                self.spent.extend(self.asked(model), calls)
+            else:
+                for used in calls:
+                    self.spent.add(self.asked(model), used, times)
+            prompt, completion, *_ = map(sum, zip(*calls, strict=True))
+            self.prompt_tokens += times * prompt
+            self.completion_tokens += times * completion

@@ -6,6 +6,7 @@ import base64
 import datetime as dt
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from anyfast_async.batch.results import parquet_tables
 from anyfast_async.batch.results.table import Kind, kinds_of
 from anyfast_async.errors import escaped
 
+_SOME: Final = 4096
 _NAMED: Final = 40
 """Columns that are named."""
 
@@ -78,6 +80,23 @@ class SourceTable:
                 yield SourceRow(self.id_of(number, None), {})
             else:
                 yield SourceRow(self.id_of(number, value), value)
+
+    def ids(self) -> Iterator[list[str | None]]:
+        """Yield the ids of all rows, some at a time; None where a row has no valid one.
+
+        Raises:
+            OSError: the file cannot be read.
+
+        """
+        if self.is_parquet:
+            name = self.source.id_column
+            for begin, batch in parquet_tables.batches(self.source.path, None if name is None else [name]):
+                given = [None] * batch.num_rows if name is None else batch.column(0).to_pylist()
+                yield [self.id_of(number, {name or "": one}) for number, one in enumerate(given, begin)]
+            return
+        records = ((number, None if isinstance(value, LineError) else value) for number, value in self.source.records())
+        while some := list(islice(records, _SOME)):
+            yield [self.id_of(number, value) for number, value in some]
 
     def id_of(self, number: int, row: Mapping[str, Any] | None) -> str | None:
         """Return the id of a row, None if it has none; *row* is None where it cannot be read."""

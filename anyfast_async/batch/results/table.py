@@ -1,15 +1,15 @@
-"""Results as a table: which columns there are, and the cells of a row. Pure."""
+"""Results as a table: which columns there are, and the cells of rows, column by column. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final, Literal, TypeAlias
 
 import attrs
 
-from anyfast_async._core.json import codec
-from anyfast_async.batch.results.results import Row
-from anyfast_async.completions import ChatCompletion
+from anyfast_async._core.usage import Used
+from anyfast_async.batch.results.row import LARGEST, Row
 
 Kind: TypeAlias = Literal["boolean", "integer", "number", "text", "json"]
 """What stands in a column: ``"json"`` is JSON as text, for objects, arrays and mixtures."""
@@ -30,12 +30,16 @@ _ID: Final[dict[str, Kind]] = {"custom_id": "text"}
 _PROMPT: Final[dict[str, Kind]] = {"prompt": "text"}
 _CHOICE: Final = "choice_"
 _KINDS: Final[dict[type, Kind]] = {bool: "boolean", int: "integer", float: "number", str: "text"}
-_LARGEST: Final = 2**63 - 1
 _EXACT: Final = 2**53
 _SHARE: Final = 9
 """Objects to each good answer that is none, from which on fields are columns."""
+_SOME: Final = 4096
 
-CostOf: TypeAlias = Callable[[ChatCompletion], float | None]
+CostOf: TypeAlias = Callable[[str | None, Used | None], float | None]
+"""Returns what an answer cost: of the model that it names, and of what it used."""
+Key: TypeAlias = str | tuple[str]
+"""Of a column, whatever it is called: what is called so in :class:`Row`, or a field of answers, in a tuple."""
+Cells: TypeAlias = Sequence[Any]
 
 
 @attrs.define
@@ -47,17 +51,34 @@ class FieldKinds:
     _inexact: set[str] = attrs.field(factory=set)
     """Fields with whole numbers that no float is: beside one they stay as they are."""
 
-    def look(self, name: str, value: Any) -> None:
-        """Take in the *value* of a field."""
-        self._fields[name] = _joined(self._fields.get(name), value)
-        if type(value) is int and abs(value) > _EXACT:
-            self._inexact.add(name)
+    def look(self, objects: Sequence[Mapping[str, Any]]) -> None:
+        """Take in the fields of some objects."""
+        columns: dict[str, list[Any]] = {}
+        for one in objects:
+            for name, value in one.items():
+                columns.setdefault(name, []).append(value)
+        for name, values in columns.items():
+            self._fields[name] = self._joined(name, values)
+
+    def _joined(self, name: str, values: Sequence[Any]) -> Kind | None:
+        """Return the kind of a field that holds *values* too."""
+        found = self._fields.get(name)
+        for one in set(map(type, values)) - {type(None)}:
+            kind = _KINDS.get(one, "json")
+            if kind == "integer":
+                most = max(abs(value) for value in values if type(value) is int)
+                if most > _EXACT:
+                    self._inexact.add(name)
+                if most > LARGEST:
+                    kind = "json"
+            if found is None or found == kind:
+                found = kind
+            else:
+                found = "number" if {found, kind} == {"integer", "number"} else "json"
+        return found
 
     def __len__(self) -> int:
         return len(self._fields)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._fields
 
     @property
     def kinds(self) -> dict[str, Kind]:
@@ -100,31 +121,26 @@ class Columns:
     """The most that an answer has."""
     _found: set[str] = attrs.field(factory=set)
     """Columns of :data:`_SELDOM` and :data:`_TOKENS` that a row has."""
-    _names: dict[str | tuple[str], str] | None = None
-    _keys: list[tuple[str]] = attrs.field(factory=list)
-    """Those of fields in it."""
+    _names: dict[Key, str] | None = None
 
-    def look(self, row: Row) -> None:
-        """Take in a row."""
-        completion = row.completion
-        if completion is None:
-            return
+    def look(self, rows: Sequence[Row]) -> None:
+        """Take in some rows."""
         self._names = None
-        self._choices = max(self._choices, len(completion.choices))
-        if len(self._found) < len(_SELDOM) + len(_TOKENS):
-            self._found.update(name for name, value in _seldom(completion).items() if value is not None)
-        fields = None if self._too_many else row.fields
-        if fields is None:
-            self._others += row.outcome == "ok"
-            self._has_text |= bool(completion.text)
-            return
-        self._objects += 1
-        if len(self._fields) + sum(name not in self._fields for name in fields) > MOST:
+        answered = [row for row in rows if row.text is not None]
+        self._choices = max(self._choices, *(1 + len(row.later) for row in answered), 1)
+        for name in {*_SELDOM, *_TOKENS} - self._found:
+            if any(getattr(row, name) is not None for row in answered):
+                self._found.add(name)
+        objects = [row.fields for row in answered if row.fields is not None and not self._too_many]
+        if len(objects) < len(answered):
+            others = answered if self._too_many else [row for row in answered if row.fields is None]
+            self._others += sum(row.outcome == "ok" for row in others)
+            self._has_text |= any(row.text for row in others)
+        self._objects += len(objects)
+        self._fields.look(objects)
+        if len(self._fields) > MOST:
             self._too_many, self._has_text = True, True
             self._fields = FieldKinds()
-            return
-        for name, value in fields.items():
-            self._fields.look(name, value)
 
     @property
     def _are_objects(self) -> bool:
@@ -134,7 +150,7 @@ class Columns:
     def _fixed(self) -> dict[str, Kind]:
         """The columns behind the fields of answers, as they are called where nothing stands beside them."""
         text: dict[str, Kind] = {"text": "text"} if self._has_text or not self._are_objects else {}
-        later: dict[str, Kind] = dict.fromkeys(self._later_choices, "text")
+        later: dict[str, Kind] = {f"{_CHOICE}{number}": "text" for number in range(2, self._choices + 1)}
         seldom: dict[str, Kind] = {name: kind for name, kind in _SELDOM.items() if name in self._found}
         tokens: dict[str, Kind] = {name: kind for name, kind in _TOKENS.items() if name in self._found}
         cost: dict[str, Kind] = {} if self.cost_of is None else {"cost": "number"}
@@ -146,22 +162,24 @@ class Columns:
         return (_ID if self.with_id else {}) | (_PROMPT if self.with_prompt else {})
 
     @property
-    def kinds(self) -> dict[str, Kind]:
-        """Every column with what stands in it."""
-        names = self._named
+    def keys(self) -> dict[Key, Kind]:
+        """Every column in its order, by its key, with what stands in it."""
         fields = self._fields.kinds if self._are_objects else {}
-        found: dict[str, Kind] = {names[name]: kind for name, kind in self._first.items()}
-        found |= {names[field,]: kind for field, kind in fields.items()}
-        found |= {names[name]: kind for name, kind in self._fixed.items()}
-        return found
+        keys: dict[Key, Kind] = {}
+        keys.update(self._first)
+        keys.update(((field,), kind) for field, kind in fields.items())
+        keys.update(self._fixed)
+        return keys
 
     @property
-    def _later_choices(self) -> list[str]:
-        return [f"{_CHOICE}{number}" for number in range(2, self._choices + 1)]
+    def kinds(self) -> dict[str, Kind]:
+        """Every column by its name, with what stands in it."""
+        names = self._named
+        return {names[key]: kind for key, kind in self.keys.items()}
 
     @property
-    def _named(self) -> dict[str | tuple[str], str]:
-        """How each column is called; those of fields have their keys in a tuple."""
+    def _named(self) -> dict[Key, str]:
+        """How each column is called."""
         if self._names is None:
             own = [*self._first, *self._fixed]
             self._names = {name: _free(name, self.beside) for name in own}
@@ -170,51 +188,37 @@ class Columns:
                 name = _free(f"answer.{field}" if field in taken else field, taken | self.beside)
                 taken.add(name)
                 self._names[field,] = name
-            self._keys = [(field,) for field in self._fields.kinds]
         return self._names
 
-    def cells(self, row: Row, prompt: str | None = None) -> dict[str, Any]:
-        """Return the cells of a row by column: JSON values, None for an empty one."""
-        completion, failure = row.completion, row.failure
-        names = self._named
-        text = completion.text if completion is not None else None
-        cells: dict[str, Any] = {names["custom_id"]: row.custom_id} if self.with_id else {}
-        if self.with_prompt:
-            cells[names["prompt"]] = prompt
-        if self._are_objects:
-            own = row.fields
-            text = text if own is None else None
-            own = own or {}
-            cells |= {names[field]: own.get(field[0]) for field in self._keys}
-        if "text" in names:
-            cells[names["text"]] = text
-        if self._choices > 1 or self._found or self.cost_of is not None:
-            cells |= {names[name]: value for name, value in self._more(completion).items()}
-        usage = completion.usage if completion is not None else None
-        values = {
-            "outcome": row.outcome,
-            "finish_reason": completion.finish_reason if completion is not None else None,
-            "model": completion.model if completion is not None else None,
-            "prompt_tokens": usage.prompt_tokens if usage is not None else None,
-            "completion_tokens": usage.completion_tokens if usage is not None else None,
-            "error_kind": failure.kind if failure is not None else None,
-            "error": failure.message if failure is not None else None,
-        }
-        cells |= {names[name]: value for name, value in values.items()} if self.beside else values
-        return cells
+    def table(self, rows: Sequence[Row], prompts: Cells = ()) -> dict[str, Cells]:
+        """Return the cells of some rows by the names of the columns: JSON values, None for an empty one."""
+        told = zip(*rows, strict=True) if rows else ((),) * len(Row._fields)
+        return self.named_cells({**dict(zip(Row._fields, told, strict=True)), "prompt": prompts})
 
-    def _more(self, completion: ChatCompletion | None) -> dict[str, Any]:
-        """Return the cells that few tables have."""
-        seldom = {} if completion is None else _seldom(completion)
-        found: dict[str, Any] = dict.fromkeys(self._later_choices)
-        if completion is not None and len(completion.choices) > 1:
-            inner = sorted(completion.choices, key=lambda choice: choice.index or 0)[1:]
-            texts = (None if choice.message is None else choice.message.text or None for choice in inner)
-            found |= dict(zip(found, texts, strict=False))
-        found |= {name: seldom.get(name) for name in self._found}
-        if self.cost_of is not None:
-            found["cost"] = None if completion is None else self.cost_of(completion)
-        return found
+    def named_cells(self, told: Mapping[str, Cells]) -> dict[str, Cells]:
+        """Return the cells of some rows by the names of the columns.
+
+        Args:
+            told: what the rows are by the names of :class:`Row`, one list for each, of whatever kind. ``text``,
+                ``fields`` and ``later`` are looked at, and ``model`` and ``used`` where there is a cost; the others
+                are passed on.
+
+        """
+        names = self._named
+        return {names[key]: self._cells(key, told) for key in self.keys}
+
+    def _cells(self, key: Key, told: Mapping[str, Cells]) -> Cells:
+        if isinstance(key, tuple):
+            (field,) = key
+            return [None if one is None else one.get(field) for one in told["fields"]]
+        if key == "text" and self._are_objects:
+            return [text if own is None else None for text, own in zip(told["text"], told["fields"], strict=True)]
+        if key == "cost" and self.cost_of is not None:
+            return [self.cost_of(model, used) for model, used in zip(told["model"], told["used"], strict=True)]
+        if key.startswith(_CHOICE):
+            place = int(key.removeprefix(_CHOICE)) - 2
+            return [next(islice(later or (), place, None), None) for later in told["later"]]
+        return told[key]
 
 
 def _free(name: str, taken: Collection[str]) -> str:
@@ -223,36 +227,10 @@ def _free(name: str, taken: Collection[str]) -> str:
     return name
 
 
-def _seldom(completion: ChatCompletion) -> dict[str, Any]:
-    """Return what few answers have."""
-    usage, message = completion.usage, completion.message
-    asked = usage.prompt_tokens_details if usage is not None else None
-    answered = usage.completion_tokens_details if usage is not None else None
-    calls = completion.tool_calls
-    return {
-        "refusal": message.refusal or None,
-        "tool_calls": [codec.as_dict(call) for call in calls] if calls else None,
-        "cached_tokens": asked.cached_tokens if asked is not None else None,
-        "reasoning_tokens": answered.reasoning_tokens if answered is not None else None,
-    }
-
-
 def kinds_of(rows: Iterable[dict[str, Any]]) -> dict[str, Kind]:
     """Return the fields of *rows* with what stands in them."""
     found = FieldKinds()
-    for row in rows:
-        for name, value in row.items():
-            found.look(name, value)
+    given = iter(rows)
+    while some := list(islice(given, _SOME)):
+        found.look(some)
     return found.kinds
-
-
-def _joined(before: Kind | None, value: Any) -> Kind | None:
-    """Return the kind of a column that was *before* and now holds *value* too."""
-    if value is None:
-        return before
-    kind = _KINDS.get(type(value), "json")
-    if kind == "integer" and not -_LARGEST <= value <= _LARGEST:
-        kind = "json"
-    if before is None or before == kind:
-        return kind
-    return "number" if {before, kind} == {"integer", "number"} else "json"

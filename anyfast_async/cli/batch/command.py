@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
-import errno
+import signal
 import sys
-from collections.abc import Mapping
-from typing import Any, Final
+import time
+from typing import Any
 
 import attrs
 import click
 
 from anyfast_async._journal.records import log_of
 from anyfast_async._values.text import counted
-from anyfast_async.batch import BatchFiles, MismatchError, Survey, ids_of, open_batch, rows
-from anyfast_async.batch.counts import Census
+from anyfast_async.batch import BatchFiles, Survey, Tally, ids_of, rows
 from anyfast_async.batch.input.stdin_copy import StdinCopy
 from anyfast_async.batch.output_order import put_in_order
 from anyfast_async.batch.report.recorder import Recorder
@@ -24,8 +22,10 @@ from anyfast_async.cli import exit_codes
 from anyfast_async.cli.batch.dry_run import SentSample, print_plan
 from anyfast_async.cli.batch.input_check import surveyed
 from anyfast_async.cli.batch.job import BatchJob, supervised
+from anyfast_async.cli.batch.opening import Opened, check_changed, opened
 from anyfast_async.cli.batch.options import STDIN, Options, batch_options
-from anyfast_async.cli.batch.report_file import write_report
+from anyfast_async.cli.batch.preview import Preview
+from anyfast_async.cli.batch.report_file import said_of, write_report
 from anyfast_async.cli.batch.summary import BatchEnd, note_recovery, report
 from anyfast_async.cli.client_options import gateway_options, no_key_option, retries_option
 from anyfast_async.cli.default_model import default_model
@@ -37,9 +37,6 @@ from anyfast_async.cli.overwriting import check_report
 from anyfast_async.cli.signals import terminated_as_exit
 from anyfast_async.cli.verbosity import verbosity_options
 from anyfast_async.prices import INSTALL, Prices
-
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
-"""A disk that takes no more: no fault of the command, which goes on when it does again."""
 
 
 @click.command()
@@ -117,9 +114,10 @@ def _run(job: BatchJob, spool: StdinCopy) -> int:
     if not log_of(options.answers).exists():  # what cannot begin leaves no file
         options.gateway.check()
     try:
-        files, is_changed = _opened(job)
+        found = opened(job)
+        job, files = found.job, found.files
         with files:
-            ending = _done(job, spool, files, is_changed=is_changed)
+            ending = _done(found, spool)
             if options.ordered and not ending.left and files.answered:
                 _put_in_order(job, files)
     except BrokenPipeError:
@@ -141,11 +139,14 @@ def _run(job: BatchJob, spool: StdinCopy) -> int:
     return code
 
 
-def _done(job: BatchJob, spool: StdinCopy, files: BatchFiles, *, is_changed: bool) -> BatchEnd:
+def _done(found: Opened, spool: StdinCopy) -> BatchEnd:
     """Do what is to be done with the files open."""
+    job, files = found.job, found.files
     census = files.census(ids_of(job.survey), {row.custom_id for row in job.survey.bad.values()})
-    if is_changed:
-        _check_changed(job, census)
+    if found.is_changed:
+        check_changed(job, census)
+    found.note()
+    if found.is_changed:
         files.journal.note("changed", job.header)
     if job.options.input == STDIN:  # from here on it is what the batch goes on with
         job = attrs.evolve(job, survey=job.survey.moved(spool.keep()))
@@ -153,7 +154,34 @@ def _done(job: BatchJob, spool: StdinCopy, files: BatchFiles, *, is_changed: boo
         files.journal.note("foreign", foreign)
     note_recovery(job, files, census.counts.answered)
     ending = BatchEnd(job, census, earlier=files.maybe_billed)
-    return asyncio.run(_sent(ending, files)) if ending.left else ending
+    if not ending.left:
+        return ending
+    return asyncio.run(_sent(ending, files)) if job.options.preview is None else _previewed(ending, files)
+
+
+def _previewed(ending: BatchEnd, files: BatchFiles) -> BatchEnd:
+    """Send the first rows, show them, and send the others if that is wanted: in the same files, none of them twice."""
+    job, population = ending.job, ending.left - ending.census.unsendable
+    preview = Preview(job, files, job.options.preview or 0, population)
+    sent = len(preview.todo)
+    if sent:
+        ending = asyncio.run(_sent(ending, files, preview))
+        if ending.status in ("interrupted", "stopped"):
+            return ending
+    first = None if ending.run is None else ending.run.tally
+    preview.tell(preview.look(sent, first))
+    files.done.hold(row.custom_id for row in preview.asked)
+    census = files.census(ids_of(job.survey), {row.custom_id for row in job.survey.bad.values()})
+    rest = BatchEnd(job, census, earlier=files.maybe_billed)
+    if not rest.left:
+        return ending
+    try:
+        if preview.goes_on(rest.left - census.unsendable):
+            return asyncio.run(_sent(rest, files, before=first))
+    except KeyboardInterrupt:
+        sys.stderr.write("\n")
+        ending = attrs.evolve(ending, signal=signal.SIGINT)
+    return attrs.evolve(ending, is_previewed=True)
 
 
 def _told(ending: BatchEnd) -> int:
@@ -170,84 +198,42 @@ def _told(ending: BatchEnd) -> int:
     return ending.code
 
 
-def _opened(job: BatchJob) -> tuple[BatchFiles, bool]:
-    """Open the files; return them, and whether they were begun with something else."""
-    options = job.options
-    try:
-        return _open(job, job.header), False
-    except MismatchError as error:
-        is_input = any(one.startswith("input.sha256") for one in error.differences)
-        if options.changed and not (is_input and job.survey.is_numbered):
-            return _open(job, None), True
-        if not is_input:
-            if options.again.is_named:
-                return _open(job, None), True
-            say("--changed goes on all the same: rows that are sent from now on are asked as is said now")
-            raise
-        if options.changed:
-            message = (
-                f"{options.answers} was begun with another input than {options.input_name}, and the ids of its rows "
-                "are numbers of lines, which may be those of other rows now; name another output"
-            )
-        else:
-            message = (
-                f"{options.answers} was begun with another input than {options.input_name}, and was not touched; to "
-                "begin anew, name another file; to go on with its answers all the same, --changed"
-            )
-        raise click.UsageError(message) from None
-    except OSError as error:
-        if error.errno in _FULL:
-            raise
-        message = f"{error.filename or options.answers}: {error.strerror or error}"
-        raise click.UsageError(message) from None
+async def _sent(
+    ending: BatchEnd, files: BatchFiles, preview: Preview | None = None, before: Tally | None = None
+) -> BatchEnd:
+    """Send the rows that are not done, or some of them.
 
+    Args:
+        ending: as it stands now.
+        files: open.
+        preview: whose rows are sent alone.
+        before: what the preview came to, which the command has sent, too.
 
-def _open(job: BatchJob, header: Mapping[str, Any] | None) -> BatchFiles:
-    options = job.options
-    return open_batch(
-        options.answers, options.failures, header=header, sync=options.sync, retry_failed=options.retry_failed
-    )
-
-
-def _check_changed(job: BatchJob, census: Census) -> None:
-    """Refuse to send rows for the first time in another way than those before, unless that was said to be wanted.
-
-    Rows that are asked again by name are asked in another way on purpose.
     """
-    if census.fresh and not job.options.changed:
-        message = (
-            f"{figures.rows_of(census.fresh)} of {job.options.input_name} would be sent for the first time, with other "
-            f"parameters than {job.options.answers} was begun with; send them first, or say --changed"
-        )
-        raise click.UsageError(message)
-
-
-async def _sent(ending: BatchEnd, files: BatchFiles) -> BatchEnd:
-    """Send the rows that are not done, or the sample of an estimate."""
     job, options = ending.job, ending.job.options
     population = ending.left - ending.census.unsendable
     sample = None if options.estimate is None else SentSample(job, population, options.estimate)
-    gateway = options.gateway
-    few = 0
+    first = [] if preview is None else preview.todo
+    few = len(first)
     if options.limit is not None:
         few = sum(1 for _ in rows(job.survey, skip=files.done, first=options.limit))
         if not few:
             note(f"the first {figures.rows_of(options.limit)} have their results")
             return ending
-    async with gateway.client(
+    async with options.gateway.client(
         model=job.model, limits=options.limits, budget=options.budget, prices=job.prices
     ) as client:
         if sample is not None:
             run = job.run(client, files, sample.drawn(files.done), total=sample.size, census=None)
-        elif options.limit is not None:
-            todo = rows(job.survey, skip=files.done, first=options.limit)
+        elif few:
+            todo = first or rows(job.survey, skip=files.done, first=options.limit)
             run = job.run(client, files, todo, total=few, census=None)
         else:
             todo = rows(job.survey, skip=files.done)
             run = job.run(client, files, todo, total=job.survey.total, census=ending.census)
-        record = None
-        if options.report is not None:
-            record = Recorder(run.tally, options.concurrency, dt.datetime.now().astimezone())
+        if before is not None:
+            run.tally.carry_on(before)
+        record = Recorder(files.journal.note, round(time.time(), 3), options.concurrency)
         progress = progress_on(
             sys.stderr,
             run.tally,
@@ -255,12 +241,16 @@ async def _sent(ending: BatchEnd, files: BatchFiles) -> BatchEnd:
             concurrency=options.concurrency,
             spend=job.spend,
             recorder=record,
+            said=said_of(job),
             longest=run.longest,
             per_minute=options.rpm,
             events=sys.stdout if options.as_json else None,
         )
-        signal = await supervised(run, progress, on_row=None if sample is None else sample.row, grace=options.grace)
-    return attrs.evolve(ending, run=run, signal=signal, sample=sample, record=record)
+        on_row = sample.row if sample is not None else preview.row if preview is not None else None
+        number = await supervised(run, progress, on_row=on_row, grace=options.grace)
+    ended = attrs.evolve(ending, run=run, signal=number, sample=sample)
+    record.end(asyncio.get_running_loop().time(), ended.why)
+    return ended
 
 
 def _put_in_order(job: BatchJob, files: BatchFiles) -> None:

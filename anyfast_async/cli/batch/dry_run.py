@@ -95,6 +95,7 @@ class SentSample:
     _prompt: list[float] = attrs.field(factory=list)
     _completion: list[float] = attrs.field(factory=list)
     _cost: list[float] = attrs.field(factory=list)
+    _latency: list[float] = attrs.field(factory=list)
 
     def __attrs_post_init__(self) -> None:
         self.size = min(self.size, self.population)
@@ -104,14 +105,27 @@ class SentSample:
         # All at once, before the first is sent: reading the whole file meanwhile would hold the answers up.
         places = frozenset(_DRAWN.sample(range(self.population), self.size))
         chosen = list(rows(self.job.survey, skip=skip, only=places))
-        self._models = {row.custom_id: self.job.model_of(row.request.model) for row in chosen}
+        self.take(chosen)
         return chosen
+
+    def take(self, chosen: Iterable[BatchLine], latency: Iterable[float] = ()) -> None:
+        """Say which rows it is of, and, of rows that were sent before, how many seconds answers took."""
+        self._latency += latency
+        self._models = {row.custom_id: self.job.model_of(row.request.model) for row in chosen}
+
+    @property
+    def count(self) -> int:
+        """Rows of it whose answers said what they used."""
+        return len(self._prompt)
 
     def row(self, event: RowDone) -> None:
         """Take in a row that is done."""
         used = used_by(event.completion.usage) if event.completion is not None else None
         if used is None:
             return
+        trace = None if event.completion is None else event.completion.trace
+        if trace is not None:
+            self._latency.append(trace.total - trace.queue)
         self._prompt.append(used.prompt)
         self._completion.append(used.completion)
         if self.job.prices is not None:
@@ -131,6 +145,22 @@ class SentSample:
         latency = (tally.latency.total - tally.queue.total) / tally.latency.count if tally.latency.count else _LATENCY
         tokens = (sum(self._prompt) + sum(self._completion)) / (len(self._prompt) or 1) * left
         return seconds_under(self.job.options.limits, left, tokens, latency)
+
+    def times(self, tally: Tally, left: int) -> tuple[Interval, str]:
+        """Return between which seconds *left* more rows will take, and what limits them."""
+        seconds, limit = self.seconds(tally)
+        latency, total = total_of(self._latency, self.population), self.totals()
+        prompt, completion = total["prompt_tokens"], total["completion_tokens"]
+        if latency is None or prompt is None or completion is None:
+            return Interval(seconds, seconds, seconds), limit
+        low, high = (
+            seconds_under(self.job.options.limits, left, tokens * left / self.population, all_of / self.population)[0]
+            for tokens, all_of in (
+                (prompt.low + completion.low, latency.low),
+                (prompt.high + completion.high, latency.high),
+            )
+        )
+        return Interval(min(low, seconds), seconds, max(high, seconds)), limit
 
     def as_json(self, tally: Tally) -> dict[str, Any]:
         """Return the estimate for a program."""
@@ -152,18 +182,36 @@ class SentSample:
     def lines(self, tally: Tally) -> Iterator[tuple[str, str]]:
         """Yield the estimate as a table."""
         yield "estimate", f"for {figures.rows_of(self.population)}, from {counted(len(self._prompt))} of them"
-        for name, total in self.totals().items():
-            yield f"  {name.replace('_', ' ')}", self._ranged(name, total)
+        yield from self.ranges()
         seconds, limit = self.seconds(tally)
         left = figures.rows_of(self.population - self.size)
         yield "  time", f"about {rough(seconds)} for the {left} left, limited by {figures.LIMITS[limit]}"
 
+    def ranges(self) -> Iterator[tuple[str, str]]:
+        """Yield what all rows use, as lines of a table."""
+        for name, total in self.totals().items():
+            yield f"  {name.replace('_', ' ')}", self._ranged(name, total)
+
     def _ranged(self, name: str, total: Interval | None) -> str:
-        if total is None:
-            return "not known: too few answers said what they used"
         prices = self.job.prices
         shown: Callable[[float], str] = prices.shown if name == "cost" and prices is not None else _rounded
+        if total is None:
+            known = {"prompt_tokens": self._prompt, "completion_tokens": self._completion, "cost": self._cost}[name]
+            if not known:
+                return "not known: too few answers said what they used"
+            about = shown(sum(known) / len(known) * self.population)
+            return f"roughly {about}; between what is not known: too few answers said what they used"
         return f"{shown(total.estimate)} (90 %: {shown(total.low)} to {shown(total.high)})"
+
+
+def likely(times: tuple[Interval, str], what: str) -> str:
+    """Return a time in words."""
+    seconds, limit = times
+    if seconds.high < 1:
+        return f"under 1 s {what}, limited by {figures.LIMITS[limit]}"
+    low, about, high = rough(seconds.low), rough(seconds.estimate), rough(seconds.high)
+    between = "" if low == high else f" (90 %: {low} to {high})"
+    return f"about {about}{between} {what}, limited by {figures.LIMITS[limit]}"
 
 
 def _rounded(value: float) -> str:

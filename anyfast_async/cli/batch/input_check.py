@@ -13,7 +13,7 @@ from anyfast_async._values.text import counted
 from anyfast_async.batch import Source, SourceError, Survey, open_source, survey
 from anyfast_async.batch.input.formats import DESCRIBED
 from anyfast_async.batch.input.stdin_copy import StdinCopy
-from anyfast_async.batch.run_header import checked_before, knows_input, recorded_header
+from anyfast_async.batch.run_header import checked_before, knows_input, recorded
 from anyfast_async.cli import exit_codes
 from anyfast_async.cli.batch.options import STDIN, Options
 from anyfast_async.cli.display import figures
@@ -48,11 +48,14 @@ def surveyed(options: Options, spool: StdinCopy) -> Survey:
             id_column=options.id_column,
             max_line=options.max_line,
             encoding=options.encoding,
+            image=options.image,
+            document=options.document,
+            files_under=None if options.files_under is None else Path(options.files_under),
         )
         if options.format is None:
             note(f"{name}: {DESCRIBED[source.format]}")
-        found = None if options.dry_run else checked_before(source, recorded_header(options.answers))
-        return found or _checked(source, name, skip_bad=options.skip_bad)
+        found = None if options.dry_run else checked_before(source, recorded(options.answers))
+        return found or _checked(source, name, skip_bad=options.skip_bad, digests=not options.dry_run)
     except SourceError as error:
         message = f"{name}: {error}"
     except OSError as error:
@@ -90,11 +93,11 @@ def _from_stdin(spool: StdinCopy, answers: Path) -> Path:
     return spool.path
 
 
-def _checked(source: Source, name: str, *, skip_bad: bool) -> Survey:
+def _checked(source: Source, name: str, *, skip_bad: bool, digests: bool) -> Survey:
     size = source.path.stat().st_size
     if size >= _LARGE and is_terminal(sys.stderr):
         note(f"checking {name} ({size / 1e6:,.0f} MB) ...")
-    found = survey(source, skip_bad=skip_bad)
+    found = survey(source, skip_bad=skip_bad, digests=digests)
     if found.problems and not (skip_bad and found.is_whole):
         _say_problems(found, name)
         noun = "problem" if found.problem_count == 1 else "problems"

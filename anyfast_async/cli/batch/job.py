@@ -67,6 +67,7 @@ class BatchJob:
             via_stream=self.options.via_stream,
             timeout=self.options.timeout,
             give_up_after=self.options.give_up_after,
+            dedupe=self.options.dedupe,
             into=None if self.options.schema is None else self.options.schema.kind,
             **self.fields,
         )

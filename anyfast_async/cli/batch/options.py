@@ -29,7 +29,11 @@ _FILES: Final = (
     click.option("--format", type=click.Choice(FORMATS), help="What IN holds. Default: told by name and content."),
     click.option("--encoding", metavar="NAME", help="Of the text in IN, such as cp1252 (Windows). Default: UTF-8"),
     click.option("--template", metavar="TEXT", help="The prompt of a table's row: 'Label: {text}'; {{ is a brace."),
+    click.option("--image", metavar="COLUMN", help="Images of a table's rows: URLs, or files (--files-under)."),
+    click.option("--document", metavar="COLUMN", help="Documents of a table's rows, likewise: PDF or text."),
+    click.option("--files-under", metavar="DIR", help="The folder under which such local files may be."),
     click.option("--id", "id_column", metavar="COLUMN", help="The ids of a table's rows. Default: line numbers."),
+    click.option("--extend", is_flag=True, help="Go on with an IN that got more rows; those before must be the same."),
     click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N rows of IN, for now."),
     click.option(
         "--skip-bad", is_flag=True, help="Leave out rows that cannot be sent: they fail, the others are sent."
@@ -56,6 +60,7 @@ _RUNNING: Final = (
     ),
     click.option("--budget-usd", type=click.FloatRange(0), metavar="N", help="US dollars that it may cost, likewise."),
     click.option("--ordered", is_flag=True, help="When all rows are done, put the answers into the order of IN."),
+    click.option("--dedupe", is_flag=True, help="Send equal requests once; every row that asks so gets the answer."),
     click.option(
         "--via-stream", is_flag=True, help="Stream between gateway and here, for proxies that cut silent answers."
     ),
@@ -100,6 +105,13 @@ _RUNNING: Final = (
 _SAYING: Final = (
     click.option("--dry-run", is_flag=True, help="Say what it will take, and send nothing. Needs no key and no -o."),
     click.option("--estimate", type=click.IntRange(1), metavar="N", help="Send N random rows; say what all will take."),
+    click.option(
+        "--preview",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Send the first N rows, show inputs and answers and what all will take, and ask before the rest.",
+    ),
+    click.option("--yes", is_flag=True, help="With --preview: go on without asking."),
     click.option("--report", metavar="RUN.html", help="Write a page about the run: one file, for any browser."),
     click.option("--json", "as_json", is_flag=True, help="Print JSON events, one a line; the last is the summary."),
 )
@@ -122,6 +134,10 @@ class Options:
     encoding: str | None
     template: str | None
     id_column: str | None
+    image: str | None
+    document: str | None
+    files_under: str | None
+    extend: bool
     limit: int | None
     skip_bad: bool
     max_line: int
@@ -136,6 +152,7 @@ class Options:
     budget_tokens: int | None
     budget_usd: float | None
     ordered: bool
+    dedupe: bool
     via_stream: bool
     retry_failed: str
     changed: bool
@@ -147,6 +164,8 @@ class Options:
     sync: Literal["batch", "each"]
     dry_run: bool
     estimate: int | None
+    preview: int | None
+    yes: bool
     prices: str | None
     price_factor: float
     report: str | None
@@ -160,6 +179,12 @@ class Options:
             message = "-o is missing: the file for the answers"
         elif self.dry_run and self.estimate is not None:
             message = "--dry-run sends nothing, --estimate sends rows; one of the two"
+        elif self.files_under is not None and self.image is None and self.document is None:
+            message = "--files-under is for the files of --image COLUMN or --document COLUMN"
+        elif self.files_under is not None and not Path(self.files_under).is_dir():
+            message = f"--files-under {self.files_under}: there is no such folder"
+        elif self.preview is not None and (self.dry_run or self.estimate is not None or self.limit is not None):
+            message = "--preview sends the first rows and then asks; --dry-run, --estimate or --limit do not go with it"
         elif self.limit is not None and self.estimate is not None:
             message = "--limit sends the first rows, --estimate random ones; one of the two"
         elif self.input == STDIN and self.key_file == STDIN:
@@ -234,7 +259,7 @@ class Options:
 
         """
         given = {f"--{name.replace('_', '-')}": value for name, value in other.items()}
-        left_out, words, skip = ("--estimate", "--limit", *given), ["anyfast"], False
+        left_out, words, skip = ("--estimate", "--limit", "--preview", *given), ["anyfast"], False
         for word in argv:
             if not skip and word not in left_out and not word.startswith(tuple(f"{name}=" for name in left_out)):
                 words.append(word)

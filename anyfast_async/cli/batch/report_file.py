@@ -1,61 +1,44 @@
-"""``anyfast batch --report``: a page about the run."""
+"""``anyfast batch --report``: what the log says of a run, and the page about the batch."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from anyfast_async._values.text import counted
-from anyfast_async.batch.report.recorder import ReportHead
-from anyfast_async.cli.batch.summary import BatchEnd, named
-from anyfast_async.cli.display.terminal import say
+from anyfast_async.batch.report.gathered import Run
+from anyfast_async.cli.batch.job import BatchJob
+from anyfast_async.cli.batch.summary import BatchEnd
+from anyfast_async.cli.report.writing import Files, write_page
 
 
 def write_report(ending: BatchEnd) -> None:
     """Write the page, if one is wanted. If it cannot be written that is said, and the batch ends as it ended."""
-    if ending.job.options.report is None:
-        return
-    if ending.record is None:
-        say("no report: nothing was sent")
-        return
-    from anyfast_async.batch.report.page import page  # noqa: PLC0415 - with the first report
-    from anyfast_async.batch.report.svg import svg  # noqa: PLC0415
-
-    path = Path(ending.job.options.report)
-    new = path.with_name(f".{path.name}.new")
-    try:
-        new.write_text(page(head_of(ending), ending.record, svg), encoding="utf-8")
-        new.replace(path)
-    except OSError as error:
-        new.unlink(missing_ok=True)
-        say(f"error: no report: {path}: {error.strerror or error}")
-    else:
-        say(f"report: {path}")
-
-
-def head_of(ending: BatchEnd) -> ReportHead:
-    """Return what a report says of the job."""
     job, options = ending.job, ending.job.options
-    run = ending.run
-    reason = f" ({run.stopped})" if run is not None and run.stopped is not None else ""
-    models = ", ".join(f"{model} ({counted(rows)} rows)" for model, rows in job.models.items())
+    if options.report is not None:
+        run = Run(time.time(), said_of(job), ending.tally.seconds, ending.why)
+        write_page(Path(options.report), (Files(options.answers, options.failures),), job.prices, run=run)
+
+
+def said_of(job: BatchJob) -> Mapping[str, Any]:
+    """Return what a report says of a run besides what is counted."""
+    options = job.options
     limits = {
         "concurrency": options.concurrency,
         "requests per minute": options.rpm,
         "tokens per minute": options.tpm,
         "tokens in all": options.budget_tokens,
     }
-    return ReportHead(
-        title=f"{Path(options.input).name} to {options.answers.name}",
-        status=f"{ending.status}{reason}",
-        settings=(
-            ("input", options.input),
+    return {
+        "settings": [
+            ("input", options.input_name),
             ("output", str(options.answers)),
             ("failed rows", str(options.failures)),
-            ("model", models),
+            ("model", ", ".join(f"{model} ({counted(rows)} rows)" for model, rows in job.models.items())),
             ("answers", "streamed" if options.via_stream else "not streamed"),
             ("command", job.command),
-        ),
-        limits=tuple((name, "none" if value is None else counted(value)) for name, value in limits.items()),
-        spend=job.spend(ending.tally) if job.spend is not None else None,
-        maybe_billed=named(ending.maybe_billed),
-    )
+        ],
+        "limits": [(name, "none" if value is None else counted(value)) for name, value in limits.items()],
+    }

@@ -10,7 +10,6 @@ import attrs
 from anyfast_async._values.text import counted
 from anyfast_async.batch import BatchFiles, BatchRun, Tally
 from anyfast_async.batch.counts import Census
-from anyfast_async.batch.report.recorder import Recorder
 from anyfast_async.batch.results.inert_json import json_text
 from anyfast_async.cli import exit_codes
 from anyfast_async.cli.advice import cause_of
@@ -37,7 +36,7 @@ class BatchEnd:
         run: None if there was nothing to send.
         signal: the number of the one that ended it.
         sample: of an estimate.
-        record: for a report.
+        is_previewed: whether only the first rows were sent, and it was not gone on.
         earlier: rows that earlier runs may have been billed for without an answer.
 
     """
@@ -47,7 +46,7 @@ class BatchEnd:
     run: BatchRun | None = None
     signal: int | None = None
     sample: SentSample | None = None
-    record: Recorder | None = None
+    is_previewed: bool = False
     earlier: tuple[str, ...] = ()
 
     @property
@@ -70,14 +69,22 @@ class BatchEnd:
 
     @property
     def status(self) -> str:
-        """``complete``, ``estimated``, ``limited``, ``stopped`` or ``interrupted``."""
-        if self.signal is not None and self.tally.left:
+        """``complete``, ``estimated``, ``limited``, ``previewed``, ``stopped`` or ``interrupted``."""
+        if self.signal is not None and (self.tally.left or self.is_previewed):
             return "interrupted"
+        if self.is_previewed:
+            return "previewed"
         if self.run is not None and self.run.stopped is not None:
             return "stopped"
         if not self.left or (self.sample is None and self.job.options.limit is None):
             return "complete"
         return "estimated" if self.sample is not None else "limited"
+
+    @property
+    def why(self) -> str:
+        """The status, with the reason where an error stopped it."""
+        reason = f" ({self.run.stopped})" if self.run is not None and self.run.stopped is not None else ""
+        return f"{self.status}{reason}"
 
     @property
     def is_nothing(self) -> bool:
@@ -97,7 +104,7 @@ class BatchEnd:
         match self.status:
             case "interrupted":
                 return 128 + (self.signal or 0)
-            case "stopped":
+            case "stopped" | "previewed":
                 return exit_codes.STOPPED
         return exit_codes.FAILED if self.tally.file.is_bad(self.job.options.accept) else exit_codes.OK
 
@@ -153,9 +160,7 @@ class BatchEnd:
 
     @property
     def _mending(self) -> str:
-        if self.job.survey.is_numbered:
-            return "write them mended into another input, for an output of its own"
-        return f"mend them in {self.job.options.input_name}, then:\n  {self.job.asking('all', changed=None)}"
+        return f"mend them in {self.job.options.input_name}, then:\n  {self.job.asking('all')}"
 
     def _as_json(self, in_doubt: int) -> dict[str, Any]:
         run = self.run

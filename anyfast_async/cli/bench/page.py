@@ -7,15 +7,15 @@ from typing import Any, Final
 
 from anyfast_async._values.text import counted
 from anyfast_async.batch.report.charts import TICKS, Chart, histogram, spec
-from anyfast_async.batch.report.document import figures, framed, pairs, section, table, text
+from anyfast_async.batch.report.rendering import rendered
 from anyfast_async.cli.bench.histogram import Times
 from anyfast_async.cli.bench.knee import knee
 from anyfast_async.cli.bench.measurement import PERCENTILES, Measurement
 from anyfast_async.cli.bench.options import BenchOptions
 from anyfast_async.cli.bench.summary import SHOWN, knee_in_words, told
 
-GENERATOR: Final = '<meta name="generator" content="anyfast bench --report">'
-"""By which such a page is told from other files."""
+GENERATOR: Final = "anyfast bench"
+"""What such a page says that it was made by."""
 Draw = Callable[[dict[str, Any]], str]
 
 
@@ -27,73 +27,83 @@ def page(
     draw: Draw,
 ) -> str:
     """Return the page as HTML; *draw* makes SVG of a Vega-Lite specification."""
-    title = f"Load test: {', '.join(value for name, value in settings if name in ('model', 'gateway'))}"
-    parts = [_heading(title, points, status), _tiles(points)]
-    if options.is_sweep and len(points) > 1:
-        parts.append(section("Loads", _loads(points) + f"<p>{text(knee_in_words(points))}</p>"))
-        parts.append(section("Over the load", figures(_sweep_charts(points), draw)))
-    for one in points:
-        content = figures(_charts(one), draw) + _times(one) + pairs(_facts(one))
-        parts.append(section(text(str(one.load)), content))
-    parts.append(section("What is measured", _DEFINITIONS))
-    parts.append(section("This test", pairs((*settings, *_settings(options)))))
-    return framed(title, GENERATOR, parts)
-
-
-def _heading(title: str, points: Sequence[Measurement], status: str) -> str:
     wrong = [problem for one in points for problem in one.verdict()]
-    good = status == "complete" and not wrong
-    words = status if not wrong else f"{status}, INVALID: the figures are not the gateway's"
-    items = "".join(f"<li>{text(problem)}</li>" for problem in dict.fromkeys(wrong))
-    told_why = f'<ul class="words">{items}</ul>' if items else ""
-    kind = "good" if good else "bad"
-    return f'<header><h1>{text(title)}</h1><p><span class="{kind}">{words}</span></p>{told_why}</header>\n'
+    is_sweep = options.is_sweep and len(points) > 1
+    values = {
+        "generator": GENERATOR,
+        "title": f"Load test: {', '.join(value for name, value in settings if name in ('model', 'gateway'))}",
+        "status": status if not wrong else f"{status}, INVALID: the figures are not the gateway's",
+        "good": status == "complete" and not wrong,
+        "wrong": list(dict.fromkeys(wrong)),
+        "all_tiles": list(_tiles(points)),
+        "load_columns": _LOADS,
+        "loads": [_load(one) for one in points] if is_sweep else [],
+        "knee": knee_in_words(points) if is_sweep else "",
+        "sweep": list(_sweep_charts(points)) if is_sweep else [],
+        "time_columns": _TIMES,
+        "points": [
+            {
+                "load": str(one.load),
+                "charts": list(_charts(one)),
+                "times": list(_times(one)),
+                "facts": list(_facts(one)),
+            }
+            for one in points
+        ],
+        "definitions": _DEFINITIONS,
+        "settings": (*settings, *_settings(options)),
+    }
+    return rendered("bench.html", values, draw)
 
 
-def _tiles(points: Sequence[Measurement]) -> str:
+def _point(one: Measurement) -> dict[str, Any]:
+    parts = {"charts": _charts(one), "times": _times(one), "facts": _facts(one)}
+    return {"load": str(one.load), **{name: list(part) for name, part in parts.items()}}
+
+
+def _tiles(points: Sequence[Measurement]) -> Iterator[tuple[str, str, bool]]:
+    """Yield value, name, and whether it is bad."""
     shown = knee(points) or (points[-1] if points else None)
     if shown is None:
-        return ""
+        return
     failed = shown.failed.total()
-    first, token = shown.first_token.percentile(50), shown.per_token.percentile(50)
-    tiles = [
-        (f"{shown.load.amount:g}", "requests/s offered" if shown.load.rate is not None else "at once"),
-        (f"{shown.throughput:.3g}", "answers/s"),
-        (f"{shown.token_throughput:,.4g}", "tokens/s"),
-        (f'<span class="bad">{failed:,}</span>' if failed else "0", "failed"),
-        *([(told(first), "first token, median")] if first is not None else []),
-        *([(told(token), "per token, median")] if token is not None else []),
-    ]
-    drawn = "".join(f'<div class="tile"><b>{value}</b><span class="soft">{name}</span></div>' for value, name in tiles)
-    return f'<div class="tiles">{drawn}</div>\n'
+    yield f"{shown.load.amount:g}", "requests/s offered" if shown.load.rate is not None else "at once", False
+    yield f"{shown.throughput:.3g}", "answers/s", False
+    yield f"{shown.token_throughput:,.4g}", "tokens/s", False
+    yield counted(failed), "failed", failed > 0
+    for times, name in ((shown.first_token, "first token, median"), (shown.per_token, "per token, median")):
+        median = times.percentile(50)
+        if median is not None:
+            yield told(median), name, False
 
 
-def _loads(points: Sequence[Measurement]) -> str:
-    rows = [
-        (
-            text(str(one.load)),
-            f"{one.throughput:.3g}",
-            f"{one.token_throughput:,.4g}",
-            counted(one.failed.total()),
-            *_cells(one.first_token, (50, 99)),
-            *_cells(one.per_token, (50, 99)),
-            '<span class="bad">no</span>' if one.verdict() else "yes",
-        )
-        for one in points
-    ]
-    columns = ("load", "answers/s", "tokens/s", "failed", "first token p50", "p99", "per token p50", "p99", "valid")
-    return table(columns, rows)
+_LOADS: Final = (
+    *("load", "answers/s", "tokens/s", "failed"),
+    *("first token p50", "first token p99", "per token p50", "per token p99", "valid"),
+)
 
 
-def _times(one: Measurement) -> str:
-    rows = []
+def _load(one: Measurement) -> tuple[str, ...]:
+    return (
+        str(one.load),
+        f"{one.throughput:.3g}",
+        f"{one.token_throughput:,.4g}",
+        counted(one.failed.total()),
+        *_cells(one.first_token, (50, 99)),
+        *_cells(one.per_token, (50, 99)),
+        "no" if one.verdict() else "yes",
+    )
+
+
+_TIMES: Final = ("", "mean", *(f"p{percent:g}" for percent in PERCENTILES), "max", "count")
+
+
+def _times(one: Measurement) -> Iterator[tuple[str, ...]]:
     for attribute, name in SHOWN:
         times: Times = getattr(one, attribute)
         if times.count:
             longest = (told(times.longest), counted(times.count))
-            rows.append((name.strip(), told(times.mean or 0.0), *_cells(times, PERCENTILES), *longest))
-    columns = ("", "mean", *(f"p{percent:g}" for percent in PERCENTILES), "max", "count")
-    return table(columns, rows) if rows else "<p>Nothing was answered.</p>"
+            yield name.strip(), told(times.mean or 0.0), *_cells(times, PERCENTILES), *longest
 
 
 def _cells(times: Times, percents: Iterable[float]) -> Iterator[str]:
@@ -127,16 +137,14 @@ def _settings(options: BenchOptions) -> Iterator[tuple[str, str]]:
     yield "seed", str(options.seed)
 
 
-_DEFINITIONS: Final = pairs(
-    (
-        ("first token (TTFT)", "from when the request was due to the first piece with text, thoughts or a tool call"),
-        ("from sending", "the same, from when it was sent: what vLLM's and NVIDIA's tools tell"),
-        ("per token (TPOT)", "(last piece - first piece) / (tokens - 1) of an answer, tokens as the gateway counts"),
-        ("between pieces (ITL)", "from one piece to the next, over all answers"),
-        ("whole answer", "from when the request was due to the last piece"),
-        ("answers/s", "answers that ended while requests were started, after the warm-up"),
-        ("knee", "the load with the most answers/s for each second that an answer takes"),
-    )
+_DEFINITIONS: Final = (
+    ("first token (TTFT)", "from when the request was due to the first piece with text, thoughts or a tool call"),
+    ("from sending", "the same, from when it was sent: what vLLM's and NVIDIA's tools tell"),
+    ("per token (TPOT)", "(last piece - first piece) / (tokens - 1) of an answer, tokens as the gateway counts"),
+    ("between pieces (ITL)", "from one piece to the next, over all answers"),
+    ("whole answer", "from when the request was due to the last piece"),
+    ("answers/s", "answers that ended while requests were started, after the warm-up"),
+    ("knee", "the load with the most answers/s for each second that an answer takes"),
 )
 
 

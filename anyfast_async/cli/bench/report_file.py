@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from anyfast_async.batch.report.svg import missing, svg
+from anyfast_async.batch.report.rendering import is_made_by, missing
+from anyfast_async.batch.report.svg import svg
 from anyfast_async.cli.bench.measurement import Measurement
 from anyfast_async.cli.bench.options import BenchOptions
 from anyfast_async.cli.bench.page import GENERATOR, page
@@ -27,14 +28,14 @@ def check_report(path: str, others: Sequence[str | None] = ()) -> None:
     """
     install = missing()
     if install is not None:
-        message = f"--report needs one more package: {install}"
+        message = f"--report needs more packages: {install}"
         raise click.UsageError(message)
     check_target("--report", Path(path), others=others, called="one of the test's own files", own=_is_page)
 
 
 def _is_page(path: Path) -> bool:
     with path.open("rb") as file:
-        return GENERATOR.encode() in file.read(_HEAD)
+        return is_made_by(GENERATOR, file.read(_HEAD))
 
 
 def write_report(

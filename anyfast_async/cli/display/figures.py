@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 
 from anyfast_async._values.outcome import ODD
-from anyfast_async._values.text import counted, duration, rough
+from anyfast_async._values.text import counted, duration, printable, rough
 from anyfast_async.batch import Histogram, RowDone, Tally
 from anyfast_async.batch.counts import DESCRIBED
 from anyfast_async.batch.pace import Pace, limited_by
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from anyfast_async import Stats
 
 _MINUTE = 60
+_BESIDE: Final = re.compile(r" \([^()]*\)")
+"""Where prices are from: said at the end, and no news four times a second."""
 
 Spend: TypeAlias = Callable[[Tally], str]
 """What was spent, as words: ``"$1.23"``."""
@@ -73,6 +77,8 @@ class Moment:
     """Unix time, for telling until when."""
     per_minute: int | None = None
     """Requests that may be sent in a minute."""
+    elapsed: float = 0.0
+    """Seconds since the run began."""
     longest: Sequence[tuple[str, float]] = ()
     """When the end is near: rows in flight, and the seconds for which they are."""
 
@@ -85,6 +91,10 @@ class Moment:
     def seconds_left(self) -> float | None:
         """At the pace of the last half minute, within our own limit; None while it says nothing about what comes."""
         is_waiting = self.throttled is not None or self.limit in ("outage", "unanswered")
+        if not is_waiting and self.limit == "requests_per_minute" and self.per_minute is not None:
+            # Each minute's worth goes out at its beginning: what is left goes with the next ones.
+            minutes = math.ceil(self.tally.left / self.per_minute)
+            return max(0.0, minutes * _MINUTE - self.elapsed % _MINUTE)
         seconds = None if is_waiting else self.pace.seconds_for(self.tally.left)
         if seconds is None or self.per_minute is None:
             return seconds
@@ -133,7 +143,7 @@ class Moment:
         yield counted(self.tally.tokens)
         yield per_second(self.pace.tokens, "tokens")
         if self.spend is not None:
-            yield self.spend(self.tally)
+            yield _BESIDE.sub("", self.spend(self.tally))
 
     def outcomes(self) -> Iterator[str]:
         """Yield how rows ended that need a look; nothing if all is well."""
@@ -145,6 +155,16 @@ class Moment:
         for number, word in (*((file.outcomes[word], word) for word in ODD), (tally.retries, retries)):
             if number:
                 yield f"{counted(number)} {word}"
+
+
+def fitting(parts: Iterable[str], width: int, separator: str) -> str:
+    """Return as many of *parts* as fit on a line, whole; of the first what fits."""
+    shown = ""
+    for part in parts:
+        if shown and len(shown) + len(separator) + len(part) > width:
+            break
+        shown += f"{separator}{part}" if shown else part
+    return shown
 
 
 def line(moment: Moment) -> str:
@@ -159,6 +179,16 @@ def line(moment: Moment) -> str:
 def failure(event: RowDone, most: int) -> str:
     """Return a failed row on one line, its message cut at *most* characters; nothing in it steers a terminal."""
     return f"{escaped(event.custom_id, 40)}: {escaped(str(event.error), most)}"
+
+
+_BRIEF: Final = 400
+"""Characters of a text that is looked at."""
+
+
+def brief(text: str) -> str:
+    """Return the beginning of a text on one line, safe for a terminal."""
+    line = " ".join(text.split())
+    return printable(line if len(line) <= _BRIEF else f"{line[: _BRIEF - 1]}…")
 
 
 # -- events for programs ---------------------------------------------------------------------------------------------
@@ -234,6 +264,8 @@ def summary(
 ) -> Iterator[tuple[str, str]]:
     """Yield the closing table: names and values."""
     yield from standing(tally, in_doubt=in_doubt, maybe_billed=maybe_billed)
+    if tally.same:
+        yield "equal rows", f"{counted(tally.same)}, not sent again"
     yield "retries", counted(tally.retries)
     yield "time", f"{duration(tally.seconds)}, {rate_of(tally)}"
     if tally.latency.count:
@@ -257,6 +289,7 @@ def as_json(tally: Tally, in_doubt: int = 0) -> dict[str, Any]:
         "not_sent": tally.without - in_doubt,
         "in_doubt": in_doubt,
         "left": tally.left,
+        "equal_rows": tally.same,
         "retries": tally.retries,
         "prompt_tokens": tally.prompt_tokens,
         "completion_tokens": tally.completion_tokens,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, Protocol, Self, TextIO, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TextIO, TypeAlias
 
 from anyfast_async._values.text import printable
 from anyfast_async.batch.pace import Pace
@@ -124,6 +124,7 @@ class BatchProgress:
         concurrency: int | None,
         spend: Spend | None,
         recorder: Recorder | None,
+        said: Mapping[str, Any] | None,
         longest: Longest | None,
         per_minute: int | None,
     ) -> None:
@@ -133,16 +134,18 @@ class BatchProgress:
         self._concurrency = concurrency
         self._spend = spend
         self._recorder = recorder
+        self._said = said
         self._longest = longest
         self._per_minute = per_minute
         self._pace = Pace()
+        self._began = 0.0
         self._handle: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> Self:
-        now = asyncio.get_running_loop().time()
+        self._began = now = asyncio.get_running_loop().time()
         moment = self._moment(now)
         if self._recorder is not None:
-            self._recorder.begin(now)
+            self._recorder.begin(now, self._said)
         for view in self._views:
             view.start(moment)
         self._tick()
@@ -160,7 +163,7 @@ class BatchProgress:
     def row(self, event: RowDone) -> None:
         """Take in that a row is done."""
         if self._recorder is not None:
-            self._recorder.row(event, asyncio.get_running_loop().time())
+            self._recorder.row(event)
         for view in self._views:
             view.row(event)
 
@@ -193,6 +196,7 @@ class BatchProgress:
             self._spend,
             time.time(),
             self._per_minute,
+            now - self._began,
             longest,
         )
 
@@ -205,6 +209,7 @@ def progress_on(
     concurrency: int | None = None,
     spend: Spend | None = None,
     recorder: Recorder | None = None,
+    said: Mapping[str, Any] | None = None,
     longest: Longest | None = None,
     per_minute: int | None = None,
     events: TextIO | None = None,
@@ -218,6 +223,7 @@ def progress_on(
         concurrency: workers of the run.
         spend: tells the money, where prices are known.
         recorder: of a report; it is given every row and, four times a second, the stats.
+        said: what it notes of the run when it begins.
         longest: the rows that are waited for when the end is near, see :meth:`BatchRun.longest`.
         per_minute: requests that may be sent in a minute.
         events: where JSON events go. With them *stream* gets no plain lines, and no view if both are one terminal.
@@ -240,9 +246,23 @@ def progress_on(
         concurrency=concurrency,
         spend=spend,
         recorder=recorder,
+        said=said,
         longest=longest,
         per_minute=per_minute,
     )
+
+
+def print_pairs(columns: Sequence[str], rows: Sequence[tuple[str, str, str]]) -> None:
+    """Print rows of a name and two texts, which stand side by side where there is room for it."""
+    if is_live(sys.stdout):
+        from anyfast_async.cli.display.live import pairs  # noqa: PLC0415
+
+        pairs(columns, rows)
+        return
+    _, left, right = columns
+    for name, one, other in rows:
+        sys.stdout.write(f"{printable(name)}\n  {left}: {figures.brief(one)}\n  {right}: {figures.brief(other)}\n")
+    sys.stdout.flush()
 
 
 def print_summary(rows: list[tuple[str, str]]) -> None:

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-import attrs
 import click
 
-from anyfast_async._core.errors.failures import KINDS
-from anyfast_async._core.usage import used_by
+from anyfast_async._core.usage import Used
 from anyfast_async._journal.records import failures_of, log_of
-from anyfast_async._values.outcome import ODD
 from anyfast_async._values.text import counted
 from anyfast_async.batch.counts import Counts, Standing
+from anyfast_async.batch.input.formats import is_table_by_name
 from anyfast_async.batch.input.parquet import INSTALL
 from anyfast_async.batch.input.source import Source, SourceError, open_source
 from anyfast_async.batch.input.stdin_copy import StdinCopy
 from anyfast_async.batch.results.inert_json import json_text
-from anyfast_async.batch.results.results import IN_DOUBT, MISSING, FailedRow, Results, Row
+from anyfast_async.batch.results.kept_answers import KeptAnswers
+from anyfast_async.batch.results.results import Look, Results
+from anyfast_async.batch.results.row import IN_DOUBT, Row
 from anyfast_async.batch.results.source_table import whole_table
 from anyfast_async.batch.results.table import Columns, CostOf
 from anyfast_async.batch.results.table_files import FORMATS
-from anyfast_async.batch.run_header import recorded_header
+from anyfast_async.batch.run_header import counted_as, recorded
 from anyfast_async.cli import exit_codes
 from anyfast_async.cli.display.figures import rows_of
 from anyfast_async.cli.display.money import cost_json, price_options, prices_of, spent_in_words
@@ -34,24 +36,15 @@ from anyfast_async.cli.display.terminal import is_live, say, write
 from anyfast_async.cli.overwriting import check_target, is_table
 from anyfast_async.cli.results.job import JoinJob, ResultsJob
 from anyfast_async.cli.results.reading_progress import ReadingProgress
+from anyfast_async.cli.results.went_wrong import show_errors
 from anyfast_async.cli.settings import profile_option
-from anyfast_async.completions import ChatCompletion
-from anyfast_async.errors import RequestValidationError, escaped
+from anyfast_async.errors import escaped
 from anyfast_async.prices import Price, Prices
 
 _SHOWN: Final = 10
 """Rows that are shown where no file is written."""
 _ERRORS: Final = ".errors.jsonl"
 _READ: Final = "one of the files that are read"
-
-
-@attrs.define
-class Group:
-    """Rows that did not go well in one way."""
-
-    example: str
-    failure: FailedRow
-    count: int = 0
 
 
 @click.command()
@@ -110,7 +103,11 @@ def results(
     found_prices = prices_of(prices, price_factor)
     columns = job.columns(None)
     try:
-        with ReadingProgress() as progress, Results(out, job.errors, log_of(out), _looking(columns, progress)) as found:
+        with (
+            ReadingProgress() as progress,
+            _keeping(job, target, found_prices) as kept,
+            Results(out, job.errors, log_of(out), _looking(columns, progress, kept)) as found,
+        ):
             progress.clear()
             if found.broken_count and not found.total:
                 message = f"{out} holds no results of a batch"
@@ -120,9 +117,9 @@ def results(
                 job.again.write(again, found)
             if target is not None:
                 columns.cost_of = _cost_of(found, found_prices)
-                _write(target, columns, job, found, progress)
+                _write(target, columns, job, found, progress, kept=kept)
             if target is None and only_errors:
-                _show_errors(job, found, as_json=as_json)
+                show_errors(job, found, as_json=as_json)
             elif target is None and again is None:
                 _show(job, found, columns, found_prices, as_json=as_json)
     except BrokenPipeError:
@@ -192,18 +189,21 @@ def _source(given: str | None, output: Path, id_column: str | None, *, is_whole:
     if given is None:
         return None
     try:
-        recorded = (recorded_header(output) or {}).get("input")
-        how = recorded if isinstance(recorded, dict) else {}
+        begun = recorded(output)
+        how = begun.input or {}
         table = how.get("format") in ("csv", "parquet", "rows")
         if is_whole and not how:
             return whole_table(Path(given), id_column)
-        return open_source(
+        source = open_source(
             Path(given),
-            kind=how.get("format"),
+            kind=None if table and is_table_by_name(given) else how.get("format"),  # it may be packed otherwise now
             template=how.get("template") if table else None,
             id_column=id_column or how.get("id") if table else id_column,
             encoding=how.get("encoding"),
+            image=how.get("image"),
+            document=how.get("document"),
         )
+        return counted_as(source, begun)
     except (OSError, SourceError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         message = f"--{'join' if is_whole else 'input'} {given}: {reason}"
@@ -240,22 +240,43 @@ def _say_broken(found: Results) -> None:
         say(f"note: of {rows_of(found.again)} there is a later line, which counts")
 
 
-def _looking(columns: Columns, progress: ReadingProgress) -> Callable[[Row], None]:
-    def look(row: Row) -> None:
-        progress.row()
-        columns.look(row)
+def _keeping(job: ResultsJob, target: Path | None, prices: Prices | None) -> AbstractContextManager[KeptAnswers | None]:
+    with _needing_arrow():
+        return job.keeping(target, with_usage=prices is not None)
+
+
+def _looking(columns: Columns, progress: ReadingProgress, kept: KeptAnswers | None) -> Look:
+    def look(rows: Sequence[Row]) -> None:
+        progress.rows(len(rows))
+        columns.look(rows)
+        if kept is not None:
+            kept.add(rows)
 
     return look
 
 
-def _write(target: Path, columns: Columns, job: ResultsJob, found: Results, progress: ReadingProgress) -> None:
-    progress.begin("writing")
+@contextmanager
+def _needing_arrow() -> Iterator[None]:
     try:
-        count = job.write(target, columns, found, progress)
-        progress.clear()
+        yield
     except ImportError:
         message = f"Parquet needs one more package: {INSTALL}"
         raise click.UsageError(message) from None
+
+
+def _write(
+    target: Path,
+    columns: Columns,
+    job: ResultsJob,
+    found: Results,
+    progress: ReadingProgress,
+    *,
+    kept: KeptAnswers | None,
+) -> None:
+    progress.begin("writing")
+    with _needing_arrow():
+        count = job.write(target, columns, found, progress, kept)
+        progress.clear()
     more = len(job.table.kinds) if isinstance(job, JoinJob) else 0
     say(f"{target}: {rows_of(count)}, {counted(len(columns.kinds) + more)} columns")
 
@@ -267,10 +288,10 @@ def _cost_of(found: Results, prices: Prices | None) -> CostOf | None:
 
     known: dict[str | None, Price | None] = {}
 
-    def cost(completion: ChatCompletion) -> float | None:
-        if completion.model not in known:
-            known[completion.model] = prices.price(found.asked(completion))
-        used, price = used_by(completion.usage), known[completion.model]
+    def cost(model: str | None, used: Used | None) -> float | None:
+        if model not in known:
+            known[model] = prices.price(found.asked(model))
+        price = known[model]
         return None if used is None or price is None else price.cost(used)
 
     return cost
@@ -310,8 +331,9 @@ def _show(job: ResultsJob, found: Results, columns: Columns, prices: Prices | No
         from anyfast_async.cli.display.live import table  # noqa: PLC0415 - rich, on a terminal only
 
         wanted = [name for name in columns.kinds if name not in ("model", "prompt_tokens", "completion_tokens")]
-        first = (cells for cells, _ in zip(_cells(job, found, columns), range(_SHOWN), strict=False))
-        table(wanted, ([_short(one[name]) for name in wanted] for one in first))
+        first = list(islice(job.rows(found), _SHOWN))
+        cells = columns.table([row for row, _ in first], [prompt for _, prompt in first])
+        table(wanted, zip(*([_short(one) for one in cells[name]] for name in wanted), strict=True))
     if missing or counts.outcomes["ok"] < counts.results:
         say(f"what went wrong: anyfast results {shlex.quote(str(job.output))} --errors")
 
@@ -322,75 +344,13 @@ def _joined(job: ResultsJob, found: Results) -> tuple[Counts, int, int]:
     for row, _ in job.rows(found):
         if row.outcome == "missing":
             missing += 1
-            in_doubt += row.failure is IN_DOUBT
+            in_doubt += row.error_kind == IN_DOUBT.kind
         else:
-            counts.add(Standing(row.outcome, row.failure.kind if row.failure is not None else ""))
+            counts.add(Standing(row.outcome, row.error_kind or ""))
     return counts, missing, in_doubt
-
-
-def _cells(job: ResultsJob, found: Results, columns: Columns) -> Iterator[dict[str, Any]]:
-    return (columns.cells(row, prompt) for row, prompt in job.rows(found))
 
 
 def _short(value: Any) -> str:
     if value is None:
         return ""
     return escaped(value if isinstance(value, str) else json_text(value), 60)
-
-
-def _show_errors(job: ResultsJob, found: Results, *, as_json: bool) -> None:
-    groups = _groups(job, found)
-    values = [
-        {
-            "kind": kind,
-            "count": group.count,
-            "example": group.example,
-            "message": group.failure.message,
-            "retryable": group.failure.retryable,
-            "billed": group.failure.billed,
-            "next": _next(kind, group.failure, job),
-        }
-        for kind, group in sorted(groups.items(), key=lambda item: -item[1].count)
-    ]
-    if as_json:
-        write(f"{json_text(values)}\n")
-    elif not values:
-        write("every row went well\n")
-    else:
-        _print_errors(values)
-
-
-def _groups(job: ResultsJob, found: Results) -> dict[str, Group]:
-    groups: dict[str, Group] = {}
-    for row, _ in job.rows(found):
-        if row.outcome == "ok":
-            continue
-        failure = row.failure
-        if failure is None and row.completion is not None:  # an answer without text, or one that was cut off
-            failure = FailedRow(row.outcome, row.completion.diagnosis or "", retryable=False, billed="yes")
-        failure = failure or MISSING
-        groups.setdefault(failure.kind, Group(row.custom_id, failure)).count += 1
-    return groups
-
-
-def _next(kind: str, failure: FailedRow, job: ResultsJob) -> str:
-    """Return what to do about a kind of failure: commands that do what is said of them."""
-    if kind in ODD:
-        more = ("--max-tokens", "N") if kind in ("cut", "empty") else ()
-        return job.again.command("--retry-failed", kind, *more)
-    if kind in (MISSING.kind, IN_DOUBT.kind):
-        return job.again.command()
-    if failure.retryable or failure.retryable is None:
-        return job.again.command("--retry-failed", kind) if kind in KINDS else job.again.command()
-    return job.again.mending_input if kind == RequestValidationError.kind else job.again.mending
-
-
-def _print_errors(values: list[dict[str, Any]]) -> None:
-    words = {True: "yes", False: "no", None: "unknown"}
-    for value in values:
-        write(
-            f"{value['kind']}: {rows_of(value['count'])}, for example {escaped(value['example'], 60)}\n"
-            f"  {escaped(value['message'], 200)}\n"
-            f"  retryable: {words[value['retryable']]}, billed: {value['billed']}\n"
-            f"  next: {value['next']}\n"
-        )

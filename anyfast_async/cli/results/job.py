@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +14,9 @@ from anyfast_async.batch.input.request_lines import LineError
 from anyfast_async.batch.input.source import Source
 from anyfast_async.batch.input.survey import BadRow, survey
 from anyfast_async.batch.results import parquet_tables
-from anyfast_async.batch.results.results import MISSING, Results, Row
+from anyfast_async.batch.results.kept_answers import KeptAnswers
+from anyfast_async.batch.results.results import Results
+from anyfast_async.batch.results.row import MISSING, Row, failed_row
 from anyfast_async.batch.results.source_table import SourceTable
 from anyfast_async.batch.results.table import Columns, CostOf
 from anyfast_async.batch.results.table_files import replacing, write_table
@@ -62,7 +66,23 @@ class ResultsJob:
         """Return the columns of the table, not looked at any row yet."""
         return Columns(with_prompt=self.source is not None, cost_of=cost_of)
 
-    def write(self, target: Path, columns: Columns, found: Results, progress: ReadingProgress) -> int:
+    def keeping(self, target: Path | None, *, with_usage: bool) -> AbstractContextManager[KeptAnswers | None]:  # noqa: ARG002 - see JoinJob
+        """Return where answers are kept as they are read; nowhere if they are read again when they are written.
+
+        Raises:
+            ImportError: Parquet, without pyarrow.
+
+        """
+        return nullcontext()
+
+    def write(
+        self,
+        target: Path,
+        columns: Columns,
+        found: Results,
+        progress: ReadingProgress,
+        kept: KeptAnswers | None,  # noqa: ARG002 - see JoinJob
+    ) -> int:
         """Write the rows as a table; return how many they are.
 
         Raises:
@@ -70,13 +90,15 @@ class ResultsJob:
             ImportError: Parquet, without pyarrow.
 
         """
+        return write_table(target, columns.kinds, self.cells(columns, found, progress))
 
-        def cells() -> Iterator[Mapping[str, Any]]:
-            for row, prompt in self.rows(found):
-                progress.row()
-                yield columns.cells(row, prompt)
-
-        return write_table(target, columns.kinds, cells())
+    def cells(self, columns: Columns, found: Results, progress: ReadingProgress) -> Iterator[dict[str, Any]]:
+        """Yield the cells of the table, row by row."""
+        rows = self.rows(found)
+        while some := list(islice(rows, _SOME)):
+            progress.rows(len(some))
+            wanted, prompts = zip(*some, strict=True)
+            yield from _by_row(columns.table(wanted, prompts))
 
 
 @attrs.frozen
@@ -91,7 +113,20 @@ class JoinJob(ResultsJob):
         """Return the columns beside its own."""
         return Columns(with_id=not self.table.has_ids, beside=frozenset(self.table.kinds), cost_of=cost_of)
 
-    def write(self, target: Path, columns: Columns, found: Results, progress: ReadingProgress) -> int:
+    def keeping(self, target: Path | None, *, with_usage: bool) -> AbstractContextManager[KeptAnswers | None]:
+        """Return where answers are kept as they are read: Parquet is written by columns, and quickly.
+
+        Raises:
+            ImportError: Parquet, without pyarrow.
+
+        """
+        if target is None or target.suffix != ".parquet":
+            return nullcontext()
+        return KeptAnswers(target.parent, with_usage=with_usage)
+
+    def write(
+        self, target: Path, columns: Columns, found: Results, progress: ReadingProgress, kept: KeptAnswers | None
+    ) -> int:
         """Write the table; return the number of rows.
 
         Raises:
@@ -100,24 +135,47 @@ class JoinJob(ResultsJob):
 
         """
         table, kinds = self.table, columns.kinds
-
-        def beside(custom_id: str | None) -> Mapping[str, Any]:
-            progress.row()
-            return columns.cells(_UNKNOWN if custom_id is None else found.find(custom_id))
-
-        def some(first: int, ids: Sequence[Any] | None, count: int) -> list[Mapping[str, Any]]:
-            name = table.source.id_column or ""
-            given: list[dict[str, Any]] = [{}] * count if ids is None else [{name: one} for one in ids]
-            return [beside(table.id_of(number, row)) for number, row in enumerate(given, first)]
-
-        if table.is_parquet and target.suffix == ".parquet":
+        if kept is not None:
             with replacing(target) as new:
-                return parquet_tables.write_beside(new, table.source.path, kinds, some, table.source.id_column)
-        rows = ({**row.cells, **beside(row.custom_id)} for row in table.rows())
+                beside = self._beside(kept, columns, found, progress)
+                return parquet_tables.write_beside(new, self._own(), kinds, beside)
+        rows = ({**own, **its} for own, its in self._pairs(columns, found, progress))
         return write_table(target, {**table.kinds, **kinds}, rows, own=table.kinds)
 
+    def _own(self) -> parquet_tables.Table:
+        if self.table.is_parquet:
+            return parquet_tables.batches_in(self.table.source.path)
+        return parquet_tables.batches_of(self.table.kinds, (row.cells for row in self.table.rows()))
 
-_UNKNOWN: Final = Row("", "missing", failure=MISSING)
+    def _beside(
+        self, kept: KeptAnswers, columns: Columns, found: Results, progress: ReadingProgress
+    ) -> parquet_tables.CellsOf:
+        answers = kept.ordered(self.table.ids(), found.doubtful)
+
+        def beside(first: int, count: int) -> Mapping[str, Any]:
+            progress.rows(count)
+            return columns.named_cells(answers.told(first, count))
+
+        return beside
+
+    def _pairs(
+        self, columns: Columns, found: Results, progress: ReadingProgress
+    ) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+        """Yield the input's own cells of each row, and those of its answer."""
+        source = self.table.rows()
+        while some := list(islice(source, _SOME)):
+            progress.rows(len(some))
+            rows = [_UNKNOWN if row.custom_id is None else found.find(row.custom_id) for row in some]
+            yield from zip((row.cells for row in some), _by_row(columns.table(rows)), strict=True)
+
+
+def _by_row(cells: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
+    return (dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True))
+
+
+_SOME: Final = 1024
+"""Rows that are Python objects at a time."""
+_UNKNOWN: Final = failed_row("", MISSING, "missing")
 """What became of a row that has no id."""
 
 
@@ -148,4 +206,4 @@ def _left_out(source: Source | None, output: Path) -> Mapping[int, BadRow]:
     begun = (recorded_header(output) or {}).get("input") if source is not None else None
     if source is None or not isinstance(begun, Mapping) or not begun.get("bad"):
         return {}
-    return survey(source, skip_bad=True).bad
+    return survey(source, skip_bad=True, digests=False).bad

@@ -17,8 +17,6 @@ FIRST: Final = 2.0
 """Seconds after which something is shown."""
 _EVERY: Final = (0.25, 10.0)
 """Seconds between two pictures on a terminal, and between two lines elsewhere."""
-_LOOK: Final = 256
-"""Rows between two looks at the clock."""
 
 
 class ReadingProgress:
@@ -52,10 +50,10 @@ class ReadingProgress:
         """Count from 0, for something else."""
         self._doing, self._count = doing, 0
 
-    def row(self) -> None:
-        """Count a row."""
-        self._count += 1
-        if self._count % _LOOK == 0 and (now := self._clock()) >= self._next:
+    def rows(self, count: int) -> None:
+        """Count some rows."""
+        self._count += count
+        if (now := self._clock()) >= self._next:
             self._next = now + _EVERY[not self._live]
             text = f"{self._doing}: {counted(self._count)} rows"
             self._stream.write(f"\r{text}\x1b[K" if self._live else f"{text}\n")

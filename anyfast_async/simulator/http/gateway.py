@@ -291,7 +291,7 @@ class Gateway:
         if not wire.streamed:
             return Delivery(
                 status=wire.status,
-                headers=self._headers(key, _JSON if wire.content_type is None else wire.content_type),
+                headers=self._headers(key, _JSON if wire.content_type is None else wire.content_type, wire.headers),
                 body=wire.body(),
                 delay=timing.due(max(one.tokens for one in said.candidates)),
                 fault=broken,
@@ -300,7 +300,7 @@ class Gateway:
             status=200,
             headers={**self._headers(key), **_STREAM_HEADERS},
             events=tuple(TimedEvent(due, data) for due, data in wire.encoded()),
-            fault=_within(broken, len(wire.pieces)),
+            fault=Cut(len(wire.pieces), rst=False) if wire.cut else _within(broken, len(wire.pieces)),
             ping=self._settings.ping,
         )
 
@@ -366,9 +366,11 @@ class Gateway:
     def _json(self, value: object, key: bytes) -> Delivery:
         return Delivery(status=200, headers=self._headers(key, _JSON), body=encode(value))
 
-    def _headers(self, key: bytes, content_type: str | None = None) -> dict[str, str]:
+    def _headers(
+        self, key: bytes, content_type: str | None = None, others: dict[str, str] | None = None
+    ) -> dict[str, str]:
         # middleware/request-id.go; the version since January 2026 (router/main.go)
-        headers = {
+        headers = others or {
             "X-Oneapi-Request-Id": request_id(self._settings.created, key),
             "X-New-Api-Version": _VERSION,
         }

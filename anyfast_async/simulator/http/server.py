@@ -224,7 +224,7 @@ class _EventStream:
 
 
 def _headers(request: web.BaseRequest, delivery: Delivery) -> dict[str, str]:
-    headers = {**delivery.headers, "Server": _SERVER_HEADER}
+    headers = {"Server": _SERVER_HEADER, **delivery.headers}
     if not request.keep_alive:
         headers.pop("Connection", None)
     return headers

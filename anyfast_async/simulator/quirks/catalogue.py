@@ -14,10 +14,11 @@ from anyfast_async.simulator.quirks.quirk_calls import CALLS
 from anyfast_async.simulator.quirks.quirk_errors import ERRORS
 from anyfast_async.simulator.quirks.quirk_forms import FORMS
 from anyfast_async.simulator.quirks.quirk_framing import FRAMING
+from anyfast_async.simulator.quirks.quirk_peers import PEERS
 
 __all__ = ["QUIRKS", "Quirk", "changed", "quirk_named"]
 
-QUIRKS: Mapping[str, Quirk] = MappingProxyType({one.name: one for one in (*FORMS, *FRAMING, *CALLS, *ERRORS)})
+QUIRKS: Mapping[str, Quirk] = MappingProxyType({one.name: one for one in (*FORMS, *FRAMING, *CALLS, *ERRORS, *PEERS)})
 """Every quirk that :class:`Simulator` knows, by name."""
 
 

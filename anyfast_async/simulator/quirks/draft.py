@@ -52,6 +52,12 @@ class AnswerDraft:
     content_type: str | None = None
     """None: the usual one of the form."""
 
+    headers: dict[str, str] | None = None
+    """What stands in place of the gateway's own headers, where it is not the gateway that answers."""
+
+    cut: bool = False
+    """Whether the connection breaks at the end of the stream."""
+
     frame: Callable[[Any], bytes] = event
     """Makes an event of a JSON object."""
 

@@ -1,119 +1,107 @@
-"""What a report is made of."""
+"""What a run notes for a report."""
 
 from __future__ import annotations
 
-import tracemalloc
+from typing import Any
 
-import pytest
-
-from anyfast_async import AssistantMessage, Attempt, ChatCompletion, Choice, Stats, Usage
+from anyfast_async import Attempt, Trace
 from anyfast_async._core.errors.failures import status_error
+from anyfast_async._core.usage import Used
 from anyfast_async.batch import RowDone, Tally
-from anyfast_async.batch.report.recorder import EXAMPLES, Recorder
-from anyfast_async.errors import RateLimitError
+from anyfast_async.batch.report.recorder import BEGUN, ENDED, Recorder
+from anyfast_async.batch.report.stretch import NOTE, Stretch
+from anyfast_async.errors import OutputError
 
-ANSWER = ChatCompletion(
-    choices=(Choice(message=AssistantMessage("Hi"), finish_reason="stop"),),
-    usage=Usage(prompt_tokens=10, completion_tokens=5),
-)
+from .written import answer, stats
+
 OK = Attempt(1, "ok", 200, 0.2, "yes")
+TALLY = Tally(3, 0)
 
 
-def stats(in_flight: int = 4, held_for: float = 0.0) -> Stats:
-    return Stats(
-        in_flight=in_flight,
-        queued=2,
-        limited_by=None,
-        held_for=held_for,
-        requests=0,
-        tokens_used=0,
-        tokens_reserved=0,
+class Log:
+    """Keeps what is noted."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[str, Any]] = []
+
+    def note(self, kind: str, value: Any) -> None:
+        self.kept.append((kind, value))
+
+    @property
+    def stretches(self) -> list[Stretch]:
+        return [Stretch.of_json(value) for kind, value in self.kept if kind == NOTE]
+
+
+def test_from_the_beginning_to_the_end() -> None:
+    """A run notes how it begins, what happened in stretches without a gap, and how it ended."""
+    log = Log()
+    record = Recorder(log.note, 1000.5, 64)
+    record.begin(50.0, {"settings": [["input", "in.jsonl"]]})
+    timed = answer(model="x")
+    object.__setattr__(timed, "trace", Trace(queue=0.1, total=0.6, first_token=0.3, attempts=(OK,)))
+    record.row(RowDone("a", None, TALLY, timed, (OK,), "m"))
+    record.tick(stats(4), 50.1)
+    record.tick(stats(8, held_for=3.0), 50.3)
+    record.row(RowDone("b", status_error(400)("bad"), TALLY, None, (OK,), "m"))
+    record.end(51.0, "complete")
+
+    assert (BEGUN, {"run": 1000.5, "settings": [["input", "in.jsonl"]]}) == log.kept[0]
+    assert (ENDED, {"run": 1000.5, "seconds": 1.0, "status": "complete"}) == log.kept[-1]
+    first, last = log.stretches
+    assert [(0.0, 0.3), (0.3, 1.0)] == [(one.start, one.end) for one in (first, last)]
+    figures = first.models["m"]
+    assert (1, 0, Used(10, 5), 1, 1, 1) == (
+        figures.answered,
+        figures.failed,
+        figures.used,
+        *(one.count for one in (figures.latency, figures.queue, figures.first_token)),
     )
-
-
-def test_rows_and_samples() -> None:
-    """Answers, failures, tokens and samples stand in the stretch of time in which they came."""
-    tally = Tally(3, 0)
-    record = Recorder(tally, concurrency=64)
-    record.begin(1000.0)
-    record.row(RowDone("a", None, tally, ANSWER, (OK,)), 1000.01)
-    record.row(RowDone("b", status_error(400)("bad"), tally, None, ()), 1005.0)
-    record.tick(stats(4), 1000.05)
-    record.tick(stats(8, held_for=3.0), 1000.06)
-
-    first, *_, last = [bucket for *_, bucket in record.timeline.stretches(240)]
-
-    assert (1, 10, 5, 2, 12, 8, 1) == (
-        first.answered,
-        first.prompt_tokens,
-        first.completion_tokens,
-        first.samples,
-        first.in_flight,
-        first.peak,
-        first.held,
+    assert (2, 12, 8, 1, {"": 1, "throttling": 1}) == (
+        *(first.samples, first.in_flight, first.peak, first.held, first.limits),
     )
-    assert (0, 1) == (last.answered, last.failed)
-    assert (8, {"unanswered": 1, "throttling": 1}) == (record.peak, record.limits)
+    assert (0, 1) == (last.models["m"].answered, last.models["m"].failed)
 
 
 def test_second_attempts() -> None:
-    """Attempts that were made again are counted by cause, throttled ones apart; what may be billed is told."""
-    tally = Tally(2, 0)
-    record = Recorder(tally)
+    """Attempts that were made again are counted by cause, throttled ones apart, and what may be billed."""
+    log = Log()
+    record = Recorder(log.note, 0.0)
+    record.begin(0.0)
     attempts = (
         Attempt(1, "rate_limit", 429, 0.1, "no"),
         Attempt(2, "server", 500, 0.1, "no"),
         Attempt(3, "timeout", None, 9.0, "maybe"),
         OK,
     )
-    record.row(RowDone("a", None, tally, ANSWER, attempts), 0.0)
+    record.row(RowDone("a", None, TALLY, answer(), attempts, "m"))
+    record.end(9.0, "complete")
 
-    ((*_, bucket),) = record.timeline.stretches(240)
-
-    assert (1, 2) == (bucket.throttled, bucket.retries)
-    assert {("rate_limit", 429): 1, ("server", 500): 1, ("timeout", None): 1} == record.retried
-    assert {"no": 2, "maybe": 1} == record.billed
-
-
-def test_examples() -> None:
-    """Of each kind the first few rows are kept, odd answers too; ids and messages are short and without controls."""
-    tally = Tally(2, 0)
-    record = Recorder(tally)
-    empty = ChatCompletion(choices=(Choice(message=AssistantMessage(""), finish_reason="stop"),))
-    for number in range(10):
-        error = RateLimitError("\x1b[2J" + "x" * 10_000)
-        error.retryable = True
-        record.row(RowDone(f"\u202e{number}" + "y" * 1000, error, tally, None, (OK,)), 0.0)
-    record.row(RowDone("e", None, tally, empty, (OK,)), 0.0)
-
-    assert {"rate_limit": EXAMPLES, "empty": 1} == {kind: len(kept) for kind, kept in record.examples.items()}
-    first = record.examples["rate_limit"][0]
-    assert (first.custom_id + first.message).isprintable()
-    assert len(first.custom_id + first.message) < 600
-    assert (True, "no", 1) == (first.retryable, first.billed, first.attempts)
-    assert "the answer is empty" == record.examples["empty"][0].message
+    (one,) = log.stretches
+    assert {"rate_limit 429": 1, "server 500": 1, "timeout": 1} == one.retried
+    assert (1, 1) == (one.throttled, one.in_doubt)
 
 
-@pytest.mark.parametrize("rows", [2_000])
-def test_memory_is_flat(rows: int) -> None:
-    """Ten million rows over a week take no more memory than a hundred thousand: buckets merge, examples are few."""
-    tally = Tally(10_000_000, 0)
-    record = Recorder(tally)
-    event = RowDone("a", None, tally, ANSWER, (OK,))
-    broken = RowDone("b", status_error(500)("gone"), tally, None, (OK, OK))
+def test_an_answer_that_does_not_fit_is_paid_for() -> None:
+    """Such a row has failed, and what its answer used counts."""
+    log = Log()
+    record = Recorder(log.note, 0.0)
+    record.begin(0.0)
+    error = OutputError("no number")
+    error.completion = answer()
+    record.row(RowDone("a", error, TALLY, None, (OK,), "m"))
+    record.end(9.0, "complete")
 
-    def fill(start: float, end: float) -> None:
-        for number in range(rows):
-            now = start + (end - start) * number / rows
-            record.row(event if number % 3 else broken, now)
-            record.tick(stats(), now)
+    (one,) = log.stretches
+    assert (0, 1, Used(10, 5)) == (one.models["m"].answered, one.models["m"].failed, one.models["m"].used)
 
-    fill(0.0, 60.0)
-    tracemalloc.start()
-    fill(60.0, 700_000.0)
-    fill(700_000.0, 7_000_000.0)
-    grown, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
 
-    assert grown < 100_000
-    assert sum(bucket.samples for *_, bucket in record.timeline.stretches(240)) == 3 * rows
+def test_a_full_disk_ends_nothing() -> None:
+    """What cannot be noted is left out."""
+
+    def refuse(kind: str, value: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    record = Recorder(refuse, 0.0)
+    record.begin(0.0)
+    record.tick(stats(), 5.0)
+    record.end(9.0, "complete")

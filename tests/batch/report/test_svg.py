@@ -4,44 +4,34 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
-from anyfast_async import Stats
-from anyfast_async._core.errors.failures import status_error
-from anyfast_async.batch import RowDone, Tally
-from anyfast_async.batch.report.charts import charts
-from anyfast_async.batch.report.recorder import Recorder
-from anyfast_async.batch.report.svg import INSTALL, missing, svg
+from anyfast_async._core.histogram import Histogram
+from anyfast_async.batch.report.charts import by_model
+from anyfast_async.batch.report.run_charts import over_time, times
+from anyfast_async.batch.report.svg import svg
 
-needs_charts = pytest.mark.skipif(find_spec("vl_convert") is None, reason="extra [report]")
+from .written import HOSTILE, answer, busy, gather, leave
+
+pytestmark = pytest.mark.skipif(find_spec("vl_convert") is None, reason="extra [report]")
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-@pytest.fixture
-def record() -> Recorder:
-    """A run of two minutes with everything in it."""
-    tally = Tally(10, 0)
-    made = Recorder(tally)
-    for second in range(120):
-        held = 5.0 if 40 < second < 60 else 0.0
-        stats = Stats(
-            in_flight=second, queued=2, limited_by=None, held_for=held, requests=0, tokens_used=0, tokens_reserved=0
-        )
-        made.tick(stats, second)
-        made.row(RowDone("a", status_error(500)("x"), tally, None, ()), second)
-        for histogram in (tally.latency, tally.first_token):
-            histogram.add(second / 10)
-    return made
-
-
-@needs_charts
 @pytest.mark.slow
-def test_charts_are_drawn(record: Recorder) -> None:
+def test_charts_are_drawn(tmp_path: Path) -> None:
     """Every chart is a picture with its marks: no script, no style, colours of the page alone, numbers as tooltips."""
-    drawn = {chart.title: ET.fromstring(svg(chart.spec)) for chart in charts(record)}  # noqa: S314 - made here
+    found = gather(leave(tmp_path, [("a", answer())], busy()))
+    drawn = {chart.title: ET.fromstring(svg(chart.spec)) for chart in (*over_time(found, None), *times(found))}  # noqa: S314 - made here
 
-    assert ["Throughput", "In work", "Tokens", "Latency", "First token"] == list(drawn)
+    assert [
+        "Throughput",
+        "In work",
+        "Tokens",
+        "Second attempts",
+        *("Latency", "Latency by model", "First token"),
+    ] == list(drawn)
     for title, picture in drawn.items():
         elements = list(picture.iter())
         assert {f"{SVG}{name}" for name in ("svg", "g", "path", "line", "text", "title")} >= {e.tag for e in elements}
@@ -50,14 +40,16 @@ def test_charts_are_drawn(record: Recorder) -> None:
         assert all(str(colour).startswith("var(--") for colour in colours - {"#000", "black"}), (title, colours)
         assert not [e.text for e in elements if e.tag == f"{SVG}text" and "e+" in str(e.text)]
         tips = [e.text for e in elements if e.tag == f"{SVG}title"]
-        assert len(tips) > 10
+        assert len(tips) > (1 if title == "Latency by model" else 10)
         assert all(tip and ":" in tip for tip in tips)
 
 
-def test_install_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the package that draws, there is one line that installs it."""
-    monkeypatch.setattr("anyfast_async.batch.report.svg.find_spec", lambda name: None)
-    assert missing() == INSTALL == "pip install 'anyfast-async[report]'"
+@pytest.mark.slow
+def test_hostile_names_are_text() -> None:
+    """A model may be called anything: in the picture it is text."""
+    latency = Histogram()
+    latency.extend([0.1, 0.2])
+    picture = ET.fromstring(svg(by_model({HOSTILE: latency, "b": latency})))  # noqa: S314 - made here
 
-    monkeypatch.setattr("anyfast_async.batch.report.svg.find_spec", lambda name: name)
-    assert missing() is None
+    assert not [one for one in picture.iter() if one.tag.rpartition("}")[2] in ("script", "img")]
+    assert any("<script>" in str(one.text) for one in picture.iter())

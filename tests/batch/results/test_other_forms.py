@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from anyfast_async.batch.results.other_forms import other_line
-from anyfast_async.batch.results.results import Results, row_of
+from anyfast_async.batch.results.result_lines import row_of
+from anyfast_async.batch.results.results import Results
 
 USAGE = {"promptTokenCount": 9, "candidatesTokenCount": 4, "thoughtsTokenCount": 7, "totalTokenCount": 20}
 
@@ -79,8 +80,7 @@ def test_answers(line: dict[str, Any], outcome: str, text: str) -> None:
     row = row_of(json.dumps(line).encode())
 
     assert row is not None
-    assert row.completion is not None
-    assert ("k", outcome, text) == (row.custom_id, row.outcome, row.completion.text)
+    assert ("k", outcome, text) == (row.custom_id, row.outcome, row.text)
 
 
 def test_what_was_used() -> None:
@@ -88,16 +88,8 @@ def test_what_was_used() -> None:
     for line in (gemini({"text": "hi"}), responses(said({"type": "output_text", "text": "hi"}))):
         row = row_of(json.dumps(line).encode())
         assert row is not None
-        assert row.completion is not None
-        usage = row.completion.usage
-        assert usage is not None
-        assert usage.completion_tokens_details is not None
-        assert (9, 11, 20, 7) == (
-            usage.prompt_tokens,
-            usage.completion_tokens,
-            usage.total_tokens,
-            usage.completion_tokens_details.reasoning_tokens,
-        )
+        assert row.used is not None
+        assert (9, 11, 20, 7) == (row.prompt_tokens, row.completion_tokens, row.used.tokens, row.reasoning_tokens)
 
 
 @pytest.mark.parametrize(
@@ -139,6 +131,4 @@ def test_a_file_of_them(tmp_path: Path) -> None:
 
     with Results(path, tmp_path / "no", tmp_path / "none") as found:
         assert (3, 2) == (found.total, found.again)
-        answer = found.find("k1").completion
-    assert answer is not None
-    assert "4" == answer.text
+        assert "4" == found.find("k1").text

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from anyfast_async import AssistantMessage, ChatCompletion, Choice, Usage
 from anyfast_async._core.errors.failures import status_error
 from anyfast_async._core.journal import journal_lines
-from anyfast_async.batch.results.results import Results, Row, row_of
-from anyfast_async.errors import FirstTokenTimeout
+from anyfast_async.batch.results.results import Results
+from anyfast_async.batch.results.row import Row
 
 LONG = bool(os.environ.get("ANYFAST_LONG"))
 STEM = "0" * 24
@@ -38,167 +34,6 @@ def failed(custom_id: str, status: int = 500, message: str = "gone") -> bytes:
     return journal_lines.error_line(custom_id, error, stem=STEM)
 
 
-def line(**value: Any) -> bytes:
-    """A line of another program."""
-    return json.dumps({"id": "x", "custom_id": "a", **value}).encode()
-
-
-BODY = {
-    "id": "c",
-    "object": "chat.completion",
-    "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Hi"}}],
-}
-PROBLEM = {"message": "too long", "type": "invalid_request_error", "param": None, "code": "context_length_exceeded"}
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        answered("a"),
-        line(response={"status_code": 200, "request_id": "r", "body": BODY}, error=None),
-        line(response={"status_code": 200, "body": BODY}, error=""),
-        line(response={"body": BODY}),
-        b"\xef\xbb\xbf" + line(response={"status_code": 200, "request_id": "r", "body": BODY}, error=None) + b"\r\n",
-    ],
-    ids=["ours", "openai", "vllm", "bare", "bom and crlf"],
-)
-def test_answers(data: bytes) -> None:
-    """Answers are read in all their shapes: with and without an error field, a request id, a status."""
-    row = row_of(data)
-
-    assert row is not None
-    assert ("a", "ok", None) == (row.custom_id, row.outcome, row.failure)
-    assert row.completion is not None
-    assert "Hi" == row.completion.text
-
-
-@pytest.mark.parametrize(
-    ("data", "expected"),
-    [
-        (failed("a", 503), ("server", True, "no", 503)),
-        (
-            journal_lines.error_line("a", FirstTokenTimeout("slow"), stem=STEM),
-            ("first_token_timeout", True, "maybe", None),
-        ),
-        (
-            line(response={"status_code": 400, "request_id": "r", "body": {"error": PROBLEM}}, error=None),
-            ("bad_request", False, "no", 400),
-        ),
-        (
-            line(response=None, error={"code": "batch_expired", "message": "not executed"}),
-            ("batch_expired", True, "no", None),
-        ),
-        (
-            line(response={"status_code": 400, "request_id": "r", "body": None}, error="bad prompt"),
-            ("bad_request", False, "no", 400),
-        ),
-        (
-            line(response={"status_code": 429, "body": None}, error={"message": "busy", "type": "x", "code": 429}),
-            ("rate_limit", True, "no", 429),
-        ),
-        (line(response=None, error="it broke"), ("error", None, "maybe", None)),
-        (line(response=None, error={"code": "their_own", "message": "?"}), ("their_own", None, "maybe", None)),
-        (line(response={"status_code": 200, "body": None}, error="it broke"), ("error", None, "maybe", 200)),
-        (
-            line(response={"status_code": 200, "body": {"choices": []}}, error=None),
-            ("response_shape", False, "maybe", 200),
-        ),
-        (
-            line(response={"status_code": 200, "body": {"error": {"message": "busy", "code": 429}}}),
-            ("rate_limit", True, "no", 200),
-        ),
-        (
-            line(response={"status_code": 403, "body": {"error": {"message": "m", "code": "insufficient_user_quota"}}}),
-            ("quota", False, "no", 403),
-        ),
-    ],
-    ids=[
-        *("ours", "ours without an answer", "openai", "openai expired", "vllm text", "vllm object", "text alone"),
-        *("another code", "vllm 200", "no choices", "error in a 200", "by code"),
-    ],
-)
-def test_failures(data: bytes, expected: tuple[Any, ...]) -> None:
-    """Failures are read in all their shapes: kind, whether sending again may help, and whether it may be billed."""
-    row = row_of(data)
-
-    assert row is not None
-    assert row.failure is not None
-    found = row.failure
-    assert ("failed", expected) == (row.outcome, (found.kind, found.retryable, found.billed, found.status_code))
-    assert found.message
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        *(
-            b"",
-            b"not json",
-            b"[]",
-            b'{"custom_id":"a"}',
-            b'{"custom_id":1,"response":null,"error":null}',
-            b"\xff\xfe{}",
-        ),
-        b'{"response":null,"error":"x"}',
-        answered("a")[:-20],
-        answered("a").replace(b"Hi", b"Ho"),
-    ],
-)
-def test_broken_lines(data: bytes) -> None:
-    """What is no result is told from one: torn lines, and lines that are not as they were written."""
-    assert row_of(data) is None
-
-
-ODD = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.sampled_from(["", "x", "server"]),
-    lambda inner: (
-        st.lists(inner, max_size=2)
-        | st.dictionaries(
-            st.sampled_from(["code", "message", "error", "choices", "message", "content"]), inner, max_size=3
-        )
-    ),
-    max_leaves=6,
-)
-
-
-@given(
-    status=ODD | st.integers(100, 600),
-    body=ODD | st.fixed_dictionaries({"choices": ODD, "usage": ODD}),
-    error=ODD,
-    response=ODD | st.none(),
-)
-def test_any_shape(status: Any, body: Any, error: Any, response: Any) -> None:
-    """Whatever JSON stands where a result should be: a row comes of it, and a failed one has a kind and a message."""
-    shaped = {"status_code": status, "body": body} if response is None else response
-
-    row = row_of(line(response=shaped, error=error))
-
-    assert row is not None
-    assert (row.completion is None) == (row.failure is not None)
-    assert row.failure is None or (row.failure.kind and row.failure.message)
-    assert row.fields is None or isinstance(row.fields, dict)
-
-
-@pytest.mark.parametrize(
-    ("text", "fields"),
-    [
-        ('{"a": 1}', {"a": 1}),
-        ('```json\n{"a": 1}\n```', {"a": 1}),
-        (' {"a": "\\ud83d"} ', {"a": "\ufffd"}),
-        ("[1]", None),
-        ("Paris", None),
-        ("", None),
-        ('{"a": 1} and more', None),
-    ],
-)
-def test_fields(text: str, fields: dict[str, Any] | None) -> None:
-    """An answer that is a JSON object, in a Markdown block or not, has fields; any other has none."""
-    row = row_of(answered("a", text))
-
-    assert row is not None
-    assert fields == row.fields
-
-
 @pytest.fixture
 def read(tmp_path: Path) -> Callable[..., Results]:
     """Reads a batch of which these are the lines."""
@@ -213,7 +48,7 @@ def read(tmp_path: Path) -> Callable[..., Results]:
 
 
 def outcomes(results: Results) -> list[tuple[str, str]]:
-    return [(row.custom_id, row.failure.kind if row.failure is not None else row.outcome) for row in results.rows()]
+    return [(row.custom_id, row.error_kind or row.outcome) for row in results.rows()]
 
 
 def test_joined(read: Callable[..., Results]) -> None:
@@ -250,7 +85,7 @@ def test_every_row_is_looked_at(tmp_path: Path) -> None:
     (tmp_path / "o").write_bytes(answered("a") + answered("b"))
     (tmp_path / "e").write_bytes(failed("b") + failed("c"))
     seen: list[Row] = []
-    with Results(tmp_path / "o", tmp_path / "e", tmp_path / "l", seen.append):
+    with Results(tmp_path / "o", tmp_path / "e", tmp_path / "l", seen.extend):
         assert ["a", "b", "c"] == [row.custom_id for row in seen]
 
 
@@ -293,20 +128,12 @@ def test_an_answer_wins(read: Callable[..., Results], files: str, order: int) ->
 
     with read(answers, errors) as results:
         (row,) = results.rows()
-        assert ("ok", "paid") == (row.outcome, row.completion and row.completion.text)
+        assert ("ok", "paid") == (row.outcome, row.text)
         assert (1, "ok", {"ok": 1}) == (
             results.total,
             results.find("a").outcome,
             {word: n for word, n in results.counts.outcomes.items() if n},
         )
-
-
-def test_integers_of_any_size() -> None:
-    """Numbers of an answer that are longer than any machine's stay as they stand there."""
-    row = row_of(answered("a", '{"serial": 12345678901234567890123, "score": 0.5, "text": "\\ud83d 9999999999999999"}'))
-
-    assert row is not None
-    assert {"serial": 12345678901234567890123, "score": 0.5, "text": "\ufffd 9999999999999999"} == row.fields
 
 
 def test_what_was_sent_is_told_from_what_was_not(read: Callable[..., Results]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from anyfast_async import AssistantMessage, ChatCompletion, Choice, Usage
-from anyfast_async.batch.results.results import MISSING, FailedRow, Row
+from anyfast_async.batch.results.row import MISSING, FailedRow, Row, answered_row, failed_row
 from anyfast_async.batch.results.table import MOST, Columns
 
 OWN = ["outcome", "finish_reason", "model", "prompt_tokens", "completion_tokens", "error_kind", "error"]
@@ -15,14 +15,19 @@ def row(text: str, outcome: Any = "ok") -> Row:
     """An answered row."""
     choice = Choice(message=AssistantMessage(text), finish_reason="stop")
     completion = ChatCompletion(model="m", choices=(choice,), usage=Usage(prompt_tokens=3, completion_tokens=2))
-    return Row("a", outcome, completion)
+    return answered_row("a", completion)._replace(outcome=outcome)
+
+
+def cells(columns: Columns, of: Row, *prompts: str) -> dict[str, Any]:
+    """The cells of one row."""
+    return {name: cells[0] for name, cells in columns.table([of], prompts).items()}
 
 
 def columns_of(*texts: str) -> Columns:
     """The columns of a table with these answers."""
     columns = Columns()
     for text in texts:
-        columns.look(row(text))
+        columns.look([row(text)])
     return columns
 
 
@@ -52,31 +57,31 @@ def test_one_answer_that_is_no_object() -> None:
     columns = columns_of('{"a": 1}', "Sorry, I cannot do that.", '{"a": 2}')
 
     assert ["custom_id", "text", *OWN] == list(columns.kinds)
-    assert '{"a": 1}' == columns.cells(row('{"a": 1}'))["text"]
+    assert '{"a": 1}' == cells(columns, row('{"a": 1}'))["text"]
 
 
 def test_what_is_no_answer_does_not_count() -> None:
     """Failed rows and empty answers do not keep fields from being columns; their cells are empty."""
     columns = columns_of('{"a": 1}')
-    empty, failed = row("", "empty"), Row("b", "failed", failure=FailedRow("server", "gone", True, "no"))
+    empty, failed = row("", "empty"), failed_row("b", FailedRow("server", "gone", True, "no"))
     for other in (empty, failed):
-        columns.look(other)
-        assert (None, other.outcome) == tuple(columns.cells(other)[name] for name in ("a", "outcome"))
+        columns.look([other])
+        assert (None, other.outcome) == tuple(cells(columns, other)[name] for name in ("a", "outcome"))
 
-    assert ("server", "gone") == tuple(columns.cells(failed)[name] for name in ("error_kind", "error"))
-    assert "missing" == columns.cells(Row("c", "missing", failure=MISSING))["error_kind"]
+    assert ("server", "gone") == tuple(cells(columns, failed)[name] for name in ("error_kind", "error"))
+    assert "missing" == cells(columns, failed_row("c", MISSING, "missing"))["error_kind"]
 
 
 def test_names_that_are_taken() -> None:
     """A field that is called like another column gets a prefix; nothing is overwritten."""
     columns = columns_of('{"custom_id": "theirs", "error": "none", "text": "t", "prompt": "p"}')
 
-    cells = columns.cells(row('{"custom_id": "theirs", "error": "none", "text": "t", "prompt": "p"}'))
+    found = cells(columns, row('{"custom_id": "theirs", "error": "none", "text": "t", "prompt": "p"}'))
 
     assert ("a", "theirs", "none", "t", "p") == tuple(
-        cells[name] for name in ("custom_id", "answer.custom_id", "answer.error", "answer.text", "answer.prompt")
+        found[name] for name in ("custom_id", "answer.custom_id", "answer.error", "answer.text", "answer.prompt")
     )
-    assert list(cells) == list(columns.kinds)
+    assert list(found) == list(columns.kinds)
 
 
 def test_too_many_fields() -> None:
@@ -96,20 +101,20 @@ def test_prompts() -> None:
     columns = Columns(with_prompt=True)
 
     assert ["custom_id", "prompt", "text"] == list(columns.kinds)[:3]
-    assert "Why?" == columns.cells(row("x"), "Why?")["prompt"]
+    assert "Why?" == cells(columns, row("x"), "Why?")["prompt"]
 
 
 def test_what_is_odd_takes_no_columns() -> None:
     """An answer that was cut, filtered or refused leaves the columns of the others; its text has one of its own."""
     columns = columns_of('{"label": "good"}', '{"label": "bad"}')
     for outcome in ("cut", "filtered", "refused"):
-        columns.look(row('{"label": "go', outcome))
+        columns.look([row('{"label": "go', outcome)])
 
     assert ["custom_id", "label", "text", *OWN] == list(columns.kinds)
     assert (None, '{"label": "go') == tuple(
-        columns.cells(row('{"label": "go', "cut"))[name] for name in ("label", "text")
+        cells(columns, row('{"label": "go', "cut"))[name] for name in ("label", "text")
     )
-    assert ("good", None) == tuple(columns.cells(row('{"label": "good"}'))[name] for name in ("label", "text"))
+    assert ("good", None) == tuple(cells(columns, row('{"label": "good"}'))[name] for name in ("label", "text"))
 
 
 def test_one_in_ten_that_is_no_object() -> None:

@@ -51,9 +51,9 @@ def test_checked_once(
     assert 1 == anyfast("batch", "-i", source, "-o", out).code
     checks: list[Path] = []
 
-    def counted(given: Source, *, skip_bad: bool) -> Survey:
+    def counted(given: Source, **options: bool) -> Survey:
         checks.append(given.path)
-        return survey(given, skip_bad=skip_bad)
+        return survey(given, **options)
 
     monkeypatch.setattr("anyfast_async.cli.batch.input_check.survey", counted)
 

@@ -187,3 +187,25 @@ def test_time_left_within_a_limit() -> None:
     """A first burst promises nothing that --rpm does not allow."""
     assert 600.0 == moment(Tally(140, 0, answered=40), stats(), per_minute=10).seconds_left
     assert 25.0 == moment(Tally(140, 0, answered=40), stats(), per_minute=1000).seconds_left
+
+
+def test_time_left_of_whole_minutes() -> None:
+    """While a limit on requests holds the run back, each minute's worth goes with the next minute."""
+    now = stats(in_flight=0, limited_by="requests_per_minute")
+
+    assert [163.0, 103.0] == [
+        moment(Tally(300, 0, answered=done), now, per_minute=90, elapsed=elapsed).seconds_left
+        for done, elapsed in ((90, 17.0), (180, 77.0))
+    ]
+
+
+def test_whole_facts() -> None:
+    """On a line stand as many facts as fit, none of them cut; only of the first a part may be seen."""
+    assert ["a b  c d", "a b", "a b"] == [figures.fitting(("a b", "c d"), width, "  ") for width in (8, 7, 1)]
+
+
+def test_where_prices_are_from_is_said_at_the_end() -> None:
+    """While it runs the sum is shown, and what it does not hold."""
+    shown = moment(Tally(1, 0), None, spend=lambda _: "1.00 USD (list price of today) and 2 rows, not known")
+
+    assert "1.00 USD and 2 rows, not known" == list(shown.tokens())[-1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+from typing import Any
 
 import pytest
 
@@ -57,7 +58,8 @@ async def test_a_line_every_ten_seconds() -> None:
 async def test_while_no_row_ends() -> None:
     """Lines, events, the live view and the recorder of a report go on while not a single row ends."""
     lines, events, terminal, tally = io.StringIO(), io.StringIO(), Terminal(), Tally(5, 0)
-    recorder = Recorder(tally)
+    noted: list[tuple[str, Any]] = []
+    recorder = Recorder(lambda kind, value: noted.append((kind, value)), 0.0)
     held = Stats(
         in_flight=5, queued=5, limited_by="throttling", held_for=33.0, requests=0, tokens_used=0, tokens_reserved=0
     )
@@ -73,7 +75,8 @@ async def test_while_no_row_ends() -> None:
     assert ["start", *["progress"] * 6] == [json.loads(line)["event"] for line in events.getvalue().splitlines()]
     assert 33.0 == json.loads(events.getvalue().splitlines()[-1])["throttled_for"]
     assert 240 <= drawn <= 242
-    assert {"throttling": 242} == recorder.limits
+    recorder.end(asyncio.get_running_loop().time(), "complete")
+    assert 242 == sum(value["limits"]["throttling"] for kind, value in noted if kind == "figures")
 
 
 @pytest.mark.virtual

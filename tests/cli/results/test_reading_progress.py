@@ -24,7 +24,7 @@ def test_in_a_pipe(seconds: float, lines: int) -> None:
     with ReadingProgress(stream, lambda: now[0]) as shown:
         for _ in range(25_600):
             now[0] += seconds / 25_600
-            shown.row()
+            shown.rows(1)
 
     assert lines == len(stream.getvalue().splitlines())
 
@@ -37,8 +37,8 @@ def test_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         shown.begin("writing")
         for _ in range(1024):
             now[0] += 0.01
-            shown.row()
+            shown.rows(1)
 
-    assert "writing: 256 rows" in stream.getvalue()
+    assert "writing: 200 rows" in stream.getvalue()
     assert stream.getvalue().endswith("\r\x1b[K")
     assert "\n" not in stream.getvalue()

@@ -377,3 +377,22 @@ def test_refusal_of_a_forward_proxy(status: int, headers: dict[str, str]) -> Non
     )
     assert "proxy=" in str(found)
     assert "ANYFAST_API_KEY" not in str(found)
+
+
+@pytest.mark.parametrize(("status", "server", "billed"), [(404, "lighttpd/1.4.69", "maybe"), (404, "nginx", "no")])
+def test_status_that_comes_late(status: int, server: str, billed: str) -> None:
+    """Lighttpd says 404 of an upstream that fell silent in the middle of its answer: that may have been billed."""
+    found = error(status, b"<html><h1>404 Not Found</h1></html>", {"server": server, "content-type": "text/html"})
+    assert ("proxy", "never", billed) == (found.spoken_by, found.retry_class, found.billed)
+
+
+@pytest.mark.parametrize("header", ["x-litellm-call-id", "x-smg-error-code"])
+@pytest.mark.parametrize(
+    ("status", "retry", "billed"),
+    [(500, "ambiguous", "maybe"), (503, "ambiguous", "maybe"), (429, "throttled", "no"), (400, "never", "no")],
+)
+def test_error_object_of_another_gateway(header: str, status: int, retry: str, billed: str) -> None:
+    """LiteLLM says 500 of an answer that was cut behind it: nobody knows of the bill. Refusals are refusals."""
+    body = {"error": {"message": "litellm.APIConnectionError: payload is not completed", "type": None, "code": "500"}}
+    found = error(status, body, {header: "1"})
+    assert ("gateway", retry, billed) == (found.spoken_by, found.retry_class, found.billed)

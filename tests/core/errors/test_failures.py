@@ -322,6 +322,12 @@ def test_reference_shows_codes_and_kinds(head: str, rows: list[str]) -> None:
     assert rows == shown, "\n".join(rows)
 
 
+def test_the_faq_has_every_kind() -> None:
+    """The page on what errors mean has a row for each kind of the table, once, and no other."""
+    shown = [kind.strip("`") for kind, *_ in cells("howto/faq.md", "| kind |")]
+    assert sorted(shown) == sorted({row.error.kind for row in FAILURES})
+
+
 def test_reference_of_the_command_line_agrees() -> None:
     """What ends a command with exit code 3 is named there, and nothing else that an error ends it with."""
     words = {"auth": "key", "quota": "quota", "model": "model", "budget": "budget"}

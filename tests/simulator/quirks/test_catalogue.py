@@ -68,8 +68,10 @@ def test_says_what_it_is(name: str) -> None:
 def test_changes_its_form_only(name: str) -> None:
     """Each changes the answers that it is about, and no byte of the others."""
     quirk = QUIRKS[name]
-    # The answer at hand has a finish reason, calls and content, and is at its usual place in a stream.
+    # The answer at hand has a finish reason, calls and content, is at its usual place in a stream, has one choice, and
+    # all of it is due at once.
     unchanged = {"raw-stop-reason", "null-content", "late-tool-calls", "thought-signature"}
+    unchanged |= {"lighttpd-buffered", "n2-one-event", "litellm-one-end-of-two"}
 
     for streamed in (True, False):
         usual = sent(wire(streamed=streamed))
@@ -165,3 +167,27 @@ async def test_with_faults(sim: Simulator, http: Http) -> None:
     assert [event.startswith("data:{") for event in events] == [True, True, True, False]
     assert list(json.loads(events[2].removeprefix("data:"))) == ["error"]
     assert events[3] == "data:[DONE]"
+
+
+def test_events_that_are_held_back() -> None:
+    """A proxy that buffers hands on everything at the end; one that waits for an acknowledgement, 0.2 s late."""
+    for name, due in (("lighttpd-buffered", [3.0] * 4), ("haproxy-first-200ms", [1.2, 1.2, 2.0, 3.0])):
+        draft = wire(streamed=True)
+        draft.pieces = [Piece(at, chunk({"content": "a"})) for at in (1.0, 1.1, 2.0, 3.0)]
+        assert [piece.due for piece in changed(draft, [quirk_named(name)]).pieces] == due
+
+
+def test_choices_that_share_events() -> None:
+    """Events of the same turn become one, with the choices in their order; what has no choice stays."""
+    draft = wire(streamed=True)
+    turns = [chunk({"content": text}) for text in "abcd"]
+    for number, one in enumerate(turns):
+        one["choices"][0]["index"] = number % 2
+    draft.pieces = [Piece(0.0, one) for one in [*turns, {**chunk({}), "choices": []}, DONE]]
+    told = [piece.data for piece in changed(draft, [quirk_named("n2-one-event")]).pieces]
+    assert [[one["delta"]["content"] for one in data["choices"]] for data in told[:3] if isinstance(data, dict)] == [
+        ["a", "b"],
+        ["c", "d"],
+        [],
+    ]
+    assert told[3:] == [DONE]

@@ -1,9 +1,9 @@
-"""A gateway out of its mind: ``python chaos_server.py SEED ORIGINS`` prints its ports, and when its input ends its log.
+"""A gateway out of its mind: ``python server.py SEED ORIGINS SHARE`` prints its ports, and at the end its log.
 
-Every answer carries the tag of the prompt that it answers. What the server read and did is a line of the log: the tag,
-what was done, the status that was answered (None: no head was), and whether that was a statement of the gateway that it
-refuses. Where something was written that nobody asked for, the request that lay in the kernel by then is named: whoever
-takes the surplus for their answer could not know better.
+*SHARE* of its answers are odd; it ends with its input. Every answer carries the tag of the prompt that it answers. What
+the server read and did is a line of the log: the tag, what was done, the status that was answered (None: no head was),
+and whether that was a statement of the gateway that it refuses. Where something was written that nobody asked for, the
+request that lay in the kernel by then is named: whoever takes the surplus for their answer could not know better.
 """
 
 from __future__ import annotations
@@ -329,10 +329,11 @@ SURPLUS: Final[tuple[Deed, ...]] = (says_it_again, says_it_twice, idle_408)
 class Server:
     """All origins, in one loop."""
 
-    def __init__(self, seed: int, origins: int) -> None:
+    def __init__(self, seed: int, origins: int, share: float) -> None:
         self.loop = asyncio.get_running_loop()
         self.rolls = random.Random(seed)
         self.origins = origins
+        self.share = share
         self.log: list[tuple[str, str, int | None, bool]] = []
         self.surplus: list[str | None] = []
 
@@ -351,7 +352,7 @@ class Server:
             while True:
                 tag, streamed = await connection.receive()
                 connection.noted = False
-                deed = self.rolls.choice(deeds) if self.rolls.random() < 0.25 else answers
+                deed = self.rolls.choice(deeds) if self.rolls.random() < self.share else answers
                 try:
                     status, refused = await deed(connection, tag, streamed)
                 except OSError:  # the client left meanwhile
@@ -381,7 +382,7 @@ class Server:
 
 
 async def main() -> None:
-    await Server(int(sys.argv[1]), int(sys.argv[2])).run()
+    await Server(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])).run()
 
 
 if __name__ == "__main__":

@@ -1,19 +1,16 @@
 """Many calls at once against a server that does everything wrong: to each its own answer, and the ledger is true.
 
-The server is another process and keeps a log (programs/chaos_server.py); every answer carries the tag of its prompt.
+The server is another process and keeps a log (``server.py``); every answer carries the tag of its prompt.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import random
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +18,9 @@ import attrs
 import pytest
 
 from anyfast_async import AnyFast, AnyFastError, Attempt, Limits, RetryPolicy, Timeouts
+from anyfast_async.batch import BatchRun, RowDone, open_batch, open_source, rows, survey
+
+from .gateway import Gateway, running
 
 LONG: Final = bool(os.environ.get("ANYFAST_LONG"))
 WIDE: Final = 2000 if LONG else 100
@@ -29,30 +29,6 @@ ORIGINS: Final = 12
 SEED: Final = int(os.environ.get("ANYFAST_SEED", "1"))
 
 pytestmark = [pytest.mark.reliability, pytest.mark.slow, pytest.mark.timeout(900 if LONG else 60)]
-
-
-@attrs.define
-class Gateway:
-    """The running server, and once it has ended what it saw."""
-
-    ports: list[int]
-    requests: list[tuple[str, str, int | None, bool]] = attrs.field(factory=list)
-    surplus: list[str | None] = attrs.field(factory=list)
-
-
-@contextlib.contextmanager
-def running() -> Iterator[Gateway]:
-    program = Path(__file__).parent / "programs" / "chaos_server.py"
-    command = [sys.executable, str(program), str(SEED), str(ORIGINS)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        gateway = Gateway(json.loads(process.stdout.readline()))
-        try:
-            yield gateway
-            log = json.loads(process.communicate(timeout=60)[0])
-            gateway.requests, gateway.surplus = log["requests"], log["surplus"]
-        finally:
-            process.kill()
 
 
 @attrs.define
@@ -68,6 +44,7 @@ class Seen:
 
 
 async def call(client: AnyFast, tag: str, rolls: random.Random, seen: Seen) -> None:
+    """Make a call or a stream."""
     expected = f"ok:{tag}"
     try:
         if rolls.random() < 0.4:
@@ -89,8 +66,46 @@ async def call(client: AnyFast, tag: str, rolls: random.Random, seen: Seen) -> N
         seen.wrong.append(tag)
 
 
-async def storm(clients: list[AnyFast], seen: Seen) -> None:
-    """Keep so many calls in flight for so long; one in ten is cancelled."""
+async def mapped(client: AnyFast, tags: list[str], seen: Seen) -> None:
+    """Make a map of all the tags; it raises nothing."""
+    async with client.map(tags, concurrency=len(tags)) as results:
+        async for result in results:
+            tag = tags[result.index]
+            seen.ledgers[tag] = result.attempts
+            seen.ends["ok" if result.error is None else result.error.kind] += 1
+            if result.completion is not None and result.completion.text != f"ok:{tag}":
+                seen.wrong.append(tag)
+
+
+async def batch(client: AnyFast, folder: Path, tags: list[str], seen: Seen) -> None:
+    """Make a batch of all the tags, and look at its files."""
+    lines = [
+        {"custom_id": tag, "method": "POST", "url": "/v1/chat/completions", "body": {"model": "m", "messages": [m]}}
+        for tag in tags
+        for m in ({"role": "user", "content": tag},)
+    ]
+    (folder / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    found = survey(open_source(folder / "in.jsonl"))
+
+    def done(row: RowDone) -> None:
+        seen.ledgers[row.custom_id] = row.attempts
+        seen.ends["ok" if row.error is None else row.error.kind] += 1
+        if row.completion is not None and row.completion.text != f"ok:{row.custom_id}":
+            seen.wrong.append(row.custom_id)
+
+    with open_batch(folder / "out.jsonl", folder / "err.jsonl") as files:
+        run = BatchRun(client, rows(found, skip=files.done), files, total=found.count)
+        tally = await run.run(done)
+    assert (tally.answered + tally.failed, run.stopped) == (len(tags), None)
+    for line in (folder / "out.jsonl").read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        text = row["response"]["body"]["choices"][0]["message"]["content"]
+        if text != f"ok:{row['custom_id']}":
+            seen.wrong.append(row["custom_id"])
+
+
+async def storm(clients: list[AnyFast], seen: Seen, folder: Path) -> None:
+    """Keep so many calls in flight for so long, maps among them and a batch beside; one in ten is cancelled."""
     rolls = random.Random(SEED)
     loop = asyncio.get_running_loop()
     until = loop.time() + SECONDS
@@ -99,6 +114,9 @@ async def storm(clients: list[AnyFast], seen: Seen) -> None:
     async def worker() -> None:
         while loop.time() < until:
             tag = f"tag-{next(numbers):07}"
+            if rolls.random() < 0.02:
+                await mapped(rolls.choice(clients), [tag, *(f"tag-{next(numbers):07}" for _ in range(4))], seen)
+                continue
             task = loop.create_task(call(rolls.choice(clients), tag, rolls, seen))
             if rolls.random() < 0.1:
                 await asyncio.wait({task}, timeout=rolls.uniform(0, 0.2))
@@ -110,6 +128,7 @@ async def storm(clients: list[AnyFast], seen: Seen) -> None:
                 task.result()
 
     async with asyncio.TaskGroup() as group:
+        group.create_task(batch(clients[0], folder, [f"row-{number:07}" for number in range(10 * WIDE)], seen))
         for _ in range(WIDE):
             group.create_task(worker())
 
@@ -134,13 +153,15 @@ def differences(gateway: Gateway, seen: Seen) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("no_leaks")
 @pytest.mark.filterwarnings("ignore:.*sends more than the answers:UserWarning")
-async def test_no_answer_under_another_prompt_and_no_false_ledger(connect: Callable[..., AnyFast]) -> None:
+async def test_no_answer_under_another_prompt_and_no_false_ledger(
+    connect: Callable[..., AnyFast], tmp_path: Path
+) -> None:
     """Everybody gets their own answer, whatever 25 kinds of fault do, but where the server's log excuses it.
 
     Excused is only a surplus that was written when the next request lay in the server's kernel already.
     """
     seen = Seen()
-    with running() as gateway:
+    with running(SEED, ORIGINS, 0.25) as gateway:
         root = connect(
             f"http://127.0.0.1:{gateway.ports[0]}/v1",
             limits=Limits(concurrency=WIDE),
@@ -148,7 +169,7 @@ async def test_no_answer_under_another_prompt_and_no_false_ledger(connect: Calla
             timeouts=Timeouts(connect=5, first_token=2, idle=2, response=2, total=20),
         )
         clients = [root, *(root.with_options(base_url=f"http://127.0.0.1:{port}/v1") for port in gateway.ports[1:])]
-        await storm(clients, seen)
+        await storm(clients, seen, tmp_path)
         assert root.stats().in_flight == root.stats().queued == 0
         await root.aclose()
     excused = {tag for tag in gateway.surplus if tag is not None}

@@ -1,0 +1,168 @@
+"""Answers as Arrow columns, kept in a file without a name until it is known in which order they are wanted.
+
+So a join reads its answers once, and needs memory for their ids, not for what they say.
+"""
+
+from __future__ import annotations
+
+import mmap
+import tempfile
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final, Self
+
+import attrs
+
+from anyfast_async._core.usage import Used
+from anyfast_async.batch.results.inert_json import json_text
+from anyfast_async.batch.results.row import IN_DOUBT, MISSING, Row, failed_row, object_in_text
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    import pyarrow as pa
+
+_TEXTS: Final = ("outcome", "finish_reason", "model", "refusal", "error_kind", "error", "tool_calls")
+_NUMBERS: Final = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens")
+
+
+class KeptAnswers:
+    """Rows of results, some at a time; a context manager.
+
+    Args:
+        folder: where the file is.
+        with_usage: whether what is paid for is kept, too.
+
+    Raises:
+        ImportError: there is no pyarrow.
+
+    """
+
+    def __init__(self, folder: Path, *, with_usage: bool) -> None:
+        import pyarrow as pa  # noqa: PLC0415 - an extra
+
+        types = dict.fromkeys(_TEXTS, pa.string()) | dict.fromkeys(_NUMBERS, pa.int64())
+        types |= {"text": pa.large_string(), "later": pa.list_(pa.string())}
+        self._schema: pa.Schema = pa.schema(types | ({"used": pa.list_(pa.int64())} if with_usage else {}))
+        self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed on leaving
+        self._ids: list[pa.Array] = []
+        self._firsts: list[int] = []
+        """The numbers of the first rows of the batches."""
+        self._ends: list[int] = []
+        """Where they end in the file."""
+        self._count = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Keep some rows; of two with one id the later one counts."""
+        import pyarrow as pa  # noqa: PLC0415 - an extra
+
+        if not rows:
+            return
+        told = dict(zip(Row._fields, zip(*rows, strict=True), strict=True))
+        arrays = [_array(field, told[field.name]) for field in self._schema]
+        self._ids.append(pa.array(told["custom_id"], pa.large_string()))
+        self._file.write(pa.record_batch(arrays, schema=self._schema).serialize())
+        self._firsts.append(self._count)
+        self._ends.append(self._file.tell())
+        self._count += len(rows)
+
+    def ordered(self, wanted: Iterable[Sequence[str | None]], doubtful: Iterable[str]) -> OrderedAnswers:
+        """Return the rows in the order of the ids that are *wanted*; None is a row without an id.
+
+        Args:
+            wanted: the ids, some at a time.
+            doubtful: those that may have been sent.
+
+        """
+        import pyarrow as pa  # noqa: PLC0415 - an extra
+        import pyarrow.compute as pc  # noqa: PLC0415
+
+        text = pa.large_string()
+        ids = pa.chunked_array([pa.array(some, text) for some in wanted], text)
+        known = pa.chunked_array(self._ids, text)
+        distinct = pc.unique(known)
+        places = pc.index_in(ids, value_set=distinct)
+        if len(distinct) < len(known):
+            last = [0] * len(distinct)
+            for number, which in enumerate(pc.index_in(known, value_set=distinct).to_pylist()):
+                last[which] = number
+            places = pa.array(last, pa.int64()).take(places)
+        absent = self._count
+        self.add([failed_row("", failure, "missing") for failure in (MISSING, IN_DOUBT)])
+        in_doubt = pc.is_in(ids, value_set=pa.array(doubtful, text))
+        places = pc.coalesce(places.cast(pa.int64()), pc.add(pc.cast(in_doubt, pa.int64()), absent))
+        return OrderedAnswers(ids, places, self._firsts, self._batches())
+
+    def _batches(self) -> list[pa.RecordBatch]:
+        """Return what was kept; nothing of it is read before it is needed."""
+        import pyarrow as pa  # noqa: PLC0415 - an extra
+
+        self._file.flush()
+        data = pa.py_buffer(mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ))
+        spans = zip((0, *self._ends), self._ends, strict=False)
+        return [pa.ipc.read_record_batch(data.slice(begin, end - begin), self._schema) for begin, end in spans]
+
+
+@attrs.frozen
+class OrderedAnswers:
+    """Answers in the order in which they are wanted."""
+
+    _ids: pa.ChunkedArray
+    _places: pa.ChunkedArray
+    """The number of the row for each of them."""
+    _firsts: Sequence[int]
+    _batches: Sequence[pa.RecordBatch]
+
+    def told(self, first: int, count: int) -> Mapping[str, Any]:
+        """Return what *count* rows from *first* on (from 0) are, by the names of :class:`Row`: in arrays or lists."""
+        batch = self._taken(self._places.slice(first, count).to_pylist())
+        told: dict[str, Any] = {name: batch.column(name) for name in batch.schema.names}
+        told["custom_id"] = self._ids.slice(first, count).fill_null("").combine_chunks()
+        told["text"] = texts = told["text"].to_pylist()
+        kinds = told["error_kind"].to_pylist()
+        told["fields"] = [
+            None if text is None or kind is not None else object_in_text(text)
+            for text, kind in zip(texts, kinds, strict=True)
+        ]
+        told["later"] = told["later"].to_pylist()
+        if "used" in told:
+            told["used"] = [None if used is None else Used(*used) for used in told["used"].to_pylist()]
+            told["model"] = told["model"].to_pylist()
+        return told
+
+    def _taken(self, places: Sequence[int]) -> pa.RecordBatch:
+        """Return rows by their numbers: those of each batch, and then in the order that is wanted."""
+        import pyarrow as pa  # noqa: PLC0415 - an extra
+
+        inner: dict[int, list[int]] = {}
+        numbers: dict[int, list[int]] = {}
+        for number, place in enumerate(places):
+            which = bisect_right(self._firsts, place) - 1
+            inner.setdefault(which, []).append(place - self._firsts[which])
+            numbers.setdefault(which, []).append(number)
+        parts = [self._batches[which].take(pa.array(some)) for which, some in inner.items()]
+        order = [0] * len(places)
+        for now, number in enumerate(number for some in numbers.values() for number in some):
+            order[number] = now
+        table = pa.Table.from_batches(parts, self._batches[0].schema).combine_chunks().take(pa.array(order, pa.int64()))
+        (batch,) = table.combine_chunks().to_batches() or [self._batches[0].slice(0, 0)]
+        return batch
+
+
+def _array(field: pa.Field, cells: Sequence[Any]) -> pa.Array:
+    import pyarrow as pa  # noqa: PLC0415 - an extra
+
+    if cells.count(None) == len(cells):
+        return pa.nulls(len(cells), field.type)
+    if field.name == "tool_calls":
+        cells = [None if one is None else json_text(one) for one in cells]
+    return pa.array(cells, field.type)

@@ -1,0 +1,1 @@
+"""``anyfast report``."""

@@ -1,0 +1,1 @@
+"""Tests against a gateway out of its mind."""
