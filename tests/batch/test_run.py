@@ -84,6 +84,38 @@ async def test_a_run_and_a_second_one(sim: Simulator, client: AnyFast, batch: Op
     assert response["body"]["id"].endswith(response["request_id"])
 
 
+async def test_equal_rows_are_sent_once(sim: Simulator, client: AnyFast, batch: Opened, tmp_path: Path) -> None:
+    """Every row has its line, and what was used is counted once; a run that goes on sends nothing that is answered."""
+    async with batch(client, ["a", "b", "a"], dedupe=True) as run:
+        tally = await run.run()
+    assert (2, 3, 1, 0) == (len(sim.requests), tally.answered, tally.same, tally.spent.unknown)
+    assert tally.tokens == client.stats().tokens_used
+
+    (tmp_path / "in.jsonl").unlink()
+    async with batch(client, ["a", "b", "a", "b", "c", "c"], dedupe=True) as second:
+        tally = await second.run()
+
+    found = lines_of(tmp_path / "out.jsonl")
+    assert (3, 3, 3, 2) == (len(sim.requests), tally.already, tally.answered, tally.same)
+    assert [None, None, "r0", "r1", None, "r4"] == [found[f"r{i}"].get("same_as") for i in range(6)]
+    used = [line["response"]["body"]["usage"]["total_tokens"] for line in found.values()]
+    assert client.stats().tokens_used == sum(used)
+
+
+async def test_equal_rows_fail_together(sim: Simulator, client: AnyFast, batch: Opened, tmp_path: Path) -> None:
+    """One request for all of them, and one more when they are tried again."""
+    sim.fail(400, when="bad", times=1)
+    async with batch(client, ["bad", "bad", "bad"], dedupe=True) as run:
+        first = await run.run()
+    assert (1, 3, {"r0", "r1", "r2"}) == (len(sim.requests), first.failed, set(lines_of(tmp_path / "err.jsonl")))
+
+    async with batch(client, ["bad", "bad", "bad"], dedupe=True) as run:
+        second = await run.run()
+
+    assert (2, 3, 2) == (len(sim.requests), second.answered, second.same)
+    assert not (tmp_path / "err.jsonl").exists()
+
+
 async def test_failed_rows_are_tried_again(sim: Simulator, client: AnyFast, batch: Opened, tmp_path: Path) -> None:
     """A failed row stands in the error file until a later run answers it; good rows are not sent twice."""
     sim.fail(400, when="bad", times=1, message="I will not")

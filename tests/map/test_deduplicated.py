@@ -404,14 +404,14 @@ async def test_budget_of_a_file_counts_requests_once(sim: Simulator, connect: Co
     assert 2 == len(sim.requests)
 
 
-RUN = st.lists(st.integers(0, 4), min_size=1, max_size=25)
+RUN = st.lists(st.integers(0, 4), min_size=1, max_size=12)
 
 
-@settings(max_examples=15)
+@settings(max_examples=12)
 @given(
     prompts=RUN,
     failing=st.sets(st.integers(0, 4), max_size=2),
-    leave=st.tuples(st.integers(0, 25), st.integers(0, 25)),
+    leave=st.tuples(st.integers(0, 12), st.integers(0, 12)),
     concurrency=st.sampled_from([1, 2, 8]),
     ordered=st.booleans(),
     named=st.booleans(),

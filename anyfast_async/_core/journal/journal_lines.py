@@ -62,9 +62,7 @@ def twin_in(line: bytes) -> Twin | None:
     return Twin(request, same_as if isinstance(same_as, str) else None)
 
 
-def _told_of(twin: Twin | None) -> bytes:
-    if twin is None:
-        return b""
+def _told_of(twin: Twin) -> bytes:
     same_as = b"" if twin.same_as is None else _SAME_AS[:-1] + codec.dumps(twin.same_as)
     return same_as + _REQUEST + twin.request.encode() + b'"'
 
@@ -134,7 +132,8 @@ def _line(
 ) -> bytes:
     # The checksum is over the rest of the line.
     head = _START + codec.dumps(custom_id) + b',"id":' + _ID + stem.encode()
-    tail = b'","response":' + codec.dumps(response) + b',"error":' + codec.dumps(error) + _told_of(twin) + b"}"
+    more = b"" if twin is None else _told_of(twin)
+    tail = b'","response":' + codec.dumps(response) + b',"error":' + codec.dumps(error) + more + b"}"
     return b"%b_%08x%b\n" % (head, zlib.crc32(tail, zlib.crc32(head)), tail)
 
 

@@ -25,6 +25,7 @@ from anyfast_async import (
 from anyfast_async._core.answer import error_of
 from anyfast_async._core.journal import journal_lines
 from anyfast_async._core.journal.log_replay import LogReplay
+from anyfast_async._core.json import codec
 
 STEM = "0123456789abcdef01234567"
 
@@ -256,3 +257,19 @@ def test_line_of_a_lost_request_tells_what_it_may_have_cost() -> None:
     lines = [journal_lines.error_line("a", error, stem="0" * 24) for error in (unsent, APIConnectionError("broken"))]
 
     assert ["no", "maybe"] == [journal_lines.error_in(line).billed for line in lines]
+
+
+@given(st.text(max_size=30), st.text(max_size=30) | st.none())
+def test_lines_tell_of_equal_requests(text: str, same_as: str | None) -> None:
+    """What a line was written with is read from it, whatever the answer says; a line without it tells nothing."""
+    twin = journal_lines.Twin("0123456789abcdef01234567", same_as)
+    for said in (text, ',"same_as":"x","request":"0123456789abcdef01234567"}', '","request":"'):
+        choice = {"index": 0, "message": {"role": "assistant", "content": said}, "finish_reason": "stop"}
+        completion = codec.structure({"id": "c", "choices": [choice]}, ChatCompletion)
+        plain = journal_lines.answer_line("r", completion, stem="a" * 24)
+        told = journal_lines.answer_line("r", completion, stem="a" * 24, twin=twin)
+
+        assert None is journal_lines.twin_in(plain)
+        assert twin == journal_lines.twin_in(told)
+        assert journal_lines.completion_in(plain) == journal_lines.completion_in(told)
+        assert "r" == journal_lines.recorded_id(told)
