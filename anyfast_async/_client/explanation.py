@@ -13,7 +13,7 @@ from anyfast_async._values.bases import Shown
 if TYPE_CHECKING:
     from anyfast_async._limits.budget import Spending
     from anyfast_async._limits.gate import Gate
-    from anyfast_async._limits.lines import Line
+    from anyfast_async._limits.lines import WaitingLine
     from anyfast_async.policies import Limits
 
 
@@ -90,7 +90,7 @@ _ADVICE: Final = {
 }
 
 
-def _reason(gate: Gate, line: Line, now: float) -> str | None:
+def _reason(gate: Gate, line: WaitingLine, now: float) -> str | None:
     """Return what the first waiter of a line waits for, or one more would, if any has to."""
     scope = line.scope
     if scope.outage.since is not None:
@@ -102,7 +102,7 @@ def _reason(gate: Gate, line: Line, now: float) -> str | None:
     return gate.reason(line, 0.0 if first is None else first.tokens)
 
 
-def _said(line: Line, reason: str | None, wait: float, now: float) -> str:
+def _said(line: WaitingLine, reason: str | None, wait: float, now: float) -> str:
     """Return why the calls of a line wait."""
     scope, lane = line.scope, line.lane
     throttle = scope.throttle
@@ -131,7 +131,7 @@ def _said(line: Line, reason: str | None, wait: float, now: float) -> str:
     return f"Calls {who} would wait {what}."
 
 
-def _lines(gate: Gate) -> Iterator[tuple[str, Line]]:
+def _lines(gate: Gate) -> Iterator[tuple[str, WaitingLine]]:
     for model, scope in gate.by_model():
         for line in scope.lines:
             yield model, line

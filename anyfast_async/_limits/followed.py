@@ -10,7 +10,7 @@ from anyfast_async._core.limits.rate_limit import Slot
 from anyfast_async._core.limits.tokens_per_minute import Taken
 
 if TYPE_CHECKING:
-    from anyfast_async._limits.lines import Line
+    from anyfast_async._limits.lines import WaitingLine
 
 
 @attrs.define(eq=False, repr=False)
@@ -18,7 +18,7 @@ class Followed(Taken):
     """What a call has taken, also where tokens are not limited."""
 
     is_followed: ClassVar[bool] = True
-    line: Line | None = attrs.field(default=None, init=False)  # type: ignore[misc]  # others have none
+    line: WaitingLine | None = attrs.field(default=None, init=False)  # type: ignore[misc]  # others have none
     charged: float = attrs.field(default=0.0, init=False)
     """Tokens that its lane was charged; 0 if nobody waited."""
     answer: int | None = attrs.field(default=None, init=False)
@@ -35,7 +35,7 @@ class Followed(Taken):
             return cls(at, Slot(at, 0.0), 0.0)
         return cls(taken.at, taken.slot, taken.tokens)
 
-    def come(self, line: Line, charged: float) -> None:
+    def come(self, line: WaitingLine, charged: float) -> None:
         """Take in that it came from a *line*, whose lane was *charged* for it."""
         self.line, self.charged = line, charged
         line.took()

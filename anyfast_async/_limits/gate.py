@@ -10,7 +10,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
-from anyfast_async._limits.lines import LaneState, Line, Turns, Waiter
+from anyfast_async._limits.lines import LaneState, Turns, Waiter, WaitingLine
 from anyfast_async._limits.scope import Permit, Scope
 from anyfast_async.errors import ClientStateError, QueueFullError
 
@@ -57,7 +57,7 @@ class Gate(Turns):
 
                 scope = AutoScope.beginning(auto, *limits)
             self._scopes[origin_key_model] = scope
-            scope.lines.append(Line(scope, self.lane, self))
+            scope.lines.append(WaitingLine(scope, self.lane, self))
             self._recall(scope)
         return scope
 
@@ -134,7 +134,7 @@ class Gate(Turns):
 
     async def wait_in(
         self,
-        line: Line,
+        line: WaitingLine,
         tokens: float,
         estimate: Callable[[], float] | None,
         *,
@@ -330,7 +330,7 @@ class Gate(Turns):
         first, line = min(waiting, key=lambda pair: pair[0].order)
         return self.reason(line, first.tokens)
 
-    def reason(self, line: Line, tokens: float) -> str:
+    def reason(self, line: WaitingLine, tokens: float) -> str:
         """Return what the next call of a line waits for, as far as there is anything."""
         scope, throttle = line.scope, line.scope.throttle
         if self.in_flight >= self.places + line.lane.unused:

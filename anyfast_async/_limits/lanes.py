@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from anyfast_async._core.limits.fair_share import FairShares, Share
-from anyfast_async._limits.lines import LaneState, Line
+from anyfast_async._limits.lines import LaneState, WaitingLine
 from anyfast_async.errors import ClientStateError, ConfigurationError
 from anyfast_async.policies import Lane
 
@@ -70,12 +70,12 @@ class Entrance:
         self._gate = gate
         self._lane = lane
 
-    def line(self, scope: Scope) -> Line:
+    def line(self, scope: Scope) -> WaitingLine:
         """Return where calls of the lane wait in front of *scope*."""
         lane = self._lane
         line = lane.lines.get(scope)
         if line is None:
-            line = lane.lines[scope] = Line(scope, lane, self._gate)
+            line = lane.lines[scope] = WaitingLine(scope, lane, self._gate)
             scope.lines.append(line)
             scope.throttle.kept += line.unused
         return line

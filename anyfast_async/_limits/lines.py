@@ -51,10 +51,10 @@ class LaneState(Shown):
     """What it has had; None while there is no other lane."""
     in_flight: int = 0
     """Calls of it, where it has a name."""
-    ready: list[tuple[int, int, Line]] = attrs.field(factory=list)
+    ready: list[tuple[int, int, WaitingLine]] = attrs.field(factory=list)
     """Its lines with waiters, by the order of the first one; an entry counts if the line is ``listed`` with it."""
 
-    lines: dict[Scope, Line] = attrs.field(factory=dict)
+    lines: dict[Scope, WaitingLine] = attrs.field(factory=dict)
     """Of a lane with a name: where its calls wait."""
 
     @property
@@ -64,7 +64,7 @@ class LaneState(Shown):
 
 
 @attrs.define(eq=False, repr=False)
-class Line(Shown):
+class WaitingLine(Shown):
     """The calls of one lane that wait in front of one scope."""
 
     scope: Scope
@@ -155,7 +155,7 @@ class Turns:
         self.lanes: list[LaneState] = [self.lane]
         """That one, and those with a name."""
         self._entries = 0
-        self._later: list[tuple[float, int, Line]] = []
+        self._later: list[tuple[float, int, WaitingLine]] = []
         """Lines whose first waiter must wait until a time, by that time."""
         self._timer: asyncio.TimerHandle | None = None
         self._rings_at = 0.0
@@ -166,7 +166,7 @@ class Turns:
         self.counted: int = 0
         """Of those queued, those that ``Limits.max_queued`` bounds: not the rows of a map, whose workers can wait."""
 
-    def _add(self, line: Line, waiter: Waiter, *, first: bool) -> None:
+    def _add(self, line: WaitingLine, waiter: Waiter, *, first: bool) -> None:
         """Have a call wait; *first*: before all others of its line."""
         if not line.queued:
             line.served.clear()
@@ -185,7 +185,7 @@ class Turns:
             else:
                 self._look_at(line.scope)
 
-    def _abandon(self, line: Line, waiter: Waiter) -> None:
+    def _abandon(self, line: WaitingLine, waiter: Waiter) -> None:
         """Take a waiter out whose call was cancelled: at once if it is the first, else when its turn comes."""
         waiter.granted.cancel()
         if self.closed:
@@ -200,7 +200,7 @@ class Turns:
         elif len(line.waiters) > 2 * line.queued:
             line.waiters = deque(w for w in line.waiters if not w.granted.done())
 
-    def _list(self, line: Line) -> None:
+    def _list(self, line: WaitingLine) -> None:
         """Have the first waiter of *line* looked at."""
         while line.waiters and line.waiters[0].granted.done():  # its task was cancelled
             line.waiters.popleft()
@@ -259,7 +259,7 @@ class Turns:
                 self._list(line)
         self._set_timer(loop)
 
-    def _put_off(self, first: Line, until: float) -> None:
+    def _put_off(self, first: WaitingLine, until: float) -> None:
         """Have the other lines of a scope wait with the *first*: small calls would go on taking what it needs."""
         for line in first.scope.lines:
             if line is not first and line.listed is not None:
@@ -290,7 +290,7 @@ class Turns:
             if ready:
                 yield lane
 
-    def _charged(self, line: Line, permit: Permit) -> Permit:
+    def _charged(self, line: WaitingLine, permit: Permit) -> Permit:
         """Return the permit of a call that has waited, for which its lane is charged."""
         share = line.lane.share
         if self.fair is None or share is None:

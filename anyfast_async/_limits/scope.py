@@ -21,7 +21,7 @@ from anyfast_async._values.bases import Shown
 if TYPE_CHECKING:
     from anyfast_async._core.limits.tokens_per_minute import Taken, Tokens
     from anyfast_async._core.retry.suspicion import Suspicion
-    from anyfast_async._limits.lines import Line
+    from anyfast_async._limits.lines import WaitingLine
     from anyfast_async.observing import Hold
 
 
@@ -49,7 +49,7 @@ class Scope(Shown):
     """Tokens that are estimated for calls in flight."""
     queued: int = 0
     """Calls that wait in front of it."""
-    lines: list[Line] = attrs.field(factory=list)
+    lines: list[WaitingLine] = attrs.field(factory=list)
     """Where they wait: a line for each lane, first that of the calls without one."""
 
     @classmethod
@@ -222,7 +222,7 @@ class Permit(Shown):
     settled: bool = False
     released: bool = False
 
-    def follow(self, line: Line, charged: float) -> Permit:
+    def follow(self, line: WaitingLine, charged: float) -> Permit:
         """Return the permit itself, of a call from *line* that is followed to its end; *charged*: to its lane."""
         from anyfast_async._limits.followed import Followed  # noqa: PLC0415 - with the first lane
 
