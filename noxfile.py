@@ -203,6 +203,15 @@ def reliability(session: nox.Session) -> None:
 
 
 @nox.session
+def redis(session: nox.Session) -> None:
+    """Run the tests of the store in Valkey against Debian's Redis 7.0 (``apt install redis-server``)."""
+    if shutil.which("redis-server") is None and os.environ.get("CI") != "true":
+        session.skip("redis-server is not installed")
+    install_wheel(session)
+    pytest(session, "tests/limits/test_store_valkey.py", env={"ANYFAST_TEST_REDIS": "redis-server"})
+
+
+@nox.session
 @nox.parametrize("leg", ["python", "uvloop", "3.13"])
 def chaos(session: nox.Session, leg: str) -> None:
     """Run the storm of faults in full, here, on uvloop, and on Python 3.13; ANYFAST_SEED chooses another one."""
@@ -412,10 +421,12 @@ def services(session: nox.Session) -> None:
 
 @nox.session
 def tables(session: nox.Session) -> None:
-    """Read tables of every library that people have them in; the suite skips those that are not installed."""
+    """Read tables of every library that people have them in, long ones; the suite skips what is not installed."""
     install_wheel(session)
     session.install(*group("tables"))
-    pytest(session, "-rs", "tests/map/test_table_rows.py", "tests/core/journal/test_row_ids.py", "tests/batch/input")
+    files = ("tests/map/test_table_rows.py", "tests/map/test_data_frame.py", "tests/core/journal/test_row_ids.py")
+    people = "tests/cli/results/test_job_tables.py"
+    pytest(session, "-rs", *files, "tests/batch/input", people, "--timeout", "600", env={"TABLES_ROWS": "5000"})
 
 
 @nox.session

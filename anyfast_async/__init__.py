@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         RequestValidationError,
         ResponseShapeError,
         ResponseTimeout,
+        StoreError,
         ToolRoundsError,
         UnprocessableEntityError,
     )
@@ -147,6 +148,7 @@ _HOMES = {
         "RequestValidationError",
         "ResponseShapeError",
         "ResponseTimeout",
+        "StoreError",
         "ToolRoundsError",
         "UnprocessableEntityError",
     ),
@@ -260,6 +262,7 @@ __all__ = [
     "Result",
     "RetryPolicy",
     "Stats",
+    "StoreError",
     "SystemMessage",
     "TextPart",
     "Timeouts",

@@ -188,6 +188,8 @@ class AnyFast:
             await shared.in_flight.ended(grace)
         shared.in_flight.stop()
         await shared.in_flight.ended(CLOSING)
+        if shared.gate.sharing is not None:
+            await shared.gate.sharing.aclose()
         await shared.transport.aclose()
 
     def with_options(

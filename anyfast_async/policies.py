@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
 
 from anyfast_async._values.bases import Shown, Value
+from anyfast_async._values.store_url import StoreURL, problem_with
 from anyfast_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -30,6 +32,35 @@ def _number(
         if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
             owner = type(instance).__name__
             message = f"{owner}.{attribute.name} must be {allowed}{' or None' if optional else ''}, not {value!r}"
+            raise ConfigurationError(message)
+
+    return check
+
+
+def _store(value: Any) -> Any:
+    return StoreURL(value) if isinstance(value, str) and not isinstance(value, StoreURL) else value
+
+
+def _a_store(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    del instance
+    problem = None
+    if isinstance(value, StoreURL):
+        problem = problem_with(value.whole())
+    elif value is not None and not isinstance(value, Path):
+        missing = [name for name in ("ask", "news", "aclose") if not callable(getattr(value, name, None))]
+        what = "must be an address, a pathlib.Path, or an object with the method"
+        problem = f"{what} {missing[0]}() (see anyfast_async.stores.Store)" if missing else None
+    if problem is not None:
+        shown = repr(value) if isinstance(value, StoreURL) else f"a {type(value).__name__}"
+        message = f"Limits.{attribute.name} {problem}, not {shown}"
+        raise ConfigurationError(message)
+
+
+def _one_of(*allowed: str) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
+    def check(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if value not in allowed:
+            words = ", ".join(map(repr, allowed))
+            message = f"{type(instance).__name__}.{attribute.name} must be one of {words}, not {value!r}"
             raise ConfigurationError(message)
 
     return check
@@ -86,6 +117,24 @@ class Limits(Value):
     max_queued: int | None = attrs.field(default=None, validator=_number(0, optional=True, whole=True))
     """Calls that may wait for admission; one more is refused with ``QueueFullError``. None: any number. Items of a
     ``map`` or a batch do not count: their workers wait."""
+    store: Any = attrs.field(default=None, converter=_store, validator=_a_store)
+    """Where the limits are kept, if several clients share them: then all the numbers above are of all of them together,
+    for each origin, key and model. ``"valkey://host"`` or ``"redis://host"`` (``valkeys://``, ``rediss://`` with TLS,
+    ``unix://`` for a socket; needs ``anyfast-async[redis]``), ``"sqlite:///file"`` or a ``pathlib.Path`` for the
+    processes of one machine, or an object with the methods of :class:`~anyfast_async.stores.Store`."""
+    on_store_error: Literal["local_share", "wait", "fail"] = attrs.field(
+        default="local_share", validator=_one_of("local_share", "wait", "fail")
+    )
+    """What calls do while the store is away. ``"local_share"``: go on with a share of the limits of their own.
+    ``"wait"``: wait until it is back. ``"fail"``: fail at once with ``StoreError``."""
+    local_share: float | None = attrs.field(default=None, validator=_number(0.001, 1, optional=True))
+    """The share of the limits that this client may use while the store is away. None: 1 of as many clients as shared
+    them when the store was last there, and a tenth if it has never been."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.store is not None and not isinstance(self.concurrency, int):
+            message = f"Limits.store shares stated numbers: give concurrency a whole number, not {self.concurrency!r}"
+            raise ConfigurationError(message)
 
     @property
     def auto(self) -> AutoConcurrency | None:

@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import random
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -83,7 +84,7 @@ def measured(command: list[str]) -> tuple[float, float, float]:
 
 
 def main() -> None:
-    """Run both, in turns, and print the best of each."""
+    """Run both, in turns, and print the medians of each, and what they are to each other."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=300_000)
     parser.add_argument("--times", type=int, default=3)
@@ -97,11 +98,16 @@ def main() -> None:
             "pyarrow": [sys.executable, "-c", PEER, str(source), str(answers), str(folder / "theirs.parquet")],
         }
         runs = [(way, *measured(command)) for _ in range(given.times) for way, command in ways.items()]
+    medians = {}
     for way in ways:
-        seconds = min(one[1] for one in runs if one[0] == way)
-        busy = min(one[2] for one in runs if one[0] == way)
-        memory = max(one[3] for one in runs if one[0] == way)
+        mine = [one[1:] for one in runs if one[0] == way]
+        seconds, busy, memory = medians[way] = tuple(map(statistics.median, zip(*mine, strict=True)))
         print(f"{way}: {given.rows:,} rows, {seconds:.2f} s ({busy:.2f} s of processors), {memory:.0f} MiB")
+    (seconds, busy, memory), (their_seconds, their_busy, their_memory) = medians["anyfast"], medians["pyarrow"]
+    print(
+        f"{seconds / their_seconds:.2f} times as long ({busy / their_busy:.2f} of processors), "
+        f"{memory - their_memory:+.0f} MiB"
+    )
 
 
 if __name__ == "__main__":

@@ -53,6 +53,7 @@ FLOORS: Final = (
         "_stream/",
         "_tools/",
         "prices.py",
+        "stores.py",
         "tools.py",
     },
     # the client
@@ -111,6 +112,8 @@ CORE_ORDER: Final = (
         "limits/fair_share.py",
         "limits/learned_limits.py",
         "limits/rate_limit.py",
+        "limits/shared_quota.py",
+        "limits/shared_script.py",
         "retry/backoff.py",
         "retry/hedging.py",
         "retry/outage.py",
@@ -120,11 +123,13 @@ CORE_ORDER: Final = (
     },
     {
         "limits/refusal.py",
+        "limits/shared_permit.py",
     },
     {
         "http/compression.py",
         "journal/row_ids.py",
         "json/lossless.py",
+        "limits/shared_balance.py",
         "limits/throttle.py",
         "limits/tokens_per_minute.py",
         "stream/chunk_template.py",
@@ -370,6 +375,7 @@ LIBRARIES: Final[Mapping[str, set[str]]] = {
     },
     "pydantic": {"_structured/own_schema.py"},
     "pytest": {"pytest_plugin.py"},
+    "redis": {"_limits/store_valkey.py"},
     "rich": {"_map/progress_bar.py", "cli/display/live.py", "cli/display/markdown.py"},
     "tenacity": {"_retry/retries.py"},
     "vl_convert": {"batch/report/svg.py"},
@@ -402,7 +408,7 @@ def test_server_and_client_of_aiohttp_are_apart() -> None:
 LONGEST: Final = 400
 LONGER: Final = {
     "_map/map_run.py": (425, "one map: its workers, its source, its results"),
-    "batch/run.py": (405, "one run of a batch: its rows, its clock, its ends"),
+    "errors.py": (410, "the exceptions, one class after another"),
     "_call/call.py": (490, "one logical call: its attempts, who ends it, its ledger"),
     "_journal/journal.py": (410, "one journal: opened, written, mended"),
     "client.py": (585, "the verbs of a client with their signatures and their documentation"),
@@ -489,6 +495,13 @@ TESTED_THROUGH: Final[Mapping[str, str]] = {
     "_call/endpoint.py": "test_client.py",  # how an answer is read, by what was asked
     "_call/spec.py": "call/test_call.py",  # what a call is made of
     "_limits/followed.py": "limits/test_lanes.py",  # what a lane learns of a call
+    "_limits/shared_limits.py": "limits/test_shared_asking.py",  # several gates on one store
+    "_limits/shared_scope.py": "limits/test_shared_asking.py",
+    "_core/limits/shared_balance.py": "limits/test_shared_asking.py",  # what clients have, beside each other
+    "_core/limits/shared_permit.py": "limits/test_shared_asking.py",
+    "_core/limits/shared_script.py": "limits/test_store_valkey.py",  # what a server runs
+    "_values/store_url.py": "test_policies.py",
+    "stores.py": "limits/test_shared_asking.py",
     "_limits/spent.py": "test_prices.py",  # what is priced
     "_map/twins.py": "map/test_deduplicated.py",  # what equal requests have in common
     "_retry/recovery.py": "call/test_call.py",  # what a call meets

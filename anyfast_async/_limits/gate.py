@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from anyfast_async._core.retry.suspicion import Suspicion
     from anyfast_async._core.usage import Used
     from anyfast_async._limits.lanes import Entrance
+    from anyfast_async._limits.shared_limits import Sharing
     from anyfast_async.observing import Hold
     from anyfast_async.policies import Limits
 
@@ -40,6 +41,8 @@ class Gate(Turns):
         self._scopes: dict[Hashable, Scope] = {}
         self._remembered: list[tuple[float, float, float]] = []
         self._arrivals = 0
+        self.sharing: Sharing | None = None
+        """Where limits are shared with other clients: with what."""
         self.holding_off: int = 0
         """Calls that wait for the end of an outage."""
         self.maybe_billed = 0
@@ -49,13 +52,15 @@ class Gate(Turns):
         """Return the scope for an (origin, key, model)."""
         scope = self._scopes.get(origin_key_model)
         if scope is None:
-            limits, auto = (self._limits.requests_per_minute, self._limits.tokens_per_minute), self._limits.auto
-            if auto is None:
-                scope = Scope.within(*limits)
+            per_minute, auto = (self._limits.requests_per_minute, self._limits.tokens_per_minute), self._limits.auto
+            if self._limits.store is not None:
+                scope = self._shared().scope(origin_key_model)
+            elif auto is None:
+                scope = Scope.within(*per_minute)
             else:
                 from anyfast_async._limits.auto_scope import AutoScope  # noqa: PLC0415 - where it is asked for
 
-                scope = AutoScope.beginning(auto, *limits)
+                scope = AutoScope.beginning(auto, *per_minute)
             self._scopes[origin_key_model] = scope
             scope.lines.append(WaitingLine(scope, self.lane, self))
             self._recall(scope)
@@ -81,6 +86,20 @@ class Gate(Turns):
         from anyfast_async._limits.lanes import Entrance  # noqa: PLC0415 - there is a lane
 
         return Entrance(self, lane)
+
+    def _shared(self) -> Sharing:
+        if self.sharing is None:
+            from anyfast_async._limits.shared_limits import Sharing  # noqa: PLC0415 - only who shares pays for it
+
+            self.sharing = Sharing(self._limits, self)
+        return self.sharing
+
+    def look(self, scope: Scope) -> None:
+        """Let in whoever may go now: there is news of *scope* from outside."""
+        if scope.queued and not self.closed:
+            for line in scope.lines:
+                self._list(line)
+            self._serve()
 
     def remember(self, sent: Iterable[tuple[float, float, float]]) -> None:
         """Take in what another process has sent within the limits: Unix times, requests and tokens, the oldest first.
@@ -366,3 +385,5 @@ class Gate(Turns):
             scope.begin_anew()
         if self.fair is not None:
             self.keep(self.most_in_flight)
+        if self.sharing is not None:
+            self.sharing.begin_anew()

@@ -20,8 +20,14 @@ from anyfast_async.errors import ConfigurationError, escaped
 _ROWS: Final = 512
 """Rows that are Python objects at a time."""
 _NAMED: Final = 40
+_NO_VALUE: Final = (ValueError, TypeError, NotImplementedError, OverflowError)
+"""What Arrow raises for a value that Python has none for: a time in nanoseconds, a date after the year 9999."""
 _MISSING: Final = frozenset({"NAType", "NaTType"})
 """What pandas has in place of values that are missing, beside NaN."""
+
+
+class UnreadableColumnError(ConfigurationError):
+    """A column of a table holds what Python has no value for."""
 
 
 class TableRows:
@@ -35,6 +41,8 @@ class TableRows:
 
     def __init__(self, columns: Sequence[str], rows: Callable[[], Iterator[dict[str, Any]]]) -> None:
         self.columns: list[str] = list(columns)
+        self.table: Any = None
+        """What they are the rows of, where that is there still when they have been read."""
         self._rows = rows
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -88,6 +96,8 @@ def rows_of(source: Any, used: Sequence[str]) -> TableRows | None:
                 f"there is no column {escaped(name, 80)!r}{f'; {near}' if near else '.'} The columns are: {listed}"
             )
             raise ConfigurationError(message)
+    if isinstance(rows, CountedRows):
+        rows.table = source
     return rows
 
 
@@ -187,7 +197,7 @@ def _of_arrow(source: Any, kind: type, used: Sequence[str]) -> TableRows:
         batches = (table,) if is_batch else table.to_batches() if hasattr(table, "to_batches") else table
         for batch in batches:
             for start in range(0, batch.num_rows, _ROWS):
-                yield from _converted(batch.slice(start, _ROWS), used)
+                yield from dicts_in(batch.slice(start, _ROWS), used)
 
     names = list(table.schema.names)
     count = getattr(table, "num_rows", None)
@@ -215,23 +225,29 @@ def _through_arrow(source: Any, kind: type) -> Any:
     raise ConfigurationError(message)
 
 
-def _converted(batch: Any, used: Sequence[str]) -> Iterable[dict[str, Any]]:
-    """Return a batch's rows; a column that has no values in Python is left out if it is not *used*."""
+def dicts_in(batch: Any, used: Sequence[str]) -> Iterable[dict[str, Any]]:
+    """Return the rows of a batch of Arrow; a column that has no values in Python is left out if it is not *used*.
+
+    Raises:
+        UnreadableColumnError: one that is used has none; Arrow's words are in the message.
+
+    """
     try:
         return batch.to_pylist()  # type: ignore[no-any-return]
-    except (ValueError, TypeError, NotImplementedError, OverflowError):
+    except _NO_VALUE:
         pass  # which column it is shows below
     needed = {top_level(name, batch.schema.names) for name in used}
     cells: dict[str, list[Any]] = {}
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         try:
             cells[name] = column.to_pylist()
-        except (ValueError, TypeError, NotImplementedError, OverflowError) as error:
+        except _NO_VALUE as error:
             if name in needed:
-                message = f"the column {escaped(name, 80)!r} cannot be read: {escaped(str(error), 200)}"
-                raise ConfigurationError(message) from error
+                reason = escaped(str(error).partition("\n")[0], 200)
+                message = f"the column {escaped(name, 80)!r} cannot be read: {reason}"
+                raise UnreadableColumnError(message) from error
     rows = zip(*cells.values(), strict=True) if cells else repeat((), batch.num_rows)
     return (dict(zip(cells, row, strict=True)) for row in rows)
 
 
-__all__ = ["CountedRows", "TableRows", "rows_of"]
+__all__ = ["CountedRows", "TableRows", "UnreadableColumnError", "dicts_in", "rows_of"]

@@ -128,8 +128,7 @@ class BatchRun:
         on_row: called after each line that was written.
         max_failures: failed rows of this run that are allowed: a number from 0, or a share of *total* below 1. With
             one more the run stops. None allows any number.
-        give_up_after: seconds after which the run stops if nothing was answered and nothing is in flight, above 0; None
-            for never.
+        give_up_after: seconds above 0 after which it stops if nothing was answered or is in flight; None for never.
         dedupe: True to send equal requests once, and give the answer to all rows that ask so.
         into: a class that answers must fit; those that do not have failed, with what does not fit. None: any text.
         **options: as for ``client.complete``; they win over what the rows say.
@@ -244,9 +243,8 @@ class BatchRun:
     async def _close(self, closing: asyncio.Task[None]) -> None:
         while not closing.done() and self._client.stats().in_flight:
             await asyncio.wait({closing}, timeout=_LOOK)
-        if self._clock is not None and not (
-            self._clock.expired() or closing.done()
-        ):  # what is left pauses before another try
+        # What is left pauses before another try.
+        if self._clock is not None and not (self._clock.expired() or closing.done()):
             self._clock.reschedule(asyncio.get_running_loop().time())
         await closing
 
@@ -306,7 +304,7 @@ class BatchRun:
             with suppress(OSError):  # it shows with the next line that matters
                 sent = [round(time.time(), 1), now[0] - self._noted[0], max(0, now[1] - self._noted[1])]
                 self._journal.note("sent", sent)
-                self._journal.records.past.sent.append((sent[0], sent[1], sent[2]))  # for a run that follows in here
+                self._journal.records.past.sent.append((sent[0], sent[1], sent[2]))  # for a run that follows
             self._noted = now
         if again:
             self._noting = asyncio.get_running_loop().call_later(_NOTED_EVERY, self._note_sent)

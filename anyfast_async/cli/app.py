@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from difflib import SequenceMatcher
 from importlib import import_module
 from typing import Any, Final
 
@@ -128,16 +129,20 @@ def _helpful(error: click.ClickException, argv: Sequence[str]) -> click.ClickExc
     """Where an option that is not there is a field of the request, return an error that says how that is given."""
     if not isinstance(error, click.NoSuchOption) or error.ctx is None:
         return error
-    options = {name for parameter in error.ctx.command.params for name in parameter.opts}
+    unknown, context = error.option_name, error.ctx
+    if error.possibilities:
+        nearest = max(error.possibilities, key=lambda one: SequenceMatcher(None, unknown, one).ratio())
+        error = click.NoSuchOption(unknown, possibilities=[nearest], ctx=context)
+    options = {name for parameter in context.command.params for name in parameter.opts}
     if "--set" not in options:
         return error
     from anyfast_async.cli.option_values import setting_of  # noqa: PLC0415 - with the first mistake
 
-    setting = setting_of(error.option_name, argv, options)
+    setting = setting_of(unknown, argv, options)
     if setting is None:
         return error
-    message = f"No such option: {escaped(error.option_name, 60)}. A field of the request is given as {setting}"
-    return click.UsageError(message, error.ctx)
+    message = f"No such option: {escaped(unknown, 60)}. A field of the request is given as {setting}"
+    return click.UsageError(message, context)
 
 
 def _let_go_of_stderr() -> None:

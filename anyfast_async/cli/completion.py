@@ -10,10 +10,14 @@ from click.shell_completion import CompletionItem, get_completion_class
 
 from anyfast_async.cli import exit_codes
 from anyfast_async.cli.display.terminal import write
+from anyfast_async.requests import WIRE_FIELDS
 
 _VARIABLE: Final = "_ANYFAST_COMPLETE"
 _SHELLS: Final = ("bash", "zsh", "fish")
-_FILES: Final = ("FILE", "IN", "OUT.jsonl", "PATH", "PATH|-", "PRICES.toml", "RUN.html", "BENCH.html")
+_FILES: Final = (
+    *("FILE", "FILE.json|module:Class", "IN", "[IN]", "OUT.jsonl", "PATH", "PATH|-", "PATH|URL", "PRICES.toml"),
+    *("RUN.html", "BENCH.html"),
+)
 """What options call a file in their help."""
 
 
@@ -61,9 +65,21 @@ def _quirks() -> Iterable[str]:
     return QUIRKS
 
 
+def _chats() -> Iterable[str]:
+    from anyfast_async.cli.chat.kept import KeptChatError, folder  # noqa: PLC0415 - as it is asked for
+
+    try:
+        return sorted((path.stem for path in folder().glob("*.json")), reverse=True)
+    except (KeptChatError, OSError):
+        return ()
+
+
 _TYPES: Final[dict[str, Any]] = {
     **dict.fromkeys(_FILES, click.Path(allow_dash=True)),
+    "DIR": click.Path(file_okay=False),
     "MODEL": _Known(_models),
+    "NAME=VALUE": _Known(lambda: [f"{name}=" for name in WIRE_FIELDS]),
+    "NUMBER|ID": _Known(_chats),
 }
 
 

@@ -39,6 +39,7 @@ def config(*, profile: str | None, as_json: bool) -> int:
             "file": None if settings.file is None else str(settings.file.path),
             "profile": settings.profile,
             "profiles": profiles,
+            "set": dict(settings.fields),
             "settings": {name: {"value": value, "from": origin} for name, (value, origin) in found.items()},
         }
         write(shown(codec.dumps(value).decode()) + "\n")
@@ -47,6 +48,11 @@ def config(*, profile: str | None, as_json: bool) -> int:
     if profiles:
         note(f"profiles: {', '.join(escaped(name, 60) for name in profiles)}")
     write("".join(f"{name} = {_toml(value)}  # {origin}\n" for name, (value, origin) in found.items()))
+    if settings.fields:
+        fields = [
+            f"{name} = {_toml(value)}  # {settings.field_origin(name)}" for name, value in settings.fields.items()
+        ]
+        write("\n".join(["", "[set]", *fields, ""]))
     return exit_codes.OK
 
 

@@ -106,8 +106,21 @@ def outcomes(text: str) -> frozenset[str]:
     return found
 
 
-def fields_of(settings: Sequence[str], own: Mapping[str, Any]) -> dict[str, Any]:
+def field_problem(name: str) -> str | None:
+    """Return what is wrong with the name of a field of the request, None if it is one."""
+    if name in _FIELDS:
+        return None
+    near = did_you_mean(name, _FIELDS)
+    hint = f"{near} " if near else ""
+    return f"there is no field {escaped(name, 60)!r}; {hint}What is not documented goes in as "
+
+
+def fields_of(
+    settings: Sequence[str], own: Mapping[str, Any], usual: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Return the fields of the request that ``--set name=value`` names, and *own*, those with options of their own.
+
+    Both win over the *usual* ones, those of a file of settings.
 
     A value is read as JSON, else as TOML; a word that is neither is text.
 
@@ -120,19 +133,15 @@ def fields_of(settings: Sequence[str], own: Mapping[str, Any]) -> dict[str, Any]
         name, equals, text = (part.strip() for part in setting.partition("="))
         if not equals or not text:
             message = f"--set {setting}: write name=value, such as --set temperature=0"
-        elif name not in _FIELDS:
-            near = did_you_mean(name, _FIELDS)
-            hint = f"{near} " if near else ""
-            message = (
-                f"--set: there is no field {escaped(name, 60)!r}; {hint}What is not documented goes in as "
-                "--set 'extra_body={\"name\": value}'"
-            )
+        elif (problem := field_problem(name)) is not None:
+            message = f"--set: {problem}--set 'extra_body={{\"name\": value}}'"
         elif name in fields:
             message = f"--set {name}: is given twice"
         else:
             fields[name] = _value(name, text)
             continue
         raise click.UsageError(message)
+    fields = {**(usual or {}), **fields}
     try:
         as_request("x", fields)
     except RequestValidationError as error:

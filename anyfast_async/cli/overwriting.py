@@ -6,7 +6,7 @@ import csv
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -14,9 +14,12 @@ from anyfast_async._core.json import codec
 from anyfast_async._journal.records import log_of
 from anyfast_async.batch import LineError, SourceError
 from anyfast_async.batch.input import parquet
+from anyfast_async.batch.input.packed_files import UNPACKING, opened
 from anyfast_async.batch.input.stdin_copy import StdinCopy
 from anyfast_async.batch.report.rendering import GENERATOR, is_made_by, missing
-from anyfast_async.cli.batch.options import Options
+
+if TYPE_CHECKING:
+    from anyfast_async.cli.batch.options import Options  # which loads the client
 
 _HEAD: Final = 4096
 """Bytes of a file by which it is told."""
@@ -63,6 +66,17 @@ def _beginning(path: Path) -> bytes:
         return file.read(_HEAD)
 
 
+def _beginning_of_table(path: Path) -> bytes:
+    """Return how a table begins, unpacked."""
+    try:
+        with opened(path) as file:
+            return file.read(_HEAD)
+    except (*UNPACKING, SourceError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the system's
+            raise
+        return b""
+
+
 def is_report(path: Path) -> bool:
     """Return whether a file is a report."""
     return is_made_by(GENERATOR, _beginning(path))
@@ -91,7 +105,7 @@ def check_report(options: Options) -> None:
 
 def is_table(path: Path) -> bool:
     """Return whether a file is a table of results."""
-    head = _beginning(path)
+    head = _beginning_of_table(path)
     first, end, _ = head.partition(b"\n")
     if head.startswith(b"PAR1"):
         try:

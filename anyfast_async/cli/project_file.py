@@ -20,6 +20,7 @@ OWN: Final = "anyfast.toml"
 PYPROJECT: Final = "pyproject.toml"
 _PROFILES: Final = "profiles"
 _DEFAULT: Final = "profile"
+_FIELDS: Final = "set"
 _KEYS: Final = frozenset(
     {"api_key", "apikey", "key", "token", "secret", "authorization", "anyfast_api_key", "password"}
 )
@@ -74,7 +75,7 @@ class Setting:
 
 _ALL: Final = ("batch", "bench", "chat", "demo", "doctor", "models")
 _ASKING: Final = tuple(name for name in _ALL if name != "models")
-_PRICED: Final = ("batch", "bench", "report", "results")
+_PRICED: Final = ("batch", "bench", "chat", "report", "results")
 SETTINGS: Final = {
     setting.name: setting
     for setting in (
@@ -111,6 +112,10 @@ class ProjectFile:
     profiles: Mapping[str, Mapping[str, Any]]
     default: str | None = None
     """The profile where none is named."""
+    fields: Mapping[str, Any] = attrs.field(factory=dict)
+    """Fields of every request, for all profiles."""
+    profile_fields: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
+    """Those of a profile."""
 
     @property
     def shown(self) -> str:
@@ -191,12 +196,14 @@ def _checked(path: Path, whole: object) -> ProjectFile:
     for name, values in given.items():
         where = _dotted(prefix, _PROFILES, escaped(name, 60))
         if isinstance(values, Mapping):
-            profiles[name] = values
-            problems.extend(_problems(where, values, extra=()))
+            profiles[name] = {one: value for one, value in values.items() if one != _FIELDS}
+            problems.extend(_problems(where, profiles[name], extra=(_FIELDS,)))
+            problems.extend(_field_problems(_dotted(where, _FIELDS), values.get(_FIELDS, {})))
         else:
             problems.append(f"{where} must be a table, [{where}]")
-    own = {name: value for name, value in table.items() if name not in (_PROFILES, _DEFAULT)}
-    problems.extend(_problems(prefix, own, extra=(_PROFILES, _DEFAULT)))
+    own = {name: value for name, value in table.items() if name not in (_PROFILES, _DEFAULT, _FIELDS)}
+    problems.extend(_problems(prefix, own, extra=(_PROFILES, _DEFAULT, _FIELDS)))
+    problems.extend(_field_problems(_dotted(prefix, _FIELDS), table.get(_FIELDS, {})))
     default = table.get(_DEFAULT)
     if default is not None and default not in profiles:
         problems.append(f"{_dotted(prefix, _DEFAULT)}: must be one of {_named(profiles)}")
@@ -207,6 +214,8 @@ def _checked(path: Path, whole: object) -> ProjectFile:
         _placed(path, own),
         {name: _placed(path, values) for name, values in profiles.items()},
         default,
+        table.get(_FIELDS, {}),
+        {name: given[name].get(_FIELDS, {}) for name in profiles},
     )
 
 
@@ -233,6 +242,22 @@ def _problems(where: str, table: Mapping[str, Any], extra: tuple[str, ...]) -> I
             yield f"{at}{shown}: must be {setting.allowed}"
     if table.get("no_key") is True and "key_file" in table:
         yield f"{at}no_key and key_file: one of the two"
+
+
+def _field_problems(where: str, fields: object) -> Iterator[str]:
+    """Yield what is wrong in a table of fields of the request."""
+    if not isinstance(fields, Mapping):
+        yield f"{where} must be a table of fields of the request, [{where}]"
+        return
+    from anyfast_async.cli.option_values import field_problem  # noqa: PLC0415 - few files have such a table
+
+    for name, value in fields.items():
+        if name.lower().replace("-", "_") in _KEYS or (isinstance(value, str) and value.startswith(_KEY_SIGN)):
+            yield f"[{where}] {escaped(name, 60)}: {_NO_KEY_HERE}"
+        elif name in SETTINGS and set(SETTINGS[name].commands) >= {"batch", "chat"}:
+            yield f"[{where}] {escaped(name, 60)}: is a setting of its own; write it above [{where}]"
+        elif (problem := field_problem(name)) is not None:
+            yield f"[{where}] {problem}extra_body = {{name = value}}"
 
 
 def _placed(path: Path, table: Mapping[str, Any]) -> Mapping[str, Any]:

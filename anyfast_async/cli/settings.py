@@ -44,6 +44,19 @@ class FileSettings:
             under.pop("key_file", None)
         return {**under, **over}
 
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """The fields of the request that are set for every one."""
+        if self.file is None:
+            return {}
+        return {**self.file.fields, **(self.file.profile_fields.get(self.profile or "") or {})}
+
+    def field_origin(self, name: str) -> str:
+        """Return where a field is said."""
+        assert self.file is not None  # noqa: S101 - it said something
+        is_profile = name in (self.file.profile_fields.get(self.profile or "") or {})
+        return f"{self.file.shown}, profile {escaped(self.profile or '', 60)}" if is_profile else self.file.shown
+
     def origin(self, name: str) -> str:
         """Return where a setting is said."""
         assert self.file is not None  # noqa: S101 - it said something

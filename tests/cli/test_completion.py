@@ -37,6 +37,19 @@ def test_scripts(anyfast: Callable[..., Any], shell: str, word: str) -> None:
     assert "_ANYFAST_COMPLETE" in ran.out
 
 
+@pytest.mark.parametrize(("shell", "check"), [("zsh", "-n"), ("fish", "--no-execute")])
+def test_shells_read_them(anyfast: Callable[..., Any], tmp_path: Path, shell: str, check: str) -> None:
+    """The other shells find nothing wrong with theirs."""
+    program = shutil.which(shell)
+    if program is None:
+        pytest.skip(f"there is no {shell}")
+    (tmp_path / "completion").write_text(anyfast("completion", shell).out)
+
+    ran = subprocess.run([program, check, tmp_path / "completion"], capture_output=True, check=False, text=True)
+
+    assert (0, "", "") == (ran.returncode, ran.stdout, ran.stderr)
+
+
 def test_another_shell(anyfast: Callable[..., Any]) -> None:
     """What is no such shell is refused with those that are."""
     ran = anyfast("completion", "tcsh")
@@ -78,6 +91,9 @@ def test_bash_completes(anyfast: Callable[..., Any], tmp_path: Path) -> None:
             ("anyfast batch -i quest\t", r"anyfast batch -i questions\\ of\\ mine.jsonl "),
             ("anyfast chat -m gemini-2.5-flash-l\t", "-m gemini-2.5-flash-lite "),
             ("anyfast chat --profile nig\t", "--profile nightly "),
+            ("anyfast batch --set temp\t", "--set temperature="),
+            ("anyfast batch --files-under bi\t", "--files-under bin/"),
+            ("anyfast chat --image quest\t", r"--image questions\\ of\\ mine.jsonl "),
             ("anyfast simulate --quirk tool-calls-at-i\t", "--quirk tool-calls-at-index-0 "),
         ):
             _typed(ours, typed, completed)

@@ -6,9 +6,12 @@ import json
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from anyfast_async.simulator import Simulator
 
 _FILE = """\
 model = "m-file"
@@ -66,3 +69,50 @@ def test_without_a_file(anyfast: Callable[..., Any], folder: Path) -> None:
 
     assert (0, "") == (ran.code, ran.out)
     assert "no file of settings" in ran.err
+
+
+def test_fields_of_every_request(anyfast: Callable[..., Any], folder: Path) -> None:
+    """[set] of a profile goes over that of the file; both are shown, and what was typed goes over them."""
+    (folder / "anyfast.toml").write_text(
+        "[set]\ntemperature = 1\nseed = 5\n[profiles.cold]\nrpm = 7\n[profiles.cold.set]\ntemperature = 0\n"
+    )
+    shown = anyfast("config", "--profile", "cold")
+    told = json.loads(anyfast("config", "--profile", "cold", "--json").out)
+
+    assert {"rpm": 7, "set": {"temperature": 0, "seed": 5}} == tomllib.loads(shown.out)
+    assert {"temperature": 0, "seed": 5} == told["set"]
+    assert "temperature = 0  # anyfast.toml, profile cold\nseed = 5  # anyfast.toml\n" in shown.out
+
+
+def test_they_are_sent(
+    anyfast: Callable[..., Any], folder: Path, gateway: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch and a chat send them, but for those that are given on the command line."""
+    monkeypatch.setenv("ANYFAST_API_KEY", "sk-made-up")
+    monkeypatch.setenv("ANYFAST_BASE_URL", gateway.base_url)
+    (folder / "anyfast.toml").write_text('[set]\ntemperature = 1\nseed = 5\nstop = ["x"]\n')
+    (folder / "in.txt").write_text("Hi\n")
+
+    assert 0 == anyfast("chat", "Hi", "--temperature", "0.5", "--set", "seed=6").code
+    assert 0 == anyfast("batch", "-i", "in.txt", "-o", "out.jsonl", "--set", "temperature=0").code
+
+    chat, batch = (request.body for request in gateway.requests)
+    assert (0.5, 6, ["x"]) == (chat["temperature"], chat["seed"], chat["stop"])
+    assert (0, 5, ["x"]) == (batch["temperature"], batch["seed"], batch["stop"])
+
+
+@pytest.mark.parametrize(
+    ("table", "problem"),
+    [
+        ("set = 1", "set must be a table"),
+        ("[set]\ntemprature = 0", "[set] there is no field 'temprature'; did you mean 'temperature'"),
+        ("[profiles.a.set]\nmodel = 'm'", "[profiles.a.set] model: is a setting of its own"),
+        ("[set]\nuser = 'sk-secret'", "[set] user: a key does not belong"),
+    ],
+)
+def test_wrong_fields(anyfast: Callable[..., Any], folder: Path, table: str, problem: str) -> None:
+    """What is no field is named with the nearest one."""
+    (folder / "anyfast.toml").write_text(table)
+    ran = anyfast("config")
+
+    assert (2, True) == (ran.code, problem in ran.err)

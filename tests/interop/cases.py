@@ -126,8 +126,16 @@ Case: TypeAlias = Callable[[Stage], Awaitable[Cell]]
 def said(came: Came) -> str:
     """An answer in a few words."""
     if not came.status:
-        return {"refused": "refuses to connect", "late": "silence", "reset": "resets"}.get(came.end, "closes unanswered")
-    ends = {"cut": ", cut", "reset": ", reset", "late": ", then silence", "close": ", until it closes", "broken framing": ", broken framing"}
+        return {"refused": "refuses to connect", "late": "silence", "reset": "resets"}.get(
+            came.end, "closes unanswered"
+        )
+    ends = {
+        "cut": ", cut",
+        "reset": ", reset",
+        "late": ", then silence",
+        "close": ", until it closes",
+        "broken framing": ", broken framing",
+    }
     kind = came.headers.get("content-type", "no type").split(";")[0]
     return f"{came.status} {kind.rpartition('/')[2]}{ends.get(came.end, '')}"
 
@@ -276,7 +284,9 @@ async def uncounted(stage: Stage) -> Cell:
     totals = [None if one is None else one.get("total_tokens") for one in sent]
     told = [None if one.usage is None else one.usage.total_tokens for one in answers]
     wrong = [f"{total} tokens, which nobody counted, are told as the gateway's" for total in told if total is not None]
-    does = [f"{how}: {'none' if total is None else f'makes up {total}'}" for how, total in zip(WAYS, totals, strict=True)]
+    does = [
+        f"{how}: {'none' if total is None else f'makes up {total}'}" for how, total in zip(WAYS, totals, strict=True)
+    ]
     seen = [f"{how}: {'none' if total is None else total}" for how, total in zip(WAYS, told, strict=True)]
     return Cell("; ".join(does), "; ".join(seen), tuple(wrong))
 
@@ -391,7 +401,9 @@ async def _broken(stage: Stage, prompt: str) -> Cell:
     inside = any("error" in value for value in came.events)
     ended = any(one.get("finish_reason") for value in came.events for one in value.get("choices") or ())
     does = said(came) if came.status != 200 else "an error event" if inside else "invents an end" if ended else ""
-    does = does or {"length": "a clean end", "last chunk": "a clean end", "close": "a clean end"}.get(came.end, came.end)
+    does = does or {"length": "a clean end", "last chunk": "a clean end", "close": "a clean end"}.get(
+        came.end, came.end
+    )
     does += f" after {sum('choices' in one for one in came.events)} of 3 events" if came.status == 200 else ""
     return Cell(does, failed(error) if error else "told as whole", tuple(wrong))
 
@@ -525,7 +537,9 @@ async def pause(stage: Stage) -> Cell:
     texts: list[str] = []
     error: AnyFastError | None = None
     try:
-        async with stage.client(timeouts=Timeouts(first_token=SILENCE - 0.3, idle=SILENCE - 0.3)).stream(prompt) as answering:
+        async with stage.client(timeouts=Timeouts(first_token=SILENCE - 0.3, idle=SILENCE - 0.3)).stream(
+            prompt
+        ) as answering:
             async for text in answering:
                 texts.append(text)  # noqa: PERF401 - it ends with an error
     except AnyFastError as caught:
@@ -742,5 +756,15 @@ CASES: dict[str, Case] = {
     "own limits": limited,
     "wrong key": wrong_key,
 }
-SHORT = ("answer", "two choices", "usage", "tools", "stream cut", "answer cut", "throttled behind", "no credit behind", "wrong key")
+SHORT = (
+    "answer",
+    "two choices",
+    "usage",
+    "tools",
+    "stream cut",
+    "answer cut",
+    "throttled behind",
+    "no credit behind",
+    "wrong key",
+)
 """Those that take no time."""

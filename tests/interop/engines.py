@@ -7,7 +7,7 @@ from pathlib import Path
 from peers import Peer
 
 _HERE = Path(__file__).parent
-_LITSERVE = '''
+_LITSERVE = """
 import sys, time
 import litserve as ls
 
@@ -21,7 +21,7 @@ class Echo(ls.LitAPI):
 if __name__ == "__main__":
     server = ls.LitServer(Echo(spec=ls.OpenAISpec()), accelerator="cpu", timeout=20)
     server.run(host="127.0.0.1", port=int(sys.argv[1]), generate_client_file=False, log_level="warning")
-'''
+"""
 _MOCK_LLM = """
 streaming:
   chunkSize: 20

@@ -45,12 +45,23 @@ def by_apt(peers: list[Peer]) -> dict[str, str]:
     if not missing:
         return {}
     if os.geteuid() != 0:
-        return {peer.name: f"not root: apt-get install {' '.join(peer.apt)}" for peer in peers if {*peer.apt} & {*missing}}
+        return {
+            peer.name: f"not root: apt-get install {' '.join(peer.apt)}" for peer in peers if {*peer.apt} & {*missing}
+        }
     run("apt-get", "update", "-qq")
     failed = {}
     for package in missing:
         try:
-            run("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "-qq", "--no-install-recommends", package)
+            run(
+                "env",
+                "DEBIAN_FRONTEND=noninteractive",
+                "apt-get",
+                "install",
+                "-y",
+                "-qq",
+                "--no-install-recommends",
+                package,
+            )
         except RuntimeError as error:
             failed |= {peer.name: str(error) for peer in peers if package in peer.apt}
     return failed

@@ -43,7 +43,12 @@ def table(case: str, cells: dict[tuple[str, str], dict[str, Any]]) -> str:
             told = one["told"] + (f" **It cannot tell: {one['cannot']}**" if one["cannot"] else "")
             rows.setdefault((one["does"], told), []).append(peer)
     ordered = sorted(rows.items(), key=lambda row: -len(row[1]))
-    lines = [f"### {case[0].upper()}{case[1:]}", "", "| peers | what they do | what the client tells |", "|---|---|---|"]
+    lines = [
+        f"### {case[0].upper()}{case[1:]}",
+        "",
+        "| peers | what they do | what the client tells |",
+        "|---|---|---|",
+    ]
     return "\n".join([*lines, *(f"| {', '.join(peers)} | {does} | {told} |" for (does, told), peers in ordered)])
 
 

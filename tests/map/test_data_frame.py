@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import enum
+from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import attrs
@@ -12,6 +15,7 @@ from anyfast_async import AnyFast, AssistantMessage, ChatCompletion, Choice, Res
 from anyfast_async._map.data_frame import frame_of
 from anyfast_async._map.result import ResultList
 from anyfast_async.errors import ConfigurationError, OutputError, QueueFullError
+from anyfast_async.simulator import Simulator
 
 
 class Mood(enum.Enum):
@@ -143,3 +147,63 @@ def _is_there(name: str) -> bool:
     except pytest.skip.Exception:
         return False
     return True
+
+
+COLUMNS: dict[str, list[Any]] = {
+    "id": [2**53 + 1, None, -(2**63)],
+    "price": [Decimal("1.50"), None, Decimal("-12345678901234567890123456789012345.67")],
+    "day": [dt.date(1969, 7, 20), None, dt.date(2026, 1, 2)],
+    "text": ["a", "b", None],
+    "meta": [{"a": [1, None]}, None, {"a": []}],
+}
+
+
+def tables() -> Iterator[Any]:
+    """Tables whose types nobody could tell from their cells."""
+    pa = pytest.importorskip("pyarrow")
+    zone = dt.timezone(dt.timedelta(hours=2))
+    at = pa.array([dt.datetime(1969, 7, 20, tzinfo=zone), None, dt.datetime(2026, 1, 2, tzinfo=zone)])
+    table = pa.table(
+        {
+            **COLUMNS,
+            "price": pa.array(COLUMNS["price"], pa.decimal128(38, 2)),
+            "at": at.cast(pa.timestamp("ms", "Europe/Berlin")),
+            "kind": pa.array(["x", None, "x"]).dictionary_encode(),
+            "large": pa.array(["x", None, ""], pa.large_string()),
+            "most": pa.array([2**64 - 1, 0, None], pa.uint64()),
+        }
+    )
+    yield table
+    yield table.to_batches()[0]
+    yield pytest.importorskip("polars").from_arrow(table)
+    pandas = pytest.importorskip("pandas")
+    yield pandas.DataFrame(
+        {
+            "id": pandas.array([1, None, 3], dtype="Int64"),
+            "kind": pandas.Categorical(["x", None, "x"], categories=["y", "x"], ordered=True),
+            "at": pandas.to_datetime(["1969-07-20T00:00+02:00", None, "2026-01-02T00:00+02:00"]),
+            "text": pandas.array(["a", None, "c"], dtype="string"),
+            "price": pandas.array(COLUMNS["price"], dtype=pandas.ArrowDtype(pa.decimal128(38, 2))),
+            "n": pandas.array([1, 2, 3], dtype="int8"),
+        },
+        index=pandas.Index([7, 7, 9], name="row"),
+    )
+
+
+async def test_a_table_keeps_its_types() -> None:
+    """A table comes back as it was, with columns beside its own: every type, index and order, and its library."""
+    async with Simulator() as sim, AnyFast("key", base_url=sim.base_url, model="gemini-2.5-flash") as client:
+        for table in tables():
+            names = list(getattr(table, "column_names", None) or table.columns)
+            after = await client.map(table, template="Good or bad? {text}").frame()
+
+            assert type(after) is type(table)
+            kept = after.select(names) if hasattr(after, "select") else after[names]
+            assert table.equals(kept)
+            types = ("schema", "dtypes")
+            before, now = (
+                next(str(getattr(one, name)) for name in types if hasattr(one, name)) for one in (table, kept)
+            )
+            assert before == now
+            assert 3 == len(after)
+            assert "outcome" in str(list(getattr(after, "column_names", None) or after.columns))

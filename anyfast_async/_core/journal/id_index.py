@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 _SHARDS: Final = 256
@@ -68,20 +68,29 @@ class Index(_Table):
 
     def add(self, custom_id: str, begin: int) -> bool:
         """Say that the line of *custom_id* begins at byte *begin*; return False, and change nothing, if it has one."""
-        number = hash(custom_id)  # _probe and _fill once more, for every row of a file goes through here
-        shard, tag = number >> 56 & 255, number & _TAG
-        table = self._tables[shard]
-        mask = len(table) - 1
-        i = tag & mask
-        while slot := table[i]:
-            if slot & _TAG == tag and self._is_it(custom_id, (slot >> 24) - 1):
-                return False
-            i = (i + 1) & mask
-        table[i] = begin + 1 << 24 | tag
-        self._counts[shard] += 1
-        if 4 * self._counts[shard] > 3 * len(table):
-            self._grow(shard)
-        return True
+        return not self.add_many((custom_id,), (begin,))
+
+    def add_many(self, custom_ids: Iterable[str], begins: Iterable[int]) -> list[int]:
+        """Do what :meth:`add` does for each; return the numbers of those that have a line already."""
+        # Every row of a file goes through here, so _probe and _fill are written out.
+        tables, counts, again = self._tables, self._counts, []
+        for place, (custom_id, begin) in enumerate(zip(custom_ids, begins, strict=True)):
+            number = hash(custom_id)
+            shard, tag = number >> 56 & 255, number & _TAG
+            table = tables[shard]
+            mask = len(table) - 1
+            i = tag & mask
+            while slot := table[i]:
+                if slot & _TAG == tag and self._is_it(custom_id, (slot >> 24) - 1):
+                    again.append(place)
+                    break
+                i = (i + 1) & mask
+            else:
+                table[i] = begin + 1 << 24 | tag
+                counts[shard] += 1
+                if 4 * counts[shard] > 3 * mask:
+                    self._grow(shard)
+        return again
 
     def replace(self, custom_id: str, begin: int) -> None:
         """Say that the line of *custom_id* begins at byte *begin*, wherever one began before."""

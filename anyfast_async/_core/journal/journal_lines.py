@@ -137,6 +137,10 @@ def _line(
     return b"%b_%08x%b\n" % (head, zlib.crc32(tail, zlib.crc32(head)), tail)
 
 
+BEFORE_SUM: Final = len(_START) + len(b',"id":' + _ID) + STEM_DIGITS
+"""Bytes of a line before its checksum, but for the id as it stands there; behind it are an underscore and 8 digits."""
+
+
 def head_of(custom_id: str) -> bytes:
     """Return how a line for *custom_id* begins, if it was written here."""
     return _START + codec.dumps(custom_id) + b',"id":' + _ID

@@ -34,6 +34,11 @@ _CONFIG: Final = {
     "top_p": "top_p",
 }
 """Settings of Gemini, and what they are called in chat completions."""
+_THINKING: Final[Mapping[str, type]] = {"include_thoughts": bool, "thinking_budget": int, "thinking_level": str}
+"""What a thinking config may hold; the gateway refuses other names and types, after the row is sent."""
+_ONE_SCHEMA: Final = frozenset({"additionalProperties", "items"})
+_SCHEMAS: Final = frozenset({"$defs", "anyOf", "any_of", "prefixItems", "prefix_items", "properties"})
+"""Fields of a schema that hold one, and many."""
 _ROLES: Final = {None: "user", "user": "user", "model": "assistant"}
 
 
@@ -218,7 +223,15 @@ def _config(config: Any, path: str) -> dict[str, Any]:
     given = {_snake(name): item for name, item in _object(config, path).items()}
     made: dict[str, Any] = {}
     kind, schema = given.pop("response_mime_type", None), given.pop("response_json_schema", None)
+    own = given.pop("response_schema", None)
+    if own is not None and schema is not None:
+        raise NoCounterpartError(_at(path, "response_schema"), "stands beside response_json_schema; one of the two")
+    schema = _lowered(own) if own is not None else schema
+    if (thinking := given.pop("thinking_config", None)) is not None:
+        made["extra_body"] = {"google": {"thinking_config": _thinking(thinking, _at(path, "thinking_config"))}}
     for name, value in given.items():
+        if value is None:
+            continue
         if name not in _CONFIG:
             raise NoCounterpartError(_at(path, name))
         made[_CONFIG[name]] = value
@@ -229,6 +242,40 @@ def _config(config: Any, path: str) -> dict[str, Any]:
         return made | {"response_format": {"type": "json_object"}}
     if kind not in (None, "text/plain"):
         raise NoCounterpartError(_at(path, "response_mime_type"))
+    return made
+
+
+def _thinking(config: Any, path: str) -> dict[str, Any]:
+    """Return a thinking config as the gateway takes it: in snake case, and of these types, else it fails."""
+    made: dict[str, Any] = {}
+    for name, value in _object(config, path).items():
+        kind = _THINKING.get(_snake(name))
+        if kind is None:
+            raise NoCounterpartError(_at(path, _snake(name)))
+        if type(value) is not kind:
+            raise NoCounterpartError(_at(path, _snake(name)), f"must be of type {kind.__name__}, not {shown(value)}")
+        made[_snake(name)] = value
+    return made
+
+
+def _lowered(schema: Any) -> Any:
+    """Return a schema in Gemini's own form, in which types are upper case, as one of JSON Schema.
+
+    What else differs, such as ``nullable``, stays: the gateway hands it on to Gemini.
+    """
+    if not isinstance(schema, Mapping):
+        return schema
+    made = dict(schema)
+    if isinstance(kind := made.get("type"), str):
+        made["type"] = kind.lower()
+    for name in _ONE_SCHEMA & made.keys():
+        made[name] = _lowered(made[name])
+    for name in _SCHEMAS & made.keys():
+        inner = made[name]
+        if isinstance(inner, list):
+            made[name] = [_lowered(one) for one in inner]
+        elif isinstance(inner, Mapping):  # by names, which may be those of fields of a schema
+            made[name] = {key: _lowered(one) for key, one in inner.items()}
     return made
 
 

@@ -13,7 +13,8 @@ import importlib
 import io
 import lzma
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 Packing: TypeAlias = Literal["gzip", "bzip2", "xz", "zstd"]
 INSTALL: Final = "pip install 'anyfast-async[zstd]'"
 SUFFIXES: Final = (".gz", ".zst", ".xz", ".bz2")
+WRITTEN: Final = (".gz", ".zst")
+"""Ends of names of files that are packed when they are written."""
 UNPACKING: Final = (EOFError, OSError, zlib.error, lzma.LZMAError, UnicodeError)
 """What a packed file raises that is cut or damaged; an ``OSError`` of the system has a number, this one has none."""
 
@@ -153,20 +156,40 @@ def is_packed(path: Path) -> bool:
         return _packing(file.read(len(_XZ))) is not None
 
 
-def packed_for(path: Path) -> IO[bytes]:
-    """Open a new file for writing, packed as the end of its name says: gzip or Zstandard, else not at all.
+@contextmanager
+def packed_for(path: Path, packing: str) -> Iterator[IO[bytes]]:
+    """Open a new file for writing; it is whole when this is left.
+
+    Args:
+        path: of the file.
+        packing: one of :data:`WRITTEN`, or ``""``.
 
     Raises:
         OSError: it cannot be written.
         SourceError: what packs it is not installed.
 
     """
-    match path.suffix:
-        case ".gz":
-            return cast("IO[bytes]", gzip.open(path, "wb", compresslevel=6))
-        case ".zst":
-            return cast("IO[bytes]", _zstd().open(path, "wb"))
-    return path.open("wb")
+    with path.open("wb") as file:
+        match packing:
+            case ".gz":  # without a name or a time, so that the same table is the same file
+                with gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as packed:
+                    yield cast("IO[bytes]", packed)
+            case ".zst":
+                with _zstd().open(file, "wb") as packed:
+                    yield packed
+            case _:
+                yield file
+
+
+def check_packing(packing: str) -> None:
+    """Find out whether files can be packed so, before anything is done for them.
+
+    Raises:
+        SourceError: what packs them is not installed.
+
+    """
+    if packing == ".zst":
+        _zstd()
 
 
 def checked_encoding(name: str) -> str | None:
@@ -229,4 +252,14 @@ def _zstd() -> Any:
     raise SourceError(message)
 
 
-__all__ = ["INSTALL", "SUFFIXES", "UNPACKING", "checked_encoding", "is_packed", "opened", "packed_for"]
+__all__ = [
+    "INSTALL",
+    "SUFFIXES",
+    "UNPACKING",
+    "WRITTEN",
+    "check_packing",
+    "checked_encoding",
+    "is_packed",
+    "opened",
+    "packed_for",
+]

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from anyfast_async._core.prompt_template import top_level
+from anyfast_async._map.table_rows import UnreadableColumnError, dicts_in
 from anyfast_async.batch.input.csv_rows import Record
 from anyfast_async.batch.input.request_lines import LineError, SourceError, unreadable
-from anyfast_async.errors import escaped
 
 INSTALL: Final = "pip install 'anyfast-async[parquet]'"
 _ROWS: Final = 256
@@ -46,23 +46,11 @@ def rows(path: Path, wanted: Sequence[str]) -> Iterator[Record]:
             names = _names(file)
             used = list(dict.fromkeys(top_level(name, names) for name in wanted))
             for batch in file.iter_batches(batch_size=_ROWS, columns=used):
-                for row in _records(batch):
+                for row in dicts_in(batch, used):
                     number += 1
                     yield number, row
-    except LineError as error:
+    except (LineError, UnreadableColumnError) as error:
         yield number + 1, unreadable(str(error))
-
-
-def _records(batch: Any) -> list[dict[str, Any]]:
-    try:
-        return batch.to_pylist()  # type: ignore[no-any-return]
-    except (ValueError, OverflowError):
-        for name, column in zip(batch.schema.names, batch.columns, strict=True):  # which one it is, and its words
-            try:
-                column.to_pylist()
-            except (ValueError, OverflowError) as error:
-                raise LineError((f"{escaped(name, 80)}: Arrow cannot read it: {error}",)) from None
-        raise
 
 
 def _names(file: Any) -> list[str]:
@@ -87,8 +75,10 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         with pq.ParquetFile(path) as file:
             yield file
+    except (LineError, UnreadableColumnError):
+        raise
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:  # the last two: no such value in Python
-        if isinstance(error, LineError) or (isinstance(error, OSError) and error.errno is not None):  # not Arrow's own
+        if isinstance(error, OSError) and error.errno is not None:  # not Arrow's own
             raise
         reason = str(error).partition("\n")[0]
         raise LineError((f"Arrow cannot read it: {reason}",)) from None

@@ -20,7 +20,8 @@ ID_NAMES: Final = ("custom_id", "id")
 """Where a bare request may have its id."""
 GEMINI_IDS: Final = ("key", "custom_id", "id")
 """Where a request in Gemini's form may have its id."""
-_LONG: Final = re.compile(rb"\d{16}")
+_LONG: Final = re.compile(rb"[0-9]{16}")
+_LONG_IN_TEXT: Final = re.compile(r"[0-9]{16}")
 """Digits from which the fast reader may round."""
 
 
@@ -103,6 +104,11 @@ def exact_value(data: bytes) -> Any:
     if _LONG.search(data) is None:
         return codec.loads(data)
     return codec.mended_value(codec.loads_exactly(data))
+
+
+def has_long_number(text: str) -> bool:
+    """Return whether the fast reader may round a number in *text*."""
+    return _LONG_IN_TEXT.search(text) is not None
 
 
 def batch_request(value: Mapping[str, Any], problems: list[str]) -> ChatRequest | None:
@@ -191,6 +197,7 @@ __all__ = [
     "exact_value",
     "gemini_request",
     "given_id",
+    "has_long_number",
     "not_in",
     "object_in",
     "unreadable",

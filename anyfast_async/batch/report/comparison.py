@@ -80,4 +80,4 @@ def compared_rows(
 
 
 def _word(row: Row) -> str:
-    return row.outcome if row.failure is None else row.failure.kind
+    return row.error_kind or row.outcome

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Final, Self, TypeAlias
 
@@ -21,15 +22,18 @@ from anyfast_async._core.usage import Used
 from anyfast_async._journal.disk import FileReader, lines_of
 from anyfast_async._limits.spent import Spent
 from anyfast_async.batch.counts import Counts, Standing
+from anyfast_async.batch.results.line_shapes import LineShape, shape_of
 from anyfast_async.batch.results.result_lines import row_of, usual_row
-from anyfast_async.batch.results.row import IN_DOUBT, MISSING, Row, failed_row
+from anyfast_async.batch.results.row import IN_DOUBT, MISSING, Row, Told, failed_row, told_of
 
 NAMED: Final = 5
 """Broken lines that are named."""
-_TOGETHER: Final = 4096
-"""Rows that are looked at together, at most."""
-_BYTES: Final = 16 * 1024 * 1024
-"""Of their lines, about."""
+_BYTES: Final = 2 * 1024 * 1024
+"""Of the lines that are looked at together, about."""
+_FEW: Final = 4
+"""Of how many lines one may be of another shape before the shape is learned anew."""
+_TRIED: Final = 8
+"""Lines of which it is learned."""
 
 
 @attrs.frozen
@@ -41,6 +45,20 @@ class Broken:
     """From 1."""
 
 
+@attrs.define
+class _Block:
+    """What some lines say."""
+
+    parts: list[tuple[list[int], Told]] = attrs.field(factory=list)
+    """Rows, and where their lines begin; within a part in their order."""
+    broken: list[int] = attrs.field(factory=list)
+    """The numbers of lines that are no results."""
+
+    def add(self, begins: list[int], told: Told) -> None:
+        if begins:
+            self.parts.append((begins, told))
+
+
 class _File:
     """One file of results; it need not be there."""
 
@@ -49,13 +67,36 @@ class _File:
         self._read = read
         self._reader = FileReader(path)
 
-    def rows(self) -> Iterator[tuple[int, int, Row | None]]:
-        """Yield each line that is to be one: its number, where it begins, what it says."""
-        read = self._read
-        for number, (at, line) in enumerate(lines_of(self.path), 1):
-            row = read(line)
-            if row is not None or self._is_meant(line):
-                yield number, at, row
+    def rows(self) -> Iterator[tuple[int, Row]]:
+        """Yield each row, and where its line begins."""
+        for at, line in lines_of(self.path):
+            row = self._read(line)
+            if row is not None:
+                yield at, row
+
+    def blocks(self) -> Iterator[_Block]:
+        """Yield what the lines say, some at a time."""
+        shape: LineShape | None = None
+        first = 1
+        for begins, lines in _some_lines(self.path):
+            block = _Block()
+            shaped, told = (shape and shape.read(lines)) or ((), {})
+            if shaped:
+                block.add([begins[place] for place in shaped], told)
+            done = set(shaped)
+            others = [place for place in range(len(lines)) if place not in done]
+            rows = [(begins[place], self._read(lines[place])) for place in others]
+            good = [(begin, row) for begin, row in rows if row is not None]
+            block.add([begin for begin, _ in good], told_of([row for _, row in good]))
+            block.broken = [
+                first + place
+                for place, (_, row) in zip(others, rows, strict=True)
+                if row is None and self._is_meant(lines[place])
+            ]
+            if len(others) * _FEW > len(lines) and self._read is _read:
+                shape = next(filter(None, map(shape_of, map(lines.__getitem__, others[:_TRIED]))), shape)
+            yield block
+            first += len(lines)
 
     def _is_meant(self, line: bytes) -> bool:
         """Return whether a line that cannot be read should be a row."""
@@ -71,6 +112,22 @@ class _File:
         self._reader.close()
 
 
+def _some_lines(path: Path) -> Iterator[tuple[list[int], list[bytes]]]:
+    """Yield lines, some at a time, and where they begin; the last one gets a line end if it has none."""
+    at = 0
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return
+    with file:
+        while lines := file.readlines(_BYTES):
+            begins = [*accumulate(map(len, lines), initial=at)]
+            at = begins.pop()
+            if not lines[-1].endswith(b"\n"):
+                lines[-1] += b"\n"
+            yield begins, lines
+
+
 def _read(line: bytes) -> Row | None:
     return usual_row(line) or row_of(line)
 
@@ -81,7 +138,7 @@ def _failure_in(line: bytes) -> Row | None:
     return None if kept is None else row_of(kept)
 
 
-Look: TypeAlias = Callable[[Sequence[Row]], None]
+Look: TypeAlias = Callable[[Told], None]
 
 
 class Results:
@@ -91,8 +148,7 @@ class Results:
         output: the file of answers; it need not be there, as the next ones.
         errors: that of failed rows.
         log: that beside the output, in which the failures of a run stand until it ends.
-        look: called with the rows as they are read the first time, some at a time, those that a later line replaces
-            included: of two with one id the later one counts.
+        look: see there.
 
     Raises:
         OSError: a file cannot be read.
@@ -120,7 +176,9 @@ class Results:
         self._last: tuple[int, Row | None] = (-1, None)
         """What was looked at last, and its place: whoever finds one mostly reads it then."""
         self._asked: dict[str, str] = {}
-        self._look = look
+        self.look: Look | None = look
+        """Called with the rows as they are read the first time, some at a time, those that a later line replaces
+        included: of two with one id the later one counts."""
         self._doubtful: frozenset[str] = frozenset()
 
     def __enter__(self) -> Self:
@@ -128,21 +186,11 @@ class Results:
             self.past.add(line)
         self._doubtful = frozenset((*self.past.open, *self.past.maybe_billed))
         for which, file in enumerate(self._files):
-            places: list[int] = []
-            rows: list[Row] = []
-            first = 0
-            for number, at, row in file.rows():
-                if row is None:
-                    self.broken_count += 1
-                    if len(self.broken) < NAMED:
-                        self.broken.append(Broken(file.path, number))
-                    continue
-                places.append(at << 2 | which)
-                rows.append(row)
-                if len(rows) == _TOGETHER or at - first > _BYTES:
-                    self._take(places, rows)
-                    places, rows, first = [], [], at
-            self._take(places, rows)
+            for block in file.blocks():
+                self.broken_count += len(block.broken)
+                self.broken += [Broken(file.path, number) for number in block.broken[: NAMED - len(self.broken)]]
+                for begins, told in block.parts:
+                    self._take([at << 2 | which for at in begins], told)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -194,10 +242,10 @@ class Results:
     def rows(self) -> Iterator[Row]:
         """Yield every row with a result, in the order of the files."""
         for which, file in enumerate(self._files):
-            for _, at, row in file.rows():
+            for at, row in file.rows():
                 place = at << 2 | which
                 self._last = (place, row)
-                if row is not None and self._index.find(row.custom_id) == place:
+                if self._index.find(row.custom_id) == place:
                     yield row
 
     def find(self, custom_id: str) -> Row:
@@ -219,45 +267,53 @@ class Results:
 
     # -- counting ----------------------------------------------------------------------------------------------------
 
-    def _take(self, places: Sequence[int], rows: Sequence[Row]) -> None:
+    def _take(self, places: Sequence[int], told: Told) -> None:
         """Take in rows that were read."""
-        add = self._index.add
-        again = [n for n, (row, place) in enumerate(zip(rows, places, strict=True)) if not add(row.custom_id, place)]
-        first = set(again)
-        fresh = [row for n, row in enumerate(rows) if n not in first] if again else rows
-        self._count(fresh)
-        counted = [rows[n] for n in again if self._counts(rows[n], places[n])]
-        if self._look is not None and rows:
-            self._look([*fresh, *counted] if counted else fresh)
+        again = self._index.add_many(told["custom_id"], places)
+        if again:
+            rows = [*map(Row._make, zip(*told.values(), strict=True))]
+            known = set(again)
+            self._count_and_look(told_of([row for n, row in enumerate(rows) if n not in known]))
+            self._count_and_look(told_of([rows[n] for n in again if self._counts(rows[n], places[n])]))
+        else:
+            self._count_and_look(told)
+
+    def _count_and_look(self, told: Told) -> None:
+        if told["custom_id"]:
+            self._count(told)
+            if self.look is not None:
+                self.look(told)
 
     def _counts(self, row: Row, place: int) -> bool:
-        """Take in a row whose id was there before; return whether it counts, as far as the files are read."""
+        """Return whether a row counts whose id was there before, as far as the files are read."""
         there = self._index.find(row.custom_id)
         before = None if there is None else self._row_at(there)
         if before is None or there is None:
             return False
         is_failure, was_failure = row.outcome == "failed", before.outcome == "failed"
-        is_same_file = place & 3 == there & 3
-        self.again += not was_failure and is_same_file
+        is_same_file, is_later = place & 3 == there & 3, place > there
+        self.again += is_same_file and not (was_failure if is_later else is_failure)
         # Of two failures that of the log is later than that of the file of failures.
-        if is_failure > was_failure or (is_failure == was_failure and not is_same_file):
+        if is_failure > was_failure or (is_failure == was_failure and not (is_same_file and is_later)):
             return False
         self._index.replace(row.custom_id, place)
-        self._count((row,))
-        self._count((before,), -1)
+        self._count(told_of((before,)), -1)
         return True
 
-    def _count(self, rows: Sequence[Row], times: int = 1) -> None:
-        for (outcome, kind), count in Counter((row.outcome, row.error_kind) for row in rows).items():
-            assert outcome != "missing"  # noqa: S101 - it stands in a file
+    def _count(self, told: Told, times: int = 1) -> None:
+        for (outcome, kind), count in Counter(zip(told["outcome"], told["error_kind"], strict=True)).items():
             self.counts.add(Standing(outcome, kind or ""), times=times * count)
-        used_by_model: dict[str | None, list[Used]] = {}
-        for row in rows:
-            used = row.used
-            if used is not None:
-                used_by_model.setdefault(row.model, []).append(used)
-            elif row.text is not None:
-                self.spent.add(self.asked(row.model), None, times)
+        used_by_model: dict[str | None, Sequence[Used]] = {}
+        if len(set(told["model"])) == 1 and None not in told["used"]:
+            used_by_model[told["model"][0]] = told["used"]
+        else:
+            many: dict[str | None, list[Used]] = {}
+            for model, used, text in zip(told["model"], told["used"], told["text"], strict=True):
+                if used is not None:
+                    many.setdefault(model, []).append(used)
+                elif text is not None:
+                    self.spent.add(self.asked(model), None, times)
+            used_by_model.update(many)
         for model, calls in used_by_model.items():
             if times > 0:
                 self.spent.extend(self.asked(model), calls)

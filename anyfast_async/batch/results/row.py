@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import attrs
 
 from anyfast_async._core.json import codec
+from anyfast_async._core.json.jsontext import loads_strictly
 from anyfast_async._core.usage import Used, used_by
 from anyfast_async._values.outcome import Outcome
 from anyfast_async._values.text import unfenced
-from anyfast_async.batch.input.request_lines import exact_value
+from anyfast_async.batch.input.request_lines import exact_value, has_long_number
 from anyfast_async.completions import ChatCompletion, Usage
 
 RowOutcome: TypeAlias = Outcome | Literal["missing"]
@@ -18,6 +20,12 @@ RowOutcome: TypeAlias = Outcome | Literal["missing"]
 
 LARGEST: Final = 2**63 - 1
 """Of the whole numbers that a column of numbers holds."""
+Told: TypeAlias = Mapping[str, Sequence[Any]]
+"""What some rows are: a list for each field of :class:`Row`, by its name."""
+
+_MARK: Final = 271828182845904
+_BETWEEN: Final = f",{_MARK},"
+"""Stands between texts that are read in one go."""
 _BEGINNINGS: Final = ("{", "`", "~", "\ufeff")
 """How a JSON object begins, a Markdown block, and a text that says how it is encoded."""
 
@@ -157,6 +165,35 @@ def object_in_text(text: str) -> dict[str, Any] | None:
     except codec.InvalidJSONError:
         return None
     return value if isinstance(value, dict) else None
+
+
+def objects_in_texts(texts: Sequence[str]) -> list[dict[str, Any] | None]:
+    """Return what :func:`object_in_text` does of each, in one go where all of them look like objects."""
+    joined = _BETWEEN.join(texts)
+    marks = len(texts) - 1
+    if (
+        joined.startswith("{")
+        and joined.endswith("}")
+        and joined.count(f"}}{_BETWEEN}{{") == marks == joined.count(str(_MARK))
+        and not has_long_number("".join(texts))
+    ):
+        try:
+            values = loads_strictly(f"[{joined}]")
+        except ValueError:
+            values = []
+        # Each number that stands there is one that was put there, and all of them stand between two values: so every
+        # text is one value, and none is a part of one.
+        found = values[1::2]
+        if len(values) == 2 * marks + 1 and found == [_MARK] * marks and set(map(type, found)) <= {int}:
+            objects: list[dict[str, Any] | None] = values[::2]
+            return objects
+    return [*map(object_in_text, texts)]
+
+
+def told_of(rows: Sequence[Row]) -> Told:
+    """Return what *rows* are, field by field."""
+    cells = zip(*rows, strict=True) if rows else ((),) * len(Row._fields)
+    return dict(zip(Row._fields, cells, strict=True))
 
 
 MISSING: Final = FailedRow("missing", "not sent: the run ended before it", retryable=True, billed="no")

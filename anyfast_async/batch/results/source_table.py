@@ -89,10 +89,13 @@ class SourceTable:
 
         """
         if self.is_parquet:
-            name = self.source.id_column
+            name, left_out = self.source.id_column, bool(self.left_out)
             for begin, batch in parquet_tables.batches(self.source.path, None if name is None else [name]):
                 given = [None] * batch.num_rows if name is None else batch.column(0).to_pylist()
-                yield [self.id_of(number, {name or "": one}) for number, one in enumerate(given, begin)]
+                yield [
+                    one if type(one) is str and one and not left_out else self.id_of(number, {name or "": one})
+                    for number, one in enumerate(given, begin)
+                ]
             return
         records = ((number, None if isinstance(value, LineError) else value) for number, value in self.source.records())
         while some := list(islice(records, _SOME)):

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, TypeAlias
 import attrs
 
 from anyfast_async._core.usage import Used
-from anyfast_async.batch.results.row import LARGEST, Row
+from anyfast_async.batch.results.row import LARGEST, Row, Told, told_of
 
 Kind: TypeAlias = Literal["boolean", "integer", "number", "text", "json"]
 """What stands in a column: ``"json"`` is JSON as text, for objects, arrays and mixtures."""
@@ -25,6 +25,7 @@ _AFTER: Final[dict[str, Kind]] = {
 }
 _SELDOM: Final[dict[str, Kind]] = {"refusal": "text", "tool_calls": "json"}
 _TOKENS: Final[dict[str, Kind]] = {"cached_tokens": "integer", "reasoning_tokens": "integer"}
+_SOMETIMES: Final = {*_SELDOM, *_TOKENS}
 _ERRORS: Final[dict[str, Kind]] = {"error_kind": "text", "error": "text"}
 _ID: Final[dict[str, Kind]] = {"custom_id": "text"}
 _PROMPT: Final[dict[str, Kind]] = {"prompt": "text"}
@@ -53,20 +54,30 @@ class FieldKinds:
 
     def look(self, objects: Sequence[Mapping[str, Any]]) -> None:
         """Take in the fields of some objects."""
+        names = [*objects[0]] if objects else []
         columns: dict[str, list[Any]] = {}
-        for one in objects:
-            for name, value in one.items():
-                columns.setdefault(name, []).append(value)
+        try:
+            columns = {name: [one[name] for one in objects] for name in names}
+        except KeyError:
+            columns = {}
+        if not columns or sum(map(len, objects)) > len(names) * len(objects):  # they differ in their fields
+            columns = {}
+            for one in objects:
+                for name, value in one.items():
+                    columns.setdefault(name, []).append(value)
         for name, values in columns.items():
             self._fields[name] = self._joined(name, values)
 
     def _joined(self, name: str, values: Sequence[Any]) -> Kind | None:
         """Return the kind of a field that holds *values* too."""
         found = self._fields.get(name)
-        for one in set(map(type, values)) - {type(None)}:
+        types = set(map(type, values)) - {type(None)}
+        for one in types:
             kind = _KINDS.get(one, "json")
             if kind == "integer":
-                most = max(abs(value) for value in values if type(value) is int)
+                whole = values if types == {int} and None not in values else [v for v in values if type(v) is int]
+                low, high = min(whole), max(whole)
+                most = max(high, -low)
                 if most > _EXACT:
                     self._inexact.add(name)
                 if most > LARGEST:
@@ -123,19 +134,18 @@ class Columns:
     """Columns of :data:`_SELDOM` and :data:`_TOKENS` that a row has."""
     _names: dict[Key, str] | None = None
 
-    def look(self, rows: Sequence[Row]) -> None:
+    def look(self, told: Told) -> None:
         """Take in some rows."""
         self._names = None
-        answered = [row for row in rows if row.text is not None]
-        self._choices = max(self._choices, *(1 + len(row.later) for row in answered), 1)
-        for name in {*_SELDOM, *_TOKENS} - self._found:
-            if any(getattr(row, name) is not None for row in answered):
-                self._found.add(name)
-        objects = [row.fields for row in answered if row.fields is not None and not self._too_many]
-        if len(objects) < len(answered):
-            others = answered if self._too_many else [row for row in answered if row.fields is None]
-            self._others += sum(row.outcome == "ok" for row in others)
-            self._has_text |= any(row.text for row in others)
+        fields = told["fields"]
+        self._choices = max(self._choices, 1 + max(map(len, told["later"]), default=0))
+        self._found |= {name for name in _SOMETIMES - self._found if told[name].count(None) < len(fields)}
+        objects = [one for one in fields if one is not None and not self._too_many]
+        if len(objects) < len(fields):
+            for text, one, outcome in zip(told["text"], fields, told["outcome"], strict=True):
+                if text is not None and (one is None or self._too_many):
+                    self._others += outcome == "ok"
+                    self._has_text |= bool(text)
         self._objects += len(objects)
         self._fields.look(objects)
         if len(self._fields) > MOST:
@@ -192,16 +202,15 @@ class Columns:
 
     def table(self, rows: Sequence[Row], prompts: Cells = ()) -> dict[str, Cells]:
         """Return the cells of some rows by the names of the columns: JSON values, None for an empty one."""
-        told = zip(*rows, strict=True) if rows else ((),) * len(Row._fields)
-        return self.named_cells({**dict(zip(Row._fields, told, strict=True)), "prompt": prompts})
+        return self.named_cells({**told_of(rows), "prompt": prompts})
 
     def named_cells(self, told: Mapping[str, Cells]) -> dict[str, Cells]:
         """Return the cells of some rows by the names of the columns.
 
         Args:
             told: what the rows are by the names of :class:`Row`, one list for each, of whatever kind. ``text``,
-                ``fields`` and ``later`` are looked at, and ``model`` and ``used`` where there is a cost; the others
-                are passed on.
+                ``fields`` and ``later`` are looked at, and, unless there is a ``cost``, ``model`` and ``used``; the
+                others are passed on.
 
         """
         names = self._named
@@ -213,7 +222,7 @@ class Columns:
             return [None if one is None else one.get(field) for one in told["fields"]]
         if key == "text" and self._are_objects:
             return [text if own is None else None for text, own in zip(told["text"], told["fields"], strict=True)]
-        if key == "cost" and self.cost_of is not None:
+        if key == "cost" and self.cost_of is not None and key not in told:
             return [self.cost_of(model, used) for model, used in zip(told["model"], told["used"], strict=True)]
         if key.startswith(_CHOICE):
             place = int(key.removeprefix(_CHOICE)) - 2

@@ -76,7 +76,7 @@ def opened(job: BatchJob) -> Opened:
                 return Opened(job, _open(job, None), True, growth)
             say("--changed goes on all the same: rows that are sent from now on are asked as is said now")
             raise
-        raise click.UsageError(_other_input(job)) from None
+        raise click.UsageError(_other_input(job, error)) from None
     except OSError as error:
         if error.errno in _FULL:
             raise
@@ -114,8 +114,19 @@ def _other_rows(job: BatchJob, growth: Growth) -> str:
     return f"{begun}: {growth.problem}; {how}"
 
 
-def _other_input(job: BatchJob) -> str:
+_MADE: Final = ("input.template", "input.id", "input.image", "input.document")
+"""How requests are made of rows: with another way of it no row is the same."""
+
+
+def _other_input(job: BatchJob, error: MismatchError) -> str:
     options = job.options
+    made = [one.removeprefix("input.") for one in error.differences if one.startswith(_MADE)]
+    if made and not options.changed:
+        return (
+            f"{options.answers} was begun with another input than {options.input_name}, or in another way, and was "
+            f"not touched: {'; '.join(made)}; give what it was begun with, or name another output; to go on with its "
+            "answers all the same, --changed"
+        )
     begun = f"{options.answers} was begun with another input than {options.input_name}"
     if options.changed:
         return (

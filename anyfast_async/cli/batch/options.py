@@ -17,6 +17,7 @@ from anyfast_async.batch.output_files import failures_of
 from anyfast_async.cli.answer_schema import HELP, AnswerSchema, schema
 from anyfast_async.cli.client_options import ClientOptions
 from anyfast_async.cli.option_values import fields_of, outcomes, seconds, share, size, words
+from anyfast_async.cli.settings import current
 from anyfast_async.policies import Budget, Limits
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -226,7 +227,8 @@ class Options:
 
         """
         own = {"model": self.model, "max_tokens": self.max_tokens}
-        return fields_of(self.settings, {name: value for name, value in own.items() if value is not None})
+        given = {name: value for name, value in own.items() if value is not None}
+        return fields_of(self.settings, given, current().fields)
 
     @property
     def again(self) -> SendAgain:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from anyfast_async._core.usage import used_by
+from anyfast_async._core.usage import Used, used_by
 from anyfast_async._values.text import counted, duration
 from anyfast_async.cli.display.terminal import is_live, say, shown, write
 from anyfast_async.prices import Prices, Spent
@@ -106,6 +106,21 @@ def facts(completion: ChatCompletion, model: str, prices: Prices | None) -> str:
     if prices is not None and cost is not None:
         parts.append(prices.shown(cost))
     return ", ".join(parts)
+
+
+def totals(answers: Sequence[tuple[str, Used]], prices: Prices | None) -> str:
+    """Return what the answers of a session have used, on one line; a cost only where all of it is known."""
+    spent = Spent()
+    for model, used in answers:
+        spent.add(model, used)
+    prompt, completion = (
+        sum(values) for values in zip(*((used.prompt, used.completion) for _, used in answers), strict=True)
+    )
+    parts = [f"{counted(len(answers))} answers", f"tokens {counted(prompt)} + {counted(completion)}"]
+    cost = spent.cost(prices)
+    if prices is not None and cost is not None:
+        parts.append(f"{prices.shown(cost)} ({prices.source})")
+    return f"in all: {', '.join(parts)}"
 
 
 def say_what_is_odd(completion: ChatCompletion) -> None:

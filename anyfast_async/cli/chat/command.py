@@ -13,19 +13,23 @@ import attrs
 import click
 
 from anyfast_async._core.json import codec
+from anyfast_async._core.usage import Used, used_by
 from anyfast_async.cli import exit_codes
 from anyfast_async.cli.answer_schema import HELP, AnswerSchema, schema
 from anyfast_async.cli.chat import attachments, saved_images
-from anyfast_async.cli.chat.answer import facts, say_what_is_odd, streamed
+from anyfast_async.cli.chat.answer import facts, say_what_is_odd, streamed, totals
 from anyfast_async.cli.chat.conversation import Conversation, question
 from anyfast_async.cli.chat.kept import KeptChat, KeptChatError, folder
 from anyfast_async.cli.chat.session import Session
 from anyfast_async.cli.client_options import STDIN, ClientOptions, gateway_options, no_key_option, patience_options
 from anyfast_async.cli.default_model import default_model, model_option
+from anyfast_async.cli.display.money import price_options, prices_of
 from anyfast_async.cli.display.terminal import is_terminal, say, shown, unechoed, write
+from anyfast_async.cli.option_values import fields_of
+from anyfast_async.cli.settings import current
 from anyfast_async.cli.signals import terminated_as_exit
 from anyfast_async.cli.verbosity import verbosity_options
-from anyfast_async.prices import usual_prices
+from anyfast_async.prices import Prices
 
 if TYPE_CHECKING:
     from anyfast_async.client import AnyFast
@@ -37,6 +41,8 @@ if TYPE_CHECKING:
 @click.argument("prompt", nargs=-1)
 @model_option
 @click.option("-c", "--continue", "continued", is_flag=True, help="Go on with the latest conversation.")
+@click.option("--chat", "chosen", metavar="NUMBER|ID", help="Go on with another one, as --list shows them.")
+@click.option("--list", "listing", is_flag=True, help="Show the conversations that are kept, the latest first.")
 @click.option("--system", metavar="TEXT", help="A system message.")
 @click.option(
     "--image", "images", multiple=True, metavar="PATH|URL", help="An image to ask about; may be given several times."
@@ -50,6 +56,7 @@ if TYPE_CHECKING:
 )
 @click.option("--max-tokens", type=int, metavar="N", help="Longest answer, from 1. Thinking counts too.")
 @click.option("--temperature", type=float, metavar="F", help="0 to 2.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any field of the request: seed=1")
 @click.option("--schema", callback=schema, metavar="FILE.json|module:Class", help=HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print the completion as one JSON object, when it is complete.")
 @click.option("--plain", is_flag=True, help="On a terminal: the answer as it is written, not as formatted Markdown.")
@@ -60,6 +67,7 @@ if TYPE_CHECKING:
     help="Save the images of answers there. Default: the current directory on a terminal, nowhere in a pipe.",
 )
 @click.option("--no-history", is_flag=True, help="Do not keep the conversation. In a pipe it is kept only with -c.")
+@price_options
 @verbosity_options
 @patience_options
 @gateway_options
@@ -69,16 +77,21 @@ def chat(
     prompt: tuple[str, ...],
     model: str | None,
     continued: bool,
+    chosen: str | None,
+    listing: bool,
     system: str | None,
     images: tuple[str, ...],
     files: tuple[str, ...],
     max_tokens: int | None,
     temperature: float | None,
+    settings: tuple[str, ...],
     schema: AnswerSchema | None,
     as_json: bool,
     plain: bool,
     image_dir: Path | None,
     no_history: bool,
+    prices: str | None,
+    price_factor: float,
     simulate: bool,
     key_file: str | None,
     no_key: bool,
@@ -94,17 +107,26 @@ def chat(
       anyfast chat                       a session
       anyfast chat "Name three rivers in Europe"
       anyfast chat -c "And the longest?"
+      anyfast chat --list; anyfast chat --chat 2
       anyfast chat --system "Answer in French" "Why is the sky blue?"
       anyfast chat --image photo.jpg "What is this?"
       anyfast chat "Summarise this:" - < report.txt
       echo "What is 6 times 7?" | anyfast chat --json | jq .usage
       anyfast chat --simulate "No key needed"
     """  # noqa: D301 - click leaves a paragraph after \b as it is
+    if listing:
+        return _list()
+    if continued and chosen is not None:
+        message = "-c goes on with the latest conversation, --chat with another one; one of the two"
+        raise click.UsageError(message)
+    fields = _fields(settings, {"max_tokens": max_tokens, "temperature": temperature})
+    costs = None if simulate and prices is None else prices_of(prices, price_factor)
     on_terminal = is_terminal(sys.stdout) and not as_json
     lasting = on_terminal and not prompt and sys.stdin.isatty()
     text = None if lasting else _prompt(prompt, key_file)
     attached = _attached(images, files)
-    kept, conversation = _conversation(continued=continued, keep=not no_history and (on_terminal or continued))
+    wanted = "" if continued else chosen
+    kept, conversation = _conversation(wanted, keep=not no_history and (on_terminal or wanted is not None))
     if conversation is None:
         conversation = Conversation(model or default_model())
     else:
@@ -114,7 +136,8 @@ def chat(
     conversation.system = system if system is not None else conversation.system
     one = _Chat(
         ClientOptions(simulate, key_file, no_key),
-        {"max_tokens": max_tokens, "temperature": temperature},
+        fields,
+        prices=costs,
         into=schema,
         kept=kept,
         plain=plain,
@@ -157,11 +180,44 @@ def _attached(images: Sequence[str], files: Sequence[str]) -> list[JSON]:
         raise click.UsageError(str(error)) from None
 
 
-def _conversation(*, continued: bool, keep: bool) -> tuple[KeptChat | None, Conversation | None]:
-    """Return where the conversation is kept, if it is, and what was said before."""
+def _fields(settings: Sequence[str], own: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of the request, and refuse those that are of a conversation or of the wire."""
+    given = {name: value for name, value in own.items() if value is not None}
+    fields = fields_of(settings, given, current().fields)
+    for name in ("messages", "model"):
+        if name in fields:
+            message = f"--set {name}: " + ("-m chooses the model" if name == "model" else "the conversation makes them")
+            raise click.UsageError(message)
+    return fields
+
+
+def _list() -> int:
+    """Print the conversations that are kept."""
+    try:
+        lines = list(KeptChat.listed(folder()))
+    except KeptChatError as error:
+        raise click.UsageError(str(error)) from None
+    for line in lines:
+        write(shown(line) + "\n")
+    if not lines:
+        say("no conversation is kept")
+    return exit_codes.OK
+
+
+def _conversation(wanted: str | None, *, keep: bool) -> tuple[KeptChat | None, Conversation | None]:
+    """Return where the conversation is kept, if it is, and what was said before.
+
+    Args:
+        wanted: its number or id, ``""`` for the latest; None for a new one.
+        keep: whether it is kept.
+
+    """
+    continued = wanted is not None
     try:
         where = folder() if continued or keep else None
-        latest = KeptChat.latest(where) if continued and where is not None else None
+        latest = None
+        if where is not None and wanted is not None:
+            latest = KeptChat.named(where, wanted) if wanted else KeptChat.latest(where)
     except KeptChatError as error:
         if continued:
             raise click.UsageError(str(error)) from None
@@ -184,6 +240,7 @@ class _Chat:
 
     gateway: ClientOptions
     options: dict[str, Any]
+    prices: Prices | None = attrs.field(kw_only=True)
     into: AnswerSchema | None = attrs.field(kw_only=True)
     """What answers have to fit, None for nothing."""
     kept: KeptChat | None = attrs.field(kw_only=True)
@@ -194,6 +251,7 @@ class _Chat:
     _runner: asyncio.Runner = attrs.field(init=False)
     _client: AnyFast = attrs.field(init=False)
     _answering: asyncio.Task[Any] | None = attrs.field(init=False, default=None)
+    _used: list[tuple[str, Used]] = attrs.field(init=False, factory=list)
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -209,7 +267,10 @@ class _Chat:
     def session(self, conversation: Conversation, attached: list[JSON]) -> int:
         """Answer question after question."""
         with self.opened():
-            return Session(conversation, self.ask, self._begin, attached).run()
+            code = Session(conversation, self.ask, self._begin, attached, self._others, self._load).run()
+        if len(self._used) > 1:
+            say(totals(self._used, self.prices))
+        return code
 
     def ask(self, conversation: Conversation, asked: JSON) -> int:
         """Ask, show the answer, and take the exchange into the conversation; return the exit code.
@@ -227,8 +288,10 @@ class _Chat:
         if self.image_dir is not None:
             for line in saved_images.save(completion.images, self.image_dir):
                 say(line)
+        if (used := used_by(completion.usage)) is not None:
+            self._used.append((conversation.model, used))
         if self.on_terminal:
-            say(facts(completion, conversation.model, None if self.gateway.simulate else usual_prices()))
+            say(facts(completion, conversation.model, self.prices))
         answered = bool(completion.text or completion.tool_calls or completion.images)
         if answered:
             conversation.add(asked, codec.message_to_wire(completion.message))
@@ -270,6 +333,15 @@ class _Chat:
     def _begin(self) -> None:
         if self.kept is not None:
             self.kept = KeptChat.new(self.kept.path.parent)
+
+    def _others(self) -> Iterator[str]:
+        return KeptChat.listed(folder())
+
+    def _load(self, name: str) -> Conversation:
+        kept, conversation = KeptChat.named(folder(), name)
+        if self.kept is not None:
+            self.kept = kept
+        return conversation
 
 
 async def _ended(task: asyncio.Task[Any] | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -14,8 +14,12 @@ import attrs
 
 from anyfast_async.cli import INSTALL
 from anyfast_async.cli.chat.conversation import Conversation
+from anyfast_async.errors import escaped
 
 _SUFFIX: Final = ".json"
+_LISTED: Final = 20
+_NUMBERS: Final = 5
+"""Digits from which it is no number in a list."""
 
 
 class KeptChatError(Exception):
@@ -58,9 +62,17 @@ class KeptChat:
             KeptChatError: it cannot be read; the file stays as it is.
 
         """
-        path = max(_files(where), key=lambda file: (file.stat().st_mtime_ns, file.name), default=None)
-        if path is None:
-            return None
+        path = next(iter(_latest_first(where)), None)
+        return None if path is None else cls.read(path)
+
+    @classmethod
+    def read(cls, path: Path) -> tuple[KeptChat, Conversation]:
+        """Return the conversation in a file.
+
+        Raises:
+            KeptChatError: it cannot be read; the file stays as it is.
+
+        """
         try:
             kept = cls(path, _stamp(path))
             return kept, Conversation.from_json(path.read_bytes())
@@ -68,6 +80,44 @@ class KeptChat:
             reason = f"cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
             message = f"{path} {reason}. It is left as it is; move it away to go on with the one before it"
             raise KeptChatError(message) from None
+
+    @classmethod
+    def named(cls, where: Path, name: str) -> tuple[KeptChat, Conversation]:
+        """Return a conversation by its number in the list, or by a part of its id.
+
+        Raises:
+            KeptChatError: there is none, or more than one; or it cannot be read.
+
+        """
+        paths = _latest_first(where)
+        if name.isdecimal() and len(name) < _NUMBERS and 0 < int(name) <= len(paths):
+            return cls.read(paths[int(name) - 1])
+        found = [path for path in paths if name and name in path.stem]
+        if len(found) == 1:
+            return cls.read(found[0])
+        many = f"{len(found)} conversations have {escaped(name, 60)!r} in their ids"
+        problem = many if found else f"there is no conversation {escaped(name, 60)!r}"
+        message = f"{problem}; anyfast chat --list, or /list in a session, shows them"
+        raise KeptChatError(message)
+
+    @classmethod
+    def listed(cls, where: Path) -> Iterator[str]:
+        """Yield the latest conversations, a line each: number, id, exchanges, how it begins.
+
+        Raises:
+            KeptChatError: they cannot be read.
+
+        """
+        paths = _latest_first(where)
+        for number, path in enumerate(paths[:_LISTED], 1):
+            try:
+                _, conversation = cls.read(path)
+                about = f"{len(conversation.messages) // 2:>3}  {conversation.title}"
+            except KeptChatError:
+                about = "  -  cannot be read"
+            yield f"{number:>3}  {path.stem}  {about}"
+        if len(paths) > _LISTED:
+            yield f"and {len(paths) - _LISTED} older ones in {where}"
 
     def write(self, conversation: Conversation) -> bool:
         """Write the conversation as it is now; return False if it went to another file.
@@ -89,6 +139,10 @@ class KeptChat:
             message = f"{self.path} cannot be written: {error.strerror or error}"
             raise KeptChatError(message) from None
         return own
+
+
+def _latest_first(where: Path) -> list[Path]:
+    return sorted(_files(where), key=lambda file: (file.stat().st_mtime_ns, file.name), reverse=True)
 
 
 def _files(where: Path) -> Iterable[Path]:

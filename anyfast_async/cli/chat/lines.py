@@ -13,12 +13,21 @@ COMMANDS: Final = {
     "/image PATH|URL": "attach an image to the next question",
     "/file PATH": "attach a file to the next question: text, PDF, audio, video",
     "/save PATH": "write the conversation to a new file: .md to read, .json to work with",
+    "/list": "show the conversations that are kept, the latest first",
+    "/load NUMBER|ID": "go on with one of them",
     "/new": "begin another conversation",
     "/exit": "end; so does Ctrl-D",
 }
 """How each is written, and what it does."""
 NAMES: Final = frozenset(usage.partition(" ")[0] for usage in COMMANDS)
-_OTHERS: Final = {"/quit": "/exit", "/bye": "/exit", "/clear": "/new", "/?": "/help"}
+_OTHERS: Final = {
+    "/quit": "/exit",
+    "/bye": "/exit",
+    "/clear": "/new",
+    "/?": "/help",
+    "/chats": "/list",
+    "/open": "/load",
+}
 """What other programs call them."""
 BLOCK: Final = '"""'
 """Begins and ends a question of several lines."""

@@ -15,6 +15,7 @@ import attrs
 from anyfast_async.cli import exit_codes
 from anyfast_async.cli.chat import attachments, lines
 from anyfast_async.cli.chat.conversation import Conversation, question
+from anyfast_async.cli.chat.kept import KeptChatError
 from anyfast_async.cli.display.terminal import say
 from anyfast_async.errors import AnyFastError, escaped
 
@@ -36,6 +37,10 @@ class Session:
     """Is told that a new conversation begins."""
     attached: list[JSON] = attrs.field(factory=list)
     """What goes out with the next question."""
+    _others: Callable[[], Iterable[str]] = tuple
+    """Yields the conversations that are kept, a line each; raises ``KeptChatError``."""
+    _load: Callable[[str], Conversation] | None = None
+    """Goes on with one of them, by number or id; raises ``KeptChatError``."""
 
     def run(self) -> int:
         """Read and answer lines until the end."""
@@ -68,7 +73,7 @@ class Session:
             return False
         try:
             self._obey(command)
-        except (attachments.AttachmentError, SaveError) as error:
+        except (attachments.AttachmentError, SaveError, KeptChatError) as error:
             say(str(error))
         return True
 
@@ -87,7 +92,7 @@ class Session:
     def _kept(self) -> str:
         return "; what was attached stays for the next question" if self.attached else ""
 
-    def _obey(self, command: lines.Command) -> None:
+    def _obey(self, command: lines.Command) -> None:  # noqa: C901 - a table of commands
         name, rest = command
         talk = self.conversation
         match name:
@@ -108,11 +113,22 @@ class Session:
                 say(f"goes out with the next question ({len(self.attached)} attached)")
             case "/save":
                 say(f"saved: {save(talk, unquoted(rest))}")
+            case "/list":
+                say("\n".join(self._others()) or "no conversation is kept")
+            case "/load":
+                self._go_on(rest)
             case "/new":
                 self.conversation = Conversation(talk.model, talk.system)
                 self.attached.clear()
                 self._begin()
                 say("a new conversation, with the same model and system message")
+
+    def _go_on(self, name: str) -> None:
+        if not name or self._load is None:
+            message = "/load needs the number or id of a conversation, which /list shows: /load 2"
+            raise KeptChatError(message)
+        self.conversation = talk = self._load(name)
+        say(f"goes on with: {talk.title} ({len(talk.messages) // 2} answered, model {talk.model})")
 
 
 class SaveError(Exception):

@@ -58,10 +58,14 @@ def _page(batches: Sequence[Files], prices: Prices | None, samples: int, run: Ru
 
     with ReadingProgress() as progress, ExitStack() as stack:
 
+        def read(rows: Sequence[object]) -> None:
+            progress.rows(len(rows))
+
         def look(_: object) -> None:
             progress.rows(1)
 
-        results = [stack.enter_context(Results(one.output, one.errors, one.log, look)) for one in batches]
+        results = [stack.enter_context(Results(one.output, one.errors, one.log, read)) for one in batches]
+        progress.begin("gathering")
         of_one = samples if len(batches) == 1 else 0
         found = [
             gathered(opened, one.output, one.log, samples=of_one, look=look)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -23,10 +24,10 @@ from anyfast_async.batch.input.stdin_copy import StdinCopy
 from anyfast_async.batch.results.inert_json import json_text
 from anyfast_async.batch.results.kept_answers import KeptAnswers
 from anyfast_async.batch.results.results import Look, Results
-from anyfast_async.batch.results.row import IN_DOUBT, Row
+from anyfast_async.batch.results.row import IN_DOUBT, Told
 from anyfast_async.batch.results.source_table import whole_table
 from anyfast_async.batch.results.table import Columns, CostOf
-from anyfast_async.batch.results.table_files import FORMATS
+from anyfast_async.batch.results.table_files import check_written
 from anyfast_async.batch.run_header import counted_as, recorded
 from anyfast_async.cli import exit_codes
 from anyfast_async.cli.display.figures import rows_of
@@ -41,6 +42,8 @@ from anyfast_async.cli.settings import profile_option
 from anyfast_async.errors import escaped
 from anyfast_async.prices import Price, Prices
 
+_OBJECTS: Final = 200_000
+"""That are made and live before it is looked for cycles among them."""
 _SHOWN: Final = 10
 """Rows that are shown where no file is written."""
 _ERRORS: Final = ".errors.jsonl"
@@ -49,7 +52,7 @@ _READ: Final = "one of the files that are read"
 
 @click.command()
 @click.argument("output", metavar="OUT.jsonl")
-@click.option("-o", "--output", "table", metavar="PATH", help="Write a table: .csv, .parquet or .jsonl.")
+@click.option("-o", "--output", "table", metavar="PATH", help="Write a table: .csv, .jsonl, .parquet, .csv.gz, ...")
 @click.option("--errors", "only_errors", is_flag=True, help="Only rows that did not go well, by kind.")
 @click.option("--error-file", metavar="PATH", help="Where failed rows are. Default: OUT.errors.jsonl")
 @click.option("--input", "source", metavar="IN", help="The batch's input: its order, its prompts, and missing rows.")
@@ -103,11 +106,16 @@ def results(
     found_prices = prices_of(prices, price_factor)
     columns = job.columns(None)
     try:
+        reading = Results(out, job.errors, log_of(out))
+        cost_of = None if found_prices is None else _cost_of(reading, found_prices)
         with (
             ReadingProgress() as progress,
-            _keeping(job, target, found_prices) as kept,
-            Results(out, job.errors, log_of(out), _looking(columns, progress, kept)) as found,
+            _few_collections(),
+            _keeping(job, target, cost_of) as kept,
+            ExitStack() as files,
         ):
+            reading.look = _looking(columns, progress, kept, cost_of)
+            found = files.enter_context(reading)
             progress.clear()
             if found.broken_count and not found.total:
                 message = f"{out} holds no results of a batch"
@@ -116,7 +124,7 @@ def results(
             if again is not None:
                 job.again.write(again, found)
             if target is not None:
-                columns.cost_of = _cost_of(found, found_prices)
+                columns.cost_of = cost_of if _are_priced(found, found_prices) else None
                 _write(target, columns, job, found, progress, kept=kept)
             if target is None and only_errors:
                 show_errors(job, found, as_json=as_json)
@@ -162,9 +170,11 @@ def _target(table: str | None) -> Path | None:
     if table is None:
         return None
     path = Path(table)
-    if path.suffix.removeprefix(".") not in FORMATS:
-        message = f"-o must end in one of {', '.join(f'.{one}' for one in FORMATS)}, not {escaped(path.suffix, 20)!r}"
-        raise click.UsageError(message)
+    try:
+        check_written(path)
+    except (ValueError, SourceError) as error:
+        message = f"-o {escaped(table, 80)}: {error}"
+        raise click.UsageError(message) from None
     return path
 
 
@@ -240,17 +250,30 @@ def _say_broken(found: Results) -> None:
         say(f"note: of {rows_of(found.again)} there is a later line, which counts")
 
 
-def _keeping(job: ResultsJob, target: Path | None, prices: Prices | None) -> AbstractContextManager[KeptAnswers | None]:
+def _keeping(
+    job: ResultsJob, target: Path | None, cost_of: CostOf | None
+) -> AbstractContextManager[KeptAnswers | None]:
     with _needing_arrow():
-        return job.keeping(target, with_usage=prices is not None)
+        return job.keeping(target, with_cost=cost_of is not None)
 
 
-def _looking(columns: Columns, progress: ReadingProgress, kept: KeptAnswers | None) -> Look:
-    def look(rows: Sequence[Row]) -> None:
-        progress.rows(len(rows))
-        columns.look(rows)
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    """Look for cycles seldom: rows make none, and there are many of them at a time."""
+    before = gc.get_threshold()
+    gc.set_threshold(_OBJECTS, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+def _looking(columns: Columns, progress: ReadingProgress, kept: KeptAnswers | None, cost_of: CostOf | None) -> Look:
+    def look(told: Told) -> None:
+        progress.rows(len(told["custom_id"]))
+        columns.look(told)
         if kept is not None:
-            kept.add(rows)
+            kept.add(told if cost_of is None else {**told, "cost": _costs(told, cost_of)})
 
     return look
 
@@ -281,11 +304,13 @@ def _write(
     say(f"{target}: {rows_of(count)}, {counted(len(columns.kinds) + more)} columns")
 
 
-def _cost_of(found: Results, prices: Prices | None) -> CostOf | None:
-    """Return what tells the cost of an answer, None if there is no price for any of them."""
-    if prices is None or not any(prices.price(model) for model in found.spent.models):
-        return None
+def _are_priced(found: Results, prices: Prices | None) -> bool:
+    """Return whether there is a price for any of the answers."""
+    return prices is not None and any(prices.price(model) is not None for model in found.spent.models)
 
+
+def _cost_of(found: Results, prices: Prices) -> CostOf:
+    """Return what tells the cost of an answer."""
     known: dict[str | None, Price | None] = {}
 
     def cost(model: str | None, used: Used | None) -> float | None:
@@ -295,6 +320,13 @@ def _cost_of(found: Results, prices: Prices | None) -> CostOf | None:
         return None if used is None or price is None else price.cost(used)
 
     return cost
+
+
+def _costs(told: Told, cost_of: CostOf) -> list[float | None]:
+    """Return what each row cost; many cost the same."""
+    calls = [*zip(told["model"], told["used"], strict=True)]
+    known = {call: cost_of(*call) for call in set(calls)}
+    return [known[call] for call in calls]
 
 
 def _show(job: ResultsJob, found: Results, columns: Columns, prices: Prices | None, *, as_json: bool) -> None:

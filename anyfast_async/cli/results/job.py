@@ -66,7 +66,7 @@ class ResultsJob:
         """Return the columns of the table, not looked at any row yet."""
         return Columns(with_prompt=self.source is not None, cost_of=cost_of)
 
-    def keeping(self, target: Path | None, *, with_usage: bool) -> AbstractContextManager[KeptAnswers | None]:  # noqa: ARG002 - see JoinJob
+    def keeping(self, target: Path | None, *, with_cost: bool) -> AbstractContextManager[KeptAnswers | None]:  # noqa: ARG002 - see JoinJob
         """Return where answers are kept as they are read; nowhere if they are read again when they are written.
 
         Raises:
@@ -113,7 +113,7 @@ class JoinJob(ResultsJob):
         """Return the columns beside its own."""
         return Columns(with_id=not self.table.has_ids, beside=frozenset(self.table.kinds), cost_of=cost_of)
 
-    def keeping(self, target: Path | None, *, with_usage: bool) -> AbstractContextManager[KeptAnswers | None]:
+    def keeping(self, target: Path | None, *, with_cost: bool) -> AbstractContextManager[KeptAnswers | None]:
         """Return where answers are kept as they are read: Parquet is written by columns, and quickly.
 
         Raises:
@@ -122,7 +122,7 @@ class JoinJob(ResultsJob):
         """
         if target is None or target.suffix != ".parquet":
             return nullcontext()
-        return KeptAnswers(target.parent, with_usage=with_usage)
+        return KeptAnswers(target.parent, with_cost=with_cost)
 
     def write(
         self, target: Path, columns: Columns, found: Results, progress: ReadingProgress, kept: KeptAnswers | None

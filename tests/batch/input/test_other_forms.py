@@ -144,6 +144,45 @@ GEMINI: list[tuple[dict[str, Any], dict[str, Any]]] = [
             },
         },
     ),
+    (
+        {
+            "contents": "Hi",
+            "generationConfig": {
+                "topK": None,
+                "thinkingConfig": {"thinkingBudget": -1, "includeThoughts": True, "thinkingLevel": "HIGH"},
+                "responseSchema": {
+                    "type": "OBJECT",
+                    "properties": {
+                        "type": {"type": "STRING", "enum": ["STRING", "B"], "nullable": True},
+                        "items": {"type": "ARRAY", "items": {"anyOf": [{"type": "INTEGER"}]}},
+                    },
+                    "propertyOrdering": ["type", "items"],
+                },
+            },
+        },
+        {
+            "messages": [{"role": "user", "content": "Hi"}],
+            "extra_body": {
+                "google": {
+                    "thinking_config": {"thinking_budget": -1, "include_thoughts": True, "thinking_level": "HIGH"}
+                }
+            },
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {
+                    "name": "answer",
+                    "schema": {
+                        "type": "object",
+                        "properties": {
+                            "type": {"type": "string", "enum": ["STRING", "B"], "nullable": True},
+                            "items": {"type": "array", "items": {"anyOf": [{"type": "integer"}]}},
+                        },
+                        "propertyOrdering": ["type", "items"],
+                    },
+                },
+            },
+        },
+    ),
 ]
 
 
@@ -163,6 +202,18 @@ def test_gemini(given: dict[str, Any], made: dict[str, Any]) -> None:
         ({"contents": [{"role": "tool", "parts": []}]}, r"contents\[0\].role: must be 'user' or 'model'"),
         ({"contents": [], "generationConfig": {"topK": 3}}, "request.generation_config.top_k: has no counterpart"),
         ({"contents": [], "generationConfig": {"responseMimeType": "text/x.enum"}}, "response_mime_type"),
+        (
+            {"contents": [], "generationConfig": {"responseSchema": {}, "responseJsonSchema": {}}},
+            "response_schema: stands beside response_json_schema",
+        ),
+        (
+            {"contents": [], "generationConfig": {"thinkingConfig": {"thinkingBudget": 1.5}}},
+            "request.generation_config.thinking_config.thinking_budget: must be of type int, not ",
+        ),
+        (
+            {"contents": [], "generationConfig": {"thinkingConfig": {"depth": 1}}},
+            "request.generation_config.thinking_config.depth: has no counterpart",
+        ),
         ({"contents": [None]}, r"request.contents\[0\]: must be an object"),
     ],
 )

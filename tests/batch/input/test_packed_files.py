@@ -93,7 +93,7 @@ def test_a_word_that_looks_packed(tmp_path: Path) -> None:
 def test_written(tmp_path: Path, name: str) -> None:
     """What is written packed is packed, and read back."""
     path = tmp_path / name
-    with packed_for(path) as file:
+    with packed_for(path, path.suffix) as file:
         file.write(b"a\n" * 1000)
 
     assert (path.stat().st_size < 1000) == (name != "a.csv")

@@ -62,7 +62,7 @@ def test_a_column_that_cannot_be_read(tmp_path: Path) -> None:
 
     assert [{"text": str(n)} for n in range(301)] == [row for _, row in rows(path, ("text",))]
     *_, (number, last) = rows(path, ("late",))
-    words = "late: Arrow cannot read it: date value out of range; what comes after it was not read"
+    words = "the column 'late' cannot be read: date value out of range; what comes after it was not read"
     assert (257, words) == (number, str(last))
 
 

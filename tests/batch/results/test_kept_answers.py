@@ -10,7 +10,7 @@ import pytest
 
 from anyfast_async._core.usage import Used
 from anyfast_async.batch.results.kept_answers import KeptAnswers
-from anyfast_async.batch.results.row import IN_DOUBT, MISSING, FailedRow, Row, failed_row, object_in_text
+from anyfast_async.batch.results.row import IN_DOUBT, MISSING, FailedRow, Row, failed_row, object_in_text, told_of
 
 pytest.importorskip("pyarrow")
 
@@ -37,9 +37,10 @@ def test_any_order(together: int, tmp_path: Path) -> None:
     wanted: list[str | None] = [*map(str, range(60)), None, "7", "no", "doubt"]
     random.Random(1).shuffle(wanted)
 
-    with KeptAnswers(tmp_path, with_usage=True) as kept:
+    with KeptAnswers(tmp_path, with_cost=True) as kept:
         for at in range(0, len(rows), together):
-            kept.add(rows[at : at + together])
+            some = rows[at : at + together]
+            kept.add({**told_of(some), "cost": [0.5 if row.used else None for row in some]})
         ordered = kept.ordered([wanted[:20], [], wanted[20:]], ["doubt", "7"])
         parts = [ordered.told(first, 8) for first in range(0, len(wanted), 8)]
 
@@ -47,16 +48,17 @@ def test_any_order(together: int, tmp_path: Path) -> None:
         standing.get(one or "") or failed_row(one or "", IN_DOUBT if one == "doubt" else MISSING, "missing")
         for one in wanted
     ]
-    for name in ("custom_id", "outcome", "text", "fields", "model", "prompt_tokens", "error_kind", "error", "used"):
+    for name in ("custom_id", "outcome", "text", "fields", "model", "prompt_tokens", "error_kind", "error"):
         assert [getattr(row, name) for row in expected] == [cell for told in parts for cell in listed(told, name)]
+    assert [0.5 if row.used else None for row in expected] == [cell for told in parts for cell in listed(told, "cost")]
     assert [list(row.later) for row in expected] == [later or [] for told in parts for later in listed(told, "later")]
     assert ['[{"id":"é"}]'] == [calls for told in parts for calls in listed(told, "tool_calls") if calls]
 
 
 def test_nothing(tmp_path: Path) -> None:
     """No answers, or none that are wanted."""
-    with KeptAnswers(tmp_path, with_usage=False) as kept:
-        kept.add([])
+    with KeptAnswers(tmp_path, with_cost=False) as kept:
+        kept.add(told_of([]))
         assert [] == listed(kept.ordered([], []).told(0, 0), "outcome")
         assert ["missing"] == listed(kept.ordered([["a"]], []).told(0, 1), "outcome")
     assert [] == list(tmp_path.iterdir())

@@ -14,7 +14,6 @@ from anyfast_async import AssistantMessage, ChatCompletion, Choice, Usage
 from anyfast_async._core.errors.failures import status_error
 from anyfast_async._core.journal import journal_lines
 from anyfast_async.batch.results.results import Results
-from anyfast_async.batch.results.row import Row
 
 LONG = bool(os.environ.get("ANYFAST_LONG"))
 STEM = "0" * 24
@@ -84,9 +83,9 @@ def test_every_row_is_looked_at(tmp_path: Path) -> None:
     """The first reading tells of every row that stands, so that columns are known before the second."""
     (tmp_path / "o").write_bytes(answered("a") + answered("b"))
     (tmp_path / "e").write_bytes(failed("b") + failed("c"))
-    seen: list[Row] = []
-    with Results(tmp_path / "o", tmp_path / "e", tmp_path / "l", seen.extend):
-        assert ["a", "b", "c"] == [row.custom_id for row in seen]
+    seen: list[str] = []
+    with Results(tmp_path / "o", tmp_path / "e", tmp_path / "l", lambda told: seen.extend(told["custom_id"])):
+        assert ["a", "b", "c"] == seen
 
 
 MEASURED = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from anyfast_async import AssistantMessage, ChatCompletion, Choice, Usage
-from anyfast_async.batch.results.row import MISSING, FailedRow, Row, answered_row, failed_row
+from anyfast_async.batch.results.row import MISSING, FailedRow, Row, answered_row, failed_row, told_of
 from anyfast_async.batch.results.table import MOST, Columns
 
 OWN = ["outcome", "finish_reason", "model", "prompt_tokens", "completion_tokens", "error_kind", "error"]
@@ -27,7 +27,7 @@ def columns_of(*texts: str) -> Columns:
     """The columns of a table with these answers."""
     columns = Columns()
     for text in texts:
-        columns.look([row(text)])
+        columns.look(told_of([row(text)]))
     return columns
 
 
@@ -65,7 +65,7 @@ def test_what_is_no_answer_does_not_count() -> None:
     columns = columns_of('{"a": 1}')
     empty, failed = row("", "empty"), failed_row("b", FailedRow("server", "gone", True, "no"))
     for other in (empty, failed):
-        columns.look([other])
+        columns.look(told_of([other]))
         assert (None, other.outcome) == tuple(cells(columns, other)[name] for name in ("a", "outcome"))
 
     assert ("server", "gone") == tuple(cells(columns, failed)[name] for name in ("error_kind", "error"))
@@ -108,7 +108,7 @@ def test_what_is_odd_takes_no_columns() -> None:
     """An answer that was cut, filtered or refused leaves the columns of the others; its text has one of its own."""
     columns = columns_of('{"label": "good"}', '{"label": "bad"}')
     for outcome in ("cut", "filtered", "refused"):
-        columns.look([row('{"label": "go', outcome)])
+        columns.look(told_of([row('{"label": "go', outcome)]))
 
     assert ["custom_id", "label", "text", *OWN] == list(columns.kinds)
     assert (None, '{"label": "go') == tuple(

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from anyfast_async.cli.chat.answer import facts
+from anyfast_async._core.usage import Used
+from anyfast_async.cli.chat.answer import facts, totals
 from anyfast_async.completions import ChatCompletion, Trace, Usage
 from anyfast_async.prices import Price, Prices
 
@@ -30,3 +31,12 @@ def test_facts(fields: dict[str, Any], prices: Prices | None, said: str) -> None
 
     begins = "first token 0.40 s, 2.00 s in all" if "trace" in fields else ""
     assert f"{begins}{said}" == line
+
+
+def test_all_answers_of_a_session() -> None:
+    """The answers of a session are added up, with their cost where all of it is known."""
+    prices = Prices("USD", {"m": Price(1000.0, 2000.0)})
+    used = [("m", Used(100, 10)), ("m", Used(200, 20))]
+
+    assert "in all: 2 answers, tokens 300 + 30, 0.36 USD" == totals(used, prices).partition(" (")[0]
+    assert "in all: 2 answers, tokens 300 + 30" == totals(used, None) == totals([used[0], ("n", Used(200, 20))], prices)

@@ -86,3 +86,23 @@ def test_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "platformdirs", None)
     with pytest.raises(KeptChatError, match=r"pip install 'anyfast-async\[cli\]'"):
         folder()
+
+
+def test_older_ones(tmp_path: Path) -> None:
+    """Conversations are listed from the latest, and found by number, or by a part of the id that no other has."""
+    assert [] == list(KeptChat.listed(tmp_path / "none"))
+    for number, name in enumerate(("20260101-aa", "20260102-ab", "20260103-ac")):
+        (tmp_path / f"{name}.json").write_bytes(_talk(name).as_json() if number else b"{")
+        os.utime(tmp_path / f"{name}.json", (number, number))
+
+    assert [
+        "  1  20260103-ac    1  20260103-ac",
+        "  2  20260102-ab    1  20260102-ab",
+        "  3  20260101-aa    -  cannot be read",
+    ] == list(KeptChat.listed(tmp_path))
+    assert ["20260103-ac", "20260102-ab", "20260102-ab"] == [
+        KeptChat.named(tmp_path, name)[1].title for name in ("1", "2", "0102")
+    ]
+    for name, problem in (("4", "no conversation '4'"), ("2026", "3 conversations have"), ("", "no conversation ''")):
+        with pytest.raises(KeptChatError, match=problem):
+            KeptChat.named(tmp_path, name)

@@ -37,6 +37,6 @@ def test_unknown() -> None:
 
 def test_help() -> None:
     """The help names every command."""
-    assert {"/help", "/model", "/system", "/image", "/file", "/save", "/new", "/exit", '"""'} == {
+    assert {"/help", "/model", "/system", "/image", "/file", "/save", "/list", "/load", "/new", "/exit", '"""'} == {
         line.split()[0] for line in help_text().splitlines()
     }

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from anyfast_async.cli.chat.conversation import Conversation
+from anyfast_async.cli.chat.kept import KeptChatError
 from anyfast_async.cli.chat.session import Session, block, unquoted
 from anyfast_async.errors import APIConnectionError
 
@@ -119,3 +120,24 @@ def test_blocks() -> None:
 def test_paths(given: str) -> None:
     """A path may be quoted, or escaped as terminals do that drop it."""
     assert "a b.png" == unquoted(given)
+
+
+def test_another_conversation(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:
+    """/list shows what is kept, /load goes on with one of them; one that is not there changes nothing."""
+    kept = Conversation("n", None, [{"role": "user", "content": "Old"}, {"role": "assistant", "content": "yes"}])
+
+    def load(name: str) -> Conversation:
+        if name != "2":
+            message = f"there is no conversation {name}"
+            raise KeptChatError(message)
+        return kept
+
+    talk.session = Session(Conversation("m"), talk._ask, talk._begin, [], lambda: ["1  a", "2  b"], load)
+    assert all(map(talk.session.take, ["/list", "/load", "/load 7"]))
+    assert "m" == talk.session.conversation.model
+    assert all(map(talk.session.take, ["/load 2", "New"]))
+
+    said = capsys.readouterr().err
+    assert "1  a\n2  b\n/load needs the number" in said
+    assert "there is no conversation 7\ngoes on with: Old (1 answered, model n)" in said
+    assert (kept, 4) == (talk.session.conversation, len(kept.messages))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -193,7 +196,7 @@ def test_the_page_on_it(
     [
         (["nowhere.jsonl"], "nowhere.jsonl does not exist"),
         (["."], ". is no regular file"),
-        (["out.jsonl", "-o", "t.xlsx"], "-o must end in one of .csv, .parquet, .jsonl, not '.xlsx'"),
+        (["out.jsonl", "-o", "t.xlsx"], "-o t.xlsx: it must end in one of .csv, .parquet, .jsonl, .csv.gz,"),
         (["out.jsonl", "-o", "out.jsonl"], "-o out.jsonl is one of the files that are read"),
         (["out.jsonl", "-o", "nowhere/t.csv"], "nowhere"),
         (["out.jsonl", "--input", "nowhere"], "--input nowhere: No such file or directory"),
@@ -276,3 +279,47 @@ def test_rows_that_could_not_be_sent_are_joined(
         ("line-6", "", "failed"),
         ("d", "fine", "ok"),
     ] == rows
+
+
+@pytest.mark.parametrize("name", ["t.csv.gz", "t.jsonl.gz", "t.csv.zst", "t.jsonl.zst"])
+def test_packed_tables(name: str, anyfast: Callable[..., Any], out: Path, tmp_path: Path) -> None:
+    """A table is packed as its name says: what unpacks it finds the table, and it may be written again."""
+    plain = tmp_path / name.rpartition(".")[0]
+    anyfast("results", out, "-o", plain)
+    for _ in range(2):
+        ran = anyfast("results", out, "-o", tmp_path / name)
+        assert 0 == ran.code, ran.err
+
+    packed = (tmp_path / name).read_bytes()
+    data = gzip.decompress(packed) if name.endswith(".gz") else pytest.importorskip("backports.zstd").decompress(packed)
+    assert plain.read_bytes() == data
+    if name.endswith(".gz") and (tool := shutil.which("gzip")):
+        done = subprocess.run([tool, "-dc", str(tmp_path / name)], capture_output=True, check=True)
+        assert (data, b"") == (done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("t.parquet.gz", "Parquet is packed inside"),
+        ("t.csv.xz", "packed as .gz or .zst, not as .xz"),
+        ("t.gz", ".csv.gz"),
+        ("t", "not ''"),
+    ],
+)
+def test_names_of_tables(name: str, reason: str, anyfast: Callable[..., Any], out: Path, tmp_path: Path) -> None:
+    """What cannot be packed so is refused with the reason."""
+    ran = anyfast("results", out, "-o", tmp_path / name)
+
+    assert 2 == ran.code
+    assert reason in ran.err
+    assert not (tmp_path / name).exists()
+
+
+def test_a_packed_file_of_others_stays(anyfast: Callable[..., Any], out: Path, tmp_path: Path) -> None:
+    """A packed file that is no table of results is not replaced, nor one that is damaged."""
+    for data in (gzip.compress(b"a,b\n1,2\n"), gzip.compress(b"custom_id,outcome\n")[:12]):
+        (tmp_path / "t.csv.gz").write_bytes(data)
+        ran = anyfast("results", out, "-o", tmp_path / "t.csv.gz")
+        assert 2 == ran.code
+        assert data == (tmp_path / "t.csv.gz").read_bytes()
