@@ -75,9 +75,9 @@ class SharedScope(Scope):
         Scope.begin_anew(self)
         self.ask = lambda: None
 
-    def wait(self, now: float, tokens: float) -> float | None:
+    def wait(self, now: float, tokens: float, own: int = 0) -> float | None:
         """Return the seconds until the next call may go; None if only the end of another, or the store, can tell."""
-        wait = self.throttle.wait(now)
+        wait = self.throttle.wait(now, own)
         if wait is None:
             return None
         if self.tokens is not None:
@@ -125,5 +125,5 @@ class SharedScope(Scope):
 
     def first_ones(self, most: int) -> list[float]:
         """Return the tokens of the first calls that wait, as they are estimated now."""
-        waiting = (waiter for waiter in self.waiters if not waiter.granted.done())
+        waiting = (waiter for line in self.lines for waiter in line.waiters if not waiter.granted.done())
         return [w.tokens if w.estimate is None else w.estimate() for w in islice(waiting, most)]
