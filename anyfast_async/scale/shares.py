@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 import attrs
 
 from anyfast_async._core.limits.rate_limit import PERIOD
-from anyfast_async.policies import Limits
+from anyfast_async.policies import AutoConcurrency, Limits
 
 Sent: TypeAlias = "tuple[float, float, float]"
 """Unix time, requests, tokens."""
@@ -51,7 +51,7 @@ class Shares:
         if self.is_shared:
             return workers
         limits = self._limits
-        scarce = (self._concurrency, limits.concurrency, limits.requests_per_minute, limits.tokens_per_minute)
+        scarce = (self._concurrency, limits.most_in_flight, limits.requests_per_minute, limits.tokens_per_minute)
         return max(1, min([workers, *(one for one in scarce if one is not None)]))
 
     def remember(self, sent: Iterable[Sent]) -> None:
@@ -96,10 +96,18 @@ class Shares:
         limits = self._limits
         return attrs.evolve(
             limits,
-            concurrency=_floor(limits.concurrency, part) or 1,
+            concurrency=_window(limits.auto, part) or max(1, math.floor(limits.most_in_flight * part)),
             requests_per_minute=_floor(limits.requests_per_minute, part),
             tokens_per_minute=_floor(limits.tokens_per_minute, part),
         )
+
+
+def _window(auto: AutoConcurrency | None, part: Fraction) -> AutoConcurrency | None:
+    """Return the part of a window that is found: each worker finds its own, and all of them are no wider than one."""
+    if auto is None:
+        return None
+    most = max(1, math.floor(auto.most * part))
+    return AutoConcurrency(start=min(auto.start, most), least=min(auto.least, most), most=most)
 
 
 def _floor(whole: int | None, part: Fraction) -> int | None:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anyfast_async import Limits
+from anyfast_async.policies import AutoConcurrency
 from anyfast_async.scale.shares import Purse, Share, Shares
 
 
@@ -99,3 +100,11 @@ def test_without_a_budget_nothing_is_limited() -> None:
     assert Purse().give(0, 0.5) == (None, None, None)
     assert not Purse().is_limited
     assert Purse(usd=1.0).give(0, 0.25) == (None, 0.25, None)
+
+
+def test_a_window_that_is_found_is_divided_by_its_ceiling() -> None:
+    """Each worker finds its own window; together they are no wider than one would be."""
+    shares = Shares(Limits(concurrency=AutoConcurrency(start=8, least=2, most=10)), 10)
+    parts = [shares.give(4, 0.0) for _ in range(4)]
+    windows = [part.limits.concurrency for part in parts if part is not None]
+    assert windows == [AutoConcurrency(start=2, least=2, most=2)] * 4
