@@ -18,7 +18,7 @@ class Followed(Taken):
     """What a call has taken, also where tokens are not limited."""
 
     is_followed: ClassVar[bool] = True
-    line: WaitingLine | None = attrs.field(default=None, init=False)  # type: ignore[misc]  # others have none
+    line: WaitingLine | None = attrs.field(default=None, init=False)  # type: ignore[misc]  # pyright: ignore
     charged: float = attrs.field(default=0.0, init=False)
     """Tokens that its lane was charged; 0 if nobody waited."""
     answer: int | None = attrs.field(default=None, init=False)

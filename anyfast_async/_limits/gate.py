@@ -33,6 +33,8 @@ def _closed_error() -> ClientStateError:
 class Gate(Turns):
     """One per client, shared by everything made of it with ``with_options``; *on_free* hears of ends of holds."""
 
+    in_flight: int
+
     def __init__(self, limits: Limits, on_free: Callable[[Hold], None] = lambda _: None) -> None:
         self.most_in_flight: int = limits.most_in_flight
         super().__init__(self.most_in_flight)
@@ -45,7 +47,7 @@ class Gate(Turns):
         """Where limits are shared with other clients: with what."""
         self.holding_off: int = 0
         """Calls that wait for the end of an outage."""
-        self.maybe_billed = 0
+        self.maybe_billed: int = 0
         """Requests that may have been billed though no answer came of them."""
 
     def scope(self, origin_key_model: Hashable) -> Scope:

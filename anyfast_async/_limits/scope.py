@@ -103,6 +103,14 @@ class Scope(Shown):
             wait = other
         return wait
 
+    def limit(self, tokens: Tokens) -> None:
+        """Have tokens counted, too."""
+        self.tokens = tokens
+
+    def expect(self, tokens: float) -> None:
+        """Count what is estimated for a call that is admitted."""
+        self.reserved += tokens
+
     @property
     def held_until(self) -> float:
         """The loop time until which throttling holds it."""

@@ -59,8 +59,9 @@ class SharedScope(Scope):
     def __attrs_post_init__(self) -> None:
         self.settling = Settling(self.balance)
         if self.balance.tokens is not None:
-            self.tokens = Tokens(self.balance.tokens)
-            self.tokens.window = self.settling
+            tokens = Tokens(self.balance.tokens)
+            tokens.window = self.settling
+            self.limit(tokens)
 
     @classmethod
     def sharing(cls, balance: SharedBalance) -> SharedScope:
@@ -104,7 +105,7 @@ class SharedScope(Scope):
         if self.tokens is not None:
             self.settling.taken_with = booked
             taken = self.tokens.take(now, booked.amount)
-        self.reserved += booked.amount
+        self.expect(booked.amount)
         throttle, first = self.throttle, self.throttle.fresh
         granted = throttle.take(now)
         self.ask()

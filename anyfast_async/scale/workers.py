@@ -31,9 +31,11 @@ class Workers(Protocol):
     @property
     def slots(self) -> int:
         """How many shards can be in work at once; it may change."""
+        ...
 
     def submit(self, call: Callable[..., R], /, *args: Any, **kwargs: Any) -> Future[R]:
         """Have *call* called by a worker."""
+        ...
 
     def heal(self) -> None:
         """Make sure that there are workers again after one was lost."""
