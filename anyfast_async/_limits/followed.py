@@ -18,7 +18,7 @@ class Followed(Taken):
     """What a call has taken, also where tokens are not limited."""
 
     is_followed: ClassVar[bool] = True
-    line: WaitingLine | None = attrs.field(default=None, init=False)  # type: ignore[misc]  # pyright: ignore
+    line: WaitingLine | None = attrs.field(default=None, init=False)  # type: ignore[misc]  # others have none
     charged: float = attrs.field(default=0.0, init=False)
     """Tokens that its lane was charged; 0 if nobody waited."""
     answer: int | None = attrs.field(default=None, init=False)
@@ -37,7 +37,8 @@ class Followed(Taken):
 
     def come(self, line: WaitingLine, charged: float) -> None:
         """Take in that it came from a *line*, whose lane was *charged* for it."""
-        self.line, self.charged = line, charged
+        self.line = line  # pyright: ignore[reportIncompatibleVariableOverride]
+        self.charged = charged
         line.took()
 
     def end(self, used: float | None, answer: int | None) -> None:

@@ -18,7 +18,7 @@ _ALL: Final = Fraction(1)
 
 
 @attrs.define(eq=False)
-class Share:
+class Portion:
     """The part of one worker."""
 
     part: Fraction
@@ -38,7 +38,7 @@ class Shares:
 
     def __init__(self, limits: Limits, concurrency: int) -> None:
         self._limits, self._concurrency = limits, concurrency
-        self._given: set[Share] = set()
+        self._given: set[Portion] = set()
         self._ghosts: list[Sent] = []
 
     @property
@@ -58,7 +58,7 @@ class Shares:
         """Take in what earlier workers have sent."""
         self._ghosts += sent
 
-    def give(self, workers: int, now: float) -> Share | None:
+    def give(self, workers: int, now: float) -> Portion | None:
         """Return the part of one of *workers*, None as long as others have too much of it still."""
         part = Fraction(1, max(1, workers))
         free = _ALL - sum((share.part for share in self._given), Fraction(0))
@@ -72,11 +72,11 @@ class Shares:
             for (at, n, tokens), (_, mine, mine_too) in zip(self._ghosts, sent, strict=True)
             if n > mine or tokens > mine_too
         ]
-        share = Share(part, self._part_of(part), max(1, math.floor(self._concurrency * part)), sent)
+        share = Portion(part, self._part_of(part), max(1, math.floor(self._concurrency * part)), sent)
         self._given.add(share)
         return share
 
-    def take_back(self, share: Share, sent: Iterable[Sent], now: float, *, is_known: bool) -> None:
+    def take_back(self, share: Portion, sent: Iterable[Sent], now: float, *, is_known: bool) -> None:
         """Take a part back; *sent* is what was sent within it, all of it only if *is_known*."""
         self._given.discard(share)
         known = [one for one in (*share.sent, *sent) if one[0] > now - PERIOD]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from anyfast_async import Limits
 from anyfast_async.policies import AutoConcurrency
-from anyfast_async.scale.shares import Purse, Share, Shares
+from anyfast_async.scale.shares import Purse, Portion, Shares
 
 
 def test_equal_parts() -> None:
@@ -49,7 +49,7 @@ def test_never_over_in_any_minute(data: st.DataObject) -> None:
     """Workers that send all that they may, come, go and are lost: in no 60 s more was sent than the limit."""
     limit = data.draw(st.integers(8, 100), label="limit")
     shares = Shares(Limits(requests_per_minute=limit), 64)
-    at_work: list[tuple[Share, list[tuple[float, float, float]]]] = []
+    at_work: list[tuple[Portion, list[tuple[float, float, float]]]] = []
     sent: deque[tuple[float, float]] = deque()
     now = 0.0
     for _ in range(data.draw(st.integers(1, 40), label="steps")):
