@@ -26,7 +26,7 @@ from anyfast_async.scale.plan import Plan, Shard
 from anyfast_async.scale.settings import BatchSettings, Turn
 from anyfast_async.scale.shard import run_shard, spent_on
 from anyfast_async.scale.shard_result import ShardResult
-from anyfast_async.scale.shares import Purse, Portion, Shares
+from anyfast_async.scale.shares import Portion, Purse, Shares
 from anyfast_async.scale.totals import earlier, state_of, sum_into
 from anyfast_async.scale.workers import Workers
 

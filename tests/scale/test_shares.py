@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from anyfast_async import Limits
 from anyfast_async.policies import AutoConcurrency
-from anyfast_async.scale.shares import Purse, Portion, Shares
+from anyfast_async.scale.shares import Portion, Purse, Shares
 
 
 def test_equal_parts() -> None:
