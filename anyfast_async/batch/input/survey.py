@@ -170,6 +170,11 @@ def survey(source: Source, *, skip_bad: bool = False, digests: bool = True) -> S
     )
 
 
+def kind_of(problem: str) -> str:
+    """Return what a problem has in common with others: what differs from row to row are quoted values and numbers."""
+    return _VALUE.sub("?", problem)
+
+
 class _NoContent:
     """What rows hold, if nobody wants to know."""
 
@@ -223,8 +228,7 @@ class _Problems:
             self.rows[number] = custom_id, (*self.rows.get(number, (None, ()))[1], *found)
 
     def _count(self, number: int, problem: str) -> None:
-        # What differs from row to row are the values, which are quoted, and numbers.
-        key = _VALUE.sub("?", problem)
+        key = kind_of(problem)
         if key not in self.kinds and len(self.kinds) == KEPT_PROBLEMS:
             key = next(reversed(self.kinds))
         kind = self.kinds.setdefault(key, ProblemKind(problem))

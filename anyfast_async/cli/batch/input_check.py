@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -26,12 +27,13 @@ _KINDS: Final = 10
 """Kinds of problems that are named."""
 
 
-def surveyed(options: Options, spool: StdinCopy) -> Survey:
+def surveyed(options: Options, spool: StdinCopy, look: Callable[[Source], Survey] | None = None) -> Survey:
     """Return the input, checked as a whole, or as it was checked when the batch began.
 
     Args:
         options: say what it is.
         spool: takes the standard input in, which cannot be read twice.
+        look: checks it; None: this process does.
 
     Raises:
         click.UsageError: it cannot be read, or not as it should be.
@@ -54,6 +56,8 @@ def surveyed(options: Options, spool: StdinCopy) -> Survey:
         )
         if options.format is None:
             note(f"{name}: {DESCRIBED[source.format]}")
+        if look is not None:
+            return _checked(source, name, skip_bad=options.skip_bad, digests=False, look=look)
         found = None if options.dry_run else checked_before(source, recorded(options.answers))
         return found or _checked(source, name, skip_bad=options.skip_bad, digests=not options.dry_run)
     except SourceError as error:
@@ -93,11 +97,18 @@ def _from_stdin(spool: StdinCopy, answers: Path) -> Path:
     return spool.path
 
 
-def _checked(source: Source, name: str, *, skip_bad: bool, digests: bool) -> Survey:
+def _checked(
+    source: Source,
+    name: str,
+    *,
+    skip_bad: bool,
+    digests: bool,
+    look: Callable[[Source], Survey] | None = None,
+) -> Survey:
     size = source.path.stat().st_size
     if size >= _LARGE and is_terminal(sys.stderr):
         note(f"checking {name} ({size / 1e6:,.0f} MB) ...")
-    found = survey(source, skip_bad=skip_bad, digests=digests)
+    found = survey(source, skip_bad=skip_bad, digests=digests) if look is None else look(source)
     if found.problems and not (skip_bad and found.is_whole):
         _say_problems(found, name)
         noun = "problem" if found.problem_count == 1 else "problems"
