@@ -275,9 +275,14 @@ def _write(
     kept: KeptAnswers | None,
 ) -> None:
     progress.begin("writing")
-    with _needing_arrow():
-        count = job.write(target, columns, found, progress, kept)
-        progress.clear()
+    try:
+        with _needing_arrow():
+            count = job.write(target, columns, found, progress, kept)
+    except OSError as error:
+        if error.filename is None and error.errno is not None:  # a full disk does not say whose
+            raise OSError(error.errno, error.strerror, str(target)) from None
+        raise
+    progress.clear()
     more = len(job.table.kinds) if isinstance(job, JoinJob) else 0
     say(f"{target}: {rows_of(count)}, {counted(len(columns.kinds) + more)} columns")
     if not isinstance(job, JoinJob):

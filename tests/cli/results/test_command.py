@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import gzip
 import json
 import re
@@ -170,6 +171,23 @@ def test_after_a_real_batch(
         json.loads(one)["body"]["messages"][0]["content"] for one in Path("again.jsonl").read_text().splitlines()
     ]
     assert "every row went well\n" == anyfast("results", answers, "--errors").out
+
+
+def test_disk_that_is_full(
+    gateway: Simulator, anyfast: Callable[..., Any], write_batch: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It is said which file cannot be written: no standard output was meant."""
+    out, table = tmp_path / "out.jsonl", tmp_path / "t.csv"
+    anyfast("batch", "-i", write_batch("one"), "-o", out)
+
+    def full(*_: Any, **__: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("anyfast_async.cli.results.job.write_table", full)
+    ran = anyfast("results", out, "-o", table)
+
+    assert (2, True) == (ran.code, f"{table}: No space left on device" in ran.err)
+    assert 1 == len(gateway.requests)
 
 
 def test_the_page_on_it(
