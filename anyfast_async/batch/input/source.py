@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,7 +37,7 @@ MAX_LINE: Final = 100 * 1024 * 1024
 """Longest line in bytes, unless told otherwise."""
 
 _BOM: Final = b"\xef\xbb\xbf"
-_REQUESTS: Final = ("batch", "requests", "gemini")
+REQUESTS: Final = ("batch", "requests", "gemini")
 """Formats whose lines are requests; the others are tables."""
 _IDS: Final[Mapping[Format, Sequence[str]]] = {"requests": ID_NAMES, "gemini": GEMINI_IDS}
 """Where rows have ids of their own."""
@@ -112,13 +112,23 @@ class Source:
                     yield from parquet.rows(self.path, self.columns)
                 case "csv":
                     yield from CsvTable(lines_of(self.path, self.max_line, self.encoding), self.max_line, self.encoding)
-                case "text":
-                    yield from self._lines(_text_in)
                 case _:
-                    yield from self._lines(object_in)
+                    lines = lines_of(self.path, self.max_line, self.encoding)
+                    yield from (found for line in lines if (found := self.record_in(*line)) is not None)
         except LineError as error:  # of the header, which was good when the source was opened
             error.is_end = True
             yield 1, error
+
+    def record_in(self, number: int, line: bytes | LineError) -> Record | None:
+        """Return what stands on a line, with its number; None if it is blank."""
+        if isinstance(line, LineError):
+            return number, line
+        if not line.strip():
+            return None
+        try:
+            return number, (_text_in if self.format == "text" else object_in)(line, self.encoding)
+        except LineError as error:
+            return number, error
 
     def id_of(self, number: int, value: Mapping[str, Any], problems: list[str] | None = None) -> str | None:
         """Return the id of a row, None if it has no valid one; what is wrong with it goes into *problems*."""
@@ -149,7 +159,7 @@ class Source:
     @property
     def is_counted(self) -> bool:
         """Whether the id of every row is made of its number."""
-        return self.id_column is None and self.format not in _REQUESTS
+        return self.id_column is None and self.format not in REQUESTS
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -203,16 +213,6 @@ class Source:
             problems.append(f"{_listed(self.template.columns)}: nothing stands there")
             return None
         return as_request(prompt, {})
-
-    def _lines(self, read: Callable[[bytes, str | None], dict[str, Any]]) -> Iterator[Record]:
-        for number, data in lines_of(self.path, self.max_line, self.encoding):
-            if isinstance(data, LineError):
-                yield number, data
-            elif data.strip():
-                try:
-                    yield number, read(data, self.encoding)
-                except LineError as error:
-                    yield number, error
 
 
 def _of_request(body: Mapping[str, Any]) -> bytes:
@@ -290,10 +290,10 @@ def open_source(
         _check_mark(path, encoding)
     if kind is None:
         kind = detect(path.name, _first_line(path, max_line, encoding), template=template is not None)
-    if kind in _REQUESTS and (template is not None or id_column is not None):
+    if kind in REQUESTS and (template is not None or id_column is not None):
         message = f"it holds {DESCRIBED[kind]}; templates and id columns are for tables"
         raise SourceError(message)
-    if kind in _REQUESTS and (image is not None or document is not None):
+    if kind in REQUESTS and (image is not None or document is not None):
         message = f"it holds {DESCRIBED[kind]}; columns of images and documents are for tables"
         raise SourceError(message)
     if kind == "parquet" and is_packed(path):
@@ -310,7 +310,7 @@ def open_source(
         raise SourceError(message) from None
     filled = MediaTemplate(parsed, image, document, files_under) if has_files else parsed
     source = Source(path, kind, filled, id_column, max_line, encoding)
-    if columns is not None and kind not in _REQUESTS:
+    if columns is not None and kind not in REQUESTS:
         _check_columns(source.columns, columns)
     return source
 
@@ -375,4 +375,4 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(escaped(name, 80) for name in known[:_NAMED]) + more
 
 
-__all__ = ["MAX_LINE", "Renumbered", "Source", "SourceError", "lines_of", "open_source"]
+__all__ = ["MAX_LINE", "REQUESTS", "Renumbered", "Source", "SourceError", "lines_of", "open_source"]

@@ -8,15 +8,18 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sys
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from itertools import islice
+from operator import eq
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import attrs
 
 from anyfast_async._core.journal.id_index import Seen
+from anyfast_async.batch.input.checked_rows import Kind, Measure, checked_rows
 from anyfast_async.batch.input.request_lines import BatchLine, LineError
 from anyfast_async.batch.input.row_digests import RowDigests, number_of
 from anyfast_async.batch.input.source import Source
@@ -93,6 +96,9 @@ class Survey:
     digests: RowDigests | None = attrs.field(default=None, eq=False, repr=False)
     """What the rows hold, in a few bytes each; None: not asked for, or known from a pass that was made before."""
 
+    measured: Mapping[Kind, int] = attrs.field(factory=dict, eq=False, repr=False)
+    """With a measure: the rows that are good by what they will take."""
+
     @property
     def total(self) -> int:
         """Rows, those that are left out included."""
@@ -103,7 +109,14 @@ class Survey:
         return attrs.evolve(self, source=attrs.evolve(self.source, path=path))
 
 
-def survey(source: Source, *, skip_bad: bool = False, digests: bool = True) -> Survey:
+def survey(
+    source: Source,
+    *,
+    skip_bad: bool = False,
+    digests: bool = True,
+    measure: Measure | None = None,
+    told: Callable[[int], object] = int,
+) -> Survey:
     """Read the whole of *source* and check every row.
 
     Args:
@@ -112,6 +125,8 @@ def survey(source: Source, *, skip_bad: bool = False, digests: bool = True) -> S
             them over. They are kept in memory.
         digests: whether to note what the rows hold: by this the same input is known in another file, and one that got
             more rows. 8 bytes a row, and 4 for each column that is used.
+        measure: how to tell what the rows will take: it stands in ``.measured`` then.
+        told: called with the number of rows that were read since the last time.
 
     Raises:
         ConfigurationError: the file was changed meanwhile.
@@ -121,39 +136,46 @@ def survey(source: Source, *, skip_bad: bool = False, digests: bool = True) -> S
     stamp, sha256 = stamp_of(source.path), fingerprint(source.path)
     seen = Seen()
     suspects: set[int] = set()  # two ids may share a hash: those that come again are looked at closely
-    models: Counter[str | None] = Counter()
+    kinds, measured = Counter[Kind | None](), Counter[Kind | None]()
+    left = 0 if measure is None else sys.maxsize if measure.first is None else measure.first
     problems = _Problems(source.unit, keeps_rows=skip_bad)
-    named: dict[int, tuple[str | None, int]] = {}  # models and places, to be taken back if a row turns out to be bad
-    is_whole, is_numbered = True, False
+    named: dict[int, tuple[Kind | None, bool, int]] = {}  # to be taken back if a row turns out to be bad
+    is_whole, is_numbered = True, source.is_counted
     content = _Content(source) if digests else _NoContent()
-    looking = source.looking()
-    for place, (number, record) in enumerate(source.records()):
-        model, is_good = None, False
-        try:
-            line = _line(looking, number, record)
-            custom_id: str | None = line.custom_id
-            model = line.request.model
-            models[model] += 1
-            is_good = True
-        except LineError as error:
-            custom_id = error.custom_id
-            is_whole &= not error.is_end
-            problems.add(number, custom_id, error.problems)
-        is_numbered |= custom_id == source.made_id(number)
-        content.add(number, custom_id, record if is_good else None)
-        if custom_id is not None and seen.count(hash(custom_id)) > 1:
-            suspects.add(hash(custom_id))
-            if skip_bad and number not in problems.rows:
-                named[number] = model, place
+    total = 0
+    for numbers, checked in checked_rows(source, measure, digests=digests):
+        ids, of, cells, errors = zip(*checked, strict=True)
+        kinds.update(of)
+        measured.update(of[:left])
+        for number, error in zip(numbers, errors, strict=True) if any(errors) else ():
+            if error is not None:
+                is_whole &= not error.is_end
+                problems.add(number, error.custom_id, error.problems)
+        if not is_numbered:
+            is_numbered = any(map(eq, ids, map(source.made_id, numbers)))
+        content.add(numbers, ids, cells)
+        if not source.is_counted and (again := seen.again(hash(one) for one in ids if one is not None)):
+            suspects |= again
+            for place, number, one in zip(range(len(ids)), numbers, ids, strict=True) if skip_bad else ():
+                if one is not None and hash(one) in again and number not in problems.rows:
+                    named[number] = of[place], place < left, total + place
+        left = max(0, left - len(ids))
+        total += len(ids)
+        told(len(ids))
     for number, custom_id, first in _duplicates(source, suspects):
         problem = f"{source.id_name}: {escaped(custom_id, 80)!r} stands on {source.unit} {first} already"
         if number in named:
-            model, place = named[number]
-            models[model] -= 1
+            kind, is_measured, place = named[number]
+            kinds[kind] -= 1
+            measured[kind] -= is_measured
             content.void(place)
         problems.add(number, None, (problem,))
     if stamp_of(source.path) != stamp:
         raise _changed(source)
+    models = Counter[str | None]()
+    for kind, count in kinds.items():
+        if kind is not None:
+            models[kind[0]] += count
     return Survey(
         source,
         sum(models.values()),
@@ -167,14 +189,15 @@ def survey(source: Source, *, skip_bad: bool = False, digests: bool = True) -> S
         is_whole,
         is_numbered,
         content.found(is_numbered=is_numbered),
+        {kind: count for kind, count in measured.items() if kind is not None and count},
     )
 
 
 class _NoContent:
     """What rows hold, if nobody wants to know."""
 
-    def add(self, number: int, custom_id: str | None, record: Mapping[str, Any] | LineError | None) -> None:
-        """Take in a row; *record* is None if it cannot be sent."""
+    def add(self, numbers: Sequence[int], ids: Sequence[str | None], cells: Sequence[bytes | None]) -> None:
+        """Take in rows; the cells of one that cannot be sent are None."""
 
     def void(self, place: int) -> None:
         """Take in that the row at *place* cannot be sent after all."""
@@ -188,11 +211,10 @@ class _Content(_NoContent):
         self._source = source
         self._rows = RowDigests(source.parts, source.unit if source.is_counted else None)
 
-    def add(self, number: int, custom_id: str | None, record: Mapping[str, Any] | LineError | None) -> None:
-        if not self._source.is_counted:
-            number = 0 if custom_id is None else number_of(custom_id)
-        cells = None if record is None or isinstance(record, LineError) else self._source.digests(record)
-        self._rows.add(number, cells)
+    def add(self, numbers: Sequence[int], ids: Sequence[str | None], cells: Sequence[bytes | None]) -> None:
+        own = numbers if self._source.is_counted else [0 if one is None else number_of(one) for one in ids]
+        for number, cell in zip(own, cells, strict=True):
+            self._rows.add(number, cell)
 
     def void(self, place: int) -> None:
         self._rows.void(place)

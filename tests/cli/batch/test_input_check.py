@@ -51,7 +51,7 @@ def test_checked_once(
     assert 1 == anyfast("batch", "-i", source, "-o", out).code
     checks: list[Path] = []
 
-    def counted(given: Source, **options: bool) -> Survey:
+    def counted(given: Source, **options: Any) -> Survey:
         checks.append(given.path)
         return survey(given, **options)
 
