@@ -12,16 +12,16 @@ from anyfast_async._core.json.jsontext import loads_strictly
 from anyfast_async._core.limits.token_estimate import ASSUMED, asked, tokens_of, tokens_of_each
 from anyfast_async._core.prompt_template import NOTHING, PromptTemplate, cell_at, cell_text
 from anyfast_async._limits.reservation import limits_of
+from anyfast_async.batch.input.file_lines import pieces_of
 from anyfast_async.batch.input.request_lines import ID_NAMES, LineError, has_long_number_in, object_in
 from anyfast_async.batch.input.request_shapes import Path, RequestShape, plain_texts
 from anyfast_async.batch.input.row_digests import TextsDigest
-from anyfast_async.batch.input.source import REQUESTS, Source, lines_of
+from anyfast_async.batch.input.source import REQUESTS, Source
 from anyfast_async.messages import plain_text
 from anyfast_async.requests import ChatRequest, as_request
 
 _ROWS: Final = 1000
-"""Rows that are looked at together, unless they are long."""
-_BYTES: Final = 1 << 20
+"""Rows of other files than lines that are looked at together."""
 _FEW: Final = 8
 """Rows that are not halved any more to find the one that is not like the others."""
 _SHAPES: Final = 8
@@ -29,6 +29,7 @@ _SHAPES: Final = 8
 
 Kind: TypeAlias = tuple[str | None, int, int]
 """The model that a row names, and the tokens of its prompt and of its answer; -1 where they are not asked for."""
+UNMEASURED: Final = (-1, -1)
 
 
 @attrs.frozen
@@ -106,7 +107,7 @@ class _Check:
 
     def tokens(self, request: ChatRequest) -> tuple[int, int]:
         """Return the tokens of the prompt and of the answer."""
-        return (-1, -1) if self._measure is None else self._measure.of(request)
+        return UNMEASURED if self._measure is None else self._measure.of(request)
 
     def kinds(self, model: str | None, fixed: tuple[int, int], texts: Iterable[Sequence[str]]) -> Iterable[Kind]:
         """Return the kinds of rows.
@@ -118,7 +119,7 @@ class _Check:
 
         """
         if self._measure is None:
-            return repeat((model, -1, -1))
+            return repeat((model, *UNMEASURED))
         prompt, answer = fixed
         columns = [*map(tokens_of_each, texts)]
         if len(columns) == 1:
@@ -161,7 +162,7 @@ def _ids_in(source: Source, numbers: Sequence[int], records: Sequence[Mapping[st
     """Return the ids of the rows of a table; None if one may have none that is valid."""
     name = source.id_column
     if name is None:
-        return [*map(source.made_id, numbers)]
+        return source.made_ids(numbers)
     try:
         found = [record[name] for record in records]
     except KeyError:
@@ -191,24 +192,16 @@ def _texts_at(name: str, records: Sequence[Mapping[str, Any]]) -> list[str] | No
 # -- lines -----------------------------------------------------------------------------------------------------------
 
 
-def _lines(source: Source) -> Iterator[tuple[list[int], list[Any]]]:
-    """Yield the lines of a file with their numbers, some at a time; of what is no line an error."""
-    numbers: list[int] = []
-    lines: list[Any] = []
-    size = 0
-    for number, line in lines_of(source.path, source.max_line, source.encoding):
-        numbers.append(number)
-        lines.append(line)
-        size += 0 if isinstance(line, LineError) else len(line)
-        if len(lines) == _ROWS or size > _BYTES:
-            yield numbers, lines
-            numbers, lines, size = [], [], 0
-    if lines:
-        yield numbers, lines
+_Piece: TypeAlias = tuple[Sequence[int], Sequence[Any]]
+"""Numbers, and lines; of what is none an error."""
+
+
+def _pieces(source: Source) -> Iterator[_Piece]:
+    return pieces_of(source.path, source.max_line, source.encoding)
 
 
 def _of_table(check: _Check) -> Iterator[Rows]:
-    for numbers, lines in _lines(check.source):
+    for numbers, lines in _pieces(check.source):
         if (values := _objects_in(lines)) is not None:
             yield numbers, check.records(numbers, values)
             continue
@@ -230,7 +223,7 @@ def _objects_in(lines: Sequence[Any]) -> list[dict[str, Any]] | None:
 
 
 @attrs.frozen
-class _Known:
+class _KnownShape:
     """A shape, and what is told of the rows that have it."""
 
     shape: RequestShape
@@ -244,7 +237,7 @@ class _Known:
 
     def rows(self, check: _Check, numbers: Sequence[int], texts: list[Sequence[str]]) -> Iterator[Checked]:
         """Return what is told of rows with such numbers and texts."""
-        ids = texts[0] if self.has_id else [*map(check.source.made_id, numbers)]
+        ids = texts[0] if self.has_id else check.source.made_ids(numbers)
         asking = texts[1:] if self.has_id else texts
         kinds = check.kinds(self.model, self.fixed, asking)
         digest, rest = self.digest, self.rest
@@ -254,12 +247,12 @@ class _Known:
 
 def _of_lines(check: _Check) -> Iterator[Rows]:
     source = check.source
-    shapes: list[_Known] = []
-    for numbers, lines in _lines(source):
+    shapes: list[_KnownShape] = []
+    for numbers, lines in _pieces(source):
         rows: list[Checked | None] = [None] * len(lines)
         left = [place for place, line in enumerate(lines) if type(line) is bytes]
         for known in [*shapes]:
-            left = _take(check, known, numbers, lines, left, rows)
+            left = _take(check, known, (numbers, lines), left, rows)
         alone = [place for place, line in enumerate(lines) if type(line) is not bytes]
         tried = 0
         while left:
@@ -267,7 +260,7 @@ def _of_lines(check: _Check) -> Iterator[Rows]:
             alone.append(place)
             if (fresh := _learned(check, numbers[place], lines[place])) is not None:
                 shapes = [fresh, *shapes[: _SHAPES - 1]]
-                left = _take(check, fresh, numbers, lines, left, rows)
+                left = _take(check, fresh, (numbers, lines), left, rows)
             if (tried := tried + 1) == _SHAPES:
                 alone += left
                 break
@@ -281,15 +274,15 @@ def _of_lines(check: _Check) -> Iterator[Rows]:
 
 def _take(
     check: _Check,
-    known: _Known,
-    numbers: Sequence[int],
-    lines: Sequence[bytes],
+    known: _KnownShape,
+    piece: _Piece,
     left: list[int],
     rows: list[Checked | None],
 ) -> list[int]:
     """Put into *rows* those of the lines *left* that have a shape; return the places of the others."""
     if not left:
         return left
+    numbers, lines = piece
     found, texts = known.shape.read([lines[place] for place in left])
     places = [left[place] for place in found]
     told = known.rows(check, [numbers[place] for place in places], texts)
@@ -301,7 +294,7 @@ def _take(
     return [place for place in left if rows[place] is None]
 
 
-def _learned(check: _Check, number: int, line: bytes) -> _Known | None:
+def _learned(check: _Check, number: int, line: bytes) -> _KnownShape | None:
     """Return the shape of a line that can be sent; None if it cannot, or has none."""
     source = check.source
     try:
@@ -324,13 +317,13 @@ def _learned(check: _Check, number: int, line: bytes) -> _Known | None:
     own = shape.texts[len(ids) :]
     fixed = prompt - sum(map(tokens_of, own)), answer
     if not check.digests:
-        return _Known(shape, bool(ids), request.model, fixed, None, b"")
+        return _KnownShape(shape, bool(ids), request.model, fixed, None, b"")
     marks = [f"\0{place}\0" for place in range(len(own))]
     digest = TextsDigest.of([_filled(body["messages"], marks), body.get("input")], marks)
     if digest is None:
         return None
     rest = source.digests(record)[len(digest.of_texts(own)) :]
-    return _Known(shape, bool(ids), request.model, fixed, digest, rest)
+    return _KnownShape(shape, bool(ids), request.model, fixed, digest, rest)
 
 
 def _filled(messages: Any, texts: Iterable[str]) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import compress
 from typing import Any, Final, TypeAlias
 
 import attrs
@@ -46,6 +47,10 @@ class RequestShape:
             filled: those of them that must not be empty.
 
         """
+        try:
+            loads_strictly(line)
+        except ValueError:  # it was read in another way
+            return None
         places = _texts_in(line)
         if places is None or any(path not in places for path in paths):
             return None
@@ -59,38 +64,38 @@ class RequestShape:
 
     def read(self, lines: Sequence[bytes]) -> tuple[list[int], list[Sequence[str]]]:
         """Return which of the *lines* have this shape, by their places, and their texts, path by path."""
-        first, last = self._literals[0], self._literals[-1]
-        if all([line.startswith(first) and line.endswith(last) for line in lines]):  # noqa: C419 - half the time
-            places = [*range(len(lines))]
-        else:
-            places = [place for place, line in enumerate(lines) if line.startswith(first) and line.endswith(last)]
-        return self._read(lines, places)
+        first, *between, last = self._literals
+        begin, end, least = len(first), -len(last), sum(map(len, self._literals))
+        fits = [line.startswith(first) and line.endswith(last) and len(line) >= least for line in lines]
+        places: Sequence[int] = range(len(lines))
+        if not all(fits):
+            places = [*compress(places, fits)]
+            lines = [*compress(lines, fits)]
+        rests: Sequence[bytes] = [line[begin:end] for line in lines]
+        columns: list[Sequence[bytes]] = []
+        for literal in between:
+            if not rests:
+                break
+            cells, found, rests = zip(*[rest.partition(literal) for rest in rests], strict=True)
+            columns.append(cells)
+            if not all(found):
+                places, rests = [*compress(places, found)], [*compress(rests, found)]
+                columns = [[*compress(column, found)] for column in columns]
+        return self._read(places, [*columns, rests]) if rests else ([], [()] * len(self.texts))
 
-    def _read(self, lines: Sequence[bytes], places: list[int]) -> tuple[list[int], list[Sequence[str]]]:
-        found = self._texts([lines[place] for place in places]) if places else None
-        if found is not None:
-            return places, found
+    def _read(self, places: Sequence[int], columns: list[Sequence[bytes]]) -> tuple[list[int], list[Sequence[str]]]:
+        texts = self._texts(columns)
+        if texts is not None:
+            return [*places], texts
         if len(places) <= _FEW:
             return [], [()] * len(self.texts)
         middle = len(places) // 2
-        some, texts = self._read(lines, places[:middle])
-        others, more = self._read(lines, places[middle:])
+        some, texts = self._read(places[:middle], [column[:middle] for column in columns])
+        others, more = self._read(places[middle:], [column[middle:] for column in columns])
         return some + others, [[*one, *other] for one, other in zip(texts, more, strict=True)]
 
-    def _texts(self, lines: Sequence[bytes]) -> list[Sequence[str]] | None:
-        """Return the texts of lines that begin and end right; None unless they are right in between, too."""
-        first, *between, last = self._literals
-        begin, end = len(first), -len(last)
-        if min(map(len, lines)) < begin - end:
-            return None
-        rests: Sequence[bytes] = [line[begin:end] for line in lines]
-        columns = []
-        for literal in between:
-            cells, are_there, rests = zip(*[rest.partition(literal) for rest in rests], strict=True)
-            if not all(are_there):
-                return None
-            columns.append(cells)
-        columns.append(rests)
+    def _texts(self, columns: list[Sequence[bytes]]) -> list[Sequence[str]] | None:
+        """Return the texts, path by path; None unless all that stands there is the inside of texts."""
         texts: list[Sequence[str]] = [()] * len(columns)
         for place, cells in zip(self._order, columns, strict=True):
             found = _texts_of(cells)

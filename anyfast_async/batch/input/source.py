@@ -12,7 +12,8 @@ from anyfast_async._core.prompt_template import TEXT, PromptTemplate, top_level
 from anyfast_async._map.media_columns import MediaTemplate
 from anyfast_async._values.text import did_you_mean
 from anyfast_async.batch.input import parquet
-from anyfast_async.batch.input.csv_rows import CsvTable, Line, Record
+from anyfast_async.batch.input.csv_rows import CsvTable, Record
+from anyfast_async.batch.input.file_lines import BOM, lines_of
 from anyfast_async.batch.input.formats import DESCRIBED, Format, detect, template_hint
 from anyfast_async.batch.input.packed_files import UNPACKING, checked_encoding, is_packed, opened
 from anyfast_async.batch.input.request_lines import (
@@ -27,7 +28,6 @@ from anyfast_async.batch.input.request_lines import (
     given_id,
     not_in,
     object_in,
-    unreadable,
 )
 from anyfast_async.batch.input.row_digests import json_digest, text_digest
 from anyfast_async.errors import escaped
@@ -36,7 +36,6 @@ from anyfast_async.requests import ChatRequest, as_request
 MAX_LINE: Final = 100 * 1024 * 1024
 """Longest line in bytes, unless told otherwise."""
 
-_BOM: Final = b"\xef\xbb\xbf"
 REQUESTS: Final = ("batch", "requests", "gemini")
 """Formats whose lines are requests; the others are tables."""
 _IDS: Final[Mapping[Format, Sequence[str]]] = {"requests": ID_NAMES, "gemini": GEMINI_IDS}
@@ -150,11 +149,19 @@ class Source:
             return self
         return attrs.evolve(self, template=self.template.looking())
 
+    @property
+    def made_ids_begin(self) -> str:
+        """What all ids begin with that are made of numbers."""
+        return f"{(self.renumbered or self).unit}-"
+
     def made_id(self, number: int) -> str:
         """Return the id that is made of the number of a line or row."""
-        if self.renumbered is None:
-            return f"{self.unit}-{number}"
-        return f"{self.renumbered.unit}-{self.renumbered.numbers[number]}"
+        return self.made_ids_begin + str(number if self.renumbered is None else self.renumbered.numbers[number])
+
+    def made_ids(self, numbers: Iterable[int]) -> list[str]:
+        """Return the ids that are made of *numbers*."""
+        own = numbers if self.renumbered is None else map(self.renumbered.numbers.__getitem__, numbers)
+        return [*map(self.made_ids_begin.__add__, map(str, own))]
 
     @property
     def is_counted(self) -> bool:
@@ -228,28 +235,6 @@ def _text_in(data: bytes, encoding: str | None) -> dict[str, Any]:
         raise LineError((not_in(encoding, error),)) from None
 
 
-def lines_of(path: Path, longest: int, encoding: str | None = None) -> Iterator[Line]:
-    """Yield every line of a file, packed or not, in UTF-8, with its number; of those that are too long an error."""
-    number = 0
-    try:
-        with opened(path, encoding) as file:
-            while data := file.readline(longest + 1):
-                number += 1
-                if number == 1:
-                    data = data.removeprefix(_BOM)
-                if len(data) <= longest:
-                    yield number, data
-                    continue
-                while not data.endswith(b"\n") and (data := file.readline(longest)):
-                    pass
-                yield number, LineError((f"is longer than {longest} bytes",))
-    except UNPACKING as error:
-        if isinstance(error, OSError) and error.errno is not None:  # the system's
-            raise
-        problem = f"is not {encoding}" if isinstance(error, UnicodeError) else "cannot be unpacked"
-        yield number + 1, unreadable(f"{problem} ({error})")
-
-
 # -- checked before it is read ---------------------------------------------------------------------------------------
 
 
@@ -319,7 +304,7 @@ def _check_mark(path: Path, encoding: str) -> None:
     """Refuse to read as *encoding* what says itself that it is UTF-8: the answers would be to other words."""
     with opened(path) as file:
         try:
-            is_marked = file.read(len(_BOM)) == _BOM
+            is_marked = file.read(len(BOM)) == BOM
         except UNPACKING:
             return
     if is_marked:

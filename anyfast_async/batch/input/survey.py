@@ -18,10 +18,11 @@ from typing import Final, TypeAlias
 
 import attrs
 
-from anyfast_async._core.journal.id_index import Seen
-from anyfast_async.batch.input.checked_rows import Kind, Measure, checked_rows
+from anyfast_async.batch.input.checked_rows import UNMEASURED, Kind, Measure, checked_rows
+from anyfast_async.batch.input.input_content import Content, NoContent
+from anyfast_async.batch.input.repeated_ids import RepeatedIds
 from anyfast_async.batch.input.request_lines import BatchLine, LineError
-from anyfast_async.batch.input.row_digests import RowDigests, number_of
+from anyfast_async.batch.input.row_digests import RowDigests
 from anyfast_async.batch.input.source import Source
 from anyfast_async.errors import ConfigurationError, escaped
 
@@ -134,94 +135,113 @@ def survey(
 
     """
     stamp, sha256 = stamp_of(source.path), fingerprint(source.path)
-    seen = Seen()
-    suspects: set[int] = set()  # two ids may share a hash: those that come again are looked at closely
-    kinds, measured = Counter[Kind | None](), Counter[Kind | None]()
-    left = 0 if measure is None else sys.maxsize if measure.first is None else measure.first
-    problems = _Problems(source.unit, keeps_rows=skip_bad)
-    named: dict[int, tuple[Kind | None, bool, int]] = {}  # to be taken back if a row turns out to be bad
-    is_whole, is_numbered = True, source.is_counted
-    content = _Content(source) if digests else _NoContent()
-    total = 0
+    first = _Pass(source, skip_bad=skip_bad, digests=digests)
+    left = sys.maxsize if measure is None or measure.first is None else measure.first
     for numbers, checked in checked_rows(source, measure, digests=digests):
-        ids, of, cells, errors = zip(*checked, strict=True)
-        kinds.update(of)
-        measured.update(of[:left])
-        for number, error in zip(numbers, errors, strict=True) if any(errors) else ():
-            if error is not None:
-                is_whole &= not error.is_end
-                problems.add(number, error.custom_id, error.problems)
-        if not is_numbered:
-            is_numbered = any(map(eq, ids, map(source.made_id, numbers)))
-        content.add(numbers, ids, cells)
-        if not source.is_counted and (again := seen.again(hash(one) for one in ids if one is not None)):
-            suspects |= again
-            for place, number, one in zip(range(len(ids)), numbers, ids, strict=True) if skip_bad else ():
-                if one is not None and hash(one) in again and number not in problems.rows:
-                    named[number] = of[place], place < left, total + place
-        left = max(0, left - len(ids))
-        total += len(ids)
-        told(len(ids))
-    for number, custom_id, first in _duplicates(source, suspects):
-        problem = f"{source.id_name}: {escaped(custom_id, 80)!r} stands on {source.unit} {first} already"
-        if number in named:
-            kind, is_measured, place = named[number]
-            kinds[kind] -= 1
-            measured[kind] -= is_measured
-            content.void(place)
-        problems.add(number, None, (problem,))
+        ids, kinds, cells, errors = zip(*checked, strict=True)
+        if left < len(kinds):
+            kinds = (*kinds[:left], *(None if kind is None else (kind[0], *UNMEASURED) for kind in kinds[left:]))
+        first.take(numbers, ids, kinds, cells)
+        if any(errors):
+            first.take_errors(numbers, errors)
+        left = max(0, left - len(kinds))
+        told(len(kinds))
+    first.look_closely()
     if stamp_of(source.path) != stamp:
         raise _changed(source)
-    models = Counter[str | None]()
-    for kind, count in kinds.items():
-        if kind is not None:
-            models[kind[0]] += count
+    models, measured, problems = first.models, first.measured, first.problems
     return Survey(
         source,
         sum(models.values()),
-        +models,
+        models,
         tuple(sorted(problems.kept, key=lambda one: one.line)),
         problems.count,
         sha256,
         stamp,
         tuple(problems.kinds.values()),
         _named_rows(source, problems.rows),
-        is_whole,
-        is_numbered,
-        content.found(is_numbered=is_numbered),
-        {kind: count for kind, count in measured.items() if kind is not None and count},
+        first.is_whole,
+        first.is_numbered,
+        first.content.found(is_numbered=first.is_numbered),
+        measured,
     )
 
 
-class _NoContent:
-    """What rows hold, if nobody wants to know."""
+class _Pass:
+    """What the first pass has found so far."""
 
-    def add(self, numbers: Sequence[int], ids: Sequence[str | None], cells: Sequence[bytes | None]) -> None:
-        """Take in rows; the cells of one that cannot be sent are None."""
-
-    def void(self, place: int) -> None:
-        """Take in that the row at *place* cannot be sent after all."""
-
-    def found(self, *, is_numbered: bool) -> RowDigests | None:  # noqa: ARG002 - asked for below
-        return None
-
-
-class _Content(_NoContent):
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, *, skip_bad: bool, digests: bool) -> None:
         self._source = source
-        self._rows = RowDigests(source.parts, source.unit if source.is_counted else None)
+        self._skip_bad = skip_bad
+        self._repeated = RepeatedIds(lambda: (custom_id for _, custom_id in _ids(source)))
+        self._suspects: set[int] = set()
+        """Hashes of ids. Two ids may share one: those that come again are looked at closely."""
+        self._named: dict[int, tuple[Kind | None, int]] = {}
+        """Of suspects: their kinds and places, to be taken back if a row turns out to be bad."""
+        self._kinds = Counter[Kind | None]()
+        self._count = 0
+        self.problems = _Problems(source.unit, keeps_rows=skip_bad)
+        self.content = Content(source) if digests else NoContent()
+        self.is_whole = True
+        self.is_numbered = source.is_counted
 
-    def add(self, numbers: Sequence[int], ids: Sequence[str | None], cells: Sequence[bytes | None]) -> None:
-        own = numbers if self._source.is_counted else [0 if one is None else number_of(one) for one in ids]
-        for number, cell in zip(own, cells, strict=True):
-            self._rows.add(number, cell)
+    def take(
+        self,
+        numbers: Sequence[int],
+        ids: Sequence[str | None],
+        kinds: Sequence[Kind | None],
+        cells: Sequence[bytes | None],
+    ) -> None:
+        """Take in what was told of some rows."""
+        source = self._source
+        self._kinds.update(kinds)
+        if not self.is_numbered:
+            is_near = source.made_ids_begin in "".join(filter(None, ids))
+            self.is_numbered = is_near and any(map(eq, ids, source.made_ids(numbers)))
+        self.content.add(numbers, ids, cells)
+        own = () if source.is_counted else [one for one in ids if one is not None]
+        if own and (again := self._repeated.hashes(own)):
+            self._suspects |= again
+            if self._skip_bad:
+                rows = enumerate(zip(numbers, ids, kinds, strict=True), self._count)
+                self._named |= {
+                    number: (kind, place)
+                    for place, (number, one, kind) in rows
+                    if kind is not None and hash(one) in again
+                }
+        self._count += len(ids)
 
-    def void(self, place: int) -> None:
-        self._rows.void(place)
+    def take_errors(self, numbers: Sequence[int], errors: Sequence[LineError | None]) -> None:
+        """Take in what is wrong with some rows."""
+        for number, error in zip(numbers, errors, strict=True):
+            if error is not None:
+                self.is_whole &= not error.is_end
+                self.problems.add(number, error.custom_id, error.problems)
 
-    def found(self, *, is_numbered: bool) -> RowDigests:
-        self._rows.by_place = is_numbered or self._source.is_counted
-        return self._rows
+    def look_closely(self) -> None:
+        """Find the rows whose ids earlier ones have."""
+        source = self._source
+        for number, custom_id, first in _duplicates(source, self._suspects):
+            problem = f"{source.id_name}: {escaped(custom_id, 80)!r} stands on {source.unit} {first} already"
+            if number in self._named:
+                kind, place = self._named[number]
+                self._kinds[kind] -= 1
+                self.content.void(place)
+            self.problems.add(number, None, (problem,))
+
+    @property
+    def models(self) -> Counter[str | None]:
+        """The good rows by their models."""
+        counts = Counter[str | None]()
+        for kind, count in self._kinds.items():
+            if kind is not None:
+                counts[kind[0]] += count
+        return +counts
+
+    @property
+    def measured(self) -> dict[Kind, int]:
+        """The good rows that were measured, by their kinds."""
+        return {kind: count for kind, count in self._kinds.items() if kind is not None and kind[1] >= 0 < count}
 
 
 class _Problems:
