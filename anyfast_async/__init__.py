@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from anyfast_async._version import __version__
 
 if TYPE_CHECKING:
+    from anyfast_async._client.explanation import Explanation, Waiting
     from anyfast_async._client.stats import Phase, Stats
     from anyfast_async._http.api_key import NO_KEY
     from anyfast_async._map.map_run import MapRun
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
         RequestValidationError,
         ResponseShapeError,
         ResponseTimeout,
+        StoreError,
         ToolRoundsError,
         UnprocessableEntityError,
     )
@@ -84,13 +86,14 @@ if TYPE_CHECKING:
         UserMessage,
         VideoPart,
     )
-    from anyfast_async.policies import Budget, Hedge, Limits, RetryPolicy, Timeouts
+    from anyfast_async.policies import AutoConcurrency, Budget, Hedge, Limits, RetryPolicy, Timeouts
     from anyfast_async.prices import Price, Prices, PricesError
     from anyfast_async.requests import CallOptions, ChatOptions, ChatRequest, RequestFields
     from anyfast_async.tools import Tool, tool
 
 _HOMES = {
     "_http.api_key": ("NO_KEY",),
+    "_client.explanation": ("Explanation", "Waiting"),
     "_client.stats": ("Phase", "Stats"),
     "_map.map_run": ("MapRun",),
     "_map.result": ("Progress", "Result"),
@@ -145,6 +148,7 @@ _HOMES = {
         "RequestValidationError",
         "ResponseShapeError",
         "ResponseTimeout",
+        "StoreError",
         "ToolRoundsError",
         "UnprocessableEntityError",
     ),
@@ -162,7 +166,7 @@ _HOMES = {
         "UserMessage",
         "VideoPart",
     ),
-    "policies": ("Budget", "Hedge", "Limits", "RetryPolicy", "Timeouts"),
+    "policies": ("AutoConcurrency", "Budget", "Hedge", "Limits", "RetryPolicy", "Timeouts"),
     "prices": ("Price", "Prices", "PricesError"),
     "requests": ("CallOptions", "ChatOptions", "ChatRequest", "RequestFields"),
     "tools": ("Tool", "tool"),
@@ -199,6 +203,7 @@ __all__ = [
     "Attempt",
     "AudioPart",
     "AuthenticationError",
+    "AutoConcurrency",
     "BadRequestError",
     "Budget",
     "BudgetExceeded",
@@ -216,6 +221,7 @@ __all__ = [
     "ConflictError",
     "ConnectTimeout",
     "DeadlineExceeded",
+    "Explanation",
     "FieldError",
     "FilePart",
     "FirstTokenTimeout",
@@ -256,6 +262,7 @@ __all__ = [
     "Result",
     "RetryPolicy",
     "Stats",
+    "StoreError",
     "SystemMessage",
     "TextPart",
     "Timeouts",
@@ -270,6 +277,7 @@ __all__ = [
     "Usage",
     "UserMessage",
     "VideoPart",
+    "Waiting",
     "__version__",
     "tool",
 ]

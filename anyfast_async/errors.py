@@ -10,6 +10,7 @@
     ├── RequestValidationError (ValueError)  a request is wrong; nothing was sent
     ├── ClientStateError (RuntimeError)      closed client, wrong loop, two readers on one stream
     ├── QueueFullError                       ``Limits.max_queued`` calls are waiting already
+    │   └── StoreError                       the store of shared limits is away
     ├── BudgetExceeded                       a ``Budget`` has no room for the call
     ├── NotSentError                         an item of a run that ended before its turn
     ├── APIConnectionError                   no usable answer came over the wire
@@ -186,6 +187,15 @@ class QueueFullError(AnyFastError):
     retryable = True
     retry_after: float | None = None
     """Seconds after which there should be room, where that is known."""
+
+
+class StoreError(QueueFullError):
+    """The store of shared limits is away, and ``Limits(on_store_error="fail")`` says not to go on without it.
+
+    The call was refused at once, nothing was sent.
+    """
+
+    kind = "store"
 
 
 class BudgetExceeded(AnyFastError):  # noqa: N818 - the public name; "exceeded" says it all

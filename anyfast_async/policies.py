@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
 
 from anyfast_async._values.bases import Shown, Value
+from anyfast_async._values.store_url import StoreURL, problem_with
 from anyfast_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -35,12 +37,75 @@ def _number(
     return check
 
 
+def _store(value: Any) -> Any:
+    return StoreURL(value) if isinstance(value, str) and not isinstance(value, StoreURL) else value
+
+
+def _a_store(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    del instance
+    problem = None
+    if isinstance(value, StoreURL):
+        problem = problem_with(value.whole())
+    elif value is not None and not isinstance(value, Path):
+        missing = [name for name in ("ask", "news", "aclose") if not callable(getattr(value, name, None))]
+        what = "must be an address, a pathlib.Path, or an object with the method"
+        problem = f"{what} {missing[0]}() (see anyfast_async.stores.Store)" if missing else None
+    if problem is not None:
+        shown = repr(value) if isinstance(value, StoreURL) else f"a {type(value).__name__}"
+        message = f"Limits.{attribute.name} {problem}, not {shown}"
+        raise ConfigurationError(message)
+
+
+def _one_of(*allowed: str) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
+    def check(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if value not in allowed:
+            words = ", ".join(map(repr, allowed))
+            message = f"{type(instance).__name__}.{attribute.name} must be one of {words}, not {value!r}"
+            raise ConfigurationError(message)
+
+    return check
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class AutoConcurrency(Value):
+    """As many calls in flight as the gateway takes, found by trying; for each origin, key and model.
+
+    It begins with few and takes more as long as nothing is refused and answers are as quick as with fewer: by the time
+    to the first token of streams, else by the time for each token.
+    """
+
+    start: int = attrs.field(default=4, validator=_number(1, whole=True))
+    """To begin with. 4: what nearly every key is granted; it doubles with each round of answers."""
+    least: int = attrs.field(default=1, validator=_number(1, whole=True))
+    """Never fewer than these."""
+    most: int = attrs.field(default=1000, validator=_number(1, whole=True))
+    """Never more than these. 1000: one process carries them, and their descriptors."""
+
+    def __attrs_post_init__(self) -> None:
+        if not self.least <= self.start <= self.most:
+            shown = f"least={self.least}, start={self.start}, most={self.most}"
+            message = f"AutoConcurrency takes least <= start <= most, not {shown}"
+            raise ConfigurationError(message)
+
+
+def _concurrency(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if isinstance(value, AutoConcurrency) or (isinstance(value, str) and value == "auto"):
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        owner = type(instance).__name__
+        message = (
+            f'{owner}.{attribute.name} must be a whole number from 1 up, "auto" or AutoConcurrency(...), not {value!r}'
+        )
+        raise ConfigurationError(message)
+
+
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Limits(Value):
     """What this client allows itself. Requests and tokens are counted per origin, key and model."""
 
-    concurrency: int = attrs.field(default=200, validator=_number(1, whole=True))
-    """Calls in flight at once, exact. 200: well below what one process can carry, above what most keys are granted."""
+    concurrency: int | Literal["auto"] | AutoConcurrency = attrs.field(default=200, validator=_concurrency)
+    """Calls in flight at once, exact. 200: well below what one process can carry, above what most keys are granted.
+    ``"auto"``: as many as the gateway turns out to take, see :class:`AutoConcurrency`."""
     requests_per_minute: int | None = attrs.field(default=None, validator=_number(1, optional=True, whole=True))
     """In no window of 60 s are more requests admitted, retries included. From 3 000 on they are spread evenly over
     the minute, because large limits are often enforced by the second. None: no limit (the gateway states none)."""
@@ -52,6 +117,57 @@ class Limits(Value):
     max_queued: int | None = attrs.field(default=None, validator=_number(0, optional=True, whole=True))
     """Calls that may wait for admission; one more is refused with ``QueueFullError``. None: any number. Items of a
     ``map`` or a batch do not count: their workers wait."""
+    store: Any = attrs.field(default=None, converter=_store, validator=_a_store)
+    """Where the limits are kept, if several clients share them: then all the numbers above are of all of them together,
+    for each origin, key and model. ``"valkey://host"`` or ``"redis://host"`` (``valkeys://``, ``rediss://`` with TLS,
+    ``unix://`` for a socket; needs ``anyfast-async[redis]``), ``"sqlite:///file"`` or a ``pathlib.Path`` for the
+    processes of one machine, or an object with the methods of :class:`~anyfast_async.stores.Store`."""
+    on_store_error: Literal["local_share", "wait", "fail"] = attrs.field(
+        default="local_share", validator=_one_of("local_share", "wait", "fail")
+    )
+    """What calls do while the store is away. ``"local_share"``: go on with a share of the limits of their own.
+    ``"wait"``: wait until it is back. ``"fail"``: fail at once with ``StoreError``."""
+    local_share: float | None = attrs.field(default=None, validator=_number(0.001, 1, optional=True))
+    """The share of the limits that this client may use while the store is away. None: 1 of as many clients as shared
+    them when the store was last there, and a tenth if it has never been."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.store is not None and not isinstance(self.concurrency, int):
+            message = f"Limits.store shares stated numbers: give concurrency a whole number, not {self.concurrency!r}"
+            raise ConfigurationError(message)
+
+    @property
+    def auto(self) -> AutoConcurrency | None:
+        """How the number in flight is found, None if it is stated."""
+        found = self.concurrency
+        return AutoConcurrency() if isinstance(found, str) else found if isinstance(found, AutoConcurrency) else None
+
+    @property
+    def most_in_flight(self) -> int:
+        """Calls in flight at most, whatever is found."""
+        found = self.concurrency
+        return found if isinstance(found, int) else (self.auto or AutoConcurrency()).most
+
+
+def _name(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, str) or not value.strip():
+        message = f"{type(instance).__name__}.{attribute.name} must be a text that is not empty, not {value!r}"
+        raise ConfigurationError(message)
+
+
+@attrs.frozen(eq=False, repr=False)
+class Lane(Value):
+    """Calls that share the limits of a client with others, by an agreed part; made by ``with_options(lane=...)``."""
+
+    name: str = attrs.field(validator=_name)
+    """What it is known by in the client; whoever names it is in it."""
+    weight: float = attrs.field(default=1.0, kw_only=True, validator=_number(0.001, 1000))
+    """Tokens that it gets for each of a lane with weight 1, while both wait. Calls that name no lane weigh 1."""
+    priority: int = attrs.field(default=0, kw_only=True, validator=_number(0, 9, whole=True))
+    """0 goes before 1, and so on. Each priority gets a tenth of the tokens at least while it waits. Calls that name no
+    lane have 0."""
+    reserve: int = attrs.field(default=0, kw_only=True, validator=_number(0, whole=True))
+    """Places in flight that are kept free for it, because nothing that is in flight is ever stopped for another."""
 
 
 @attrs.frozen(kw_only=True, repr=False)

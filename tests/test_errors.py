@@ -78,6 +78,7 @@ def test_kinds_are_stable_words() -> None:
         "LockedError": "configuration",
         "MismatchError": "configuration",
         "QueueFullError": "queue_full",
+        "StoreError": "store",
         "BudgetExceeded": "budget",
         "NotSentError": "not_sent",
         "APIConnectionError": "connection",

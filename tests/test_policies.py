@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import pickle
+from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
 
 from anyfast_async.errors import ConfigurationError
-from anyfast_async.policies import Budget, Limits, RetryPolicy, Timeouts, as_timeouts
+from anyfast_async.policies import AutoConcurrency, Budget, Limits, RetryPolicy, Timeouts, as_timeouts
 
 NAN, INF = float("nan"), float("inf")
 
@@ -19,6 +20,9 @@ GOOD: list[tuple[type[Any], str, list[Any]]] = [
     (Limits, "requests_per_minute", [None, 1, 10**9]),
     (Limits, "tokens_per_minute", [None, 1]),
     (Limits, "max_queued", [None, 0, 5]),
+    (Limits, "store", [None, "redis://host", Path("file")]),
+    (Limits, "on_store_error", ["local_share", "wait", "fail"]),
+    (Limits, "local_share", [None, 0.001, 1]),
     *[(Timeouts, n, [None, 0.001, 1, 1e9]) for n in ("connect", "first_token", "idle", "response", "total")],
     (RetryPolicy, "attempts", [1, 100]),
     (RetryPolicy, "backoff", [(0, 0), (1, 30), (0.5, 0.5)]),
@@ -37,6 +41,9 @@ BAD: list[tuple[type[Any], str, list[Any]]] = [
     (Limits, "requests_per_minute", [0, 0.5, True, "5"]),
     (Limits, "tokens_per_minute", [0, 1.5]),
     (Limits, "max_queued", [-1, 1.0, False]),
+    (Limits, "store", ["memory", 7, b"redis://host"]),
+    (Limits, "on_store_error", ["", None, "raise"]),
+    (Limits, "local_share", [0, 1.1, NAN, "1"]),
     *[(Timeouts, n, [0, -1, NAN, True, "5", 0.0009]) for n in ("connect", "first_token", "idle", "response", "total")],
     (RetryPolicy, "attempts", [0, 1.0, None, True]),
     (RetryPolicy, "backoff", [(2, 1), (-1, 1), (1,), (1, 2, 3), 5, None, ("1", "2"), (NAN, 1), (1, NAN)]),
@@ -95,7 +102,19 @@ def test_backoff_is_a_pair_of_numbers(value: Any) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Limits(concurrency=0), "Limits.concurrency must be a whole number from 1 up, not 0"),
+        (
+            lambda: Limits(concurrency=0),
+            'Limits.concurrency must be a whole number from 1 up, "auto" or AutoConcurrency(...), not 0',
+        ),
+        (
+            lambda: Limits(concurrency="many"),  # type: ignore[arg-type]
+            "Limits.concurrency must be a whole number from 1 up, \"auto\" or AutoConcurrency(...), not 'many'",
+        ),
+        (
+            lambda: AutoConcurrency(start=8, most=4),
+            "AutoConcurrency takes least <= start <= most, not least=1, start=8, most=4",
+        ),
+        (lambda: AutoConcurrency(least=0), "AutoConcurrency.least must be a whole number from 1 up, not 0"),
         (lambda: Limits(max_queued=-1), "Limits.max_queued must be a whole number from 0 up or None, not -1"),
         (lambda: Timeouts(idle=0), "Timeouts.idle must be a number from 0.001 up or None, not 0"),
         (lambda: RetryPolicy(retry_ratio=2), "RetryPolicy.retry_ratio must be 0 to 1, not 2"),
@@ -145,3 +164,58 @@ def test_as_timeouts() -> None:
     assert Timeouts(connect=1) == as_timeouts(Timeouts(connect=1), base)
     with pytest.raises(ConfigurationError, match=r"Timeouts.total must be a number from 0.001 up or None, not 0"):
         as_timeouts(0, base)
+
+
+# -- a store of limits -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("store", "problem"),
+    [
+        (
+            "memcached://host",
+            "must be an address that begins with one of valkey://, valkeys://, redis://, rediss://, unix://, sqlite://",
+        ),
+        ("localhost:6379", "must be an address that begins with one of"),
+        ("redis://", "must be an address with a host,"),
+        ("redis://user:secret-word@:6379", "must be an address with a host,"),
+        ("redis://host:port", "must be an address with a host and a port that is a number,"),
+        ("sqlite://", "must be an address with a path,"),
+        ("unix:///", "must be an address with a path,"),
+        (7, r"must be an address, a pathlib.Path, or an object with the method ask\(\)"),
+    ],
+)
+def test_a_store_that_cannot_be_is_refused(store: object, problem: str) -> None:
+    """The error says what is wrong, and shows no password."""
+    with pytest.raises(ConfigurationError, match=f"^Limits.store {problem}") as caught:
+        Limits(store=store)
+    assert "secret-word" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://host", "redis://host"),
+        ("valkey://user:pass@host:1/2", "valkey://user:***@host:1/2"),
+        ("rediss://:p@ss/w:rd@host", "rediss://:***@host"),
+        ("redis://token@host", "redis://***@host"),
+        ("unix://:pass@/run/s", "unix://:***@/run/s"),
+        ("redis://host?password=pass&db=1", "redis://host?password=***&db=1"),
+    ],
+)
+def test_no_store_shows_its_password(url: str, shown: str) -> None:
+    """In no form in which a program may come to print it."""
+    limits = Limits(store=url)
+    for text in (f"{limits.store}", str(limits.store), format(limits.store)):
+        assert text == shown
+    assert repr(limits.store) in repr(limits)
+    assert copy.deepcopy(limits) == limits == Limits(store=url)
+    assert limits.store.whole() == url
+
+
+def test_what_to_do_without_the_store_is_checked() -> None:
+    """Words and shares that are none are refused."""
+    with pytest.raises(ConfigurationError, match="must be one of 'local_share', 'wait', 'fail', not 'ignore'"):
+        Limits(on_store_error="ignore")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match=r"Limits.local_share must be 0.001 to 1 or None, not 2"):
+        Limits(local_share=2)

@@ -183,15 +183,22 @@ def knows_input(output: Path, path: Path) -> bool:
     return bool(past.inputs) and fingerprint(path) in past.inputs
 
 
-def checked_before(source: Source, begun: BegunWith) -> Survey | None:
+def checked_before(source: Source, begun: BegunWith, *, needs_rows: bool = True) -> Survey | None:
     """Return the survey of *source* if the run that is *recorded* has made it already, byte for byte.
+
+    Args:
+        source: the input.
+        begun: what is recorded.
+        needs_rows: whether it must be known, too, what the rows held.
 
     Raises:
         OSError: the input cannot be read.
 
     """
     before = begun.input
-    if before is None or not isinstance(before.get("models"), Mapping) or before.get("bad") or not begun.has_rows:
+    if before is None or not isinstance(before.get("models"), Mapping) or before.get("bad"):
+        return None
+    if needs_rows and not begun.has_rows:
         return None
     stamp = stamp_of(source.path)
     now = _input(source, fingerprint(source.path))

@@ -90,7 +90,7 @@ class ClientOptions:
         """
         from anyfast_async.client import AnyFast  # noqa: PLC0415 - a quarter of a second that a dry run does not spend
 
-        settings = self._patience | settings
+        settings = self.patience | settings
         if not self.simulate:
             self._say_where()
             async with self._real(self._key(), **settings) as client:
@@ -120,7 +120,8 @@ class ClientOptions:
             self._real(self._key())
 
     @property
-    def _patience(self) -> dict[str, Any]:
+    def patience(self) -> dict[str, Any]:
+        """Settings of the client about retries and clocks, those that were said."""
         found: dict[str, Any] = {}
         if self.retries is not None:
             found["retry"] = RetryPolicy(attempts=self.retries + 1)

@@ -116,6 +116,7 @@ FAILURES: Final = (
     Meaning(errors.RequestValidationError, exit_code=2),
     Meaning(errors.ClientStateError, ends="run"),
     Meaning(errors.QueueFullError),
+    Meaning(errors.StoreError, ends="run", exit_code=3),
     Meaning(errors.BudgetExceeded, ends="run", exit_code=3),
     Meaning(errors.NotSentError, exit_code=3),
     # -- of several calls

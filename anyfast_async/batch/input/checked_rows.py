@@ -197,7 +197,8 @@ _Piece: TypeAlias = tuple[Sequence[int], Sequence[Any]]
 
 
 def _pieces(source: Source) -> Iterator[_Piece]:
-    return pieces_of(source.path, source.max_line, source.encoding)
+    found = pieces_of(source.path, source.max_line, source.encoding)
+    return found if not source.before else (([source.before + n for n in numbers], lines) for numbers, lines in found)
 
 
 def _of_table(check: _Check) -> Iterator[Rows]:

@@ -79,6 +79,8 @@ class Source:
     """Longest line in bytes."""
     encoding: str | None = None
     """Of its text; None: UTF-8."""
+    before: int = 0
+    """Lines or rows that stand before it in the file that it is a piece of."""
     renumbered: Renumbered | None = None
     """Where ids are made of the numbers of another file with the same rows."""
 
@@ -105,6 +107,10 @@ class Source:
             OSError: the file cannot be read.
 
         """
+        found = self._records()
+        return found if not self.before else ((self.before + number, record) for number, record in found)
+
+    def _records(self) -> Iterator[Record]:
         try:
             match self.format:
                 case "parquet":

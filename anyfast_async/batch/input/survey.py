@@ -167,6 +167,11 @@ def survey(
     )
 
 
+def kind_of(problem: str) -> str:
+    """Return what a problem has in common with others: what differs from row to row are quoted values and numbers."""
+    return _VALUE.sub("?", problem)
+
+
 class _Pass:
     """What the first pass has found so far."""
 
@@ -265,8 +270,7 @@ class _Problems:
             self.rows[number] = custom_id, (*self.rows.get(number, (None, ()))[1], *found)
 
     def _count(self, number: int, problem: str) -> None:
-        # What differs from row to row are the values, which are quoted, and numbers.
-        key = _VALUE.sub("?", problem)
+        key = kind_of(problem)
         if key not in self.kinds and len(self.kinds) == KEPT_PROBLEMS:
             key = next(reversed(self.kinds))
         kind = self.kinds.setdefault(key, ProblemKind(problem))

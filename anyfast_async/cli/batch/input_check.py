@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -26,12 +27,13 @@ _KINDS: Final = 10
 """Kinds of problems that are named."""
 
 
-def surveyed(options: Options, spool: StdinCopy) -> Survey:
+def surveyed(options: Options, spool: StdinCopy, look: Callable[[Source], Survey] | None = None) -> Survey:
     """Return the input, checked as a whole, or as it was checked when the batch began.
 
     Args:
         options: say what it is.
         spool: takes the standard input in, which cannot be read twice.
+        look: checks it; None: this process does.
 
     Raises:
         click.UsageError: it cannot be read, or not as it should be.
@@ -54,6 +56,8 @@ def surveyed(options: Options, spool: StdinCopy) -> Survey:
         )
         if options.format is None:
             note(f"{name}: {DESCRIBED[source.format]}")
+        if look is not None:
+            return _checked(source, name, options, look)
         found = None if options.dry_run else checked_before(source, recorded(options.answers))
         return found or _checked(source, name, options)
     except SourceError as error:
@@ -93,18 +97,21 @@ def _from_stdin(spool: StdinCopy, answers: Path) -> Path:
     return spool.path
 
 
-def _checked(source: Source, name: str, options: Options) -> Survey:
+def _checked(source: Source, name: str, options: Options, look: Callable[[Source], Survey] | None = None) -> Survey:
     skip_bad, fields = options.skip_bad, options.fields
     measure = Measure(lambda request: as_request(request, fields, system=options.system), options.limit)
     with ReadingProgress() as progress:
         progress.begin(f"checking {name}")
-        found = survey(
-            source,
-            skip_bad=skip_bad,
-            digests=not options.dry_run,
-            measure=measure if options.dry_run else None,
-            told=progress.rows,
-        )
+        if look is not None:
+            found = look(source)
+        else:
+            found = survey(
+                source,
+                skip_bad=skip_bad,
+                digests=not options.dry_run,
+                measure=measure if options.dry_run else None,
+                told=progress.rows,
+            )
     if found.problems and not (skip_bad and found.is_whole):
         _say_problems(found, name)
         noun = "problem" if found.problem_count == 1 else "problems"

@@ -30,6 +30,8 @@ Spend: TypeAlias = Callable[[Tally], str]
 LIMITS: Final[dict[str | None, str]] = {
     None: "the time answers take",
     "concurrency": "--concurrency",
+    "window": "what the gateway takes at once",
+    "reserve": "places that are kept free",
     "throttling": "the gateway's limiter",
     "outage": "the gateway, which is away",
     "unanswered": "the gateway, which does not answer",

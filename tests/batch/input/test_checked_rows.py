@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -155,6 +156,18 @@ def test_every_defect(tmp_path: Path, make_line: Callable[..., bytes]) -> None:
 
     assert len(told) > 1500
     assert 20 < sum(error is not None for *_, error in told) < len(bad)
+
+
+@pytest.mark.parametrize("kind", ["requests", "rows"])
+def test_a_piece_of_a_file(tmp_path: Path, kind: Any) -> None:
+    """Rows are numbered, and called, as in the file that it is a piece of."""
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(b'{"messages": "Hi"}\n' * 3 + b"no\n")
+    source = open_source(path, kind=kind, template="{messages}" if kind == "rows" else None)
+
+    told = same(attrs.evolve(source, before=10))
+
+    assert [(11, "line-11"), (12, "line-12"), (13, "line-13"), (14, None)] == [(n, name) for n, name, *_ in told]
 
 
 def test_lines_that_make_up_for_one_another(tmp_path: Path, make_line: Callable[..., bytes]) -> None:

@@ -1,0 +1,144 @@
+"""A store of limits in Valkey or Redis: the only file that imports redis-py.
+
+Its habits are switched off here: it repeats a command that timed out, up to ten times, each time after a longer wait;
+its pool refuses what it has no connection for; and a client belongs to the loop in which it was first used. The server
+runs the script; one that has forgotten it (``SCRIPT FLUSH``, a restart) is sent the whole once more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from hashlib import sha1
+from typing import TYPE_CHECKING, Any, Final
+
+from anyfast_async._core.limits.shared_quota import Question, StoreReply
+from anyfast_async._core.limits.shared_script import SCRIPT
+from anyfast_async.errors import ConfigurationError, StoreError
+
+if TYPE_CHECKING:
+    from anyfast_async._values.store_url import StoreURL
+
+CONNECT: Final = 1.0
+"""Seconds for a connection: a store that needs longer is away."""
+CONNECTIONS: Final = 8
+"""At once: one asks, the others wait for news; whoever finds none waits for one."""
+
+
+def arguments(question: Question, now: int = 0) -> list[str | int]:
+    """Return a question as the script reads it; *now*: 0 for the server's own clock."""
+    q = question
+    values: list[str | int] = [q.client, now, q.number]
+    values += -1 if q.requests is None else q.requests, -1 if q.tokens is None else q.tokens, q.places
+    values += (
+        q.interval,
+        q.lease,
+        q.busy,
+        q.want,
+        q.gives,
+        q.born,
+        int(q.away),
+        int(q.leaving),
+        len(q.wanted),
+        *q.wanted,
+    )
+    for triples in (q.corrections, q.history):
+        values.append(len(triples))
+        for triple in triples:
+            values += triple
+    return values
+
+
+def reply_of(values: list[int]) -> StoreReply:
+    """Return the answer of the script."""
+    names = ("born", "opens", "held", "others", "clients", "expires", "requests", "tokens")
+    permits = zip(values[8::2], values[9::2], strict=True)
+    return StoreReply(**dict(zip(names, values[:8], strict=True)), permits=tuple(permits))
+
+
+class ValkeyStore:
+    """Keeps quotas in Valkey or Redis, under keys that begin with ``anyfast:``."""
+
+    def __init__(self, url: StoreURL) -> None:
+        try:
+            import redis.asyncio  # noqa: PLC0415 - an extra
+        except ImportError:
+            message = f"Limits(store={url!r}) needs redis-py: pip install 'anyfast-async[redis]'"
+            raise ConfigurationError(message) from None
+        self._redis: Any = redis
+        self._url = url
+        self._digest: str = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
+        self._client: Any = None
+        self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
+
+    def __repr__(self) -> str:
+        return f"ValkeyStore({self._url!r})"
+
+    def _connected(self) -> Any:
+        """Return a client of this loop, in this process."""
+        home = os.getpid(), asyncio.get_running_loop()
+        if self._home != home:
+            redis, url = self._redis, self._url.whole()
+            for ours, theirs in (("valkeys://", "rediss://"), ("valkey://", "redis://")):
+                if url.startswith(ours):
+                    url = theirs + url.removeprefix(ours)
+            pool = redis.asyncio.BlockingConnectionPool.from_url(
+                url,
+                max_connections=CONNECTIONS,
+                timeout=None,
+                socket_connect_timeout=CONNECT,
+                socket_timeout=None,  # ours is the clock
+                retry=redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 0),
+                retry_on_error=[],
+                protocol=2,
+                driver_info=None,  # else it reads its own version from the disk, for every connection
+            )
+            self._client, self._home = redis.asyncio.Redis.from_pool(pool), home
+        return self._client
+
+    async def ask(self, scope: str, question: Question) -> StoreReply:
+        """Answer a question, by one command.
+
+        Raises:
+            StoreError: the server cannot be reached, or does not do it.
+
+        """
+        key, values = f"anyfast:{{{scope}}}", arguments(question)
+        client = self._connected()
+        try:
+            try:
+                return reply_of(await client.evalsha(self._digest, 1, key, *values))
+            except self._redis.exceptions.NoScriptError:
+                return reply_of(await client.eval(SCRIPT, 1, key, *values))
+        except (self._redis.exceptions.RedisError, OSError) as error:
+            raise self._error(error) from None
+
+    async def news(self, scope: str, client: str, seconds: float) -> None:
+        """Return when *client* has been given places, or after so many seconds.
+
+        Raises:
+            StoreError: the server cannot be reached.
+
+        """
+        try:
+            async with asyncio.timeout(seconds + CONNECT):
+                await self._connected().blpop(f"anyfast:{{{scope}}}:news:{client}", seconds)
+        except TimeoutError:
+            return
+        except (self._redis.exceptions.RedisError, OSError) as error:
+            raise self._error(error) from None
+
+    def _error(self, error: Exception) -> StoreError:
+        words = str(error).replace(self._url.whole(), str(self._url))
+        password = self._connected().connection_pool.connection_kwargs.get("password")
+        if password:
+            words = words.replace(password, "***")
+        return StoreError(f"{self._url}: {words or type(error).__name__}")
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        client, self._client = self._client, None
+        if client is not None and self._home == (os.getpid(), asyncio.get_running_loop()):
+            await client.aclose()
+            await client.connection_pool.aclose()
+        self._home = None

@@ -1,0 +1,404 @@
+"""Several clients, one store: what they send together, what a call costs the store, and what happens without it.
+
+Each gate here stands for a process; they share nothing but the store. Everything runs in virtual time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import warnings
+from collections import Counter
+from typing import Any
+
+import attrs
+import pytest
+
+from anyfast_async import Limits, StoreError
+from anyfast_async._limits.gate import Gate
+from anyfast_async._limits.shared_scope import SharedScope
+from anyfast_async.stores import MemoryStore, Question, StoreReply
+
+pytestmark = pytest.mark.virtual
+
+SCOPE = ("https://gateway", b"digest of a key", "a-model")
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+class CountedStore(MemoryStore):
+    """Takes a while to answer, counts, and can be away."""
+
+    def __init__(self, seconds: float = 0.001) -> None:
+        super().__init__()
+        self.seconds = seconds
+        self.asked: list[tuple[str, Question]] = []
+        self.is_away = False
+        self.loses_answers = False
+
+    async def ask(self, scope: str, question: Question) -> StoreReply:
+        await asyncio.sleep(self.seconds / 2)
+        if self.is_away:
+            message = "nobody listens"
+            raise ConnectionRefusedError(message)
+        self.asked.append((scope, question))
+        reply = await super().ask(scope, question)
+        await asyncio.sleep(self.seconds / 2)
+        if self.loses_answers:
+            self.loses_answers = False
+            raise TimeoutError
+        return reply
+
+    def forget(self) -> None:
+        """Be started anew, with nothing on disk."""
+        self._quotas.clear()
+
+
+class Process:
+    """One of several clients: a gate, and workers that always want more."""
+
+    def __init__(self, name: str, store: object, sent: list[tuple[float, str, float]], **limits: Any) -> None:
+        self.name, self.sent = name, sent
+        self.gate = Gate(Limits(store=store, **limits))
+        self.scope = self.gate.scope(SCOPE)
+        assert isinstance(self.scope, SharedScope)
+        self.balance = self.scope.balance
+        self.tasks: list[asyncio.Task[None]] = []
+        self.peak = 0
+
+    def work(self, workers: int, *, seconds: float = 0.5, tokens: float = 100.0, used: float | None = None) -> None:
+        async def forever() -> None:
+            while True:
+                permit = await self.gate.acquire(self.scope, tokens)
+                self.sent.append((now(), self.name, tokens if used is None else used))
+                self.peak = max(self.peak, self.gate.in_flight)
+                await asyncio.sleep(seconds)
+                self.gate.settle(permit, tokens if used is None else used)
+                self.gate.release(permit)
+
+        self.tasks += [asyncio.create_task(forever()) for _ in range(workers)]
+
+    async def rest(self) -> None:
+        """Have nobody want anything any more."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        self.tasks.clear()
+
+    async def stop(self) -> None:
+        await self.rest()
+        assert self.gate.sharing is not None
+        await self.gate.sharing.aclose()
+
+    async def kill(self) -> None:
+        """End it as SIGKILL does: nobody hears of it."""
+        assert self.gate.sharing is not None
+        for asking in self.gate.sharing._askings:
+            asking.end()
+        await self.rest()
+
+
+def worst(sent: list[tuple[float, str, float]], amounts: bool = False) -> float:
+    """The most requests, or tokens, in any 60 seconds."""
+    uses = sorted((at, amount if amounts else 1) for at, _, amount in sent)
+    most = total = 0.0
+    first = 0
+    for at, amount in uses:
+        total += amount
+        while uses[first][0] <= at - 60:
+            total -= uses[first][1]
+            first += 1
+        most = max(most, total)
+    return most
+
+
+async def closed(*processes: Process) -> None:
+    for one in processes:
+        await one.stop()
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+# -- one quota -------------------------------------------------------------------------------------------------------
+
+
+async def test_four_processes_share_a_quota() -> None:
+    """600 requests and 100 000 tokens a minute are never passed, well used, in fair parts, at a command a grant."""
+    store, sent = CountedStore(), list[tuple[float, str, float]]()
+    limits = {"requests_per_minute": 600, "tokens_per_minute": 100_000}
+    processes = [Process(name, store, sent, **limits) for name in "abcd"]
+    for one in processes:
+        one.work(30, tokens=150)
+    await asyncio.sleep(180)
+
+    assert worst(sent) <= 600
+    assert worst(sent, amounts=True) <= 100_000
+    assert len([at for at, _, _ in sent if at >= 60]) >= 0.95 * 600 * 2
+    parts = Counter(name for _, name, _ in sent)
+    assert max(parts.values()) <= 1.2 * min(parts.values())
+    assert len(store.asked) <= 1.1 * len(sent)
+    await closed(*processes)
+
+
+async def test_tokens_that_were_not_used_are_there_for_others() -> None:
+    """Calls that use half of what they reserved leave the other half to all processes."""
+    store, sent = CountedStore(), list[tuple[float, str, float]]()
+    processes = [Process(name, store, sent, tokens_per_minute=60_000) for name in "ab"]
+    for one in processes:
+        one.work(20, tokens=1_000, used=500, seconds=2)
+    await asyncio.sleep(180)
+
+    assert worst(sent, amounts=True) <= 60_000
+    assert sum(used for at, _, used in sent if at >= 60) >= 0.9 * 60_000 * 2
+    await closed(*processes)
+
+
+async def test_busy_traffic_is_leased_in_blocks() -> None:
+    """At 2 000 a second a call to the store brings ten permits or more."""
+    store, sent = CountedStore(), list[tuple[float, str, float]]()
+    processes = [Process(name, store, sent, requests_per_minute=120_000, concurrency=2_000) for name in "abcd"]
+    for one in processes:
+        one.work(150, seconds=0.2)
+    await asyncio.sleep(2)
+
+    assert len(sent) >= 3_000
+    assert len(store.asked) <= 0.1 * len(sent)
+    await closed(*processes)
+
+
+async def test_permits_wait_for_calls_when_traffic_is_high() -> None:
+    """Calls that come at a steady rate are let in at once, mostly without a turn of the loop."""
+    store = CountedStore()
+    process = Process("a", store, [], requests_per_minute=60_000, concurrency=1_000)
+    gate, scope, at_once = process.gate, process.scope, 0
+    for _ in range(1_000):
+        permit = gate.admit(scope, 0.0, now())
+        at_once += permit is not None
+        gate.release(permit or await gate.queue(scope))
+        await asyncio.sleep(0.005)
+
+    assert at_once >= 900
+    await closed(process)
+
+
+async def test_a_lone_small_request_does_not_wait_for_a_busy_process() -> None:
+    """One that comes now and then is let in within two seconds, however many wait elsewhere."""
+    store, sent = CountedStore(), list[tuple[float, str, float]]()
+    busy, seldom = (Process(name, store, sent, requests_per_minute=3_000) for name in "ab")
+    busy.work(100, seconds=0.3)
+    waits = []
+    for _ in range(5):
+        await asyncio.sleep(3.3)
+        began = now()
+        seldom.gate.release(await seldom.gate.acquire(seldom.scope, 10))
+        waits.append(now() - began)
+
+    assert max(waits) <= 2
+    await closed(busy, seldom)
+
+
+async def test_nothing_runs_when_nobody_wants_anything() -> None:
+    """A while after the last call there is no task and no timer, and the store knows nobody any more."""
+    store, sent = CountedStore(), list[tuple[float, str, float]]()
+    process = Process("a", store, sent, requests_per_minute=60)
+    process.gate.release(await process.gate.acquire(process.scope, 1))
+    await asyncio.sleep(5)
+    running: Any = asyncio.get_running_loop()
+
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert running.timers == []
+    assert store.asked[-1][1].leaving
+    assert len(store.asked) <= 3
+    await closed(process)
+
+
+# -- places ----------------------------------------------------------------------------------------------------------
+
+
+async def test_places_are_shared() -> None:
+    """In all processes together as many calls are in flight as there may be, in fair parts."""
+    store, sent = CountedStore(), list[tuple[float, str, float]]()
+    processes = [Process(name, store, sent, concurrency=12) for name in "abc"]
+    peak = 0
+    for one in processes:
+        one.work(20, seconds=0.7)
+    for _ in range(600):
+        await asyncio.sleep(0.1)
+        peak = max(peak, sum(one.gate.in_flight for one in processes))
+
+    assert peak == 12
+    assert len(sent) >= 0.9 * 12 * 60 / 0.7
+    parts = Counter(name for _, name, _ in sent)
+    assert max(parts.values()) <= 1.3 * min(parts.values())
+    await closed(*processes)
+
+
+async def test_one_place_goes_round() -> None:
+    """Where there are fewer places than processes none of them starves."""
+    store, sent = CountedStore(), list[tuple[float, str, float]]()
+    processes = [Process(name, store, sent, concurrency=2) for name in "abcde"]
+    for one in processes:
+        one.work(3, seconds=0.5)
+    await asyncio.sleep(60)
+
+    parts = Counter(name for _, name, _ in sent)
+    assert len(sent) >= 0.9 * 2 * 60 / 0.5
+    assert max(parts.values()) <= 1.3 * min(parts.values())
+    await closed(*processes)
+
+
+async def test_places_of_a_killed_process_are_back_after_the_lease() -> None:
+    """What a process held that was killed is the others' 15 seconds later."""
+    store, sent = CountedStore(), list[tuple[float, str, float]]()
+    killed, other = (Process(name, store, sent, concurrency=10) for name in "ab")
+    killed.work(10, seconds=60)
+    await asyncio.sleep(1)
+    await killed.kill()
+    at = now()
+    other.work(10, seconds=0.1)
+    await asyncio.sleep(30)
+
+    first = min(when for when, name, _ in sent if name == "b")
+    assert 10 <= first - at <= 15.2
+    assert other.peak == 10
+    await closed(other)
+
+
+async def test_a_killed_process_leaves_its_part_of_the_minute() -> None:
+    """After one of four is killed the other three use the whole quota."""
+    store, sent = CountedStore(), list[tuple[float, str, float]]()
+    processes = [Process(name, store, sent, requests_per_minute=600) for name in "abcd"]
+    for one in processes:
+        one.work(20)
+    await asyncio.sleep(90)
+    await processes[0].kill()
+    at = now()
+    await asyncio.sleep(135)
+
+    assert worst(sent) <= 600
+    assert len([when for when, _, _ in sent if when >= at + 15]) >= 0.95 * 600 * 2
+    await closed(*processes[1:])
+
+
+async def test_a_long_call_keeps_its_place() -> None:
+    """Calls that take minutes are not taken for dead."""
+    store, sent = CountedStore(), list[tuple[float, str, float]]()
+    long, other = (Process(name, store, sent, concurrency=1) for name in "ab")
+    long.work(1, seconds=300)
+    await asyncio.sleep(1)
+    other.work(1)
+    await asyncio.sleep(200)
+
+    assert [name for _, name, _ in sent] == ["a"]
+    await closed(long, other)
+
+
+# -- what goes wrong -------------------------------------------------------------------------------------------------
+
+
+async def test_an_answer_that_is_lost_counts_once() -> None:
+    """A question whose answer did not arrive is asked again under its number: nothing is booked twice."""
+    store, sent = CountedStore(), list[tuple[float, str, float]]()
+    process = Process("a", store, sent, requests_per_minute=60, on_store_error="wait")
+    store.loses_answers = True
+    with warnings.catch_warnings(record=True):
+        permit = await process.gate.acquire(process.scope, 1)
+
+    first = store.asked[0][1]
+    assert store.asked[1][1] == attrs.evolve(first, wanted=(), away=True)
+    assert sum(quota.requests.total for quota in store._quotas.values()) <= 2
+    process.gate.release(permit)
+    await closed(process)
+
+
+async def test_with_a_share_of_their_own_processes_stay_within_the_limit() -> None:
+    """Through 20 seconds without a store that forgets everything meanwhile, no minute has more than the limit."""
+    store, sent = CountedStore(), list[tuple[float, str, float]]()
+    processes = [Process(name, store, sent, requests_per_minute=600, tokens_per_minute=90_000) for name in "abcd"]
+    for one in processes:
+        one.work(20, tokens=150)
+    await asyncio.sleep(65.3)
+    store.is_away = True
+    with pytest.warns(RuntimeWarning, match=r"is away \(nobody listens\); calls go on with 25% of the limits") as said:
+        await asyncio.sleep(20)
+    assert len(said) == 4
+    without = [at for at, _, _ in sent if at > now() - 19]
+    store.forget()
+    store.is_away = False
+    await asyncio.sleep(180)
+
+    assert without
+    assert worst(sent) <= 600
+    assert worst(sent, amounts=True) <= 90_000
+    assert len([at for at, _, _ in sent if at > now() - 120]) >= 0.95 * 600 * 2
+    assert [one.balance.state for one in processes] == ["near"] * 4
+    await closed(*processes)
+
+
+async def test_calls_may_wait_for_the_store() -> None:
+    """With "wait" nothing is sent while the store is away, and everything after it."""
+    store, sent = CountedStore(), list[tuple[float, str, float]]()
+    process = Process("a", store, sent, requests_per_minute=600, on_store_error="wait")
+    process.work(10)
+    await asyncio.sleep(10)
+    store.is_away = True
+    with pytest.warns(RuntimeWarning, match="calls wait until it is back"):
+        await asyncio.sleep(20)
+    assert [at for at, _, _ in sent if at > 12] == []
+    store.is_away = False
+    await asyncio.sleep(5)
+    assert [at for at, _, _ in sent if at > 30] != []
+    await closed(process)
+
+
+async def test_calls_may_fail_without_the_store() -> None:
+    """With "fail" those who wait and those who come get an error at once, and later ones none."""
+    store = CountedStore()
+    store.is_away = True
+    process = Process("a", store, [], requests_per_minute=600, on_store_error="fail")
+
+    async def fails() -> None:
+        for _ in range(3):
+            with pytest.raises(StoreError, match="nobody listens"):
+                await process.gate.acquire(process.scope, 1)
+
+    with pytest.warns(RuntimeWarning, match="calls fail until it is back"):
+        await fails()
+    assert now() < 1
+    assert (process.gate.queued, process.gate.counted, process.gate.in_flight) == (0, 0, 0)
+    store.is_away = False
+    await asyncio.sleep(2)
+    process.gate.release(await process.gate.acquire(process.scope, 1))
+    await closed(process)
+
+
+async def test_a_client_that_never_reached_its_store_takes_a_stated_share() -> None:
+    """A tenth of the limits, or what ``local_share`` says."""
+    for share, expected in ((None, 60), (0.5, 300)):
+        store, sent = CountedStore(), list[tuple[float, str, float]]()
+        store.is_away = True
+        process = Process("a", store, sent, requests_per_minute=600, local_share=share)
+        process.work(20, seconds=0.01)
+        began = now()
+        with pytest.warns(RuntimeWarning, match=f"with {expected / 6:.0f}% of the limits"):
+            await asyncio.sleep(59)
+        assert len(sent) == expected
+        assert now() - began == 59
+        await closed(process)
+
+
+async def test_clocks_of_others_do_not_matter() -> None:
+    """Clients whose clocks stand hours apart keep one quota: what goes to and fro are waits."""
+    sent: list[tuple[float, str, float]] = []
+    began = random.Random(1).uniform(0, 1e9)
+    store = MemoryStore(clock=lambda: began - now() * 0 + asyncio.get_running_loop().time())
+    processes = [Process(name, store, sent, requests_per_minute=120) for name in "ab"]
+    for one in processes:
+        one.work(20)
+    await asyncio.sleep(200)
+
+    assert worst(sent) <= 120
+    assert len(sent) >= 0.95 * 120 * 200 / 60
+    await closed(*processes)

@@ -1,0 +1,106 @@
+"""The store in a file: processes of one machine share it, whatever their clocks say, and however they end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from anyfast_async import StoreError
+from anyfast_async._core.limits.shared_quota import Question
+from anyfast_async._limits.store_file import FileStore, machine_time
+
+
+def asked(client: str, number: int, **fields: Any) -> Question:
+    return Question(
+        **{"client": client, "number": number, "requests": 600, "tokens": None, "places": 200, "want": 8, **fields}
+    )
+
+
+async def test_stores_of_one_file_share_a_quota(tmp_path: Path) -> None:
+    """What one has booked the other knows, under the name of the scope."""
+    one, other = FileStore(tmp_path / "quota"), FileStore(tmp_path / "quota")
+    await one.ask("x", asked("a", 1, wanted=(1, 1)))
+    assert (await other.ask("x", asked("b", 1, wanted=(1,)))).requests == 3
+    assert (await other.ask("y", asked("b", 1, wanted=(1,)))).requests == 1
+    await asyncio.gather(one.aclose(), other.aclose())
+
+
+async def test_news_of_places_comes_soon(tmp_path: Path) -> None:
+    """Who waits for a place hears of it within a tenth of a second or so."""
+    store = FileStore(tmp_path / "quota")
+    await store.ask("x", asked("a", 1, places=1))
+    await store.ask("x", asked("b", 1, places=1))
+    hears = asyncio.create_task(store.news("x", "b", 30))
+    await asyncio.sleep(0.01)
+    await store.ask("x", asked("a", 2, places=1, gives=1))
+    async with asyncio.timeout(5):
+        await hears
+    assert (await store.ask("x", asked("b", 2, places=1))).held == 1
+    await store.news("x", "b", 0.01)
+    await store.aclose()
+
+
+async def test_a_file_that_is_none_is_said(tmp_path: Path) -> None:
+    """A folder that is not there, and a file of something else, are errors that name the path."""
+    (tmp_path / "text").write_text("no database at all, but long enough to be looked at " * 40)
+    for path in (tmp_path / "nowhere" / "quota", tmp_path / "text"):
+        store = FileStore(path)
+        with pytest.raises(StoreError, match=str(path)):
+            await store.ask("x", asked("a", 1))
+        await store.aclose()
+
+
+def test_every_loop_and_every_child_may_use_it(tmp_path: Path) -> None:
+    """A store outlives the loop in which it was first used, and a fork."""
+    store = FileStore(tmp_path / "quota")
+
+    async def once(number: int) -> int:
+        return (await store.ask("x", asked("a", number, wanted=(1,)))).requests
+
+    assert [asyncio.run(once(number)) for number in (1, 2)] == [1, 2]
+
+
+KILLED = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from anyfast_async._core.limits.shared_quota import Question
+from anyfast_async._limits import store_file
+
+async def main():
+    store = store_file.FileStore(Path(sys.argv[1]))
+    for number in range(1, 1000):
+        question = Question(client="k", number=number, requests=10**6, tokens=None, places=9, want=1, wanted=(1,))
+        print((await store.ask("x", question)).requests, flush=True)
+        if number == 20:
+            store_file.SharedQuota.dump = lambda self: os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
+async def test_a_process_killed_in_the_middle_leaves_no_lock_and_no_half(tmp_path: Path) -> None:
+    """After SIGKILL within a transaction the others go on at once, from what was whole."""
+    path = tmp_path / "quota"
+    line = [sys.executable, "-c", KILLED, str(path)]
+    ended = await asyncio.to_thread(lambda: subprocess.run(line, capture_output=True, text=True, check=False))
+    assert ended.returncode < 0
+    assert ended.stdout.split()[-1] == "20"
+    store, began = FileStore(path), time.monotonic()
+    assert (await store.ask("x", asked("b", 1, requests=10**6, wanted=(1,)))).requests == 21
+    assert time.monotonic() - began < 1
+    await store.aclose()
+
+
+def test_clock_is_the_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a process takes for the time of day does not matter."""
+    before = machine_time()
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    assert 0 <= machine_time() - before < 60_000_000
