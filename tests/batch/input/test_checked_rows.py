@@ -94,7 +94,8 @@ def lines(draw: st.DrawFn, *, is_batch: bool) -> bytes:
     if defect is not None and draw(st.booleans()):
         defect(row)
     if not is_batch:
-        own = row.get("body") if isinstance(row.get("body"), dict) else {"messages": "x", "temperature": 3}
+        given = row.get("body")
+        own: dict[str, Any] = given if isinstance(given, dict) else {"messages": "x", "temperature": 3}
         row = {name: row[name] for name in ("custom_id",) if name in row} | own
     compact = (",", ":") if draw(st.booleans()) else None
     line = json.dumps(row, separators=compact, ensure_ascii=draw(st.booleans())).encode("utf-8", "replace") + b"\n"
@@ -123,6 +124,7 @@ def plain(rows: Sequence[tuple[int, Checked]]) -> list[Any]:
 
 def same(source: Source, *, digests: bool = True) -> list[Any]:
     """Check that both ways say the same; return it."""
+    alone: list[Any] = []
     for measure in (MEASURE, None):
         alone = plain([*one_by_one(source, measure, digests=digests)])
         some = checked_rows(source, measure, digests=digests)

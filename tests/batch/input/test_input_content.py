@@ -22,7 +22,7 @@ def test_rows_and_one_that_is_bad(id_column: str | None, numbers: list[int]) -> 
 
     found = content.found(is_numbered=False)
 
-    assert (b"1234" + bytes(8), id_column is None) == (found.cells, found.by_place)
+    assert (bytearray(b"1234" + bytes(8)), id_column is None) == (found.cells, found.by_place)
     assert numbers[:2] == [*found.numbers][:2]
 
 
