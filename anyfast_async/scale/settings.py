@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
@@ -12,10 +12,12 @@ from anyfast_async._core.journal.send_again import ALL
 from anyfast_async._http.api_key import NO_KEY, KeySource
 from anyfast_async._values.bases import Shown
 from anyfast_async._version import __version__
-from anyfast_async.client import AnyFast
 from anyfast_async.errors import ConfigurationError
 from anyfast_async.policies import Budget, Limits, RetryPolicy, Timeouts
 from anyfast_async.prices import Prices
+
+if TYPE_CHECKING:
+    from anyfast_async.client import AnyFast
 
 
 def _no_key_in_sight(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -83,6 +85,8 @@ class BatchSettings(Shown):
 
         """
         key: KeySource | None = NO_KEY if self.no_key else self.key_file
+        from anyfast_async.client import AnyFast  # noqa: PLC0415 - commands that speak to nobody import this file, too
+
         return AnyFast(
             key,
             base_url=self.base_url,
