@@ -238,7 +238,7 @@ def test_a_field_error_reads_as_one_line() -> None:
 # -- what is raised ----------------------------------------------------------------------------------------------------
 
 PACKAGE = Path(anyfast_async.__file__).parent
-ELSEWHERE = ("anyfast_async.asgi", "anyfast_async.batch", "anyfast_async.openai")
+ELSEWHERE = ("anyfast_async.asgi", "anyfast_async.batch", "anyfast_async.openai", "anyfast_async.scale")
 """Public modules beside the package itself that have errors of their own."""
 OTHER_RULES = ("simulator/", "cli/", "pytest_plugin.py", "_testing.py")
 """The simulator does not know the package, and raises what is built in; the command shows errors, and lets none out."""
@@ -247,6 +247,8 @@ BUILT_IN: dict[str, set[str]] = {
     "_http/api_key.py": {"TypeError"},  # a key that somebody pickles
     "_journal/disk.py": {"FileNotFoundError"},  # of files: as the system says it
     "_journal/journal.py": {"FileNotFoundError", "PermissionError"},
+    "scale/lease.py": {"LeaseLostError"},  # of the files that a shard is kept in
+    "scale/shard_result.py": {"OSError"},  # of a worker's files, as its system said it
     "_structured/partial_values.py": {"AttributeError", "IndexError", "KeyError"},  # as any object, list and mapping
     "openai/__init__.py": {"AttributeError", "ImportError"},
     "openai/_base.py": {"AttributeError"},
@@ -266,6 +268,7 @@ CAUGHT: dict[str, set[str]] = {
     "_core/json/lossless.py": {"RoundedError"},
     "_core/sse.py": {"ValueError"},
     "_http/exchange.py": {"TruncatedError"},
+    "_http/folder_file.py": {"ValueError"},
     "_http/local_files.py": {"ValueError"},
     "_http/transport.py": {"ConnectionTimeoutError", "ServerDisconnectedError"},  # aiohttp's
     "_http/wire.py": {"TruncatedError", "UnaskedError"},
@@ -275,6 +278,9 @@ CAUGHT: dict[str, set[str]] = {
     "_tools/rounds.py": {"_NoResult", "_TooSlow"},
     "_tools/signature.py": {"ArgumentsError"},
     "_core/prompt_template.py": {"TypeError", "ValueError"},
+    "_map/media_columns.py": {"MediaError"},
+    "batch/results/table_files.py": {"ValueError"},
+    "scale/dask.py": {"WorkersAwayError"},
     "batch/input/other_forms.py": {"NoCounterpartError"},
     "batch/input/packed_files.py": {"EOFError", "OSError"},
     "openai/_events.py": {"_CutError"},

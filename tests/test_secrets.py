@@ -386,6 +386,24 @@ async def full(world: World) -> AnyFastError:
     return error
 
 
+class Away:
+    """A store of shared limits that nobody reaches."""
+
+    async def ask(self, scope: str, question: Any) -> Any:
+        raise ConnectionRefusedError
+
+    async def news(self, scope: str, client: str, seconds: float) -> None:
+        raise ConnectionRefusedError
+
+    async def aclose(self) -> None:
+        pass
+
+
+async def store_away(world: World) -> AnyFastError:
+    limits = Limits(requests_per_minute=60, store=Away(), on_store_error="fail")
+    return await world.failing(world.client("http://127.0.0.1:9", limits=limits))
+
+
 async def over_budget(world: World) -> AnyFastError:
     return await world.failing(world.client("http://127.0.0.1:9", budget=Budget(requests=0)))
 
@@ -583,6 +601,7 @@ CASES: Final[Mapping[str, Case]] = {
     "closed": Case(E.ClientStateError, closed),
     "two readers": Case(E.ClientStateError, two_readers),
     "queue full": Case(E.QueueFullError, full),
+    "store away": Case(E.StoreError, store_away),
     "over budget": Case(E.BudgetExceeded, over_budget),
     "output": Case(E.OutputError, no_json_of_a_class, answered=True),
     "all attempts": Case(E.InternalServerError, all_attempts),

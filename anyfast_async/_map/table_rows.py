@@ -26,10 +26,6 @@ _MISSING: Final = frozenset({"NAType", "NaTType"})
 """What pandas has in place of values that are missing, beside NaN."""
 
 
-class UnreadableColumnError(ConfigurationError):
-    """A column of a table holds what Python has no value for."""
-
-
 class TableRows:
     """The rows of a table; :func:`rows_of` makes it.
 
@@ -229,7 +225,7 @@ def dicts_in(batch: Any, used: Sequence[str]) -> Iterable[dict[str, Any]]:
     """Return the rows of a batch of Arrow; a column that has no values in Python is left out if it is not *used*.
 
     Raises:
-        UnreadableColumnError: one that is used has none; Arrow's words are in the message.
+        ConfigurationError: one that is used has none; Arrow's words are in the message.
 
     """
     try:
@@ -245,9 +241,9 @@ def dicts_in(batch: Any, used: Sequence[str]) -> Iterable[dict[str, Any]]:
             if name in needed:
                 reason = escaped(str(error).partition("\n")[0], 200)
                 message = f"the column {escaped(name, 80)!r} cannot be read: {reason}"
-                raise UnreadableColumnError(message) from error
+                raise ConfigurationError(message) from error
     rows = zip(*cells.values(), strict=True) if cells else repeat((), batch.num_rows)
     return (dict(zip(cells, row, strict=True)) for row in rows)
 
 
-__all__ = ["CountedRows", "TableRows", "UnreadableColumnError", "dicts_in", "rows_of"]
+__all__ = ["CountedRows", "TableRows", "dicts_in", "rows_of"]

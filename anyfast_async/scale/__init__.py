@@ -18,12 +18,14 @@ from anyfast_async.scale.shard import run_shard
 from anyfast_async.scale.shard_result import ShardResult
 from anyfast_async.scale.sharded import ShardedResult, run_sharded
 from anyfast_async.scale.sharded_run import WorkersLostError
+from anyfast_async.scale.split import UncutError
 
 __all__ = [
     "BatchSettings",
     "LeaseLostError",
     "ShardResult",
     "ShardedResult",
+    "UncutError",
     "WorkersLostError",
     "run_shard",
     "run_sharded",

@@ -181,7 +181,7 @@ def bad(kind: type[AnyFastError], text: str | None = None, **attributes: Any) ->
 
 
 HELLO = "Hello! How can I help you today? Naïve café ☕ — 你好 🚀"
-REFUSED_500 = bad(errors.InternalServerError, status_code=500, retry_class="refused", billed="no", code="500")
+LOST_500 = bad(errors.InternalServerError, status_code=500, retry_class="ambiguous", billed="maybe", code="500")
 DROPPED = bad(
     errors.InternalServerError,
     code="chaos_drop",
@@ -254,7 +254,7 @@ SAMPLES: dict[str, Is] = {
     "litellm/err_401": bad(errors.AuthenticationError, message="Incorrect API key provided", code="401"),
     "litellm/err_429": bad(errors.RateLimitError, type="throttling_error", code="429", retry_class="throttled"),
     "litellm/err_429_stream": bad(errors.RateLimitError, type="throttling_error", code="429", retry_class="throttled"),
-    "litellm/err_500": REFUSED_500,
+    "litellm/err_500": LOST_500,
     "litellm/err_badjson": bad(errors.BadRequestError, param="request_body", code="400"),
     "litellm/err_ctx": bad(errors.BadRequestError, status_code=400, retry_class="never"),
     "litellm/err_model": bad(errors.BadRequestError, type="invalid_request_error", retry_class="never"),
@@ -262,8 +262,8 @@ SAMPLES: dict[str, Is] = {
         errors.InternalServerError, message="Internal Server Error", body="Internal Server Error", code=None
     ),
     "litellm/err_nomsgs": bad(errors.BadRequestError, param="messages"),
-    "litellm/err_upstream_down": REFUSED_500,
-    "litellm/err_upstream_down_stream": REFUSED_500,
+    "litellm/err_upstream_down": LOST_500,
+    "litellm/err_upstream_down_stream": LOST_500,
     "litellm/err_upstream_killed_midstream": Is("", "stop"),  # 149 kB of text; its length is compared below
     "litellm/limited_1": ok("ok"),
     "litellm/limited_2": ok("ok"),
@@ -277,7 +277,7 @@ SAMPLES: dict[str, Is] = {
     "litellm/stream_usage": ok(HELLO),
     "litellm/via_aimock_429": bad(errors.RateLimitError, retry_after=2.0, retry_class="throttled"),
     "litellm/via_aimock_429_stream": bad(errors.RateLimitError, retry_after=2.0, retry_class="throttled"),
-    "litellm/via_aimock_cut": bad(errors.InternalServerError, status_code=500, retry_class="refused"),
+    "litellm/via_aimock_cut": bad(errors.InternalServerError, status_code=500, retry_class="ambiguous"),
     "litellm/via_aimock_disconnect": bad(
         errors.InternalServerError, "the so", status_code=500, code="500", type=None, retry_class="refused"
     ),

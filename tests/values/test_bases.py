@@ -55,7 +55,13 @@ def test_a_class_in_a_function() -> None:
     [
         (UserMessage("Hi"), "UserMessage(content='Hi')"),
         (Timeouts(total=5), "Timeouts(connect=10.0, first_token=300.0, idle=120.0, response=600.0, total=5)"),
-        (Limits(), "Limits(concurrency=200, requests_per_minute=None, tokens_per_minute=None, max_queued=None)"),
+        (
+            Limits(),
+            (
+                "Limits(concurrency=200, requests_per_minute=None, tokens_per_minute=None, max_queued=None, "
+                "store=None, on_store_error='local_share', local_share=None)"
+            ),
+        ),
     ],
 )
 def test_public_classes(value: object, wanted: str) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from anyfast_async._core.prompt_template import top_level
-from anyfast_async._map.table_rows import UnreadableColumnError, dicts_in
+from anyfast_async._map.table_rows import dicts_in
 from anyfast_async.batch.input.csv_rows import Record
 from anyfast_async.batch.input.request_lines import LineError, SourceError, unreadable
+from anyfast_async.errors import ConfigurationError
 
 INSTALL: Final = "pip install 'anyfast-async[parquet]'"
 _ROWS: Final = 256
@@ -49,7 +50,7 @@ def rows(path: Path, wanted: Sequence[str]) -> Iterator[Record]:
                 for row in dicts_in(batch, used):
                     number += 1
                     yield number, row
-    except (LineError, UnreadableColumnError) as error:
+    except (LineError, ConfigurationError) as error:
         yield number + 1, unreadable(str(error))
 
 
@@ -75,7 +76,7 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         with pq.ParquetFile(path) as file:
             yield file
-    except (LineError, UnreadableColumnError):
+    except (LineError, ConfigurationError):
         raise
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:  # the last two: no such value in Python
         if isinstance(error, OSError) and error.errno is not None:  # not Arrow's own

@@ -13,7 +13,9 @@ from anyfast_async.cli.doctor import answer_checks, connection_checks, error_sha
 from anyfast_async.cli.doctor.diagnosis import LEVELS, TEXTS, Finding, counts, diagnosed
 from anyfast_async.cli.doctor.observations import Observations, RawAnswer
 from anyfast_async.cli.doctor.raw_exchange import RawExchanges
-from anyfast_async.simulator import QUIRKS, Simulator
+from anyfast_async.simulator import QUIRKS as ALL
+from anyfast_async.simulator import Simulator
+from anyfast_async.simulator.quirks.quirk_peers import PEERS
 
 MODEL = "gemini-2.5-flash"
 UNSEEN = {"thoughts-swallow-text"}
@@ -28,6 +30,8 @@ BESIDE = {
     "thought-signature-apart": {"thought-signature"},
 }
 """What else is true of an answer with a quirk: it has that, too."""
+QUIRKS = [name for name in ALL if name not in {one.name for one in PEERS}]
+"""Those of PEERS are what proxies and servers make of faults, not how a gateway answers."""
 USUAL = {"early-tool-calls"}
 """How the gateway tells its tool calls, if nothing else is said."""
 

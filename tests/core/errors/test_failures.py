@@ -331,7 +331,7 @@ def test_the_faq_has_every_kind() -> None:
 def test_reference_of_the_command_line_agrees() -> None:
     """What ends a command with exit code 3 is named there, and nothing else that an error ends it with."""
     words = {"auth": "key", "quota": "quota", "model": "model", "budget": "budget"}
-    words |= {"connect_timeout": "network", "not_sent": "--give-up-after"}
+    words |= {"connect_timeout": "network", "not_sent": "--give-up-after", "store": "store"}
     (said,) = (meaning for code, meaning in cells("reference/cli.md", "| exit code |") if code == "3")
     kinds = {row.error.kind for row in FAILURES if row.exit_code == exit_codes.STOPPED}
     assert words.keys() == kinds
