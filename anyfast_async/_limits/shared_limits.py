@@ -30,9 +30,9 @@ ADVICE: Final = {
 }
 
 _NO_NAME: Final = (
-    "Limits(store=...) counts for each key, and a function as api_key does not say which of them it is: two processes may "
-    "have the same key from two functions, or other keys from the same one. Pass the key itself, or a pathlib.Path of a "
-    "file that holds it (its absolute path is what processes have in common, whatever key stands there)"
+    "Limits(store=...) counts for each key, and a function as api_key does not say which of them it is: two processes "
+    "may have the same key from two functions, or other keys from the same one. Pass the key itself, or a pathlib.Path "
+    "of a file that holds it (its absolute path is what processes have in common, whatever key stands there)"
 )
 
 

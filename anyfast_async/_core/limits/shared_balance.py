@@ -350,8 +350,8 @@ class SharedBalance(Shown):
     def _allowed(self, unseen: float) -> tuple[float, float]:
         """Return the requests and tokens that the client may have taken in a minute, in the first one.
 
-        Where nothing is known of others it is its share: somebody must begin. Else it is what it has taken, and its part
-        of what is free for certain: the others go on booking as fast as requests may, and tokens without any bound.
+        Where nothing is known of others it is its share: somebody must begin. Else it is what it has taken, and its
+        part of what is free for certain: the others book as fast as requests may, and tokens without any bound.
         """
         requests = math.inf if self.requests is None else max(1.0, self.requests * self.share)
         tokens = math.inf if self.tokens is None else self.tokens * self.share

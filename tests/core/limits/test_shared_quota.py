@@ -268,7 +268,7 @@ def test_one_that_was_cut_off_alone_stops_nobody() -> None:
 
 
 def test_a_question_from_before_a_stop_hides_nothing() -> None:
-    """What a server finds on its socket after a stop was asked before it: those who come then still tell what they took."""
+    """What a server finds on its socket after a stop was asked before it: others still tell what they took."""
     quota = SharedQuota()
     born = ask(quota, 0, asked("a", 1)).born
     ask(quota, 20, asked("b", 1, wanted=(1,)))
