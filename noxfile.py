@@ -217,6 +217,7 @@ def shared(session: nox.Session) -> None:
     install_wheel(session)
     for store in ("sqlite", "valkey"):
         session.run("python", "benchmarks/shared_processes.py", "--store", store, *session.posargs)
+    session.run("python", "benchmarks/shared_quota.py", "--measure")
 
 
 @nox.session
