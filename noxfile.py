@@ -370,16 +370,26 @@ def report(session: nox.Session) -> None:
     pytest(session, "-q", "tests/batch/report/test_page_browser.py", "tests/batch/report/test_svg.py")
 
 
-def peers(session: nox.Session, *kinds: str) -> tuple[Path, Path]:
-    """Install what others wrote (all, or of some kinds), run every case with it; return folder and cells."""
+def peers(session: nox.Session, *kinds: str) -> Path:
+    """Install what others wrote (all, or of some kinds), run every case with it, return the folder.
+
+    With all of them the page of the documentation is written, whatever came out; a cell that is wrong fails after that.
+    """
     folder = Path(session.create_tmp()).resolve() / "servers"
     cells = folder / "cells.jsonl"
-    session.run("python", "tests/interop/install.py", str(folder), *kinds)
+    session.run("python", "tests/interop/harness/install.py", str(folder), *kinds)
     cells.unlink(missing_ok=True)
     # One after the other, and each as often as it takes: they share two processors with what they are measured by.
     env = {"INTEROP_PEERS": str(folder), "INTEROP_CELLS": str(cells)}
-    pytest(session, "-q", "-m", "interop", "tests/interop/test_peers.py", env=env)
-    return folder, cells
+    file = "tests/interop/test_peers.py"
+    if kinds:
+        pytest(session, "-q", "-k", "test_cell", file, env=env)
+        return folder
+    command = ("python", "-Im", "pytest", "-q", "-k", "test_cell", file, *session.posargs)
+    session.run(*command, env=env, success_codes=[0, 1])
+    session.run("python", "tests/interop/harness/page.py", str(cells), str(folder / "missing.json"))
+    pytest(session, "-q", "-k", "page", file, env=env)
+    return folder
 
 
 @nox.session
@@ -394,7 +404,7 @@ def proxies(session: nox.Session) -> None:
 def interop(session: nox.Session) -> None:
     """Talk to what others wrote (Debian's packages as root, Node 20 and npm), and write down what each does."""
     install_wheel(session)
-    folder, cells = peers(session)
+    folder = peers(session)
     programs = {
         "INTEROP_PROXIES": "1",
         "INTEROP_AIMOCK": str(folder / "aimock" / "node_modules" / ".bin" / "llmock"),
@@ -402,7 +412,6 @@ def interop(session: nox.Session) -> None:
     }
     files = ("doctor", "aimock", "litellm", "cassettes")
     pytest(session, "-m", "interop", *(f"tests/interop/test_{name}.py" for name in files), env=programs)
-    session.run("python", "tests/interop/page.py", str(cells), str(folder / "missing.json"))
 
 
 GUIDELLM = "guidellm==0.8.1"
@@ -426,6 +435,22 @@ def services(session: nox.Session) -> None:
     session.install(*group("services"))
     files = ["tests/test_asgi_servers.py", "tests/clocks/test_notebook.py"]
     pytest(session, "-rP", *files, env={"SERVICES": "1"})
+
+
+@nox.session
+def dask(session: nox.Session) -> None:
+    """Kill workers and schedulers of a real Dask cluster, and see that its habits are as they were."""
+    install_wheel(session)
+    session.install(*PYPROJECT["project"]["optional-dependencies"]["dask"])
+    pytest(session, "-q", "-s", "tests/scale/test_dask.py", env={"ANYFAST_DASK": "1"})
+
+
+@nox.session
+def ray(session: nox.Session) -> None:
+    """Run the recipe for Ray, where there is a wheel of it."""
+    install_wheel(session)
+    session.install("--only-binary=:all:", "ray>=2.40", success_codes=[0, 1])
+    pytest(session, "-rs", "tests/scale/test_sharded_ray.py", env={"RAY_USAGE_STATS_ENABLED": "0", "ANYFAST_RAY": "1"})
 
 
 @nox.session

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from anyfast_async._version import __version__
 
 if TYPE_CHECKING:
+    from anyfast_async._client.explanation import Explanation, Waiting
     from anyfast_async._client.stats import Phase, Stats
     from anyfast_async._http.api_key import NO_KEY
     from anyfast_async._map.map_run import MapRun
@@ -85,13 +86,14 @@ if TYPE_CHECKING:
         UserMessage,
         VideoPart,
     )
-    from anyfast_async.policies import Budget, Hedge, Limits, RetryPolicy, Timeouts
+    from anyfast_async.policies import AutoConcurrency, Budget, Hedge, Limits, RetryPolicy, Timeouts
     from anyfast_async.prices import Price, Prices, PricesError
     from anyfast_async.requests import CallOptions, ChatOptions, ChatRequest, RequestFields
     from anyfast_async.tools import Tool, tool
 
 _HOMES = {
     "_http.api_key": ("NO_KEY",),
+    "_client.explanation": ("Explanation", "Waiting"),
     "_client.stats": ("Phase", "Stats"),
     "_map.map_run": ("MapRun",),
     "_map.result": ("Progress", "Result"),
@@ -164,7 +166,7 @@ _HOMES = {
         "UserMessage",
         "VideoPart",
     ),
-    "policies": ("Budget", "Hedge", "Limits", "RetryPolicy", "Timeouts"),
+    "policies": ("AutoConcurrency", "Budget", "Hedge", "Limits", "RetryPolicy", "Timeouts"),
     "prices": ("Price", "Prices", "PricesError"),
     "requests": ("CallOptions", "ChatOptions", "ChatRequest", "RequestFields"),
     "tools": ("Tool", "tool"),
@@ -201,6 +203,7 @@ __all__ = [
     "Attempt",
     "AudioPart",
     "AuthenticationError",
+    "AutoConcurrency",
     "BadRequestError",
     "Budget",
     "BudgetExceeded",
@@ -218,6 +221,7 @@ __all__ = [
     "ConflictError",
     "ConnectTimeout",
     "DeadlineExceeded",
+    "Explanation",
     "FieldError",
     "FilePart",
     "FirstTokenTimeout",
@@ -273,6 +277,7 @@ __all__ = [
     "Usage",
     "UserMessage",
     "VideoPart",
+    "Waiting",
     "__version__",
     "tool",
 ]

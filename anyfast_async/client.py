@@ -35,6 +35,7 @@ from anyfast_async.requests import ChatOptions, ChatRequest
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from anyfast_async._client.explanation import Explanation
     from anyfast_async._client.stats import Stats
     from anyfast_async._map.map_run import MapRun
     from anyfast_async._map.result import Progress
@@ -200,14 +201,23 @@ class AnyFast:
         retry: RetryPolicy = _UNSET,
         timeouts: Timeouts | float = _UNSET,
         headers: Mapping[str, str] | None = _UNSET,
+        lane: str | None = _UNSET,
+        weight: float = _UNSET,
+        priority: int = _UNSET,
+        reserve: int = _UNSET,
         hedge: Hedge | None = _UNSET,
     ) -> Self:
         """Return a client with other settings that shares connections and limits with this one. It costs nothing.
 
         *headers* are put over those of this client.
 
+        Calls of a *lane* share the limits with those of others, by tokens. While several wait, lanes of *priority* 0
+        (the default) go before 1, to 9, and each of these gets a tenth at least; among equals it is the *weight* that
+        counts (default 1). *reserve* places in flight are kept free for it. Within a lane calls go as they came. Who
+        names a lane again is in the same one, and changes of its settings those that are given. None leaves it.
+
         Raises:
-            ConfigurationError: as at construction.
+            ConfigurationError: as at construction; *weight*, *priority* or *reserve* without a lane.
 
         """
         before = self._calls.setup
@@ -231,6 +241,10 @@ class AnyFast:
             changes["hedge"] = hedge
         if headers is not _UNSET:
             changes["headers"] = {**before.headers, **headers_of("headers", headers)}
+        numbers = {"weight": weight, "priority": priority, "reserve": reserve}
+        given = {name: value for name, value in numbers.items() if value is not _UNSET}
+        if lane is not _UNSET or given:
+            changes["lane"] = self._shared.gate.named(before.lane if lane is _UNSET else lane, given)
         calls = self._calls.changed(**changes)
         if calls.setup.key.absent:
             check_keyless(calls.setup.base_url)
@@ -386,7 +400,8 @@ class AnyFast:
             into: a class to parse every answer into, as ``result.value``; an answer that does not fit is an error.
             repair: with *into*: as for :meth:`parse`. ``result.rejected`` are the answers that did not fit; what they
                 used is part of ``result.cost`` and of the tokens in ``result.row()``.
-            concurrency: items in work at once, from 1; ``Limits.concurrency`` bounds them too.
+            concurrency: items in work at once, from 1; ``Limits.concurrency`` bounds them too. Default: 64, or with
+                ``Limits(concurrency="auto")`` as many as it may find.
             ordered: give results in the order of the source, not as they come.
             journal: a file of answers, made if it is not there. What an earlier run recorded is given again
                 (``result.recorded``) and not sent; of failed items those are sent that may succeed
@@ -444,7 +459,7 @@ class AnyFast:
             journal=journal,
             progress=progress,
             stop_on=stop_on,
-            concurrency=concurrency,
+            concurrency=self._calls.width(concurrency),
             ordered=ordered,
             retry=retry,
             changed=changed,
@@ -542,6 +557,17 @@ class AnyFast:
 
         """
         return await self._calls.models()
+
+    def explain(self) -> Explanation:
+        """Return what limits the client now, for each model and lane, and what would help; ``str()`` says it in words.
+
+        Raises:
+            RuntimeError: no loop runs.
+
+        """
+        from anyfast_async._client.explanation import explain  # noqa: PLC0415 - with the first question
+
+        return explain(self._shared.gate, self._calls.setup.limits, self._shared.spending)
 
     def stats(self) -> Stats:
         """Return what the client is doing now, and what it has done; ``str()`` of it is a sentence."""

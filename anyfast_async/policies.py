@@ -67,11 +67,45 @@ def _one_of(*allowed: str) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
+class AutoConcurrency(Value):
+    """As many calls in flight as the gateway takes, found by trying; for each origin, key and model.
+
+    It begins with few and takes more as long as nothing is refused and answers are as quick as with fewer: by the time
+    to the first token of streams, else by the time for each token.
+    """
+
+    start: int = attrs.field(default=4, validator=_number(1, whole=True))
+    """To begin with. 4: what nearly every key is granted; it doubles with each round of answers."""
+    least: int = attrs.field(default=1, validator=_number(1, whole=True))
+    """Never fewer than these."""
+    most: int = attrs.field(default=1000, validator=_number(1, whole=True))
+    """Never more than these. 1000: one process carries them, and their descriptors."""
+
+    def __attrs_post_init__(self) -> None:
+        if not self.least <= self.start <= self.most:
+            shown = f"least={self.least}, start={self.start}, most={self.most}"
+            message = f"AutoConcurrency takes least <= start <= most, not {shown}"
+            raise ConfigurationError(message)
+
+
+def _concurrency(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if isinstance(value, AutoConcurrency) or (isinstance(value, str) and value == "auto"):
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        owner = type(instance).__name__
+        message = (
+            f'{owner}.{attribute.name} must be a whole number from 1 up, "auto" or AutoConcurrency(...), not {value!r}'
+        )
+        raise ConfigurationError(message)
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Limits(Value):
     """What this client allows itself. Requests and tokens are counted per origin, key and model."""
 
-    concurrency: int = attrs.field(default=200, validator=_number(1, whole=True))
-    """Calls in flight at once, exact. 200: well below what one process can carry, above what most keys are granted."""
+    concurrency: int | Literal["auto"] | AutoConcurrency = attrs.field(default=200, validator=_concurrency)
+    """Calls in flight at once, exact. 200: well below what one process can carry, above what most keys are granted.
+    ``"auto"``: as many as the gateway turns out to take, see :class:`AutoConcurrency`."""
     requests_per_minute: int | None = attrs.field(default=None, validator=_number(1, optional=True, whole=True))
     """In no window of 60 s are more requests admitted, retries included. From 3 000 on they are spread evenly over
     the minute, because large limits are often enforced by the second. None: no limit (the gateway states none)."""
@@ -97,6 +131,44 @@ class Limits(Value):
     local_share: float | None = attrs.field(default=None, validator=_number(0.001, 1, optional=True))
     """The share of the limits that this client may use while the store is away. None: 1 of as many clients as shared
     them when the store was last there, and a tenth at most for one that had rested, or never reached it."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.store is not None and not isinstance(self.concurrency, int):
+            message = f"Limits.store shares stated numbers: give concurrency a whole number, not {self.concurrency!r}"
+            raise ConfigurationError(message)
+
+    @property
+    def auto(self) -> AutoConcurrency | None:
+        """How the number in flight is found, None if it is stated."""
+        found = self.concurrency
+        return AutoConcurrency() if isinstance(found, str) else found if isinstance(found, AutoConcurrency) else None
+
+    @property
+    def most_in_flight(self) -> int:
+        """Calls in flight at most, whatever is found."""
+        found = self.concurrency
+        return found if isinstance(found, int) else (self.auto or AutoConcurrency()).most
+
+
+def _name(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, str) or not value.strip():
+        message = f"{type(instance).__name__}.{attribute.name} must be a text that is not empty, not {value!r}"
+        raise ConfigurationError(message)
+
+
+@attrs.frozen(eq=False, repr=False)
+class Lane(Value):
+    """Calls that share the limits of a client with others, by an agreed part; made by ``with_options(lane=...)``."""
+
+    name: str = attrs.field(validator=_name)
+    """What it is known by in the client; whoever names it is in it."""
+    weight: float = attrs.field(default=1.0, kw_only=True, validator=_number(0.001, 1000))
+    """Tokens that it gets for each of a lane with weight 1, while both wait. Calls that name no lane weigh 1."""
+    priority: int = attrs.field(default=0, kw_only=True, validator=_number(0, 9, whole=True))
+    """0 goes before 1, and so on. Each priority gets a tenth of the tokens at least while it waits. Calls that name no
+    lane have 0."""
+    reserve: int = attrs.field(default=0, kw_only=True, validator=_number(0, whole=True))
+    """Places in flight that are kept free for it, because nothing that is in flight is ever stopped for another."""
 
 
 @attrs.frozen(kw_only=True, repr=False)

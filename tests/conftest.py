@@ -111,7 +111,7 @@ class _Every(frozenset[str]):
         return True
 
 
-OWN_LOOP = ["anyfast_async.batch", "anyfast_async.cli"]
+OWN_LOOP = ["anyfast_async.batch", "anyfast_async.cli", "anyfast_async.scale"]
 """Edges whose loop serves nobody else: rows are read and results recorded in between."""
 MAY_BLOCK: list[tuple[str, Iterable[str]]] = [
     ("anyfast_async/_journal/disk.py", {"replace"}),  # once, when a run ends
@@ -121,7 +121,10 @@ MAY_BLOCK: list[tuple[str, Iterable[str]]] = [
     ),  # a short file, when a client is built: what is wrong with it shows then
     ("anyfast_async/_map/map_run.py", {"_pull", "_pull_in_turn"}),  # what the caller's source does
     ("anyfast_async/simulator/script/script_file.py", {"load_script"}),  # synchronous, and public as that
-    ("<frozen importlib._bootstrap>", {"_find_and_load"}),  # once: a module that comes with its first use
+    (
+        "<frozen importlib._bootstrap>",
+        {"_find_and_load", "_lock_unlock_module"},
+    ),  # once: a module that comes with its first use
     ("coverage/collector.py", {"lock_data"}),
 ]
 RECORDS = ["anyfast_async/_journal/disk.py", "anyfast_async/_journal/journal.py"]

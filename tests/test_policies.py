@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from anyfast_async.errors import ConfigurationError
-from anyfast_async.policies import Budget, Limits, RetryPolicy, Timeouts, as_timeouts
+from anyfast_async.policies import AutoConcurrency, Budget, Limits, RetryPolicy, Timeouts, as_timeouts
 
 NAN, INF = float("nan"), float("inf")
 
@@ -102,7 +102,19 @@ def test_backoff_is_a_pair_of_numbers(value: Any) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Limits(concurrency=0), "Limits.concurrency must be a whole number from 1 up, not 0"),
+        (
+            lambda: Limits(concurrency=0),
+            'Limits.concurrency must be a whole number from 1 up, "auto" or AutoConcurrency(...), not 0',
+        ),
+        (
+            lambda: Limits(concurrency="many"),  # type: ignore[arg-type]
+            "Limits.concurrency must be a whole number from 1 up, \"auto\" or AutoConcurrency(...), not 'many'",
+        ),
+        (
+            lambda: AutoConcurrency(start=8, most=4),
+            "AutoConcurrency takes least <= start <= most, not least=1, start=8, most=4",
+        ),
+        (lambda: AutoConcurrency(least=0), "AutoConcurrency.least must be a whole number from 1 up, not 0"),
         (lambda: Limits(max_queued=-1), "Limits.max_queued must be a whole number from 0 up or None, not -1"),
         (lambda: Timeouts(idle=0), "Timeouts.idle must be a number from 0.001 up or None, not 0"),
         (lambda: RetryPolicy(retry_ratio=2), "RetryPolicy.retry_ratio must be 0 to 1, not 2"),

@@ -292,7 +292,7 @@ TABLE: dict[str, tuple[Expected, Expected]] = {
         Fails(kind=APIStatusError, retry="never", status=401, words="proxy="),
     ),
     "uvicorn-limit-concurrency": (failing(503, retry="ambiguous"), failing(503, retry="ambiguous")),
-    "n2-one-event": (USUAL, USUAL),
+    "litserve-n2-one-event": (USUAL, USUAL),
     # Nothing tells of it: the answer is short, and looks whole.
     "litellm-invented-end": (Says(text="", reasoning=FIRST_THOUGHT, usage=False), USUAL),
     "litellm-one-end-of-two": (USUAL, USUAL),

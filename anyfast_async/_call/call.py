@@ -242,20 +242,21 @@ class Call(Interruptible, Generic[T]):
         scope = self.scope
         if self._recovery is not None or (self.ending is not None and self._has_to_wait):
             return None
-        return self.shared.gate.admit(scope, 0.0 if scope.tokens is None else self.account.likely(), now)
+        return self.spec.gate.admit(scope, 0.0 if scope.tokens is None else self.account.likely(), now)
 
     def _queue(self, *, first: bool = False) -> Coroutine[Any, Any, Permit]:
         """Wait for admission."""
         scope = self.scope
         estimate = None if scope.tokens is None else self.account.likely
         tokens = 0.0 if estimate is None else estimate()
-        return self.shared.gate.queue(scope, tokens, estimate, first=first, counts=self.ending is None)
+        within = None if (deadline := self.deadline) is None else deadline - self._loop.time()
+        return self.spec.gate.queue(scope, tokens, estimate, first=first, counts=self.ending is None, within=within)
 
     async def admitted(self, now: float) -> Permit:
         """Wait for admission, if there is anything to wait for."""
         scope, first = self.scope, self._recovery is not None and self._recovery.goes_first
         if not first:
-            permit = self.shared.gate.admit(scope, 0.0 if scope.tokens is None else self.account.likely(), now)
+            permit = self.spec.gate.admit(scope, 0.0 if scope.tokens is None else self.account.likely(), now)
             if permit is not None:
                 return permit
         return await self._queue(first=first)
@@ -397,8 +398,8 @@ class Call(Interruptible, Generic[T]):
         *estimated*: it is not the gateway that says so, as for a stream that was left.
         """
         used = used_by(usage)
-        if used is not None and permit.taken is not None:
-            self.shared.gate.settle(permit, used.tokens)
+        if permit.taken is not None:
+            self.shared.gate.answered_whole(permit, used)
         now = 0.0 if self.account.pending is None else self._loop.time()
         self.account.answered(now, None if estimated else used)
 

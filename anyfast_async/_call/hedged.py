@@ -157,7 +157,7 @@ class HedgedCall(StreamCall):
             return False
         account = Account(shared.spending, scope, self.account.request, self.spec.price, None, self.spec.model)
         try:
-            permit = shared.gate.admit(scope, 0.0 if scope.tokens is None else account.likely(), now)
+            permit = self.spec.gate.admit(scope, 0.0 if scope.tokens is None else account.likely(), now)
         except ClientStateError:
             return False
         if permit is None:

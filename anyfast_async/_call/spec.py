@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from anyfast_async._core.retry.hedging import Hedging
     from anyfast_async._http.api_key import Key
     from anyfast_async._http.request_headers import Route
+    from anyfast_async._limits.gate import Gate
+    from anyfast_async._limits.lanes import Entrance
     from anyfast_async._limits.scope import Scope
     from anyfast_async._observers.hooks import Hooks
     from anyfast_async.policies import RetryPolicy, Timeouts
@@ -26,6 +28,8 @@ class Spec(Shown):
 
     scope: Scope
     """Where the gate counts it."""
+    gate: Gate | Entrance
+    """Where it is admitted: with those of its lane."""
     policy: RetryPolicy
     """Whether it is tried again."""
     timeouts: Timeouts

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from anyfast_async._client.shared import Shared
     from anyfast_async._core.retry.hedging import Hedging
     from anyfast_async._http.api_key import Key
+    from anyfast_async._limits.lines import LaneState
     from anyfast_async._limits.reservation import Witness
     from anyfast_async._limits.scope import Scope
     from anyfast_async._map.early_end import Ending
@@ -79,6 +80,8 @@ class Setup(Shown):
     """Whether a request for a whole answer says that it is one."""
     hooks: Hooks | None = None
     """Who hears of its calls; None: nobody but the log."""
+    lane: LaneState | None = None
+    """That its calls are in; None: that of calls which name none."""
     hedge: Hedge | None = None
     """When its streams are asked for twice; None: never."""
 
@@ -183,6 +186,7 @@ class Calls:
             hedge = setup.hedge if streams else None
             spec = Spec(
                 self.scope_of(model),
+                self.shared.gate.entrance(setup.lane),
                 setup.retry,
                 self.timeouts_of(options),
                 setup.key,
@@ -310,9 +314,14 @@ class Calls:
         hint = f"; {near}" if near else ""
         warnings.warn(f"{escaped(model, 60)!r} is not among the documented Gemini models{hint}", stacklevel=_level())
 
+    def width(self, asked: int) -> int:
+        """Return how many items of a map are in work: where a window is to be found, as many as it may be."""
+        limits = self.setup.limits
+        return limits.most_in_flight if asked is AT_ONCE and limits.auto is not None else asked
+
     def warn_of_concurrency(self, asked: int) -> None:
         """Warn of a map that is wider than the client's limit."""
-        limit, said = self.setup.limits.concurrency, f"concurrency {asked}"
+        limit, said = self.setup.limits.most_in_flight, f"concurrency {asked}"
         if asked is AT_ONCE or not isinstance(asked, int) or asked <= limit or said in self.shared.warned:
             return
         self.shared.warned.add(said)

@@ -37,9 +37,10 @@ class Stats(Shown):
     queued: int
     """Calls waiting for admission."""
     limited_by: str | None
-    """What the first waiting call waits for: ``"concurrency"``, ``"throttling"`` (the gateway asked for fewer
-    requests), ``"outage"`` (the gateway is away), ``"requests_per_minute"`` or ``"tokens_per_minute"``; None if none
-    waits."""
+    """What the first waiting call waits for: ``"concurrency"``, ``"window"`` (as many as the gateway was found to take
+    are in flight), ``"reserve"`` (what is free is kept free for other lanes), ``"throttling"`` (the gateway asked for
+    fewer requests), ``"outage"`` (the gateway is away), ``"requests_per_minute"`` or ``"tokens_per_minute"``; None if
+    none waits. ``client.explain()`` says it for each model and lane."""
     held_for: float
     """Seconds for which throttling still holds calls back; of the model that is held longest."""
     requests: int
@@ -95,6 +96,8 @@ class Stats(Shown):
 
 _WORDS: Final = {
     "concurrency": "a free place (Limits.concurrency)",
+    "window": "as many as the gateway takes at once",
+    "reserve": "a place that is not kept free for other lanes",
     "throttling": "the gateway's limiter",
     "outage": "the gateway to come back",
     "requests_per_minute": "Limits.requests_per_minute",

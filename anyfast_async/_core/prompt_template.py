@@ -74,7 +74,7 @@ class PromptTemplate:
             TypeError: a column holds what is no text; it is named.
 
         """
-        return {name: _text(name, cell_at(row, name)) for name in self.columns}
+        return {name: cell_text(name, cell_at(row, name)) for name in self.columns}
 
     def fill(self, row: Mapping[str, Any]) -> str | None:
         """Return the prompt for *row*, which lacks none of the columns; None if all of them are empty.
@@ -120,7 +120,7 @@ def cell_at(row: Mapping[str, Any], name: str) -> Any:
     return value
 
 
-def _text(name: str, value: Any) -> str:
+def cell_text(name: str, value: Any) -> str:
     """Return a cell as text: nothing for a missing one, JSON for what is neither text nor a date."""
     if isinstance(value, str):
         return value

@@ -59,10 +59,10 @@ def charge(journal: Journal, spending: Spending) -> None:
 
     Reads all of the answers then.
     """
-    spending.charge(journal.records.answers, lambda: _earlier(journal.records, spending.prices))
+    spending.charge(journal.records.answers, lambda: earlier_spending(journal.records, spending.prices))
 
 
-def _earlier(records: Records, prices: Prices | None) -> Earlier:
+def earlier_spending(records: Records, prices: Prices | None) -> Earlier:
     """Return what the answers say that they used, and what was reserved for requests that do not.
 
     An answer that does not say it, or names a model without a price, and a request of a run without a budget, are taken

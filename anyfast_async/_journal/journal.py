@@ -11,7 +11,7 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -47,6 +47,8 @@ class Journal:
         self.sync = sync
         self.error: OSError | None = None
         """The first thing that could not be written or brought to the disk; a run must not go on after it."""
+        self.guard: Callable[[], None] | None = None
+        """Asked before anything is sent; an ``OSError`` of it says that these files are no longer this process's."""
         self._held: int | None = held
         self._answers, self._log = Appender(records.answers), Appender(records.log)
         self._syncer = Syncer(self._log, self._answers)
@@ -181,6 +183,8 @@ class Journal:
         self._starts = 0
 
     def _check(self) -> None:
+        if self.guard is not None:
+            self.guard()
         if self._syncer.error is not None:
             self.error = self.error or self._syncer.error
             raise self._syncer.error

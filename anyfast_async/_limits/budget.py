@@ -142,6 +142,11 @@ class Spending:
             raise BudgetExceeded(problem)
         return self._reserve(need)
 
+    @property
+    def rows_waiting(self) -> int:
+        """Rows that wait for room."""
+        return sum(not row.granted.done() for row in self._waiting)
+
     async def room(self, need: Callable[[], Need]) -> Reserved | None:
         """Reserve what one request needs as soon as there is room; first come, first served.
 

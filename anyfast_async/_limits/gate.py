@@ -1,26 +1,26 @@
 """Admission: concurrency, requests and tokens per minute, and the hold after a throttled answer.
 
-This is the only queue in the client. Waiters are served in the order in which they came; a scope (origin, key, model)
-that is held or used up does not stop the others. Nothing runs while nobody waits: no task, no timer, no future; for
-all who wait there is one timer, and letting one of them in takes as long for ten of them as for a hundred thousand.
+This is the only queue in the client. Nothing runs while nobody waits: no task, no timer, no future. Whose turn it is
+stands in ``_limits/lines``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from heapq import heappop, heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from anyfast_async._limits.scope import Permit, Scope, Waiter
+from anyfast_async._limits.lines import LaneState, Turns, Waiter, WaitingLine
+from anyfast_async._limits.scope import Permit, Scope
 from anyfast_async.errors import ClientStateError, QueueFullError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable
+    from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator, Mapping
 
     from anyfast_async._core.limits.refusal import Refusal
     from anyfast_async._core.retry.suspicion import Suspicion
+    from anyfast_async._core.usage import Used
+    from anyfast_async._limits.lanes import Entrance
     from anyfast_async._limits.shared_limits import Sharing
     from anyfast_async.observing import Hold
     from anyfast_async.policies import Limits
@@ -30,46 +30,64 @@ def _closed_error() -> ClientStateError:
     return ClientStateError("the client is closed")
 
 
-class Gate:
+class Gate(Turns):
     """One per client, shared by everything made of it with ``with_options``; *on_free* hears of ends of holds."""
 
+    in_flight: int
+
     def __init__(self, limits: Limits, on_free: Callable[[Hold], None] = lambda _: None) -> None:
+        self.most_in_flight: int = limits.most_in_flight
+        super().__init__(self.most_in_flight)
         self._limits = limits
         self._on_free = on_free
         self._scopes: dict[Hashable, Scope] = {}
         self._remembered: list[tuple[float, float, float]] = []
         self._arrivals = 0
-        self._entries = 0
-        self._ready: list[tuple[int, int, Scope]] = []
-        """Scopes with waiters, by the order of the first one; an entry counts if the scope is ``listed`` with it."""
-        self._later: list[tuple[float, int, Scope]] = []
-        """Scopes whose first waiter must wait until a time, by that time."""
-        self._timer: asyncio.TimerHandle | None = None
-        self._rings_at = 0.0
-        """When the timer does; uvloop's do not always tell."""
-        self._closed = False
         self.sharing: Sharing | None = None
         """Where limits are shared with other clients: with what."""
-        self.in_flight: int = 0
-        self.queued: int = 0
         self.holding_off: int = 0
         """Calls that wait for the end of an outage."""
-        self.counted: int = 0
-        """Of those queued, those that ``Limits.max_queued`` bounds: not the rows of a map, whose workers can wait."""
-        self.maybe_billed = 0
+        self.maybe_billed: int = 0
         """Requests that may have been billed though no answer came of them."""
 
     def scope(self, origin_key_model: Hashable) -> Scope:
         """Return the scope for an (origin, key, model)."""
         scope = self._scopes.get(origin_key_model)
         if scope is None:
-            if self._limits.store is None:
-                scope = Scope.within(self._limits.requests_per_minute, self._limits.tokens_per_minute)
-            else:
+            per_minute, auto = (self._limits.requests_per_minute, self._limits.tokens_per_minute), self._limits.auto
+            if self._limits.store is not None:
                 scope = self._shared().scope(origin_key_model)
+            elif auto is None:
+                scope = Scope.within(*per_minute)
+            else:
+                from anyfast_async._limits.auto_scope import AutoScope  # noqa: PLC0415 - where it is asked for
+
+                scope = AutoScope.beginning(auto, *per_minute)
             self._scopes[origin_key_model] = scope
+            scope.lines.append(WaitingLine(scope, self.lane, self))
             self._recall(scope)
         return scope
+
+    def named(self, lane: str | LaneState | None, given: Mapping[str, float]) -> LaneState | None:
+        """Return the lane of that name, with what is *given* of its settings changed for all who are in it.
+
+        Raises:
+            ConfigurationError: a setting cannot be, or there is no lane that it could be for.
+
+        """
+        if lane is None and not given:
+            return None
+        from anyfast_async._limits.lanes import named  # noqa: PLC0415 - with the first lane
+
+        return named(self, lane, given, self.most_in_flight)
+
+    def entrance(self, lane: LaneState | None) -> Gate | Entrance:
+        """Return where the calls of a lane are admitted, None for those that name none."""
+        if lane is None:
+            return self
+        from anyfast_async._limits.lanes import Entrance  # noqa: PLC0415 - there is a lane
+
+        return Entrance(self, lane)
 
     def _shared(self) -> Sharing:
         if self.sharing is None:
@@ -80,8 +98,9 @@ class Gate:
 
     def look(self, scope: Scope) -> None:
         """Let in whoever may go now: there is news of *scope* from outside."""
-        if scope.waiters and not self._closed:
-            self._list(scope)
+        if scope.queued and not self.closed:
+            for line in scope.lines:
+                self._list(line)
             self._serve()
 
     def remember(self, sent: Iterable[tuple[float, float, float]]) -> None:
@@ -105,15 +124,15 @@ class Gate:
             ClientStateError: the client is closed.
 
         """
-        if self._closed:
+        if self.closed:
             raise _closed_error()
         # With a place free, whoever waits in another scope waits for that scope's own limits.
-        if self.in_flight < self._limits.concurrency and not scope.queued and scope.wait(now, tokens) == 0:
+        if self.in_flight < self.places and not scope.queued and scope.wait(now, tokens) == 0:
             self.in_flight += 1
             return scope.take(now, tokens)
         return None
 
-    async def queue(
+    def queue(
         self,
         scope: Scope,
         tokens: float = 0.0,
@@ -121,41 +140,48 @@ class Gate:
         *,
         first: bool = False,
         counts: bool = True,
-    ) -> Permit:
+        within: float | None = None,
+    ) -> Coroutine[Any, Any, Permit]:
         """Wait for admission; *first*: before all others of the scope. Whoever does not *count* waits however many do.
 
-        *estimate* gives the tokens anew when the turn of the call comes.
+        *estimate* gives the tokens anew when the turn of the call comes; *within* are the seconds that the call has.
 
         Raises:
-            QueueFullError: ``Limits.max_queued`` calls wait already.
+            QueueFullError: ``Limits.max_queued`` calls wait already, or it cannot be answered *within* its time.
             ClientStateError: the client was closed.
 
         """
+        return self.wait_in(scope.lines[0], tokens, estimate, first=first, counts=counts, within=within)
+
+    async def wait_in(
+        self,
+        line: WaitingLine,
+        tokens: float,
+        estimate: Callable[[], float] | None,
+        *,
+        first: bool,
+        counts: bool,
+        within: float | None,
+    ) -> Permit:
+        """Wait for admission in the *line* of a lane; else as :meth:`queue`."""
         loop = asyncio.get_running_loop()
-        limit = self._limits.max_queued
+        limit, scope = self._limits.max_queued, line.scope
         if counts and limit is not None and self.counted >= limit:
             error = QueueFullError(f"{self.counted} calls are waiting already (Limits.max_queued={limit})")
             error.retry_after = scope.wait(loop.time(), tokens)
             raise error
+        if within is not None and not first:
+            line.check(loop.time(), tokens, within)
         self._arrivals += 1
         waiter = Waiter(0 if first else self._arrivals, tokens, loop.create_future(), counts, estimate)
-        if first:
-            scope.waiters.appendleft(waiter)
-        else:
-            scope.waiters.append(waiter)
-        self.queued += 1
-        self.counted += counts
-        scope.queued += 1
-        if first or scope.listed is None:
-            self._list(scope)
-            self._serve()
+        self._add(line, waiter, first=first)
         try:
             return await waiter.granted
         except asyncio.CancelledError:
             if waiter.granted.done() and not waiter.granted.cancelled() and waiter.granted.exception() is None:
                 self.give_back(waiter.granted.result())  # granted and cancelled in one tick: pass it on
             else:
-                self._abandon(scope, waiter)
+                self._abandon(line, waiter)
             raise
 
     async def acquire(self, scope: Scope, tokens: float = 0.0) -> Permit:
@@ -179,9 +205,7 @@ class Gate:
     def _left(self, scope: Scope) -> None:
         self.in_flight -= 1
         if self.queued:
-            if scope.waiters and (scope.listed is None or scope.tokens is not None):
-                self._list(scope)
-            self._serve()
+            self._look_at(scope)
 
     def give_back(self, permit: Permit) -> None:
         """Take a permit back that was not used: nothing was sent, so nothing counts."""
@@ -191,15 +215,26 @@ class Gate:
         permit.scope.give_back(permit, asyncio.get_running_loop().time())
         self._left(permit.scope)
 
-    def settle(self, permit: Permit, used: float) -> None:
-        """Put the tokens that a call really used in place of those reserved for it."""
+    def settle(self, permit: Permit, used: float, answer: int | None = None) -> None:
+        """Put the tokens that a call really used in place of those reserved for it; *answer*: those of its answer."""
         scope = permit.scope
         scope.known(permit)
-        if scope.tokens is not None and permit.taken is not None:
-            scope.tokens.settle(asyncio.get_running_loop().time(), permit.taken, used)
-            if scope.waiters:
-                self._list(scope)
-                self._serve()
+        taken = permit.taken
+        if taken is None:
+            return
+        if taken.is_followed:
+            taken.end(used, answer)
+        if scope.tokens is not None:
+            scope.tokens.settle(asyncio.get_running_loop().time(), taken, used)
+            if scope.queued:
+                self._look_at(scope)
+
+    def answered_whole(self, permit: Permit, used: Used | None) -> None:
+        """Take in that all of an answer is there, and what it says that it used; None: it does not say it."""
+        if used is not None:
+            self.settle(permit, used.tokens, used.completion)
+        elif permit.taken is not None:
+            permit.taken.end(None, None)
 
     # -- what the gateway's answers say ------------------------------------------------------------------------------
 
@@ -218,10 +253,11 @@ class Gate:
             self._look_again(scope)
         elif scope.throttle.watching:
             self._freed(scope, "throttling")
-            scope.throttle.succeeded(permit, asyncio.get_running_loop().time(), self._limits.concurrency)
-            if scope.waiters and scope.listed is None:
-                self._list(scope)
-                self._serve()
+            now = asyncio.get_running_loop().time()
+            scope.answered(permit, now)
+            scope.throttle.succeeded(permit, now, self.most_in_flight)
+            if scope.queued:
+                self._look_at(scope)
 
     def failed(self, scope: Scope, row: object, *, reached: bool, longest: float, rand: float) -> None:
         """Say that a request of *row* failed as it does when the gateway is away."""
@@ -259,7 +295,7 @@ class Gate:
         outage = scope.outage
         outage.enter(row, sent=sent)
         try:
-            while not self._closed and outage.since is not None:
+            while not self.closed and outage.since is not None:
                 now = loop.time()
                 left = outage.since + patience - now
                 if left <= 0:
@@ -304,113 +340,52 @@ class Gate:
     def limited_by(self) -> str | None:
         """Return what the first waiting call waits for, None if none waits."""
         waiting = [
-            (waiter, scope)
+            (waiter, line)
             for scope in self._scopes.values()
-            if (waiter := next((w for w in scope.waiters if not w.granted.done()), None)) is not None
+            for line in scope.lines
+            if (waiter := next((w for w in line.waiters if not w.granted.done()), None)) is not None
         ]
         if not waiting:
             away = any(scope.outage.since is not None for scope in self._scopes.values())
             return "outage" if away else None
-        if self.in_flight >= self._limits.concurrency:
-            return "concurrency"
-        first, scope = min(waiting, key=lambda pair: pair[0].order)
-        return scope.limited_by(asyncio.get_running_loop().time(), first.tokens)
+        first, line = min(waiting, key=lambda pair: pair[0].order)
+        return self.reason(line, first.tokens)
+
+    def reason(self, line: WaitingLine, tokens: float) -> str:
+        """Return what the next call of a line waits for, as far as there is anything."""
+        scope, throttle = line.scope, line.scope.throttle
+        if self.in_flight >= self.places + line.lane.unused:
+            return "concurrency" if self.in_flight >= self.most_in_flight else "reserve"
+        now = asyncio.get_running_loop().time()
+        if throttle.wait(now, line.unused) is None and throttle.window is not None and not throttle.ramps:
+            return "window" if throttle.in_flight >= throttle.window.count else "reserve"
+        return scope.limited_by(now, tokens)
+
+    def by_model(self) -> Iterator[tuple[str, Scope]]:
+        """Return what calls are counted by, with the model that they ask."""
+        for key, scope in self._scopes.items():
+            yield key[-1] if isinstance(key, tuple) else str(key), scope
 
     def close(self) -> None:
         """End every waiting call, and every later one, with ``ClientStateError``."""
-        self._closed = True
+        self.closed = True
         if self._timer is not None:
             self._timer.cancel()
         for scope in self._scopes.values():
-            for waiter in scope.waiters:
-                if not waiter.granted.done():
-                    waiter.granted.set_exception(_closed_error())
+            for waiter in (waiter for line in scope.lines for waiter in line.waiters if not waiter.granted.done()):
+                waiter.granted.set_exception(_closed_error())
             scope.send_away()
             self._look_again(scope)
         self.queued = self.counted = 0
 
     def reset(self) -> None:
         """Forget everybody who waited or ran on a loop that is closed by now; keep what the limits have counted."""
-        self._timer = None
-        self._later.clear()
-        self._ready.clear()
-        self.in_flight = self.queued = self.counted = self.holding_off = 0
+        self._forget()
+        self.holding_off = 0
         for scope in self._scopes.values():
             scope.send_away()
             scope.begin_anew()
+        if self.fair is not None:
+            self.keep(self.most_in_flight)
         if self.sharing is not None:
             self.sharing.begin_anew()
-
-    # -- the queue ---------------------------------------------------------------------------------------------------
-
-    def _abandon(self, scope: Scope, waiter: Waiter) -> None:
-        """Take a waiter out whose call was cancelled: at once if it is the first, else when its turn comes."""
-        waiter.granted.cancel()
-        if self._closed:
-            return
-        self.queued -= 1
-        self.counted -= waiter.counts
-        scope.queued -= 1
-        if scope.waiters and scope.waiters[0].granted.done():
-            self._list(scope)
-            self._serve()
-        elif len(scope.waiters) > 2 * scope.queued:
-            scope.waiters = deque(w for w in scope.waiters if not w.granted.done())
-
-    def _list(self, scope: Scope) -> None:
-        """Have the first waiter of *scope* looked at."""
-        while scope.waiters and scope.waiters[0].granted.done():  # its task was cancelled
-            scope.waiters.popleft()
-        scope.listed = None
-        if scope.waiters:
-            self._entries += 1
-            scope.listed = self._entries
-            heappush(self._ready, (scope.waiters[0].order, scope.listed, scope))
-
-    def _serve(self) -> None:
-        """Admit whoever may go, in order of arrival; set the one timer for the next who may."""
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        while self._later and self._later[0][0] <= now:
-            _, entry, scope = heappop(self._later)
-            if scope.listed == entry:
-                self._list(scope)
-        while self._ready and self.in_flight < self._limits.concurrency:
-            _, entry, scope = heappop(self._ready)
-            if scope.listed != entry:
-                continue
-            waiter = scope.waiters[0]
-            if waiter.granted.done():  # cancelled, and its task has not run since
-                self._list(scope)
-                continue
-            if waiter.estimate is not None:
-                waiter.tokens = waiter.estimate()
-            wait = scope.wait(now, waiter.tokens)
-            if wait is None:
-                scope.listed = None
-            elif wait > 0:
-                heappush(self._later, (now + wait, entry, scope))
-            else:
-                scope.waiters.popleft()
-                self.queued -= 1
-                self.counted -= waiter.counts
-                scope.queued -= 1
-                self.in_flight += 1
-                waiter.granted.set_result(scope.take(now, waiter.tokens))
-                self._list(scope)
-        self._set_timer(loop)
-
-    def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
-        while self._later and self._later[0][2].listed != self._later[0][1]:
-            heappop(self._later)
-        due = self._later[0][0] if self._later else None
-        if self._timer is not None and due != self._rings_at:
-            self._timer.cancel()
-            self._timer = None
-        if due is not None and self._timer is None:
-            self._rings_at = due
-            self._timer = loop.call_at(due, self._ring)
-
-    def _ring(self) -> None:
-        self._timer = None
-        self._serve()

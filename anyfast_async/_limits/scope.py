@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import deque
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import attrs
@@ -23,6 +21,7 @@ from anyfast_async._values.bases import Shown
 if TYPE_CHECKING:
     from anyfast_async._core.limits.tokens_per_minute import Taken, Tokens
     from anyfast_async._core.retry.suspicion import Suspicion
+    from anyfast_async._limits.lines import WaitingLine
     from anyfast_async.observing import Hold
 
 
@@ -48,21 +47,15 @@ class Scope(Shown):
     """When an answer was last found to have come too soon, and the scope's successes by then."""
     reserved: float = 0.0
     """Tokens that are estimated for calls in flight."""
-    waiters: deque[Waiter] = attrs.field(factory=deque)
     queued: int = 0
-    """Waiters among them whose call was not cancelled."""
-    listed: int | None = None
-    """The number of the gate's entry for this scope; None while only the end of a call can move it."""
+    """Calls that wait in front of it."""
+    lines: list[WaitingLine] = attrs.field(factory=list)
+    """Where they wait: a line for each lane, first that of the calls without one."""
 
     @classmethod
     def within(cls, requests: int | None, tokens: int | None) -> Scope:
         """Return a scope with limits per minute, None for none."""
-        window, pace = (None, None) if requests is None else (Window(requests), Spacing(requests))
-        if tokens is None:
-            return cls(window, None, pace)
-        from anyfast_async._core.limits.tokens_per_minute import Tokens  # noqa: PLC0415 - with the first limit of tokens
-
-        return cls(window, Tokens(tokens), pace)
+        return cls(*limits_of(requests, tokens))
 
     def remember(self, now: float, age: float, requests: float, tokens: float) -> None:
         """Count what another process has sent *age* seconds ago; the oldest first, before anything is taken."""
@@ -77,12 +70,17 @@ class Scope(Shown):
             self.tokens.disband()
         # The clock of another loop may start anywhere; a hold must not outlive it by more than its own length.
         self.throttle, self.outage = self.throttle.renewed(), Outage()
+        for line in self.lines:
+            line.in_flight = 0
+            self.throttle.kept += line.unused
         self.told.clear()
 
     def send_away(self) -> None:
         """Let nobody wait any more."""
-        self.waiters.clear()
-        self.queued, self.listed = 0, None
+        self.queued = 0
+        for line in self.lines:
+            line.waiters.clear()
+            line.queued, line.listed = 0, None
 
     def freed(self, reason: str, now: float) -> Hold | None:
         """Return what to tell of the end of a hold, None if nothing was told of its beginning."""
@@ -91,9 +89,12 @@ class Scope(Shown):
         hold, since = self.told.pop(reason)
         return attrs.evolve(hold, state="over", seconds=now - since)
 
-    def wait(self, now: float, tokens: float) -> float | None:
-        """Return the seconds until the next call may go; None if only the end of another one can tell."""
-        wait = self.throttle.wait(now)
+    def wait(self, now: float, tokens: float, own: int = 0) -> float | None:
+        """Return the seconds until the next call may go; None if only the end of another one can tell.
+
+        *own*: of the places that are kept free, those for the call's own lane.
+        """
+        wait = self.throttle.wait(now, own)
         if wait is None:
             return None
         if self.requests is not None and (other := self._for_requests(now)) > wait:
@@ -101,6 +102,14 @@ class Scope(Shown):
         if self.tokens is not None and (other := self._for_tokens(now, tokens)) > wait:
             wait = other
         return wait
+
+    def limit(self, tokens: Tokens) -> None:
+        """Have tokens counted, too."""
+        self.tokens = tokens
+
+    def expect(self, tokens: float) -> None:
+        """Count what is estimated for a call that is admitted."""
+        self.reserved += tokens
 
     @property
     def held_until(self) -> float:
@@ -173,6 +182,11 @@ class Scope(Shown):
             self.known(permit)
         if permit.taken is not None:
             permit.taken.ended = True
+            if permit.taken.line is not None:
+                permit.taken.line.left()
+
+    def answered(self, permit: Permit, now: float) -> None:
+        """Take in an answer, or of a stream its first content; some scopes learn from how long it took."""
 
     def give_back(self, permit: Permit, now: float) -> None:
         """Count a call that was admitted, and is not sent, as if it had never been."""
@@ -180,6 +194,8 @@ class Scope(Shown):
             self.requests.settle(now, permit.counted, -1)
         if self.tokens is not None and permit.taken is not None:
             self.tokens.settle(now, permit.taken, 0)
+        if permit.taken is not None:
+            permit.taken.end(0.0, None)
         if self.pace is not None:
             self.pace.give_back()
         self.throttle.give_back(permit, now)
@@ -190,19 +206,6 @@ class Scope(Shown):
         if not permit.settled:
             permit.settled = True
             self.reserved -= permit.tokens
-
-
-@attrs.define(eq=False, repr=False)
-class Waiter(Shown):
-    """A call that waits for admission."""
-
-    order: int
-    tokens: float
-    granted: asyncio.Future[Permit]
-    counts: bool = True
-    """Whether it is one of ``Limits.max_queued``."""
-    estimate: Callable[[], float] | None = None
-    """Gives its tokens anew when its turn comes: more may be known by then."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -226,3 +229,21 @@ class Permit(Shown):
     """Whether it was the first after a hold."""
     settled: bool = False
     released: bool = False
+
+    def follow(self, line: WaitingLine, charged: float) -> Permit:
+        """Return the permit itself, of a call from *line* that is followed to its end; *charged*: to its lane."""
+        from anyfast_async._limits.followed import Followed  # noqa: PLC0415 - with the first lane
+
+        self.taken = followed = Followed.of(self.taken, self.at)
+        followed.come(line, charged)
+        return self
+
+
+def limits_of(requests: int | None, tokens: int | None) -> tuple[Window | None, Tokens | None, Spacing | None]:
+    """Return what counts within limits per minute, None for none."""
+    window, pace = (None, None) if requests is None else (Window(requests), Spacing(requests))
+    if tokens is None:
+        return window, None, pace
+    from anyfast_async._core.limits.tokens_per_minute import Tokens  # noqa: PLC0415 - with the first limit of tokens
+
+    return window, Tokens(tokens), pace

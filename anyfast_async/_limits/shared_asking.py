@@ -29,6 +29,7 @@ class Store(Protocol):
 
     async def ask(self, scope: str, question: Question) -> StoreReply:
         """Answer a question about *scope*, at once and as a whole."""
+        ...
 
     async def news(self, scope: str, client: str, seconds: float) -> None:
         """Return when *client* has been given places, or after so many seconds."""

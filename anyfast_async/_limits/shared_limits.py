@@ -85,7 +85,7 @@ class Sharing:
         """Return a new scope."""
         limits, name = self._limits, name_of(origin_key_model)
         balance = SharedBalance(
-            limits.requests_per_minute, limits.tokens_per_minute, limits.concurrency, secrets.token_hex(8)
+            limits.requests_per_minute, limits.tokens_per_minute, limits.most_in_flight, secrets.token_hex(8)
         )
         scope = self._scopes[name] = SharedScope.sharing(balance)
         self._ask_for(name, scope)
@@ -119,7 +119,7 @@ class Sharing:
 
     def _refuse(self, scope: SharedScope, error: Exception | None) -> None:
         """End the calls that wait in *scope*, each with an error of its own."""
-        waiting = [waiter for waiter in scope.waiters if not waiter.granted.done()]
+        waiting = [waiter for line in scope.lines for waiter in line.waiters if not waiter.granted.done()]
         for waiter in waiting:
             waiter.granted.set_exception(StoreError(f"the store of limits is away: {str(error) or 'no answer'}"))
         self._gate.queued -= len(waiting)

@@ -59,8 +59,9 @@ class SharedScope(Scope):
     def __attrs_post_init__(self) -> None:
         self.settling = Settling(self.balance)
         if self.balance.tokens is not None:
-            self.tokens = Tokens(self.balance.tokens)
-            self.tokens.window = self.settling
+            tokens = Tokens(self.balance.tokens)
+            tokens.window = self.settling
+            self.limit(tokens)
 
     @classmethod
     def sharing(cls, balance: SharedBalance) -> SharedScope:
@@ -75,9 +76,9 @@ class SharedScope(Scope):
         Scope.begin_anew(self)
         self.ask = lambda: None
 
-    def wait(self, now: float, tokens: float) -> float | None:
+    def wait(self, now: float, tokens: float, own: int = 0) -> float | None:
         """Return the seconds until the next call may go; None if only the end of another, or the store, can tell."""
-        wait = self.throttle.wait(now)
+        wait = self.throttle.wait(now, own)
         if wait is None:
             return None
         if self.tokens is not None:
@@ -104,7 +105,7 @@ class SharedScope(Scope):
         if self.tokens is not None:
             self.settling.taken_with = booked
             taken = self.tokens.take(now, booked.amount)
-        self.reserved += booked.amount
+        self.expect(booked.amount)
         throttle, first = self.throttle, self.throttle.fresh
         granted = throttle.take(now)
         self.ask()
@@ -125,5 +126,5 @@ class SharedScope(Scope):
 
     def first_ones(self, most: int) -> list[float]:
         """Return the tokens of the first calls that wait, as they are estimated now."""
-        waiting = (waiter for waiter in self.waiters if not waiter.granted.done())
+        waiting = (waiter for line in self.lines for waiter in line.waiters if not waiter.granted.done())
         return [w.tokens if w.estimate is None else w.estimate() for w in islice(waiting, most)]

@@ -109,10 +109,10 @@ class DedupedItems(Items[T]):
         completion, error, value = outcome.completion, outcome.error, None
         if completion is not None:
             error = None
-            if self._plan.into is not None:
-                value, error = self._parsed(completion, self._plan.into)
             used = Usage(prompt_tokens=0, completion_tokens=0, total_tokens=0, extra={SAME_AS: str(outcome.id)})
             completion = attrs.evolve(completion, usage=used, trace=None)
+            if self._plan.into is not None:  # an answer that does not fit is in its error, too
+                value, error = self._parsed(completion, self._plan.into)
         elif error is not None:
             error = _unsent(error)
         return SameResult(

@@ -78,7 +78,7 @@ def seconds_under(limits: Limits, rows: int, tokens: float, latency: float) -> t
         latency: seconds that an answer takes.
 
     """
-    times = {"concurrency": math.ceil(rows / limits.concurrency) * latency}
+    times = {"concurrency": math.ceil(rows / limits.most_in_flight) * latency}
     # The first minute's worth needs no minute; requests go ten a second, or more often if the limit is above that.
     if (per_minute := limits.requests_per_minute) is not None:
         minutes = math.ceil(rows / per_minute) - 1

@@ -17,9 +17,11 @@ from anyfast_async._journal.journal import Journal
 from anyfast_async._journal.records import log_of
 from anyfast_async._map.media_columns import MediaTemplate
 from anyfast_async.batch.growth import Growth, grown, renumbered
+from anyfast_async.batch.input.formats import Format, is_table_by_name, unpacked_name
+from anyfast_async.batch.input.packed_files import is_clearly_utf_8
 from anyfast_async.batch.input.row_digests import RowDigests
-from anyfast_async.batch.input.source import Source
-from anyfast_async.batch.input.survey import Survey, fingerprint, stamp_of
+from anyfast_async.batch.input.source import Source, SourceError
+from anyfast_async.batch.input.survey import Survey, fingerprint, stamp_of, survey
 
 _MODELS: Final = 20
 """Models of an input that are written down."""
@@ -183,15 +185,22 @@ def knows_input(output: Path, path: Path) -> bool:
     return bool(past.inputs) and fingerprint(path) in past.inputs
 
 
-def checked_before(source: Source, begun: BegunWith) -> Survey | None:
+def checked_before(source: Source, begun: BegunWith, *, needs_rows: bool = True) -> Survey | None:
     """Return the survey of *source* if the run that is *recorded* has made it already, byte for byte.
+
+    Args:
+        source: the input.
+        begun: what is recorded.
+        needs_rows: whether it must be known, too, what the rows held.
 
     Raises:
         OSError: the input cannot be read.
 
     """
     before = begun.input
-    if before is None or not isinstance(before.get("models"), Mapping) or before.get("bad") or not begun.has_rows:
+    if before is None or not isinstance(before.get("models"), Mapping) or before.get("bad"):
+        return None
+    if needs_rows and not begun.has_rows:
         return None
     stamp = stamp_of(source.path)
     now = _input(source, fingerprint(source.path))
@@ -199,6 +208,31 @@ def checked_before(source: Source, begun: BegunWith) -> Survey | None:
         return None
     models = {name or None: rows for name, rows in before["models"].items()}
     return Survey(counted_as(source, begun), before["rows"], models, (), 0, now["sha256"], stamp)
+
+
+def read_as(path: Path, how: Mapping[str, Any]) -> tuple[Format | None, str | None]:
+    """Return the format and the encoding of a file with the rows of a batch, which may be packed otherwise now.
+
+    Args:
+        path: of the file.
+        how: what the header says of the input.
+
+    Returns:
+        What was said of the input, if this is it byte for byte or its name says nothing; a format of None is told by
+        name and content.
+
+    Raises:
+        OSError: it cannot be read.
+
+    """
+    kind, encoding = how.get("format"), how.get("encoding")
+    is_table = is_table_by_name(path.name)
+    if is_table and encoding is None and kind in ("csv", "parquet", "rows"):
+        return None, None
+    if kind not in ("csv", "parquet", "rows", "text") or fingerprint(path) == how.get("sha256"):
+        return kind, encoding
+    told = None if is_table or unpacked_name(path.name).lower().endswith(".txt") else kind
+    return told, None if encoding is not None and is_clearly_utf_8(path) else encoding
 
 
 def counted_as(source: Source, begun: BegunWith) -> Source:
@@ -213,6 +247,31 @@ def counted_as(source: Source, begun: BegunWith) -> Source:
         return source
     known = begun.rows()
     return source if known is None else renumbered(source, known)
+
+
+def placed_as(source: Source, begun: BegunWith) -> Source:
+    """Return a file to be held against the answers of a batch, its rows with the ids that they were given first.
+
+    Where ids are made of places, the same rows in another file (or some of them, or more) are counted otherwise.
+
+    Raises:
+        SourceError: ids are made of places, and other rows stand there now.
+        OSError: it cannot be read.
+
+    """
+    before = begun.input
+    if before is None or not source.is_counted or fingerprint(source.path) == before.get("sha256"):
+        return counted_as(source, begun)
+    known, growth = begun.rows(), begun.growth(survey(source))
+    if known is None or growth is None:
+        return source
+    if growth.changed_count:
+        message = (
+            f"it has other rows than the batch was made of: {growth.problem}; their ids are made of their places, so "
+            "answers would stand beside other rows; take the input as it was"
+        )
+        raise SourceError(message)
+    return renumbered(source, known)
 
 
 def _input(source: Source, sha256: str) -> dict[str, Any]:

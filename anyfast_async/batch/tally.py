@@ -37,6 +37,8 @@ class Tally:
     """Of the failed rows of this run, those of which nothing was sent."""
     same: int = 0
     """Of the rows of this run, those that were not sent because an equal one was."""
+    carried: int = 0
+    """Rows that were answered by an earlier run of the same command."""
     retries: int = 0
     """Attempts after the first, over all rows."""
     prompt_tokens: int = 0
@@ -70,6 +72,11 @@ class Tally:
         return Counts(Counter(outcomes), Counter(self.kinds))
 
     @property
+    def answered_before(self) -> int:
+        """Rows whose answer was there before the command began, and stays."""
+        return max(0, self.file.answered - self.answered - self.carried)
+
+    @property
     def done(self) -> int:
         """Rows that this run need not send any more."""
         return self.already + self.answered + self.failed
@@ -100,7 +107,8 @@ class Tally:
         return max(0, self.answered + self.failed - self.unsent - self.same)
 
     def carry_on(self, before: Tally) -> None:
-        """Count what an earlier run of the same command used, too: attempts, tokens and what they cost."""
+        """Count what an earlier run of the same command did, too: answers, attempts, tokens and what they cost."""
+        self.carried += before.answered
         self.retries += before.retries
         self.prompt_tokens += before.prompt_tokens
         self.completion_tokens += before.completion_tokens

@@ -18,10 +18,10 @@ from anyfast_async._http.settings import base_url_of
 from anyfast_async.cli.display.terminal import note
 from anyfast_async.cli.settings import current, key_of, profile_option, source_of
 from anyfast_async.cli.verbosity import is_verbose
-from anyfast_async.client import AnyFast
 from anyfast_async.policies import RetryPolicy, Timeouts
 
 if TYPE_CHECKING:
+    from anyfast_async.client import AnyFast
     from anyfast_async.simulator import Latency, Simulator
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -88,7 +88,9 @@ class ClientOptions:
             ConfigurationError: no key, or a setting is wrong.
 
         """
-        settings = self._patience | settings
+        from anyfast_async.client import AnyFast  # noqa: PLC0415 - a quarter of a second that a dry run does not spend
+
+        settings = self.patience | settings
         if not self.simulate:
             self._say_where()
             async with self._real(self._key(), **settings) as client:
@@ -118,7 +120,8 @@ class ClientOptions:
             self._real(self._key())
 
     @property
-    def _patience(self) -> dict[str, Any]:
+    def patience(self) -> dict[str, Any]:
+        """Settings of the client about retries and clocks, those that were said."""
         found: dict[str, Any] = {}
         if self.retries is not None:
             found["retry"] = RetryPolicy(attempts=self.retries + 1)
@@ -127,6 +130,8 @@ class ClientOptions:
         return found
 
     def _real(self, key: KeySource | None, **settings: Any) -> AnyFast:
+        from anyfast_async.client import AnyFast  # noqa: PLC0415 - as above
+
         # On a command line the environment's proxy is what everybody expects; it is none for a gateway next door.
         return AnyFast(key, base_url=self.base_url, proxy="env" if self.url.startswith("https:") else None, **settings)
 

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import attrs
 import pytest
 
 from anyfast_async import AnyFast, Budget, ConfigurationError, Limits, RequestValidationError, RetryPolicy
@@ -30,6 +31,13 @@ from anyfast_async.batch.run import allowed_failures
 from anyfast_async.simulator import Simulator
 
 Opened: TypeAlias = Callable[..., Any]
+
+
+@attrs.frozen
+class Label:
+    """What answers are to be."""
+
+    mood: str
 
 
 @pytest.fixture
@@ -114,6 +122,20 @@ async def test_equal_rows_fail_together(sim: Simulator, client: AnyFast, batch: 
 
     assert (2, 3, 2) == (len(sim.requests), second.answered, second.same)
     assert not (tmp_path / "err.jsonl").exists()
+
+
+async def test_equal_answers_that_do_not_fit_are_counted_once(
+    sim: Simulator, client: AnyFast, batch: Opened, tmp_path: Path
+) -> None:
+    """They are failures of all who asked so, and what was used stands in one line."""
+    sim.reply("no json")
+    async with batch(client, ["a", "a", "a"], dedupe=True, into=Label) as run:
+        tally = await run.run()
+
+    lines = lines_of(tmp_path / "err.jsonl").values()
+    used = sum(line["response"]["body"]["usage"]["total_tokens"] for line in lines)
+    assert (1, 3) == (len(sim.requests), tally.failed)
+    assert client.stats().tokens_used == tally.tokens == used
 
 
 async def test_failed_rows_are_tried_again(sim: Simulator, client: AnyFast, batch: Opened, tmp_path: Path) -> None:

@@ -118,6 +118,7 @@ class Rig:
     ) -> Scripted:
         spec = Spec(
             self.gate.scope(scope),
+            self.gate,
             self.policy,
             Timeouts(total=total, response=None),
             Key(asked if renewable else "sk-0123456789abcdef"),

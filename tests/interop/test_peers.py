@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -18,13 +19,13 @@ from typing import Any
 
 import pytest
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent / "harness"
 sys.path.insert(0, str(HERE))
 from answers import Log  # noqa: E402
 from cases import CASES, SHORT, Stage  # noqa: E402
 from engines import ENGINES  # noqa: E402
 from gateways import GATEWAYS  # noqa: E402
-from peers import Peer, Running, running  # noqa: E402
+from peers import Running, running  # noqa: E402
 from proxies import PROXIES  # noqa: E402
 from servers import SERVERS  # noqa: E402
 
@@ -42,7 +43,10 @@ if INSTALLED and (Path(INSTALLED) / "missing.json").exists():
 WANTED = [name for name in ALL if name not in MISSING] if INSTALLED else ["uvicorn (h11)"]
 if only := os.environ.get("INTEROP_ONLY"):
     WANTED = [name for name in WANTED if name in only.split(";")]
-pytestmark = pytest.mark.timeout(240)
+ASKED = list(CASES) if INSTALLED else list(SHORT)
+if some := os.environ.get("INTEROP_CASES"):
+    ASKED = [name for name in ASKED if name in some.split(";")]
+pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture(scope="module")
@@ -70,11 +74,12 @@ def peer(
         yield started
 
 
-def known(peer: Peer, case: str) -> str | None:
-    return peer.cannot_tell.get(case)
+def _note(file: Path, line: dict[str, Any]) -> None:
+    with file.open("a") as cells:
+        cells.write(json.dumps(line) + "\n")
 
 
-@pytest.mark.parametrize("case", CASES if INSTALLED else SHORT)
+@pytest.mark.parametrize("case", ASKED)
 async def test_cell(peer: Running, case: str, connect: Callable[..., AnyFast], tmp_path_factory: Any) -> None:
     """What the client tells agrees with the bytes that came and with what was read upstream."""
 
@@ -89,7 +94,7 @@ async def test_cell(peer: Running, case: str, connect: Callable[..., AnyFast], t
             await asyncio.to_thread(manager.__exit__, None, None, None)
 
     cell = await CASES[case](Stage(peer, connect, start))
-    cannot = known(peer.peer, case)
+    cannot = peer.peer.cannot_tell.get(case)
     if CELLS:
         line = {
             "peer": peer.peer.name,
@@ -101,10 +106,21 @@ async def test_cell(peer: Running, case: str, connect: Callable[..., AnyFast], t
             "wrong": cell.wrong,
             "cannot": cannot,
         }
-        with Path(CELLS).open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        _note(Path(CELLS), line)
     print(f"{peer.peer.name} | {case} | {cell.does} | {cell.told} | {cell.wrong}")  # noqa: T201
     if cannot:
         assert cell.wrong, f"{case} can be told now: no longer {cannot!r}"
     else:
         assert cell.wrong == ()
+
+
+def test_page_has_every_cell() -> None:
+    """The page of the documentation has a table for each case, and in each every peer, or says why it was not run."""
+    page = (HERE.parents[2] / "docs" / "explanation" / "real-servers.md").read_text(encoding="utf-8")
+    sections = page.partition("<!-- cells -->")[2].split("\n### ")[1:]
+    missing = [name for name in ALL if f"| not run | {name}:" in page]
+    told = {section.partition("\n")[0].lower(): re.findall(r"(?m)^\| (.+?) \| ", section)[1:] for section in sections}
+    assert list(told) == [case.lower() for case in CASES]
+    for case, rows in told.items():
+        peers = [name for name in ALL if any(name in row.split("; ") for row in rows)]
+        assert sorted([*peers, *missing]) == sorted(ALL), case

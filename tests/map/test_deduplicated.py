@@ -198,6 +198,8 @@ async def test_answers_that_do_not_fit(sim: Simulator, client: AnyFast) -> None:
     misfits = await client.map(["q", "q"], dedupe=True, into=City)
     assert [OutputError, OutputError] == [type(r.error) for r in misfits]
     assert 1 == len(sim.requests)
+    told = [r.error.completion for r in misfits if isinstance(r.error, OutputError)]
+    assert client.stats().tokens_used == sum((said.usage.total_tokens or 0) for said in told if said and said.usage)
 
     sim.reply(json={"name": "Paris"}, when=lambda body: len(body["messages"]) > 1)
     repaired = await client.map(["q", "q"], dedupe=True, into=City, repair=1)

@@ -117,7 +117,7 @@ class Rig:
         async def send(request: ChatRequest, _: bytes, __: object) -> ChatCompletion:
             scope = self.shared.gate.scope(request.model)
             key = Key("sk-0123456789abcdef")
-            spec = Spec(scope, self.policy, Timeouts(total=total, response=None), key, ROUTE, CHAT)
+            spec = Spec(scope, self.shared.gate, self.policy, Timeouts(total=total, response=None), key, ROUTE, CHAT)
             call = Scripted(self, str(request.user), spec, Account(self.shared.spending, scope, request), ending)
             return call.traced(await call.run())
 

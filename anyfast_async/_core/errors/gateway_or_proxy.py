@@ -63,9 +63,7 @@ PROXIES: Final = (
     ),
     Proxy("Envoy", "istio-envoy", None),
     # src/http-header-glue.c, http_response_errdoc_init
-    Proxy(
-        "lighttpd", "lighttpd", r"\A<\?xml version=[^>]*>\s*<!DOCTYPE html PUBLIC \"-//W3C//DTD XHTML 1\.0 Transitional"
-    ),
+    Proxy("lighttpd", "lighttpd", r"\A<\?xml version=[^>]*>\s*<!DOCTYPE html PUBLIC .-//W3C//DTD XHTML 1\.0 Trans"),
     # forward proxies: src/errorpage.cc of Squid, data/templates of tinyproxy
     Proxy("Squid", "squid", r"<!--? ?ERR_[A-Z_]+|\(squid(?:/[^)<]*)?\)|id=.?ERR_[A-Z_]+"),
     Proxy("tinyproxy", "tinyproxy", r"tinyproxy"),

@@ -141,3 +141,26 @@ class Seen(_Table):
             i = (i + 1) & mask
         self._fill(slot >> 56, i, slot)
         return 1
+
+    def again(self, numbers: Iterable[int]) -> set[int]:
+        """Count each of *numbers* as :meth:`count` does; return those that had come before."""
+        # Every row of a file goes through here, so count and _fill are written out.
+        tables, counts, found = self._tables, self._counts, set()
+        for number in numbers:
+            slot = (number & _WORD) or 1
+            shard = slot >> 56
+            table = tables[shard]
+            mask = len(table) - 1
+            i = slot & mask
+            while taken := table[i]:
+                if taken == slot:
+                    self._again[slot] = self._again.get(slot, 1) + 1
+                    found.add(number)
+                    break
+                i = (i + 1) & mask
+            else:
+                table[i] = slot
+                counts[shard] += 1
+                if 4 * counts[shard] > 3 * mask + 3:
+                    self._grow(shard)
+        return found

@@ -11,13 +11,14 @@ Arithmetic on a given ``now``; random numbers are arguments.
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Final, Protocol
+from typing import ClassVar, Final
 
 import attrs
 
+from anyfast_async._core.limits.adaptive_window import AdaptiveWindow
 from anyfast_async._core.limits.learned_limits import Places, Rate
 from anyfast_async._core.limits.rate_limit import PERIOD, Learned, Slot
-from anyfast_async._core.limits.refusal import Refusal
+from anyfast_async._core.limits.refusal import Entry, Refusal
 from anyfast_async._core.retry.suspicion import Suspicion, Trial
 from anyfast_async._values.bases import Shown
 
@@ -40,35 +41,6 @@ LEAST_RECENT: Final = 0.25
 """The same for a scope that has just begun."""
 
 
-class Entry(Protocol):
-    """A request that was let in, as its scope's throttle knows it; made of :meth:`Throttle.take`."""
-
-    @property
-    def at(self) -> float:
-        """When."""
-        ...
-
-    @property
-    def granted(self) -> Slot:
-        """Where it is counted among what was granted."""
-        ...
-
-    @property
-    def hold(self) -> int:
-        """Number of the hold before it."""
-        ...
-
-    @property
-    def number(self) -> int:
-        """Its place among those of the scope."""
-        ...
-
-    @property
-    def first(self) -> bool:
-        """Whether it was the first after a hold."""
-        ...
-
-
 @attrs.define(eq=False, repr=False)
 class Throttle(Shown):
     """What one scope knows of the limiter behind it."""
@@ -77,8 +49,10 @@ class Throttle(Shown):
     """The limit per minute."""
     rate: Rate | None = attrs.field(default=None, init=False)
     """The limit over shorter times."""
-    places: Places | None = attrs.field(default=None, init=False)
+    places: Places | AdaptiveWindow | None = attrs.field(default=None, init=False)
     """The limit of what is in flight."""
+    window: AdaptiveWindow | None = attrs.field(default=None, init=False)
+    """What finds it, where nobody has stated one."""
     trial: Trial | None = attrs.field(default=None, init=False)
     held_until: float = attrs.field(default=0.0, init=False)
     streak: int = attrs.field(default=0, init=False)
@@ -90,6 +64,8 @@ class Throttle(Shown):
     since_hold: int = attrs.field(default=0, init=False)
     """Requests in flight that were let in after the last hold began; a long stream from before does not count."""
     in_flight: int = attrs.field(default=0, init=False)
+    kept: int = attrs.field(default=0, init=False)
+    """Of the places in flight, those that are kept free for lanes with a reserve; they leave one to the others."""
     number: int = attrs.field(default=0, init=False)
     """Requests that were let in."""
     fresh: bool = attrs.field(default=False, init=False)
@@ -119,23 +95,37 @@ class Throttle(Shown):
     """Whether others followed the request that went first after the last hold."""
     _by_rate: bool = attrs.field(default=False, init=False)
     """Whether the limiter was seen to count over time, not what is in flight."""
+    _eased: int = attrs.field(default=0, init=False)
+    """Refusals of the streak after which the window got smaller instead."""
     _worked: float = attrs.field(default=0.0, init=False)
     """Seconds after which the limiter took a request again, the last time."""
 
     SLOWED: ClassVar[int] = 3
     """Refusals in a row that only slow down a scope whose limiter is known; the next one holds it."""
+    SLOWED_WINDOW: ClassVar[int] = 8
+    """The same where a window gets smaller with each, by one, two, four ... places."""
     PROOF: ClassVar[float] = 10.0
     """Seconds of refusals, with holds between them, that prove a limiter of minutes."""
     MINUTES: ClassVar[float] = 30.0
     """Seconds of them after which the next refusal is taken for one of that limiter at once."""
 
+    def adapt(self, window: AdaptiveWindow) -> None:
+        """Have no more in flight than the *window* finds: by refusals as everywhere, and by how long answers take."""
+        self.window = self.places = window
+        self.watching = True
+
     # -- before a request --------------------------------------------------------------------------------------------
 
-    def wait(self, now: float) -> float | None:
-        """Return the seconds until the next request may go; None if only the end of another one can tell."""
+    def wait(self, now: float, own: int = 0) -> float | None:
+        """Return the seconds until the next request may go; None if only the end of another one can tell.
+
+        *own*: of the places that are kept free, those for the request's own lane.
+        """
         if self.ceiling is not None and self.since_hold >= self.ceiling:
             return None
-        if self.places is not None and self.in_flight >= self.places.count:
+        if self.places is not None and self.in_flight >= (count := self.places.count) - (
+            min(self.kept - own, count - 1) if self.kept else 0
+        ):
             return None
         wait = self.held_until - now
         if self.learned.granted.limit < math.inf and (other := self.learned.wait(now)) > wait:
@@ -143,6 +133,11 @@ class Throttle(Shown):
         if self.rate is not None and (other := self.rate.wait(now)) > wait:
             wait = other
         return wait if wait > 0 else 0.0
+
+    @property
+    def ramps(self) -> bool:
+        """Whether those that wait follow the one which goes first after a hold."""
+        return self.ceiling is not None and self.since_hold >= self.ceiling
 
     def take(self, now: float) -> Slot:
         """Count a request that is let in; return where it stands among what was granted."""
@@ -172,14 +167,14 @@ class Throttle(Shown):
     def succeeded(self, entry: Entry, now: float, concurrency: int) -> None:
         """Take in that the gateway took a request; need not be told unless :attr:`watching`."""
         self._testify(entry)
-        if self.places is not None:
+        if isinstance(self.places, Places):
             self.places.answered(self.in_flight)
             if self.places.sure:
                 self.rate = None
         if entry.hold == self.holds:
             if self.streak and self.ceiling is not None:
                 self._follow(entry, now)
-            self.streak, self._open = 0, True
+            self.streak, self._eased, self._open = 0, 0, True
             if self.ceiling is not None:
                 self.ceiling += 1
                 if self.ceiling >= concurrency or (self._alone and self.trial is None):
@@ -251,7 +246,10 @@ class Throttle(Shown):
         if row.strikes:
             self._watch()
             return False
-        if entry.hold != self.holds:
+        is_more = entry.hold == self.holds
+        if self.window is not None and self.in_flight > 1:
+            self.window.refused(2 ** min(self.streak, 10) if is_more else 1)
+        if not is_more:
             self._as_well(now, refusal)
             return False
         row.goes_first = not entry.first
@@ -262,8 +260,10 @@ class Throttle(Shown):
         if self.streak > 1 and row is not self._row:
             self._limited = True
         self._row, self._is_silent = row, refusal.asked is None
-        if self._is_silent and self._limited and self._open and self.streak <= self.SLOWED and self._is_known:
+        most = self.SLOWED if self.window is None else self.SLOWED_WINDOW
+        if self._is_silent and self._limited and self._open and self.streak <= most and self._is_known:
             self._slow_down(now)
+            self._eased += self.window is not None
             self._let_go(None)
             return True
         self._open, self._alone = False, not self._limited
@@ -328,10 +328,12 @@ class Throttle(Shown):
         others = self.in_flight - 1
         if self.learned.granted.limit < math.inf:
             self.learned.refused(now, proven=False)
+        elif self.window is not None and others:
+            pass  # it has heard of it
         elif self.places is None and not self._by_rate and others:
             self.places = Places(others)
-        elif self.places is None or not self.places.refused(others):
-            self.places, self._by_rate = None, True
+        elif not isinstance(self.places, Places) or not self.places.refused(others):
+            self.places, self._by_rate = self.window, True
             self.rate = self.rate or Rate(self._measured, self._scale)
             self.rate.refused(now, self._measured)
 
@@ -356,7 +358,7 @@ class Throttle(Shown):
         return (self.learned.oldest(now) if proven else 0.0) or length
 
     def _step(self, base: float, rand: float) -> float:
-        return min(LONGEST_HOLD, base * 2.0 ** min(self.streak - 1, 32)) * (1 + 0.2 * rand)
+        return min(LONGEST_HOLD, base * 2.0 ** min(self.streak - 1 - self._eased, 32)) * (1 + 0.2 * rand)
 
     def _base(self, refusal: Refusal) -> float:
         """Return the seconds of the first hold of a streak."""
@@ -379,10 +381,12 @@ class Throttle(Shown):
 
     def lift(self, now: float) -> None:
         """End the hold, and forget what the limiter was taken for."""
-        self.held_until, self.learned, self.rate, self.places = now, Learned(), None, None
+        self.held_until, self.learned, self.rate, self.places = now, Learned(), None, self.window
 
     def renewed(self) -> Throttle:
         """Return one for another loop, the clock of which may start anywhere: it keeps what the minute has granted."""
         other = Throttle()
         other.learned = self.learned
+        if self.window is not None:
+            other.adapt(self.window)
         return other

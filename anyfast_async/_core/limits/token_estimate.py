@@ -5,7 +5,7 @@ Limits per minute want what is likely, a budget what is possible: both are here,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, TypeAlias
 
@@ -73,6 +73,13 @@ Counts: TypeAlias = "dict[str, list[float]]"
 def tokens_of(text: str) -> int:
     """Estimate the tokens of *text*."""
     return -(-_size(text) // BYTES_PER_TOKEN)
+
+
+def tokens_of_each(texts: Sequence[str]) -> list[int]:
+    """Return what :func:`tokens_of` says of each of many texts."""
+    if "".join(texts).isascii():
+        return [-(-len(text) // BYTES_PER_TOKEN) for text in texts]
+    return [*map(tokens_of, texts)]
 
 
 def _size(text: str) -> int:

@@ -8,7 +8,7 @@ flight always is a stretch of calls as they came, and little more than their mea
 from __future__ import annotations
 
 from collections import deque
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import attrs
 
@@ -32,6 +32,14 @@ class Taken(Shown):
     """What the call will hardly exceed."""
     lined: bool = False
     """Whether it waits in line."""
+
+    is_followed: ClassVar[bool] = False
+    """Whether the call is followed to its end."""
+    line: ClassVar[Any] = None
+    """The line of a lane that such a call came from."""
+
+    def end(self, used: float | None, answer: int | None) -> None:
+        """Take in what such a call has used, and how long its answer was, in tokens; None: nobody says."""
 
 
 @attrs.define(eq=False, repr=False)

@@ -192,6 +192,24 @@ def check_packing(packing: str) -> None:
         _zstd()
 
 
+def is_clearly_utf_8(path: Path) -> bool:
+    """Return whether a file is UTF-8 that no other encoding would look like: with characters beyond ASCII.
+
+    Raises:
+        OSError: it cannot be read.
+
+    """
+    decoder, found = codecs.getincrementaldecoder("utf-8")(), False
+    try:
+        with opened(path) as file:
+            while data := file.read(io.DEFAULT_BUFFER_SIZE):
+                found |= not decoder.decode(data).isascii()
+            decoder.decode(b"", final=True)
+    except (UnicodeError, *UNPACKING):
+        return False
+    return found
+
+
 def checked_encoding(name: str) -> str | None:
     """Return the usual name of a text encoding, None for UTF-8.
 

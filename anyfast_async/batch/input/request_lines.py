@@ -23,6 +23,8 @@ GEMINI_IDS: Final = ("key", "custom_id", "id")
 _LONG: Final = re.compile(rb"[0-9]{16}")
 _LONG_IN_TEXT: Final = re.compile(r"[0-9]{16}")
 """Digits from which the fast reader may round."""
+_DIGITS: Final = bytes.maketrans(b"123456789", b"000000000")
+_LONG_RUN: Final = b"0" * 16
 
 
 @attrs.frozen
@@ -109,6 +111,11 @@ def exact_value(data: bytes) -> Any:
 def has_long_number(text: str) -> bool:
     """Return whether the fast reader may round a number in *text*."""
     return _LONG_IN_TEXT.search(text) is not None
+
+
+def has_long_number_in(data: bytes) -> bool:
+    """Return whether the fast reader may round a number in *data*."""
+    return _LONG_RUN in data.translate(_DIGITS)
 
 
 def batch_request(value: Mapping[str, Any], problems: list[str]) -> ChatRequest | None:
@@ -198,6 +205,7 @@ __all__ = [
     "gemini_request",
     "given_id",
     "has_long_number",
+    "has_long_number_in",
     "not_in",
     "object_in",
     "unreadable",

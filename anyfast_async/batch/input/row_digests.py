@@ -11,6 +11,7 @@ import sys
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
+from itertools import chain
 from typing import Any, Final, Self
 
 import attrs
@@ -34,11 +35,39 @@ def text_digest(text: str) -> bytes:
 
 def json_digest(value: Any) -> bytes:
     """Return what stands for a JSON value, however it is written."""
-    return text_digest(json.dumps(value, sort_keys=True, separators=(",", ":"), default=str))
+    return text_digest(_json(value))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
 
 
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
+
+
+@attrs.frozen
+class TextsDigest:
+    """What :func:`json_digest` returns for values that differ in some texts alone."""
+
+    _pieces: tuple[str, ...]
+    """Of JSON: before, between and behind the texts."""
+
+    @classmethod
+    def of(cls, value: Any, marks: Sequence[str]) -> Self | None:
+        """Return it for *value*, which holds *marks* instead of its texts; None if they also stand elsewhere."""
+        pieces, rest = [], _json(value)
+        for mark in marks:
+            if rest.count(_json(mark)) != 1:
+                return None
+            before, _, rest = rest.partition(_json(mark))
+            pieces.append(before)
+        return cls((*pieces, rest))
+
+    def of_texts(self, texts: Sequence[str]) -> bytes:
+        """Return what stands for the value with these *texts*."""
+        *pieces, last = self._pieces
+        return text_digest("".join([*chain.from_iterable(zip(pieces, map(_json, texts), strict=True)), last]))
 
 
 @attrs.define

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +12,8 @@ from anyfast_async._core.prompt_template import TEXT, PromptTemplate, top_level
 from anyfast_async._map.media_columns import MediaTemplate
 from anyfast_async._values.text import did_you_mean
 from anyfast_async.batch.input import parquet
-from anyfast_async.batch.input.csv_rows import CsvTable, Line, Record
+from anyfast_async.batch.input.csv_rows import CsvTable, Record
+from anyfast_async.batch.input.file_lines import BOM, lines_of
 from anyfast_async.batch.input.formats import DESCRIBED, Format, detect, template_hint
 from anyfast_async.batch.input.packed_files import UNPACKING, checked_encoding, is_packed, opened
 from anyfast_async.batch.input.request_lines import (
@@ -27,7 +28,6 @@ from anyfast_async.batch.input.request_lines import (
     given_id,
     not_in,
     object_in,
-    unreadable,
 )
 from anyfast_async.batch.input.row_digests import json_digest, text_digest
 from anyfast_async.errors import escaped
@@ -36,8 +36,7 @@ from anyfast_async.requests import ChatRequest, as_request
 MAX_LINE: Final = 100 * 1024 * 1024
 """Longest line in bytes, unless told otherwise."""
 
-_BOM: Final = b"\xef\xbb\xbf"
-_REQUESTS: Final = ("batch", "requests", "gemini")
+REQUESTS: Final = ("batch", "requests", "gemini")
 """Formats whose lines are requests; the others are tables."""
 _IDS: Final[Mapping[Format, Sequence[str]]] = {"requests": ID_NAMES, "gemini": GEMINI_IDS}
 """Where rows have ids of their own."""
@@ -80,6 +79,8 @@ class Source:
     """Longest line in bytes."""
     encoding: str | None = None
     """Of its text; None: UTF-8."""
+    before: int = 0
+    """Lines or rows that stand before it in the file that it is a piece of."""
     renumbered: Renumbered | None = None
     """Where ids are made of the numbers of another file with the same rows."""
 
@@ -106,19 +107,33 @@ class Source:
             OSError: the file cannot be read.
 
         """
+        found = self._records()
+        return found if not self.before else ((self.before + number, record) for number, record in found)
+
+    def _records(self) -> Iterator[Record]:
         try:
             match self.format:
                 case "parquet":
                     yield from parquet.rows(self.path, self.columns)
                 case "csv":
                     yield from CsvTable(lines_of(self.path, self.max_line, self.encoding), self.max_line, self.encoding)
-                case "text":
-                    yield from self._lines(_text_in)
                 case _:
-                    yield from self._lines(object_in)
+                    lines = lines_of(self.path, self.max_line, self.encoding)
+                    yield from (found for line in lines if (found := self.record_in(*line)) is not None)
         except LineError as error:  # of the header, which was good when the source was opened
             error.is_end = True
             yield 1, error
+
+    def record_in(self, number: int, line: bytes | LineError) -> Record | None:
+        """Return what stands on a line, with its number; None if it is blank."""
+        if isinstance(line, LineError):
+            return number, line
+        if not line.strip():
+            return None
+        try:
+            return number, (_text_in if self.format == "text" else object_in)(line, self.encoding)
+        except LineError as error:
+            return number, error
 
     def id_of(self, number: int, value: Mapping[str, Any], problems: list[str] | None = None) -> str | None:
         """Return the id of a row, None if it has no valid one; what is wrong with it goes into *problems*."""
@@ -140,16 +155,24 @@ class Source:
             return self
         return attrs.evolve(self, template=self.template.looking())
 
+    @property
+    def made_ids_begin(self) -> str:
+        """What all ids begin with that are made of numbers."""
+        return f"{(self.renumbered or self).unit}-"
+
     def made_id(self, number: int) -> str:
         """Return the id that is made of the number of a line or row."""
-        if self.renumbered is None:
-            return f"{self.unit}-{number}"
-        return f"{self.renumbered.unit}-{self.renumbered.numbers[number]}"
+        return self.made_ids_begin + str(number if self.renumbered is None else self.renumbered.numbers[number])
+
+    def made_ids(self, numbers: Iterable[int]) -> list[str]:
+        """Return the ids that are made of *numbers*."""
+        own = numbers if self.renumbered is None else map(self.renumbered.numbers.__getitem__, numbers)
+        return [*map(self.made_ids_begin.__add__, map(str, own))]
 
     @property
     def is_counted(self) -> bool:
         """Whether the id of every row is made of its number."""
-        return self.id_column is None and self.format not in _REQUESTS
+        return self.id_column is None and self.format not in REQUESTS
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -204,16 +227,6 @@ class Source:
             return None
         return as_request(prompt, {})
 
-    def _lines(self, read: Callable[[bytes, str | None], dict[str, Any]]) -> Iterator[Record]:
-        for number, data in lines_of(self.path, self.max_line, self.encoding):
-            if isinstance(data, LineError):
-                yield number, data
-            elif data.strip():
-                try:
-                    yield number, read(data, self.encoding)
-                except LineError as error:
-                    yield number, error
-
 
 def _of_request(body: Mapping[str, Any]) -> bytes:
     messages = [body.get(name) for name in _MESSAGES]
@@ -226,28 +239,6 @@ def _text_in(data: bytes, encoding: str | None) -> dict[str, Any]:
         return {"text": data.decode().rstrip("\r\n")}
     except UnicodeDecodeError as error:
         raise LineError((not_in(encoding, error),)) from None
-
-
-def lines_of(path: Path, longest: int, encoding: str | None = None) -> Iterator[Line]:
-    """Yield every line of a file, packed or not, in UTF-8, with its number; of those that are too long an error."""
-    number = 0
-    try:
-        with opened(path, encoding) as file:
-            while data := file.readline(longest + 1):
-                number += 1
-                if number == 1:
-                    data = data.removeprefix(_BOM)
-                if len(data) <= longest:
-                    yield number, data
-                    continue
-                while not data.endswith(b"\n") and (data := file.readline(longest)):
-                    pass
-                yield number, LineError((f"is longer than {longest} bytes",))
-    except UNPACKING as error:
-        if isinstance(error, OSError) and error.errno is not None:  # the system's
-            raise
-        problem = f"is not {encoding}" if isinstance(error, UnicodeError) else "cannot be unpacked"
-        yield number + 1, unreadable(f"{problem} ({error})")
 
 
 # -- checked before it is read ---------------------------------------------------------------------------------------
@@ -290,10 +281,10 @@ def open_source(
         _check_mark(path, encoding)
     if kind is None:
         kind = detect(path.name, _first_line(path, max_line, encoding), template=template is not None)
-    if kind in _REQUESTS and (template is not None or id_column is not None):
+    if kind in REQUESTS and (template is not None or id_column is not None):
         message = f"it holds {DESCRIBED[kind]}; templates and id columns are for tables"
         raise SourceError(message)
-    if kind in _REQUESTS and (image is not None or document is not None):
+    if kind in REQUESTS and (image is not None or document is not None):
         message = f"it holds {DESCRIBED[kind]}; columns of images and documents are for tables"
         raise SourceError(message)
     if kind == "parquet" and is_packed(path):
@@ -310,7 +301,7 @@ def open_source(
         raise SourceError(message) from None
     filled = MediaTemplate(parsed, image, document, files_under) if has_files else parsed
     source = Source(path, kind, filled, id_column, max_line, encoding)
-    if columns is not None and kind not in _REQUESTS:
+    if columns is not None and kind not in REQUESTS:
         _check_columns(source.columns, columns)
     return source
 
@@ -319,7 +310,7 @@ def _check_mark(path: Path, encoding: str) -> None:
     """Refuse to read as *encoding* what says itself that it is UTF-8: the answers would be to other words."""
     with opened(path) as file:
         try:
-            is_marked = file.read(len(_BOM)) == _BOM
+            is_marked = file.read(len(BOM)) == BOM
         except UNPACKING:
             return
     if is_marked:
@@ -375,4 +366,4 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(escaped(name, 80) for name in known[:_NAMED]) + more
 
 
-__all__ = ["MAX_LINE", "Renumbered", "Source", "SourceError", "lines_of", "open_source"]
+__all__ = ["MAX_LINE", "REQUESTS", "Renumbered", "Source", "SourceError", "lines_of", "open_source"]

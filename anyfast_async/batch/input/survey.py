@@ -8,17 +8,21 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sys
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from itertools import islice
+from operator import eq
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import attrs
 
-from anyfast_async._core.journal.id_index import Seen
+from anyfast_async.batch.input.checked_rows import UNMEASURED, Kind, Measure, checked_rows
+from anyfast_async.batch.input.input_content import Content, NoContent
+from anyfast_async.batch.input.repeated_ids import RepeatedIds
 from anyfast_async.batch.input.request_lines import BatchLine, LineError
-from anyfast_async.batch.input.row_digests import RowDigests, number_of
+from anyfast_async.batch.input.row_digests import RowDigests
 from anyfast_async.batch.input.source import Source
 from anyfast_async.errors import ConfigurationError, escaped
 
@@ -93,6 +97,9 @@ class Survey:
     digests: RowDigests | None = attrs.field(default=None, eq=False, repr=False)
     """What the rows hold, in a few bytes each; None: not asked for, or known from a pass that was made before."""
 
+    measured: Mapping[Kind, int] = attrs.field(factory=dict, eq=False, repr=False)
+    """With a measure: the rows that are good by what they will take."""
+
     @property
     def total(self) -> int:
         """Rows, those that are left out included."""
@@ -103,7 +110,14 @@ class Survey:
         return attrs.evolve(self, source=attrs.evolve(self.source, path=path))
 
 
-def survey(source: Source, *, skip_bad: bool = False, digests: bool = True) -> Survey:
+def survey(
+    source: Source,
+    *,
+    skip_bad: bool = False,
+    digests: bool = True,
+    measure: Measure | None = None,
+    told: Callable[[int], object] | None = None,
+) -> Survey:
     """Read the whole of *source* and check every row.
 
     Args:
@@ -112,6 +126,8 @@ def survey(source: Source, *, skip_bad: bool = False, digests: bool = True) -> S
             them over. They are kept in memory.
         digests: whether to note what the rows hold: by this the same input is known in another file, and one that got
             more rows. 8 bytes a row, and 4 for each column that is used.
+        measure: how to tell what the rows will take: it stands in ``.measured`` then.
+        told: called with the number of rows that were read since the last time.
 
     Raises:
         ConfigurationError: the file was changed meanwhile.
@@ -119,87 +135,119 @@ def survey(source: Source, *, skip_bad: bool = False, digests: bool = True) -> S
 
     """
     stamp, sha256 = stamp_of(source.path), fingerprint(source.path)
-    seen = Seen()
-    suspects: set[int] = set()  # two ids may share a hash: those that come again are looked at closely
-    models: Counter[str | None] = Counter()
-    problems = _Problems(source.unit, keeps_rows=skip_bad)
-    named: dict[int, tuple[str | None, int]] = {}  # models and places, to be taken back if a row turns out to be bad
-    is_whole, is_numbered = True, False
-    content = _Content(source) if digests else _NoContent()
-    looking = source.looking()
-    for place, (number, record) in enumerate(source.records()):
-        model, is_good = None, False
-        try:
-            line = _line(looking, number, record)
-            custom_id: str | None = line.custom_id
-            model = line.request.model
-            models[model] += 1
-            is_good = True
-        except LineError as error:
-            custom_id = error.custom_id
-            is_whole &= not error.is_end
-            problems.add(number, custom_id, error.problems)
-        is_numbered |= custom_id == source.made_id(number)
-        content.add(number, custom_id, record if is_good else None)
-        if custom_id is not None and seen.count(hash(custom_id)) > 1:
-            suspects.add(hash(custom_id))
-            if skip_bad and number not in problems.rows:
-                named[number] = model, place
-    for number, custom_id, first in _duplicates(source, suspects):
-        problem = f"{source.id_name}: {escaped(custom_id, 80)!r} stands on {source.unit} {first} already"
-        if number in named:
-            model, place = named[number]
-            models[model] -= 1
-            content.void(place)
-        problems.add(number, None, (problem,))
+    first = _Pass(source, skip_bad=skip_bad, digests=digests)
+    left = sys.maxsize if measure is None or measure.first is None else measure.first
+    for numbers, checked in checked_rows(source, measure, digests=digests):
+        ids, kinds, cells, errors = zip(*checked, strict=True)
+        if left < len(kinds):
+            kinds = (*kinds[:left], *(None if kind is None else (kind[0], *UNMEASURED) for kind in kinds[left:]))
+        first.take(numbers, ids, kinds, cells)
+        if any(errors):
+            first.take_errors(numbers, errors)
+        left = max(0, left - len(kinds))
+        if told is not None:
+            told(len(kinds))
+    first.look_closely()
     if stamp_of(source.path) != stamp:
         raise _changed(source)
+    models, measured, problems = first.models, first.measured, first.problems
     return Survey(
         source,
         sum(models.values()),
-        +models,
+        models,
         tuple(sorted(problems.kept, key=lambda one: one.line)),
         problems.count,
         sha256,
         stamp,
         tuple(problems.kinds.values()),
         _named_rows(source, problems.rows),
-        is_whole,
-        is_numbered,
-        content.found(is_numbered=is_numbered),
+        first.is_whole,
+        first.is_numbered,
+        first.content.found(is_numbered=first.is_numbered),
+        measured,
     )
 
 
-class _NoContent:
-    """What rows hold, if nobody wants to know."""
-
-    def add(self, number: int, custom_id: str | None, record: Mapping[str, Any] | LineError | None) -> None:
-        """Take in a row; *record* is None if it cannot be sent."""
-
-    def void(self, place: int) -> None:
-        """Take in that the row at *place* cannot be sent after all."""
-
-    def found(self, *, is_numbered: bool) -> RowDigests | None:  # noqa: ARG002 - asked for below
-        return None
+def kind_of(problem: str) -> str:
+    """Return what a problem has in common with others: what differs from row to row are quoted values and numbers."""
+    return _VALUE.sub("?", problem)
 
 
-class _Content(_NoContent):
-    def __init__(self, source: Source) -> None:
+class _Pass:
+    """What the first pass has found so far."""
+
+    def __init__(self, source: Source, *, skip_bad: bool, digests: bool) -> None:
         self._source = source
-        self._rows = RowDigests(source.parts, source.unit if source.is_counted else None)
+        self._skip_bad = skip_bad
+        self._repeated = RepeatedIds(lambda: (custom_id for _, custom_id in _ids(source)))
+        self._suspects: set[int] = set()
+        """Hashes of ids. Two ids may share one: those that come again are looked at closely."""
+        self._named: dict[int, tuple[Kind | None, int]] = {}
+        """Of suspects: their kinds and places, to be taken back if a row turns out to be bad."""
+        self._kinds = Counter[Kind | None]()
+        self._count = 0
+        self.problems = _Problems(source.unit, keeps_rows=skip_bad)
+        self.content = Content(source) if digests else NoContent()
+        self.is_whole = True
+        self.is_numbered = source.is_counted
 
-    def add(self, number: int, custom_id: str | None, record: Mapping[str, Any] | LineError | None) -> None:
-        if not self._source.is_counted:
-            number = 0 if custom_id is None else number_of(custom_id)
-        cells = None if record is None or isinstance(record, LineError) else self._source.digests(record)
-        self._rows.add(number, cells)
+    def take(
+        self,
+        numbers: Sequence[int],
+        ids: Sequence[str | None],
+        kinds: Sequence[Kind | None],
+        cells: Sequence[bytes | None],
+    ) -> None:
+        """Take in what was told of some rows."""
+        source = self._source
+        self._kinds.update(kinds)
+        if not self.is_numbered:
+            is_near = source.made_ids_begin in "".join(filter(None, ids))
+            self.is_numbered = is_near and any(map(eq, ids, source.made_ids(numbers)))
+        self.content.add(numbers, ids, cells)
+        own = () if source.is_counted else [one for one in ids if one is not None]
+        if own and (again := self._repeated.hashes(own)):
+            self._suspects |= again
+            if self._skip_bad:
+                rows = enumerate(zip(numbers, ids, kinds, strict=True), self._count)
+                self._named |= {
+                    number: (kind, place)
+                    for place, (number, one, kind) in rows
+                    if kind is not None and hash(one) in again
+                }
+        self._count += len(ids)
 
-    def void(self, place: int) -> None:
-        self._rows.void(place)
+    def take_errors(self, numbers: Sequence[int], errors: Sequence[LineError | None]) -> None:
+        """Take in what is wrong with some rows."""
+        for number, error in zip(numbers, errors, strict=True):
+            if error is not None:
+                self.is_whole &= not error.is_end
+                self.problems.add(number, error.custom_id, error.problems)
 
-    def found(self, *, is_numbered: bool) -> RowDigests:
-        self._rows.by_place = is_numbered or self._source.is_counted
-        return self._rows
+    def look_closely(self) -> None:
+        """Find the rows whose ids earlier ones have."""
+        source = self._source
+        for number, custom_id, first in _duplicates(source, self._suspects):
+            problem = f"{source.id_name}: {escaped(custom_id, 80)!r} stands on {source.unit} {first} already"
+            if number in self._named:
+                kind, place = self._named[number]
+                self._kinds[kind] -= 1
+                self.content.void(place)
+            self.problems.add(number, None, (problem,))
+
+    @property
+    def models(self) -> Counter[str | None]:
+        """The good rows by their models."""
+        counts = Counter[str | None]()
+        for kind, count in self._kinds.items():
+            if kind is not None:
+                counts[kind[0]] += count
+        return +counts
+
+    @property
+    def measured(self) -> dict[Kind, int]:
+        """The good rows that were measured, by their kinds."""
+        return {kind: count for kind, count in self._kinds.items() if kind is not None and kind[1] >= 0 < count}
 
 
 class _Problems:
@@ -223,8 +271,7 @@ class _Problems:
             self.rows[number] = custom_id, (*self.rows.get(number, (None, ()))[1], *found)
 
     def _count(self, number: int, problem: str) -> None:
-        # What differs from row to row are the values, which are quoted, and numbers.
-        key = _VALUE.sub("?", problem)
+        key = kind_of(problem)
         if key not in self.kinds and len(self.kinds) == KEPT_PROBLEMS:
             key = next(reversed(self.kinds))
         kind = self.kinds.setdefault(key, ProblemKind(problem))

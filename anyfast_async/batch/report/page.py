@@ -24,6 +24,8 @@ _ZONE: Final = dt.UTC
 _LIMITING: Final = {
     "": "nothing of ours: the time answers take",
     "concurrency": "concurrency",
+    "window": "what the gateway takes at once",
+    "reserve": "places that are kept free",
     "throttling": "the gateway asked for fewer requests",
     "outage": "the gateway was away",
     "unanswered": "no answer had come yet",

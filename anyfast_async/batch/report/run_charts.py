@@ -111,7 +111,7 @@ def _shares(
 
 def _values(shares: Iterable[tuple[float, Stretch]], span: float, prices: Prices | None) -> dict[str, float]:
     names = ("answered", "failed", "in flight", "waiting", "prompt", "answer", "throttled", "retried", "cost")
-    found = dict.fromkeys(names, 0.0)
+    found: dict[str, float] = dict.fromkeys(names, 0.0)
     samples = 0.0
     for share, one in shares:
         for model, figures in one.models.items():

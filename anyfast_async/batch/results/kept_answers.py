@@ -85,7 +85,9 @@ class KeptAnswers:
 
         """
         import pyarrow as pa  # noqa: PLC0415 - an extra
-        import pyarrow.compute as pc  # noqa: PLC0415
+        import pyarrow.compute  # noqa: PLC0415
+
+        pc: Any = pyarrow.compute  # its functions are made when it is imported
 
         text = pa.large_string()
         ids = pa.chunked_array([pa.array(some, text) for some in wanted], text)
@@ -135,18 +137,21 @@ class OrderedAnswers:
         if None not in texts and told["error_kind"].null_count == count:
             told["fields"] = objects_in_texts(texts)
             return told
-        told["fields"] = [None] * count
+        every: list[dict[str, Any] | None] = [None] * count
+        told["fields"] = every
         fitting = [
             n for n, (text, kind) in enumerate(zip(texts, kinds, strict=True)) if text is not None and kind is None
         ]
         for n, fields in zip(fitting, objects_in_texts([texts[n] for n in fitting]), strict=True):
-            told["fields"][n] = fields
+            every[n] = fields
         return told
 
     def _taken(self, places: pa.ChunkedArray) -> pa.RecordBatch:
         """Return rows by their numbers."""
         import pyarrow as pa  # noqa: PLC0415 - an extra
-        import pyarrow.compute as pc  # noqa: PLC0415
+        import pyarrow.compute  # noqa: PLC0415
+
+        pc: Any = pyarrow.compute  # its functions are made when it is imported
 
         absent = self._firsts[-1]
         found = pc.min_max(places.filter(pc.less(places, absent))).as_py()

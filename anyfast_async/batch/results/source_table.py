@@ -13,6 +13,7 @@ from typing import Any, Final
 import attrs
 
 from anyfast_async.batch.input.formats import detect
+from anyfast_async.batch.input.packed_files import checked_encoding
 from anyfast_async.batch.input.request_lines import ID_NAMES, LineError, SourceError, object_in
 from anyfast_async.batch.input.source import MAX_LINE, Source, lines_of, open_source
 from anyfast_async.batch.input.survey import BadRow
@@ -21,6 +22,8 @@ from anyfast_async.batch.results.table import Kind, kinds_of
 from anyfast_async.errors import escaped
 
 _SOME: Final = 4096
+_KEPT: Final = 1000
+"""Rows that cannot be read and are kept."""
 _NAMED: Final = 40
 """Columns that are named."""
 
@@ -51,6 +54,8 @@ class SourceTable:
         default=attrs.Factory(lambda self: _kinds_of(self.source), takes_self=True), kw_only=True
     )
     """Its columns; those of Parquet have types of their own."""
+    unreadable: dict[int, LineError] = attrs.field(factory=dict, kw_only=True, eq=False, repr=False)
+    """The rows that were met and cannot be read, by their numbers, without those that are left out; the first few."""
 
     @property
     def has_ids(self) -> bool:
@@ -77,6 +82,8 @@ class SourceTable:
             return
         for number, value in self.source.records():
             if isinstance(value, LineError):
+                if number not in self.left_out and len(self.unreadable) < _KEPT:
+                    self.unreadable[number] = value
                 yield SourceRow(self.id_of(number, None), {})
             else:
                 yield SourceRow(self.id_of(number, value), value)
@@ -112,12 +119,18 @@ def _kinds_of(source: Source) -> Mapping[str, Kind]:
     if source.format == "parquet":
         return dict.fromkeys(parquet_tables.columns(source.path), "text")
     if source.format in ("csv", "text"):
-        first = next((value for _, value in source.records() if not isinstance(value, LineError)), {})
-        return dict.fromkeys(first, "text")
+        problem = None
+        for _, value in source.records():
+            if not isinstance(value, LineError):
+                return dict.fromkeys(value, "text")
+            problem = problem or value
+        if problem is not None:
+            raise SourceError(str(problem))
+        return {}
     return kinds_of(value for _, value in source.records() if not isinstance(value, LineError))
 
 
-def whole_table(path: Path, id_column: str | None) -> Source:
+def whole_table(path: Path, id_column: str | None, encoding: str | None = None) -> Source:
     """Return the source at *path*, of which it is not known how requests were made.
 
     Without *id_column* the ids are those of a column ``custom_id`` or ``id``, else the numbers of lines and rows.
@@ -127,13 +140,13 @@ def whole_table(path: Path, id_column: str | None) -> Source:
         OSError: the file cannot be read.
 
     """
-    first = next(
-        (data for _, data in lines_of(path, MAX_LINE) if not isinstance(data, LineError) and data.strip()), b""
-    )
+    encoding = None if encoding is None else checked_encoding(encoding)
+    lines = (data for _, data in lines_of(path, MAX_LINE, encoding) if not isinstance(data, LineError))
+    first = next(filter(bytes.strip, lines), b"")
     kind = detect(path.name, first, template=True)
     if kind == "text" or (kind == "rows" and id_column is None and _holds_requests(first)):
-        return open_source(path)
-    source = Source(path, kind)
+        return open_source(path, encoding=encoding)
+    source = Source(path, kind, encoding=encoding)
     names = _kinds_of(source)
     if id_column is not None and id_column not in names:
         shown = ", ".join(escaped(name, 80) for name in [*names][:_NAMED])

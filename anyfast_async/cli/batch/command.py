@@ -26,6 +26,7 @@ from anyfast_async.cli.batch.opening import Opened, check_changed, opened
 from anyfast_async.cli.batch.options import STDIN, Options, batch_options
 from anyfast_async.cli.batch.preview import Preview
 from anyfast_async.cli.batch.report_file import said_of, write_report
+from anyfast_async.cli.batch.sharded import Shards, check_shards, forget_shards, shards_of
 from anyfast_async.cli.batch.summary import BatchEnd, note_recovery, report
 from anyfast_async.cli.client_options import gateway_options, no_key_option, retries_option
 from anyfast_async.cli.default_model import default_model
@@ -66,8 +67,9 @@ def batch(argv: tuple[str, ...], /, **given: Any) -> int:
     options = Options(**given)
     check_report(options)
     fields, prices = options.fields, _prices(options)
-    with terminated_as_exit(), StdinCopy(options.answers) as spool:
-        found = surveyed(options, spool)
+    check_shards(options)
+    with terminated_as_exit(), StdinCopy(options.answers) as spool, shards_of(options) as shards:
+        found = surveyed(options, spool, None if shards is None else shards.look)
         job = BatchJob(
             survey=found,
             options=options,
@@ -85,7 +87,7 @@ def batch(argv: tuple[str, ...], /, **given: Any) -> int:
         if options.dry_run:
             print_plan(job)
             return exit_codes.OK
-        return _run(job, spool)
+        return _run(job, spool, shards)
 
 
 def _prices(options: Options) -> Prices | None:
@@ -109,16 +111,18 @@ def _fallback(found: Survey) -> str | None:
     return default_model()
 
 
-def _run(job: BatchJob, spool: StdinCopy) -> int:
+def _run(job: BatchJob, spool: StdinCopy, shards: Shards | None) -> int:
     options = job.options
-    if not log_of(options.answers).exists():  # what cannot begin leaves no file
+    if options.dask is None and not log_of(options.answers).exists():  # what cannot begin leaves no file
         options.gateway.check()
     try:
         found = opened(job)
+        if shards is not None:
+            found = _begun(found, shards)
         job, files = found.job, found.files
         with files:
-            ending = _done(found, spool)
-            if options.ordered and not ending.left and files.answered:
+            ending = _done(found, spool, shards)
+            if options.ordered and not ending.left and files.answered and shards is None:
                 _put_in_order(job, files)
     except BrokenPipeError:
         raise
@@ -129,6 +133,7 @@ def _run(job: BatchJob, spool: StdinCopy) -> int:
     if ending.is_nothing and not (files.answered or files.maybe_billed):
         kept = job.survey.sha256 if options.input == STDIN else None
         forget(options.answers, kept)  # so that it can be begun with another model
+        forget_shards(options)
     code = _told(ending)
     write_report(ending)
     if options.input == STDIN:
@@ -139,9 +144,15 @@ def _run(job: BatchJob, spool: StdinCopy) -> int:
     return code
 
 
-def _done(found: Opened, spool: StdinCopy) -> BatchEnd:
+def _done(found: Opened, spool: StdinCopy, shards: Shards | None) -> BatchEnd:
     """Do what is to be done with the files open."""
     job, files = found.job, found.files
+    if shards is not None:
+        if found.is_changed:
+            files.journal.note("changed", job.header)
+        if job.options.input == STDIN:
+            spool.keep()
+        return shards.done(job, files)
     census = files.census(ids_of(job.survey), {row.custom_id for row in job.survey.bad.values()})
     if found.is_changed:
         check_changed(job, census)
@@ -182,6 +193,15 @@ def _previewed(ending: BatchEnd, files: BatchFiles) -> BatchEnd:
         sys.stderr.write("\n")
         ending = attrs.evolve(ending, signal=signal.SIGINT)
     return attrs.evolve(ending, is_previewed=True)
+
+
+def _begun(found: Opened, shards: Shards) -> Opened:
+    """Give what is left to shards; return the files, opened anew: what was to be settled in them is."""
+    with found.files as files:
+        if found.is_changed:
+            check_changed(found.job, files.census(ids_of(found.job.survey)))
+        shards.begin(files)
+    return attrs.evolve(opened(found.job), is_changed=found.is_changed)
 
 
 def _told(ending: BatchEnd) -> int:

@@ -10,9 +10,8 @@ from typing import Any, Final
 import attrs
 
 from anyfast_async._core.json import codec
-from anyfast_async._core.limits.token_estimate import ASSUMED, asked
+from anyfast_async._core.limits.token_estimate import ASSUMED
 from anyfast_async._core.usage import Used, used_by
-from anyfast_async._limits.reservation import limits_of
 from anyfast_async._values.text import counted, rough
 from anyfast_async.batch import BatchLine, RowDone, Tally, rows
 from anyfast_async.batch.forecast import Interval, seconds_under, total_of
@@ -20,7 +19,6 @@ from anyfast_async.cli.batch.job import BatchJob
 from anyfast_async.cli.display import figures
 from anyfast_async.cli.display.progress import print_summary
 from anyfast_async.cli.display.terminal import say, write
-from anyfast_async.requests import as_request
 
 _LATENCY: Final = 5.0
 """Seconds that an answer is taken to need, where nothing is known."""
@@ -35,14 +33,11 @@ def planned(job: BatchJob) -> dict[str, Any]:
     cost = 0.0
     prompt = completion = 0
     models = Counter[str]()
-    for row in rows(job.survey, first=job.options.limit):
-        request = as_request(row.request, job.fields, system=job.options.system)
-        asking, (longest, n) = asked(request).tokens, limits_of(request)
-        answered = n * min(ASSUMED, longest or ASSUMED)
-        prompt, completion = prompt + asking, completion + answered
-        model = job.model_of(row.request.model)
-        models[model] += 1
-        cost += job.cost(model, Used(asking, answered))
+    for (named, asking, answered), number in job.survey.measured.items():
+        prompt, completion = prompt + number * asking, completion + number * answered
+        model = job.model_of(named)
+        models[model] += number
+        cost += number * job.cost(model, Used(asking, answered))
     count = models.total()
     seconds, limit = seconds_under(job.options.limits, count, prompt + completion, _LATENCY)
     return {

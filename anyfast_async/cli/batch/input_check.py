@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,7 @@ import click
 from anyfast_async._journal.records import log_of
 from anyfast_async._values.text import counted
 from anyfast_async.batch import Source, SourceError, Survey, open_source, survey
+from anyfast_async.batch.input.checked_rows import Measure
 from anyfast_async.batch.input.formats import DESCRIBED
 from anyfast_async.batch.input.stdin_copy import StdinCopy
 from anyfast_async.batch.run_header import checked_before, knows_input, recorded
@@ -18,20 +20,20 @@ from anyfast_async.cli import exit_codes
 from anyfast_async.cli.batch.options import STDIN, Options
 from anyfast_async.cli.display import figures
 from anyfast_async.cli.display.terminal import is_terminal, note, say
-
-_LARGE: Final = 50_000_000
-"""Bytes from which checking takes so long that it is said."""
+from anyfast_async.cli.results.reading_progress import ReadingProgress
+from anyfast_async.requests import as_request
 
 _KINDS: Final = 10
 """Kinds of problems that are named."""
 
 
-def surveyed(options: Options, spool: StdinCopy) -> Survey:
+def surveyed(options: Options, spool: StdinCopy, look: Callable[[Source], Survey] | None = None) -> Survey:
     """Return the input, checked as a whole, or as it was checked when the batch began.
 
     Args:
         options: say what it is.
         spool: takes the standard input in, which cannot be read twice.
+        look: checks it; None: this process does.
 
     Raises:
         click.UsageError: it cannot be read, or not as it should be.
@@ -54,8 +56,10 @@ def surveyed(options: Options, spool: StdinCopy) -> Survey:
         )
         if options.format is None:
             note(f"{name}: {DESCRIBED[source.format]}")
+        if look is not None:
+            return _checked(source, name, options, look)
         found = None if options.dry_run else checked_before(source, recorded(options.answers))
-        return found or _checked(source, name, skip_bad=options.skip_bad, digests=not options.dry_run)
+        return found or _checked(source, name, options)
     except SourceError as error:
         message = f"{name}: {error}"
     except OSError as error:
@@ -93,11 +97,21 @@ def _from_stdin(spool: StdinCopy, answers: Path) -> Path:
     return spool.path
 
 
-def _checked(source: Source, name: str, *, skip_bad: bool, digests: bool) -> Survey:
-    size = source.path.stat().st_size
-    if size >= _LARGE and is_terminal(sys.stderr):
-        note(f"checking {name} ({size / 1e6:,.0f} MB) ...")
-    found = survey(source, skip_bad=skip_bad, digests=digests)
+def _checked(source: Source, name: str, options: Options, look: Callable[[Source], Survey] | None = None) -> Survey:
+    skip_bad, fields = options.skip_bad, options.fields
+    measure = Measure(lambda request: as_request(request, fields, system=options.system), options.limit)
+    with ReadingProgress() as progress:
+        progress.begin(f"checking {name}")
+        if look is not None:
+            found = look(source)
+        else:
+            found = survey(
+                source,
+                skip_bad=skip_bad,
+                digests=not options.dry_run,
+                measure=measure if options.dry_run else None,
+                told=progress.rows,
+            )
     if found.problems and not (skip_bad and found.is_whole):
         _say_problems(found, name)
         noun = "problem" if found.problem_count == 1 else "problems"

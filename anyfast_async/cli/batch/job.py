@@ -22,6 +22,7 @@ from anyfast_async.prices import Prices
 
 if TYPE_CHECKING:
     from anyfast_async.client import AnyFast
+    from anyfast_async.scale.sharded_run import ShardedRun
 
 GRACE: Final = 60.0
 """Seconds that what is in flight gets after the first Ctrl-C, unless told otherwise."""
@@ -107,7 +108,7 @@ class BatchJob:
 
 
 async def supervised(
-    run: BatchRun,
+    run: BatchRun | ShardedRun,
     progress: BatchProgress | None = None,
     *,
     on_row: Callable[[RowDone], None] | None = None,

@@ -97,6 +97,17 @@ _RUNNING: Final = (
     ),
     click.option("--max-failures", type=share, metavar="N|N%", help="Stop when more rows than this have failed."),
     click.option(
+        "--processes",
+        type=click.IntRange(1, 1000),
+        metavar="N",
+        help="Let N processes send the rows, for more than one takes. Limits and budget are divided.",
+    ),
+    click.option(
+        "--dask",
+        metavar="local|tcp://HOST:8786",
+        help="Let the workers of a Dask scheduler send them; OUT.jsonl is on a path that all of them see.",
+    ),
+    click.option(
         "--sync",
         type=click.Choice(["batch", "each"]),
         default="batch",
@@ -174,6 +185,8 @@ class Options:
     simulate: bool
     key_file: str | None
     no_key: bool
+    processes: int | None = None
+    dask: str | None = None
 
     def __attrs_post_init__(self) -> None:
         if self.output is None and not self.dry_run:
@@ -186,8 +199,8 @@ class Options:
             message = f"--files-under {self.files_under}: there is no such folder"
         elif self.preview is not None and (self.dry_run or self.estimate is not None or self.limit is not None):
             message = "--preview sends the first rows and then asks; --dry-run, --estimate or --limit do not go with it"
-        elif self.limit is not None and self.estimate is not None:
-            message = "--limit sends the first rows, --estimate random ones; one of the two"
+        elif (problem := self._contradiction) is not None:
+            message = problem
         elif self.input == STDIN and self.key_file == STDIN:
             message = "-i and --key-file cannot both be the standard input"
         elif STDIN in (self.output, self.errors):
@@ -197,6 +210,27 @@ class Options:
         else:
             return
         raise click.UsageError(message)
+
+    @property
+    def _contradiction(self) -> str | None:
+        if self.limit is not None and self.estimate is not None:
+            return "--limit sends the first rows, --estimate random ones; one of the two"
+        if self.processes is not None and self.dask not in (None, "local"):
+            return "--dask names a scheduler, which has its workers; --processes makes some: one of the two"
+        if self.is_sharded and (self.estimate is not None or self.limit is not None):
+            return "--estimate and --limit send a few rows: one process does, without --processes and --dask"
+        if self.is_sharded and (self.preview is not None or self.extend or self.dedupe):
+            return "--preview, --extend and --dedupe are for one process, without --processes and --dask"
+        if self.is_sharded and self.report is not None:
+            return "--report shows what one process saw, row by row: not with --processes and --dask"
+        if self.dask is not None and self.dask != "local" and (self.simulate or self.key_file == STDIN):
+            return "--dask: workers elsewhere cannot reach --simulate, nor a key from the standard input"
+        return None
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether other processes send the rows."""
+        return self.processes is not None or self.dask is not None
 
     @property
     def _files(self) -> list[str | Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -20,6 +20,9 @@ from anyfast_async.cli.display.money import cost_json
 from anyfast_async.cli.display.progress import print_summary
 from anyfast_async.cli.display.terminal import is_quiet, say, write
 from anyfast_async.errors import AnyFastError, BudgetExceeded, ModelNotFoundError, RequestValidationError, escaped
+
+if TYPE_CHECKING:
+    from anyfast_async.scale.sharded_run import ShardedRun
 
 _NAMED: Final = 20
 """Rows that are named."""
@@ -43,7 +46,7 @@ class BatchEnd:
 
     job: BatchJob
     census: Census
-    run: BatchRun | None = None
+    run: BatchRun | ShardedRun | None = None
     signal: int | None = None
     sample: SentSample | None = None
     is_previewed: bool = False
@@ -135,7 +138,7 @@ class BatchEnd:
     def _advise(self) -> None:
         """Say what is not well, and what to do about it: commands do what is said of them."""
         options, file, run = self.job.options, self.tally.file, self.run
-        unsendable = len(self.job.survey.bad)
+        unsendable = min(len(self.job.survey.bad), file.kinds[_UNSENDABLE])  # others have an answer from before
         failed = file.failed - unsendable
         if unsendable:
             say(f"{figures.rows_of(unsendable)} cannot be sent: {options.failures} says why; {self._mending}")

@@ -30,6 +30,8 @@ Spend: TypeAlias = Callable[[Tally], str]
 LIMITS: Final[dict[str | None, str]] = {
     None: "the time answers take",
     "concurrency": "--concurrency",
+    "window": "what the gateway takes at once",
+    "reserve": "places that are kept free",
     "throttling": "the gateway's limiter",
     "outage": "the gateway, which is away",
     "unanswered": "the gateway, which does not answer",
@@ -194,7 +196,7 @@ def brief(text: str) -> str:
 
 def started_event(tally: Tally) -> dict[str, Any]:
     """Return the first event of ``--json``."""
-    return {"event": "start", "rows": tally.total, "already_answered": tally.already}
+    return {"event": "start", "rows": tally.total, "already_answered": tally.answered_before}
 
 
 def progress_event(moment: Moment) -> dict[str, Any]:
@@ -242,8 +244,9 @@ def standing(tally: Tally, *, in_doubt: int = 0, maybe_billed: int = 0) -> Itera
     """Yield how the rows of the input stand in the files: names and values."""
     file = tally.file
     yield "rows", counted(tally.total)
-    earlier = f" ({counted(tally.already)} of them before)" if tally.already and tally.already < file.answered else ""
-    yield "answered", counted(file.answered) + earlier
+    earlier = tally.answered_before
+    before = f" ({counted(earlier)} of them before)" if 0 < earlier < file.answered else ""
+    yield "answered", counted(file.answered) + before
     for word in ODD:
         if file.outcomes[word]:
             yield f"  {word}", f"{counted(file.outcomes[word])} ({DESCRIBED[word]})"
@@ -281,7 +284,7 @@ def as_json(tally: Tally, in_doubt: int = 0) -> dict[str, Any]:
     """Return the counts for a program; times in seconds."""
     return {
         "rows": tally.total,
-        "already_answered": tally.already,
+        "already_answered": tally.answered_before,
         **tally.file.as_dict(),
         "failed_by_kind": dict(tally.file.kinds),
         "not_sent": tally.without - in_doubt,

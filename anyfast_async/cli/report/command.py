@@ -45,7 +45,7 @@ def report(
         message = f"one batch, or two to compare; not {len(outputs)}"
         raise click.UsageError(message)
     batches = tuple(_files(one) for one in outputs)
-    page = Path(outputs[0]).with_suffix(".html") if target is None else Path(target)
+    page = batches[0].output.with_suffix(".html") if target is None else Path(target)
     read = [path for one in batches for path in (one.output, one.errors, one.log)]
     option = "the page" if target is None else "-o"
     check_target(option, page, others=[*read, prices], called="one of the files that are read", own=is_report)

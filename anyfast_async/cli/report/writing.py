@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import attrs
 
@@ -58,8 +59,8 @@ def _page(batches: Sequence[Files], prices: Prices | None, samples: int, run: Ru
 
     with ReadingProgress() as progress, ExitStack() as stack:
 
-        def read(rows: Sequence[object]) -> None:
-            progress.rows(len(rows))
+        def read(told: Mapping[str, Sequence[Any]]) -> None:
+            progress.rows(len(told["custom_id"]))
 
         def look(_: object) -> None:
             progress.rows(1)

@@ -17,25 +17,22 @@ from anyfast_async._core.usage import Used
 from anyfast_async._journal.records import failures_of, log_of
 from anyfast_async._values.text import counted
 from anyfast_async.batch.counts import Counts, Standing
-from anyfast_async.batch.input.formats import is_table_by_name
 from anyfast_async.batch.input.parquet import INSTALL
-from anyfast_async.batch.input.source import Source, SourceError, open_source
+from anyfast_async.batch.input.source import SourceError
 from anyfast_async.batch.input.stdin_copy import StdinCopy
 from anyfast_async.batch.results.inert_json import json_text
 from anyfast_async.batch.results.kept_answers import KeptAnswers
 from anyfast_async.batch.results.results import Look, Results
 from anyfast_async.batch.results.row import IN_DOUBT, Told
-from anyfast_async.batch.results.source_table import whole_table
 from anyfast_async.batch.results.table import Columns, CostOf
 from anyfast_async.batch.results.table_files import check_written
-from anyfast_async.batch.run_header import counted_as, recorded
 from anyfast_async.cli import exit_codes
 from anyfast_async.cli.display.figures import rows_of
 from anyfast_async.cli.display.money import cost_json, price_options, prices_of, spent_in_words
 from anyfast_async.cli.display.progress import print_summary
 from anyfast_async.cli.display.terminal import is_live, say, write
 from anyfast_async.cli.overwriting import check_target, is_table
-from anyfast_async.cli.results.job import JoinJob, ResultsJob
+from anyfast_async.cli.results.job import JoinJob, ResultsJob, source_of
 from anyfast_async.cli.results.reading_progress import ReadingProgress
 from anyfast_async.cli.results.went_wrong import show_errors
 from anyfast_async.cli.settings import profile_option
@@ -64,6 +61,7 @@ _READ: Final = "one of the files that are read"
     help="Put the answers beside the input's own columns, with -o. IN: the input, if --input does not say it.",
 )
 @click.option("--id", "id_column", metavar="COLUMN", help="The input's column of ids, if OUT.jsonl.run is not there.")
+@click.option("--encoding", metavar="NAME", help="Of the input's text. Default: as the batch was told, else UTF-8.")
 @click.option("--failed-input", metavar="PATH", help="Write the requests of rows without an answer. Needs --input.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @price_options
@@ -77,6 +75,7 @@ def results(
     source: str | None,
     join: str | None,
     id_column: str | None,
+    encoding: str | None,
     failed_input: str | None,
     as_json: bool,
     prices: str | None,
@@ -100,8 +99,12 @@ def results(
     target = _target(table)
     again = None if failed_input is None else Path(failed_input)
     given = _input(source, join, target, only_errors=only_errors)
-    opened = _source(given, out, id_column, is_whole=join is not None)
-    job = (ResultsJob if join is None else JoinJob)(out, errors, opened, only_errors)
+    opened = source_of(given, out, id_column, encoding, is_whole=join is not None)
+    try:
+        job = (ResultsJob if join is None else JoinJob)(out, errors, opened, only_errors)
+    except SourceError as error:
+        message = f"--join {given}: {error}"
+        raise click.UsageError(message) from None
     _check(job, target, again)
     found_prices = prices_of(prices, price_factor)
     columns = job.columns(None)
@@ -195,31 +198,6 @@ def _input(source: str | None, join: str | None, target: Path | None, *, only_er
     raise click.UsageError(message)
 
 
-def _source(given: str | None, output: Path, id_column: str | None, *, is_whole: bool) -> Source | None:
-    if given is None:
-        return None
-    try:
-        begun = recorded(output)
-        how = begun.input or {}
-        table = how.get("format") in ("csv", "parquet", "rows")
-        if is_whole and not how:
-            return whole_table(Path(given), id_column)
-        source = open_source(
-            Path(given),
-            kind=None if table and is_table_by_name(given) else how.get("format"),  # it may be packed otherwise now
-            template=how.get("template") if table else None,
-            id_column=id_column or how.get("id") if table else id_column,
-            encoding=how.get("encoding"),
-            image=how.get("image"),
-            document=how.get("document"),
-        )
-        return counted_as(source, begun)
-    except (OSError, SourceError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        message = f"--{'join' if is_whole else 'input'} {given}: {reason}"
-        raise click.UsageError(message) from None
-
-
 def _check(job: ResultsJob, target: Path | None, again: Path | None) -> None:
     read = (
         job.output,
@@ -297,11 +275,22 @@ def _write(
     kept: KeptAnswers | None,
 ) -> None:
     progress.begin("writing")
-    with _needing_arrow():
-        count = job.write(target, columns, found, progress, kept)
-        progress.clear()
+    try:
+        with _needing_arrow():
+            count = job.write(target, columns, found, progress, kept)
+    except OSError as error:
+        if error.filename is None and error.errno is not None:  # a full disk does not say whose
+            raise OSError(error.errno, error.strerror, str(target)) from None
+        raise
+    progress.clear()
     more = len(job.table.kinds) if isinstance(job, JoinJob) else 0
     say(f"{target}: {rows_of(count)}, {counted(len(columns.kinds) + more)} columns")
+    if not isinstance(job, JoinJob):
+        return
+    lost = job.table.unreadable
+    for number, problem in islice(lost.items(), 1):
+        said = f"{escaped(str(job.table.source.path), 80)}, line {counted(number)}"
+        say(f"note: {rows_of(len(lost))} of the input cannot be read and stand there empty; {said}: {problem}")
 
 
 def _are_priced(found: Results, prices: Prices | None) -> bool:

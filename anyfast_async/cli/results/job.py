@@ -9,20 +9,24 @@ from pathlib import Path
 from typing import Any, Final
 
 import attrs
+import click
 
 from anyfast_async.batch.input.request_lines import LineError
-from anyfast_async.batch.input.source import Source
+from anyfast_async.batch.input.source import Source, SourceError, open_source
 from anyfast_async.batch.input.survey import BadRow, survey
 from anyfast_async.batch.results import parquet_tables
 from anyfast_async.batch.results.kept_answers import KeptAnswers
 from anyfast_async.batch.results.results import Results
 from anyfast_async.batch.results.row import MISSING, Row, failed_row
-from anyfast_async.batch.results.source_table import SourceTable
+from anyfast_async.batch.results.source_table import SourceTable, whole_table
 from anyfast_async.batch.results.table import Columns, CostOf
 from anyfast_async.batch.results.table_files import replacing, write_table
-from anyfast_async.batch.run_header import recorded_header
+from anyfast_async.batch.run_header import placed_as, read_as, recorded, recorded_header
 from anyfast_async.cli.results.next_steps import NextSteps
 from anyfast_async.cli.results.reading_progress import ReadingProgress
+
+_TABLES: Final = frozenset({"csv", "parquet", "rows", "text"})
+"""Formats whose rows are made requests of by a template."""
 
 
 @attrs.frozen
@@ -199,6 +203,40 @@ def _prompt(source: Source, number: int, value: Any) -> str | None:
 def _text_of_part(part: Any) -> str:
     text = part.get("text") if isinstance(part, Mapping) else getattr(part, "text", part)
     return text if isinstance(text, str) else ""
+
+
+def source_of(
+    given: str | None, output: Path, id_column: str | None, encoding: str | None, *, is_whole: bool
+) -> Source | None:
+    """Return the batch's input as its log says that it is read; None if none is named.
+
+    Raises:
+        click.UsageError: it cannot be read, or holds other rows.
+
+    """
+    if given is None:
+        return None
+    try:
+        begun = recorded(output)
+        how = begun.input or {}
+        path, table = Path(given), how.get("format") in _TABLES
+        if is_whole and not how:
+            return whole_table(path, id_column, encoding)
+        kind, told = read_as(path, how)
+        source = open_source(
+            path,
+            kind=kind,
+            template=how.get("template") if table else None,
+            id_column=id_column or how.get("id") if table else id_column,
+            encoding=encoding or told,
+            image=how.get("image"),
+            document=how.get("document"),
+        )
+        return placed_as(source, begun)
+    except (OSError, SourceError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        message = f"--{'join' if is_whole else 'input'} {given}: {reason}"
+        raise click.UsageError(message) from None
 
 
 def _left_out(source: Source | None, output: Path) -> Mapping[int, BadRow]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import attrs
 
 from anyfast_async._core.json import codec
+from anyfast_async._core.prompt_template import TEXT
 from anyfast_async._journal.disk import replace
 from anyfast_async._journal.records import failures_of
 from anyfast_async._values.text import counted
@@ -76,10 +77,14 @@ class NextSteps:
     def _begun_with(self) -> Iterator[tuple[str, str | None]]:
         """Yield the options without which the batch would be another one."""
         how, fields = self.header.get("input") or {}, self.header.get("fields") or {}
-        if how.get("format") in ("csv", "parquet", "rows"):
+        is_text = how.get("format") == "text"
+        if how.get("format") in ("csv", "parquet", "rows") or (is_text and how.get("template") != TEXT.text):
             yield "--template", str(how.get("template"))
-            if how.get("id"):
-                yield "--id", str(how["id"])
+        for name in ("id", "image", "document", "encoding"):
+            if how.get(name):
+                yield f"--{name}", str(how[name])
+        if how.get("image") or how.get("document"):
+            yield "--files-under", "DIR"
         if how.get("bad"):
             yield "--skip-bad", None
         if isinstance(schema := self.header.get("schema"), Mapping) and schema.get("given"):

@@ -37,8 +37,9 @@ def _broken_chunk(wire: AnswerDraft) -> None:
 
 def _apache_timeout(wire: AnswerDraft) -> None:
     body = (
-        b'<!DOCTYPE HTML PUBLIC "-//IETF//DTD HTML 2.0//EN">\n<html><head>\n<title>502 Proxy Error</title>\n</head><body>\n'
-        b"<h1>Proxy Error</h1>\n<p>The proxy server received an invalid\nresponse from an upstream server.<br />\n"
+        b'<!DOCTYPE HTML PUBLIC "-//IETF//DTD HTML 2.0//EN">\n<html><head>\n<title>502 Proxy Error</title>\n'
+        b"</head><body>\n<h1>Proxy Error</h1>\n<p>The proxy server received an invalid\n"
+        b"response from an upstream server.<br />\n"
         b"The proxy server could not handle the request<p>Reason: <strong>Error reading from remote server</strong>"
         b"</p></p>\n</body></html>\n"
     )
@@ -62,8 +63,8 @@ def _lighttpd_late(wire: AnswerDraft) -> None:
     body = (
         b'<?xml version="1.0" encoding="iso-8859-1"?>\n<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Transitional//EN"\n'
         b'         "http://www.w3.org/TR/xhtml1/DTD/xhtml1-transitional.dtd">\n'
-        b'<html xmlns="http://www.w3.org/1999/xhtml" xml:lang="en" lang="en">\n <head>\n  <title>404 Not Found</title>\n'
-        b" </head>\n <body>\n  <h1>404 Not Found</h1>\n </body>\n</html>\n"
+        b'<html xmlns="http://www.w3.org/1999/xhtml" xml:lang="en" lang="en">\n <head>\n'
+        b"  <title>404 Not Found</title>\n </head>\n <body>\n  <h1>404 Not Found</h1>\n </body>\n</html>\n"
     )
     wire.refuse(404, body, _HTML)
     wire.headers = {"Server": "lighttpd/1.4.69"}
@@ -227,9 +228,9 @@ PEERS = (
         _uvicorn_limit,
     ),
     Quirk(
-        "n2-one-event",
+        "litserve-n2-one-event",
         "with n=2 both choices are in each event",
-        "LiteLLM 1.106.2",
+        "LitServe 0.2.19 (OpenAISpec)",
         "streamed",
         _one_event,
     ),

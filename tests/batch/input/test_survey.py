@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from anyfast_async import ConfigurationError
+from anyfast_async.batch.input.checked_rows import Measure
 from anyfast_async.batch.input.source import open_source
 from anyfast_async.batch.input.survey import fingerprint, ids_of, rows, survey
 
@@ -86,7 +87,8 @@ def test_a_shared_hash_is_no_duplicate(
     tmp_path: Path, make_line: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ids are told apart even if their hashes are all the same; real duplicates among them are found."""
-    monkeypatch.setattr("anyfast_async.batch.input.survey.hash", lambda _: 7, raising=False)
+    for module in ("survey", "repeated_ids"):
+        monkeypatch.setattr(f"anyfast_async.batch.input.{module}.hash", lambda _: 7, raising=False)
     path = tmp_path / "in.jsonl"
     path.write_bytes(b"".join(make_line(name) for name in "abcb"))
 
@@ -228,3 +230,30 @@ def test_the_same_mistake_is_one_kind(tmp_path: Path, make_line: Callable[..., b
         ("body.n: must be an integer of at least 1, not -6", [7, 8, 9], 6),
         ("custom_id: 'a' stands on line 1 already", [3, 4, 5], 10),
     ] == [(kind.problem, kind.lines, kind.count) for kind in found.kinds]
+
+
+def test_what_rows_will_take(tmp_path: Path, make_line: Callable[..., bytes]) -> None:
+    """The good ones of the first rows are measured, by model; one that turns out to be bad is taken back."""
+    path = tmp_path / "in.jsonl"
+    lines = [make_line("a"), b"no\n", make_line("b", model="m", max_tokens=9), make_line("a"), b"\n", make_line("c")]
+    path.write_bytes(b"".join([*lines, make_line("d")]))
+    read: list[int] = []
+
+    found = survey(open_source(path), skip_bad=True, measure=Measure(lambda one: one, 5), told=read.append)
+
+    assert {("gemini-2.5-flash", 5, 400): 2, ("m", 5, 9): 1} == found.measured
+    assert (4, 6, {"gemini-2.5-flash": 3, "m": 1}) == (found.count, sum(read), found.models)
+    assert {} == survey(open_source(path), skip_bad=True).measured
+
+
+@pytest.mark.parametrize("names", [["b", "c", "bb"], ["a9", "a10", "a11"], ["b", "a", "c"], ["b", "c", "bb", "a", "c"]])
+def test_ids_in_order_and_not(names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An id that comes again is found wherever it does, in rows that are read later, too."""
+    monkeypatch.setattr("anyfast_async.batch.input.file_lines._PIECE", 70)
+    path = tmp_path / "in.jsonl"
+    path.write_text("".join(f'{{"id": "{name}", "messages": "x"}}\n' for name in names * 2))
+
+    found = survey(open_source(path, kind="requests"))
+
+    again = [number for number, name in enumerate(names * 2, 1) if name in (names * 2)[: number - 1]]
+    assert again == [problem.line for problem in found.problems]

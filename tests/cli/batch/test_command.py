@@ -285,6 +285,23 @@ def test_the_limits_hold(anyfast: Callable[..., Any], gateway: Simulator, write_
     assert (30, 3) == (len(gateway.requests), gateway.peak_in_flight)
 
 
+def test_rows_that_went_bad_after_they_were_answered(
+    gateway: Simulator, anyfast: Callable[..., Any], tmp_path: Path
+) -> None:
+    """They have their answer, so the error file says nothing of them; the failed ones are counted as they are."""
+    source = tmp_path / "in.csv"
+    command = ("batch", "-i", source, "-o", tmp_path / "out.jsonl", "--id", "id", "--template", "{text}", "--skip-bad")
+    source.write_text("id,text\na,good\nb,bad\n")
+    gateway.fail(400, when="bad", times=2)
+    anyfast(*command)
+    source.write_text("id,text\na,\nb,bad\n")
+
+    ran = anyfast(*command)
+
+    assert (1, True) == (ran.code, "1 row failed: " in ran.err), ran.err
+    assert "cannot be sent: " not in ran.err
+
+
 def test_as_json(gateway: Simulator, anyfast: Callable[..., Any], write_batch: Any, tmp_path: Path) -> None:
     """--json prints one object, with the same keys whether rows failed, all is well, or there was nothing to do."""
     source, out = write_batch("good", "bad"), tmp_path / "out.jsonl"

@@ -51,7 +51,7 @@ def test_checked_once(
     assert 1 == anyfast("batch", "-i", source, "-o", out).code
     checks: list[Path] = []
 
-    def counted(given: Source, **options: bool) -> Survey:
+    def counted(given: Source, **options: Any) -> Survey:
         checks.append(given.path)
         return survey(given, **options)
 
@@ -112,3 +112,17 @@ def test_a_screen_of_problems(anyfast: Callable[..., Any], tmp_path: Path) -> No
     assert 2 == ran.code
     assert len(ran.err.splitlines()) <= 15
     assert "and 10 problems of 10 other kinds" in ran.err
+
+
+def test_a_long_check(
+    anyfast: Callable[..., Any], write_batch: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it takes more than a moment, it is said how many rows were checked: in a dry run, too."""
+    monkeypatch.setattr("anyfast_async.cli.results.reading_progress.FIRST", 0.0)
+    source = write_batch("a", "b")
+
+    for options in (("--dry-run",), ("--simulate", "-o", tmp_path / "out.jsonl")):
+        ran = anyfast("batch", "-i", source, *options)
+
+        assert 0 == ran.code
+        assert f"checking {source}: 2 rows\n" in ran.err

@@ -57,6 +57,7 @@ def test_yes(gateway: Simulator, anyfast: Callable[..., Any], write_batch: Any, 
         preview["estimate"]["completion_tokens"]["estimate"],
     )
     assert ("complete", 29, 1, 290) == (end["status"], end["answered"], end["failed"], end["prompt_tokens"])
+    assert 0 == end["already_answered"]
 
 
 def test_nothing_answered(gateway: Simulator, anyfast: Callable[..., Any], write_batch: Any, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from anyfast_async import AnyFastError, Attempt, ChatCompletion, Phase, Stats
 from anyfast_async._core.errors.failures import status_error
 from anyfast_async.batch import Histogram, RowDone, Tally
+from anyfast_async.batch.counts import Counts, Standing
 from anyfast_async.batch.pace import Pace
 from anyfast_async.cli.display import figures
 
@@ -30,6 +31,20 @@ def test_summary_of_a_run() -> None:
     assert "10.0 s, 90.3 rows/s" == rows["time"]
     assert "2,000 (prompt 1,500, completion 500)" == rows["tokens"]
     assert {"  empty", "  length", "first token p50 / p95 / p99", "spent"}.isdisjoint(rows)
+
+
+def test_answers_of_before() -> None:
+    """They are no failures that stay, none that is asked again, and none of a preview that the same command sent."""
+    file = Counts(Counter({"ok": 12, "cut": 2, "failed": 8}))
+    tally = Tally(60, 20, file=file)  # of the failed ones 6 stay
+    for before in (None, None, Standing("cut")):
+        tally.answered += 1
+        file.add(Standing("ok"), before)
+
+    assert "16 (13 of them before)" == dict(figures.standing(tally))["answered"]
+    assert 13 == figures.as_json(tally)["already_answered"]
+    tally.carry_on(Tally(5, 0, answered=5))
+    assert "16 (8 of them before)" == dict(figures.standing(tally))["answered"]
 
 
 def test_summary_names_odd_answers() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import gzip
 import json
 import re
@@ -172,6 +173,23 @@ def test_after_a_real_batch(
     assert "every row went well\n" == anyfast("results", answers, "--errors").out
 
 
+def test_disk_that_is_full(
+    gateway: Simulator, anyfast: Callable[..., Any], write_batch: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It is said which file cannot be written: no standard output was meant."""
+    out, table = tmp_path / "out.jsonl", tmp_path / "t.csv"
+    anyfast("batch", "-i", write_batch("one"), "-o", out)
+
+    def full(*_: Any, **__: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("anyfast_async.cli.results.job.write_table", full)
+    ran = anyfast("results", out, "-o", table)
+
+    assert (2, True) == (ran.code, f"{table}: No space left on device" in ran.err)
+    assert 1 == len(gateway.requests)
+
+
 def test_the_page_on_it(
     gateway: Simulator, anyfast: Callable[..., Any], write_batch: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -185,9 +203,11 @@ def test_the_page_on_it(
     write_batch("one", "two")
     (tmp_path / "errors.jsonl").touch()
 
-    codes = [anyfast(*command.split()).code for command in [commands[-1], *commands]]
+    begun = [f"batch -i in.jsonl -o {name}.jsonl --report run.html" for name in ("other", "out")]
 
-    assert [0] * 9 == codes
+    codes = {command: anyfast(*command.split()).code for command in [*begun, *commands]}
+
+    assert dict.fromkeys(codes, 0) == codes
     assert {"table.csv", "table.jsonl", "errors.csv", "run.html"} <= {path.name for path in tmp_path.iterdir()}
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import json
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from anyfast_async.simulator import Simulator
 
 
 def line(custom_id: str, *texts: str, **message: Any) -> str:
@@ -146,6 +150,92 @@ def test_what_it_was_begun_with(anyfast: Callable[..., Any], tmp_path: Path) -> 
     assert ["17", "3", None, "7"] == [row.get("review") for row in rows]
     assert ["ok", "failed", "failed", "ok"] == [row["outcome"] for row in rows]
     assert "3 cells" in rows[2]["error"]
+
+
+def repeat(gateway: Simulator, *prompts: str) -> None:
+    """Answer these prompts by repeating them."""
+    for prompt in prompts:
+        gateway.reply(f"re: {prompt}", when=re.compile(rf"\A{prompt}\Z"))
+
+
+def begun(anyfast: Callable[..., Any], source: Path, text: str, *how: str) -> Path:
+    """The output of a batch of that input."""
+    source.write_text(text, encoding="cp1252")
+    out = source.with_name("out.jsonl")
+    assert 0 == anyfast("batch", "-i", source, "-o", out, *how).code
+    return out
+
+
+OTHERWISE = {
+    "in.csv": "text\na\nb\nc\n",
+    "some.csv": "text\na\nb\n",
+    "more.csv": "text\na\nb\nc\nd\n",
+    "in.jsonl": '{"text": "a"}\n{"text": "b"}\n{"text": "c"}\n',
+    "in.txt": "a\nb\nc\n",
+    "gaps.txt": "a\n\nb\n\nc\n",
+}
+
+
+@pytest.mark.parametrize("first", ["in.csv", "in.jsonl", "in.txt"])
+def test_rows_known_by_their_places(
+    first: str, gateway: Simulator, anyfast: Callable[..., Any], tmp_path: Path
+) -> None:
+    """However they are packed now, each answer stands beside the row that it is of; beside other rows none stands."""
+    repeat(gateway, "a", "b", "c")
+    out = begun(anyfast, tmp_path / first, OTHERWISE[first], "--template", "{text}")
+    for name, text in OTHERWISE.items():
+        source, table = tmp_path / name, tmp_path / f"{name}.table.jsonl"
+        source.write_text(text)
+        ran = anyfast("results", out, "--join", source, "-o", table)
+        rows = [json.loads(one) for one in table.read_text().splitlines()] if table.exists() else ran.err
+        assert {("a", "re: a"), ("b", "re: b")} <= {(row["text"], row["answer.text"]) for row in rows}
+        assert {"re: c", None} >= {row["answer.text"] for row in rows[2:]}
+
+    for name, text in (("top.csv", "text\nnew\na\nb\nc\n"), ("top.txt", "new\na\nb\nc\n")):
+        (tmp_path / name).write_text(text)
+        refused = anyfast("results", out, "--join", tmp_path / name, "-o", tmp_path / "top.jsonl")
+        assert (2, False) == (refused.code, (tmp_path / "top.jsonl").exists())
+        assert "it has other rows than the batch was made of: 3 rows hold something else now" in refused.err
+
+
+def test_lines_of_text_with_a_template(gateway: Simulator, anyfast: Callable[..., Any], tmp_path: Path) -> None:
+    """The prompt that is shown and the request that is written again are those that were sent."""
+    gateway.fail(400, when="Rate b", times=1)
+    (tmp_path / "in.txt").write_text("a\nb\n")
+    out, table, again = tmp_path / "out.jsonl", tmp_path / "t.jsonl", tmp_path / "again.jsonl"
+    anyfast("batch", "-i", tmp_path / "in.txt", "-o", out, "--template", "Rate {text}")
+
+    anyfast("results", out, "--input", tmp_path / "in.txt", "-o", table, "--failed-input", again)
+
+    assert ["Rate a", "Rate b"] == [json.loads(one)["prompt"] for one in table.read_text().splitlines()]
+    (request,) = map(json.loads, again.read_text().splitlines())
+    assert "Rate b" == request["body"]["messages"][-1]["content"]
+
+
+def test_saved_in_another_encoding(gateway: Simulator, anyfast: Callable[..., Any], tmp_path: Path) -> None:
+    """A file from Windows that is UTF-8 now is read as it is; what cannot be read is no empty table."""
+    gateway.reply("fine")
+    first, now = tmp_path / "in.csv", tmp_path / "now.csv"
+    out = begun(
+        anyfast, first, "id,text\n1,Größe\n2,ok\n", "--encoding", "cp1252", "--id", "id", "--template", "{text}"
+    )
+    now.write_text("id,text\n1,Größe\n2,ok\n", encoding="utf-8")
+    for source in (first, now):
+        table = tmp_path / f"{source.stem}.jsonl"
+        anyfast("results", out, "--join", source, "-o", table)
+        texts = [(row["text"], row["answer.text"]) for row in map(json.loads, table.read_text().splitlines())]
+        assert [("Größe", "fine"), ("ok", "fine")] == texts
+
+    assert 0 == anyfast("batch", "-i", now, "-o", out, "--id", "id", "--template", "{text}").code
+    again = tmp_path / "again.jsonl"
+    noted = anyfast("results", out, "--join", first, "-o", again)
+    assert "note: 1 row of the input cannot be read" in noted.err
+    assert "line 2: is not UTF-8; if the file is from Windows, --encoding cp1252" in noted.err
+    assert 0 == anyfast("results", out, "--join", first, "-o", again, "--encoding", "cp1252").code
+    assert "Größe" == json.loads(again.read_text().splitlines()[0])["text"]
+    first.write_text("id,text\n1,Größe\n", encoding="cp1252")
+    refused = anyfast("results", out, "--join", first, "-o", again)
+    assert (2, True) == (refused.code, "--encoding cp1252" in refused.err)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from anyfast_async.cli.results.next_steps import NextSteps
+
 if TYPE_CHECKING:
     from anyfast_async.simulator import Simulator
 
@@ -53,6 +55,30 @@ def test_commands_go_on_as_it_was_begun(gateway: Simulator, anyfast: Callable[..
     )
     assert ["Be 'brief'.", "Say: long"] == [one["content"] for one in last["messages"]]
     assert "cut" not in anyfast("results", "out.jsonl").out
+
+
+@pytest.mark.parametrize(
+    ("how", "options"),
+    [
+        ({"format": "text", "template": "{text}"}, ""),
+        (
+            {"format": "text", "template": "Rate {text}", "encoding": "cp1252"},
+            "--template 'Rate {text}' --encoding cp1252",
+        ),
+        (
+            {"format": "csv", "template": "{a}", "id": "b", "image": "c", "document": "d"},
+            "--template '{a}' --id b --image c --document d --files-under DIR",
+        ),
+        ({"format": "batch", "template": "{text}"}, ""),
+    ],
+)
+def test_how_rows_are_made_of_the_input(how: dict[str, Any], options: str, tmp_path: Path) -> None:
+    """Without these options a batch would be refused as another one."""
+    steps = NextSteps(tmp_path / "out.jsonl", tmp_path / "out.errors.jsonl", None, {"input": how})
+
+    begin = f"anyfast batch -i IN -o {tmp_path / 'out.jsonl'}"
+
+    assert f"{begin} {options} --retry-failed cut".replace("  ", " ") == steps.command("--retry-failed", "cut")
 
 
 @pytest.mark.usefixtures("table")

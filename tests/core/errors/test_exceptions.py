@@ -381,7 +381,7 @@ def test_refusal_of_a_forward_proxy(status: int, headers: dict[str, str]) -> Non
 
 @pytest.mark.parametrize(("status", "server", "billed"), [(404, "lighttpd/1.4.69", "maybe"), (404, "nginx", "no")])
 def test_status_that_comes_late(status: int, server: str, billed: str) -> None:
-    """lighttpd says 404 of an upstream that fell silent in the middle of its answer: that may have been billed."""
+    """A 404 of lighttpd's may be about an upstream that fell silent in the middle: that may have been billed."""
     found = error(status, b"<html><h1>404 Not Found</h1></html>", {"server": server, "content-type": "text/html"})
     assert ("proxy", "never", billed) == (found.spoken_by, found.retry_class, found.billed)
 

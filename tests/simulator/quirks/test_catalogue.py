@@ -71,7 +71,7 @@ def test_changes_its_form_only(name: str) -> None:
     # The answer at hand has a finish reason, calls and content, is at its usual place in a stream, has one choice, and
     # all of it is due at once.
     unchanged = {"raw-stop-reason", "null-content", "late-tool-calls", "thought-signature"}
-    unchanged |= {"lighttpd-buffered", "n2-one-event", "litellm-one-end-of-two"}
+    unchanged |= {"lighttpd-buffered", "litserve-n2-one-event", "litellm-one-end-of-two"}
 
     for streamed in (True, False):
         usual = sent(wire(streamed=streamed))
@@ -183,8 +183,9 @@ def test_choices_that_share_events() -> None:
     turns = [chunk({"content": text}) for text in "abcd"]
     for number, one in enumerate(turns):
         one["choices"][0]["index"] = number % 2
-    draft.pieces = [Piece(0.0, one) for one in [*turns, {**chunk({}), "choices": []}, DONE]]
-    told = [piece.data for piece in changed(draft, [quirk_named("n2-one-event")]).pieces]
+    last: dict[str, Any] = {**chunk({}), "choices": []}
+    draft.pieces = [*(Piece(0.0, one) for one in [*turns, last]), Piece(0.0, DONE)]
+    told = [piece.data for piece in changed(draft, [quirk_named("litserve-n2-one-event")]).pieces]
     assert [[one["delta"]["content"] for one in data["choices"]] for data in told[:3] if isinstance(data, dict)] == [
         ["a", "b"],
         ["c", "d"],

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from peers import Peer
 
-_AUTH = (Path(__file__).parent / "litellm_auth.py").read_text()
+_AUTH = (Path(__file__).parents[1] / "litellm_auth.py").read_text()
 _LITELLM = """
 model_list:
   - model_name: m

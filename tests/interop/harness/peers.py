@@ -222,10 +222,8 @@ class Running:
         if self.process is None:
             return
         self.process.terminate()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(8)
-        except subprocess.TimeoutExpired:
-            pass
         self.kill()
         self.process = None
 
@@ -266,7 +264,7 @@ def version_of(peer: Peer, installed: Path) -> str:
         )
     elif how == "npm":
         text = (folder / "node_modules" / name / "package.json").read_text()
-        return re.findall(r'"version": *"([^"]+)"', text)[0]
+        return str(re.findall(r'"version": *"([^"]+)"', text)[0])
     else:
         command = shlex.split(_filled(peer.version, {"bin": str(folder / "bin")}))
         told = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())

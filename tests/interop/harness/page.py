@@ -10,7 +10,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "real-servers.md"
+sys.path.insert(0, str(Path(__file__).parent))
+from cases import CASES
+from engines import ENGINES
+from gateways import GATEWAYS
+from proxies import PROXIES
+from servers import SERVERS
+
+ALL = [peer.name for peer in (*PROXIES, *SERVERS, *GATEWAYS, *ENGINES)]
+PAGE = Path(__file__).parents[3] / "docs" / "explanation" / "real-servers.md"
 MARKS = {name: (f"<!-- {name} -->", f"<!-- end of {name} -->") for name in ("versions", "cells")}
 KINDS = {
     "proxy": "Proxies",
@@ -21,8 +29,14 @@ KINDS = {
 
 
 def latest(lines: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
-    """The last cell of each peer and case."""
-    return {(one["peer"], one["case"]): one for one in lines}
+    """The last cell of each peer and case, in the order of the tables."""
+    found = {(one["peer"], one["case"]): one for one in lines}
+    return {(peer, case): found[peer, case] for peer in ALL for case in CASES if (peer, case) in found}
+
+
+def is_wrong(cell: dict[str, Any]) -> bool:
+    """Whether a client could know better; or knows what it is said not to."""
+    return bool(cell["wrong"]) != bool(cell["cannot"])
 
 
 def versions(cells: dict[tuple[str, str], dict[str, Any]], missing: dict[str, str]) -> str:
@@ -49,7 +63,7 @@ def table(case: str, cells: dict[tuple[str, str], dict[str, Any]]) -> str:
         "| peers | what they do | what the client tells |",
         "|---|---|---|",
     ]
-    return "\n".join([*lines, *(f"| {', '.join(peers)} | {does} | {told} |" for (does, told), peers in ordered)])
+    return "\n".join([*lines, *(f"| {'; '.join(peers)} | {does} | {told} |" for (does, told), peers in ordered)])
 
 
 def written(page: str, parts: dict[str, str]) -> str:
@@ -64,9 +78,10 @@ def written(page: str, parts: dict[str, str]) -> str:
 def main(cells_file: Path, missing_file: Path) -> None:
     cells = latest([json.loads(line) for line in cells_file.read_text().splitlines()])
     missing = json.loads(missing_file.read_text()) if missing_file.exists() else {}
-    cases = list(dict.fromkeys(case for _, case in cells))
-    parts = {"versions": versions(cells, missing), "cells": "\n\n".join(table(case, cells) for case in cases)}
+    parts = {"versions": versions(cells, missing), "cells": "\n\n".join(table(case, cells) for case in CASES)}
     PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), parts), encoding="utf-8")
+    if wrong := [f"{peer}, {case}: {one['wrong']}" for (peer, case), one in cells.items() if is_wrong(one)]:
+        sys.exit("\n".join(["wrong:", *wrong]))
 
 
 if __name__ == "__main__":

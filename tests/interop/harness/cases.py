@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -36,6 +37,8 @@ TOOLS = [
     for name in ("weather", "clock")
 ]
 WAIT: float = 2.0 * SILENCE
+MANY, LONG_ENOUGH = 130, 40.0
+"""Requests on one connection, and the seconds after which fewer are enough."""
 AT_ONCE = 0.12
 """Seconds that are called at once: everything here runs on one busy machine."""
 PATIENT = Timeouts(first_token=SILENCE, idle=SILENCE, response=SILENCE)
@@ -140,7 +143,7 @@ def said(came: Came) -> str:
     return f"{came.status} {kind.rpartition('/')[2]}{ends.get(came.end, '')}"
 
 
-def failed(error: BaseException) -> str:
+def failed(error: BaseException | None) -> str:
     """An error in a few words."""
     if not isinstance(error, AnyFastError):
         return f"{type(error).__name__}!"
@@ -256,7 +259,7 @@ async def two_choices(stage: Stage) -> Cell:
             wrong.append(f"{name}: the texts are {texts}")
         if completion and not all(one.finish_reason for one in completion.choices):
             wrong.append(f"{name}: a choice without an end was told as whole")
-        told.append(f"{name}: {len(texts)}" if completion else f"{name}: {failed(error)}")  # type: ignore[arg-type]
+        told.append(f"{name}: {len(texts)}" if completion else f"{name}: {failed(error)}")
     return Cell(does, "; ".join(told), tuple(wrong))
 
 
@@ -282,12 +285,12 @@ async def uncounted(stage: Stage) -> Cell:
     client = stage.client()
     answers = [await client.complete(prompt), await client.stream(prompt).drain()]
     totals = [None if one is None else one.get("total_tokens") for one in sent]
-    told = [None if one.usage is None else one.usage.total_tokens for one in answers]
-    wrong = [f"{total} tokens, which nobody counted, are told as the gateway's" for total in told if total is not None]
+    found = [None if one.usage is None else one.usage.total_tokens for one in answers]
+    wrong = [f"{total} tokens, which nobody counted, are told as the gateway's" for total in found if total is not None]
     does = [
         f"{how}: {'none' if total is None else f'makes up {total}'}" for how, total in zip(WAYS, totals, strict=True)
     ]
-    seen = [f"{how}: {'none' if total is None else total}" for how, total in zip(WAYS, told, strict=True)]
+    seen = [f"{how}: {'none' if total is None else total}" for how, total in zip(WAYS, found, strict=True)]
     return Cell("; ".join(does), "; ".join(seen), tuple(wrong))
 
 
@@ -332,7 +335,7 @@ async def tools(stage: Stage) -> Cell:
         right = [(f"call_{one}", one, ARGUMENTS) for one in ("weather", "clock")]
         if stage.scripted and got != right:
             wrong.append(f"{name}: {got or error}")
-        told.append(f"{name}: {len(got)} calls" if completion else f"{name}: {failed(error)}")  # type: ignore[arg-type]
+        told.append(f"{name}: {len(got)} calls" if completion else f"{name}: {failed(error)}")
     return Cell(said(came) if came.status != 200 else f"{fragments} fragments", "; ".join(told), tuple(wrong))
 
 
@@ -347,7 +350,7 @@ async def _sized(stage: Stage, prompt: str, came: Came, **options: Any) -> Cell:
         wrong.append("another text")
     if error and error.billed == "no" and stage.scripted and stage.asked(prompt) > before:
         wrong.append("it was read upstream, and is told as not billed")
-    return Cell(said(came), "whole" if completion else failed(error), tuple(wrong))  # type: ignore[arg-type]
+    return Cell(said(came), "whole" if completion else failed(error), tuple(wrong))
 
 
 async def request_head(stage: Stage) -> Cell:
@@ -360,7 +363,7 @@ async def answer_head(stage: Stage) -> Cell:
         came = await stage.raw("hello head")
         size = sum(len(name) + len(value) + 4 for name, value in came.headers.items())
         completion, error = await told_by(stage.client().complete("hello head"))
-        return Cell(f"its own has {size} bytes", "whole" if completion else failed(error))  # type: ignore[arg-type]
+        return Cell(f"its own has {size} bytes", "whole" if completion else failed(error))
     return await _sized(stage, "long head", await stage.raw("long head"))
 
 
@@ -373,7 +376,7 @@ async def big_prompt(stage: Stage) -> Cell:
     completion, error = await told_by(client.complete(prompt))
     wrong = ledger(stage, prompt, before, completion or error)
     wrong += ["another text"] if completion and stage.scripted and completion.text != prompt else []
-    return Cell(said(came), "whole" if completion else failed(error), tuple(wrong))  # type: ignore[arg-type]
+    return Cell(said(came), "whole" if completion else failed(error), tuple(wrong))
 
 
 # -- what goes wrong --------------------------------------------------------------------------------------------
@@ -425,7 +428,7 @@ async def _ended(stage: Stage, how: Callable[[], None], what: str) -> Cell:
     except AnyFastError as caught:
         error = caught
     finally:
-        stage.running.signal(_GO)
+        stage.running.signal(signal.SIGCONT)
         await asyncio.to_thread(stage.running.stop)
         await asyncio.to_thread(stage.running.start)
     if error is None and whole:
@@ -461,7 +464,8 @@ async def early(stage: Stage) -> Cell:
         ended = [one.get("finish_reason") for value in came.events for one in value.get("choices") or ()]
         completion, error = await told_by(stage.client().stream("hello again", max_tokens=2).drain())
         does = f"max_tokens=2: finish_reason {', '.join(sorted({str(one) for one in ended if one})) or 'none'}"
-        return Cell(does, f"finish_reason {completion.finish_reason}" if completion else failed(error))  # type: ignore[arg-type]
+        told = f"finish_reason {completion.finish_reason}" if completion else failed(error)
+        return Cell(does, told)
     return await _broken(stage, "cut too early")
 
 
@@ -477,7 +481,7 @@ async def cut_whole(stage: Stage) -> Cell:
         await asyncio.to_thread(stage.running.start)
         if completion:
             return Cell("is killed: it had said all before", "whole")
-        return Cell("is killed", failed(error))  # type: ignore[arg-type]
+        return Cell("is killed", failed(error))
     prompt = "cut in half, close"
     came, before = await stage.raw(prompt), stage.asked(prompt)
     completion, error = await told_by(stage.client(timeouts=PATIENT).complete(prompt))
@@ -504,7 +508,7 @@ async def down(stage: Stage) -> Cell:
         except RuntimeError:
             url = f"http://127.0.0.1:{free_port()}/v1"
             _, error = await told_by(stage.connect(url, retry=RetryPolicy(attempts=1)).complete("hello down"))
-            return Cell("does not start", failed(error), ())  # type: ignore[arg-type]
+            return Cell("does not start", failed(error), ())
     wrong = [] if error else ["an answer from nobody"]
     return Cell(said(came), failed(error) if error else "an answer", tuple(wrong))
 
@@ -513,11 +517,11 @@ async def slow(stage: Stage) -> Cell:
     """Silence before the answer, longer than the peer waits; where it waits for ever, the client does not."""
     prompt, client = "silent please", stage.client(timeouts=Timeouts(response=SILENCE - 0.3))
     if not stage.scripted:
-        stage.running.signal(_STOP)
+        stage.running.signal(signal.SIGSTOP)
         try:
             _, error = await told_by(client.complete("hello"))
         finally:
-            stage.running.signal(_GO)
+            stage.running.signal(signal.SIGCONT)
         return Cell("the process is stopped", failed(error) if error else "an answer", () if error else ("answered",))
     came, before = await stage.raw(prompt), stage.asked(prompt)
     completion, error = await told_by(client.complete(prompt))
@@ -531,7 +535,7 @@ async def slow(stage: Stage) -> Cell:
 async def pause(stage: Stage) -> Cell:
     """Silence in the middle of a stream."""
     if not stage.scripted:
-        return await _ended(stage, lambda: stage.running.signal(_STOP), "is stopped")
+        return await _ended(stage, lambda: stage.running.signal(signal.SIGSTOP), "is stopped")
     prompt = "pause one two three"
     came = await stage.raw(prompt, stream=True)
     texts: list[str] = []
@@ -558,34 +562,31 @@ async def pause(stage: Stage) -> Cell:
     return Cell(does, failed(error) if error else "whole", tuple(wrong))
 
 
-_STOP, _GO = 19, 18
-"""SIGSTOP and SIGCONT."""
-
-
 # -- connections ------------------------------------------------------------------------------------------------
 
 
 async def kept(stage: Stage) -> Cell:
     """How many requests a connection takes, how long it is kept; and calls at the moment when it closes."""
-    count, idle = 0, None
+    count, idle, closed, began = 0, None, False, time.monotonic()
     async with stage.line() as line:
-        while count < 130:
+        while count < MANY and not closed and time.monotonic() - began < LONG_ENOUGH:
             came = await stage.ask(line, f"hello {count}")
             if came.end not in ("length", "last chunk"):
                 count += came.end == "close"
-                break
-            count += 1
-            if came.headers.get("connection", "").lower() == "close":
-                break
-        else:
+                closed = True
+            else:
+                count += 1
+                closed = came.headers.get("connection", "").lower() == "close"
+        if not closed:
             idle = await line.closed_within(2.5)
-    does = f"closes after {count}" if count < 130 else "130 and more"
-    if count == 130:
+    does = f"closes after {count}" if closed else f"{count} and more"
+    if not closed:
         does += ", idle " + ("over 2.5 s" if idle is None else f"{idle:.1f} s")
     client = stage.client()
     wrong: list[str] = []
     sent = Counter[str]()
-    for number in range(40):
+    number, began = 0, time.monotonic()
+    while number < 40 and time.monotonic() - began < LONG_ENOUGH:
         prompt = f"hello again {number}"
         before = stage.asked(prompt)
         if number % 10 == 9:  # about when the peer closes
@@ -595,7 +596,10 @@ async def kept(stage: Stage) -> Cell:
         if completion is None or (stage.scripted and completion.text != prompt):
             wrong.append(f"{prompt}: {error or completion}")
         sent["twice"] += stage.asked(prompt) - before > 1
-    return Cell(does, "40 of 40" + (f", {sent['twice']} read twice" if sent["twice"] else ""), tuple(wrong))
+        number += 1
+    return Cell(
+        does, f"{number} of {number}" + (f", {sent['twice']} read twice" if sent["twice"] else ""), tuple(wrong)
+    )
 
 
 async def _load(
@@ -618,10 +622,15 @@ async def _load(
     return results, wrong, refusals
 
 
+def running_slowly(stage: Stage) -> bool:
+    return stage.running.peer.starting > 60 and stage.running.peer.kind == "engine"
+
+
 async def reloaded(stage: Stage) -> Cell:
     """Reloaded under load, or where it cannot be, ended and started anew: no row fails, each has its own answer."""
     slow_start = not stage.running.peer.reload and stage.running.peer.starting > 30
-    prompts = [f"work {number} reload" for number in range(60 if slow_start else 200)]
+    count = 24 if running_slowly(stage) else 60 if slow_start else 200
+    prompts = [f"work {number} reload" for number in range(count)]
     running = stage.running
 
     async def reloads() -> None:
@@ -630,7 +639,7 @@ async def reloaded(stage: Stage) -> Cell:
             await asyncio.to_thread(running.reload)
 
     reloading = asyncio.create_task(reloads())
-    settings = {"retry": RetryPolicy(backoff=(0.05, 0.5)), "limits": Limits(concurrency=8)}
+    settings: dict[str, Any] = {"retry": RetryPolicy(backoff=(0.05, 0.5)), "limits": Limits(concurrency=8)}
     results, wrong, refusals = await _load(stage, prompts, **settings)
     await reloading
     for _ in range(100):
@@ -657,7 +666,7 @@ async def leaving(stage: Stage) -> Cell:
         late = time.monotonic() - left
         return Cell(
             f"the next call is answered after {late:.1f} s",
-            "ok" if completion else failed(error),  # type: ignore[arg-type]
+            "ok" if completion else failed(error),
             () if completion else (str(error),),
         )
     while time.monotonic() - left < 3:
@@ -706,7 +715,7 @@ async def no_credit(stage: Stage) -> Cell:
 async def limited(stage: Stage) -> Cell:
     """Its own limiter, under a load of 16 at once: no row fails."""
     prompts = [f"work {number} limited" for number in range(40)]
-    settings = {"retry": RetryPolicy(), "limits": Limits(concurrency=16)}
+    settings: dict[str, Any] = {"retry": RetryPolicy(), "limits": Limits(concurrency=16)}
     if not stage.running.peer.limit:
         results, wrong, refusals = await _load(stage, prompts[:24], **settings)
     else:
@@ -724,7 +733,7 @@ async def wrong_key(stage: Stage) -> Cell:
     came = await stage.raw("hello key", key=key)
     completion, error = await told_by(stage.client(api_key=key).complete("hello key"))
     if not stage.running.peer.asks_key:
-        return Cell(f"{said(came)}: asks for none", "whole" if completion else failed(error))  # type: ignore[arg-type]
+        return Cell(f"{said(came)}: asks for none", "whole" if completion else failed(error))
     wrong = [] if isinstance(error, AuthenticationError) else [f"told as {error!r}"]
     wrong += ["the key is shown"] if key in repr(error) + str(error) else []
     return Cell(said(came), failed(error) if error else "an answer", tuple(wrong))

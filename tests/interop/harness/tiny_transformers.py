@@ -1,4 +1,4 @@
-"""Write a model of a few kilobytes for transformers: random weights, letters. ``python tiny_transformers.py FOLDER``."""
+"""Write a tiny model for transformers: equal weights, letters. ``python tiny_transformers.py FOLDER``."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Write a model of a few kilobytes for llama.cpp: random weights, a vocabulary of bytes. ``python tiny_gguf.py FILE``."""
+"""Write a tiny model for llama.cpp: random weights, a vocabulary of letters. ``python tiny_gguf.py FILE``."""
 
 from __future__ import annotations
 
 import sys
 
 import gguf  # type: ignore[import-not-found]
-import numpy as np
+import numpy as np  # type: ignore[import-not-found,unused-ignore]
 
 WIDTH, HEADS, INNER, CONTEXT = 64, 2, 128, 8192
 TOKENS = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]

@@ -22,7 +22,7 @@ class Came:
     first: float | None = None
     """When the first byte of the body came."""
     end: str = "nothing"
-    """`length`, `last chunk`, `close`: whole, as far as HTTP tells; `cut`, `reset`, `late`, `broken framing`: not; `nothing`."""
+    """Whole: `length`, `last chunk`, `close`; not: `cut`, `reset`, `late`, `broken framing`, `nothing`."""
 
     @property
     def framing(self) -> str:

@@ -14,11 +14,11 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
-from engines import ENGINES
-from gateways import GATEWAYS
-from peers import Peer, version_of
-from proxies import PROXIES
-from servers import SERVERS
+from engines import ENGINES  # noqa: E402
+from gateways import GATEWAYS  # noqa: E402
+from peers import Peer, version_of  # noqa: E402
+from proxies import PROXIES  # noqa: E402
+from servers import SERVERS  # noqa: E402
 
 PATIENCE = 1800
 ALL = (*PROXIES, *SERVERS, *GATEWAYS, *ENGINES)
@@ -49,7 +49,7 @@ def by_apt(peers: list[Peer]) -> dict[str, str]:
             peer.name: f"not root: apt-get install {' '.join(peer.apt)}" for peer in peers if {*peer.apt} & {*missing}
         }
     run("apt-get", "update", "-qq")
-    failed = {}
+    failed: dict[str, str] = {}
     for package in missing:
         try:
             run(
@@ -92,12 +92,10 @@ def main(folder: Path, kinds: set[str]) -> None:
     for peer in peers:
         try:
             into_folder(peer, folder)
-            version = version_of(peer, folder)
+            told = missing.get(peer.name) or version_of(peer, folder)
         except (RuntimeError, OSError, subprocess.SubprocessError) as error:
-            missing[peer.name] = str(error)
-        else:
-            version = missing.get(peer.name, version)
-        print(f"{peer.name}: {missing.get(peer.name, version)}", flush=True)  # noqa: T201
+            told = missing[peer.name] = str(error)
+        print(f"{peer.name}: {told}", flush=True)  # noqa: T201
     (folder / "missing.json").write_text(json.dumps(missing, indent=1))
 
 

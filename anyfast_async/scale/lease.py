@@ -1,0 +1,302 @@
+"""Who works on a shard: a lease on a path that all workers see, kept up by a heartbeat.
+
+A lease is a file that is made once (``lease-3``), so that of two who want it one gets it; the highest number counts.
+Beside it the one who has it writes a file anew with every beat (``beat-3``): a counter, how far it is, and at the end
+that it lets go. Nobody's clock is compared with another's: who waits for a lease takes it when *its own* clock has seen
+the same beat for ``expires`` seconds; who has it sends nothing once ``HOLDS`` of that have passed since its last beat.
+On one machine the lock on the file tells at once that its process is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import attrs
+
+from anyfast_async._journal.disk import UPDATE, lock
+from anyfast_async._values.bases import Shown
+from anyfast_async.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+HOLDS: Final = 0.6
+"""The part of ``expires`` after which who has the lease sends nothing any more. The rest is for clocks that do not go
+equally fast, and for shares that show a change late."""
+_BEATS: Final = 15
+"""Beats within ``expires``."""
+_SLOWEST: Final = 2.0
+"""Seconds between two beats at most: they show how far the shard is."""
+
+
+class LeaseLostError(OSError):
+    """This worker was cut off from the files of its shard, or stood still, for so long that another may have them."""
+
+
+def seconds() -> float:
+    """Return seconds that go on while the machine sleeps, where the system counts them."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
+
+
+def _machine() -> str:
+    """Return what is the same for processes that see each other's locks."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return f"{socket.gethostname()}-{uuid.getnode():x}"
+
+
+@attrs.frozen
+class Beat:
+    """What a worker says of its shard."""
+
+    number: int
+    """Of the lease."""
+    raw: bytes
+    said: Mapping[str, Any]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the lease was let go."""
+        return self.said.get("over") is not None
+
+    @property
+    def files(self) -> int | None:
+        """The number of the files that it writes, None as long as there are none."""
+        number = self.said.get("files")
+        return number if isinstance(number, int) else None
+
+
+def latest(folder: Path) -> Beat | None:
+    """Return what was said last in the latest lease of a shard; None if nobody has had it.
+
+    Raises:
+        OSError: the folder cannot be read.
+
+    """
+    numbers = _numbers(folder)
+    return beat_of(folder, max(numbers)) if numbers else None
+
+
+def beat_of(folder: Path, number: int) -> Beat:
+    """Return what was said last in one lease."""
+    try:
+        raw = (folder / f"beat-{number}").read_bytes()
+        said = json.loads(raw)
+    except (FileNotFoundError, ValueError):  # not said yet
+        return Beat(number, b"", {})
+    return Beat(number, raw, said if isinstance(said, dict) else {})
+
+
+def _numbers(folder: Path) -> list[int]:
+    try:
+        found = [path.name for path in folder.iterdir()]
+    except FileNotFoundError:
+        return []
+    names = (name.removeprefix("lease-") for name in found if name.startswith("lease-"))
+    return [int(name) for name in names if name.isdecimal()]
+
+
+@attrs.define(eq=False, repr=False)
+class Lease(Shown):
+    """A lease that this process has; a context manager that lets it go. :func:`take` waits for one."""
+
+    folder: Path
+    number: int
+    expires: float
+    _lock: int = attrs.field(repr=False)
+    files: int | None = None
+    """The number of the files that are written under it."""
+    is_lost: bool = False
+    _until: float = 0.0
+    _beats: int = 0
+    _saying: Callable[[], Mapping[str, Any]] | None = None
+    _looking: Callable[[], None] | None = None
+    _over: Mapping[str, Any] | None = None
+    _ended: threading.Event = attrs.field(factory=threading.Event, repr=False)
+    _thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def every(self) -> float:
+        """Seconds between two beats."""
+        return min(self.expires / _BEATS, _SLOWEST)
+
+    def check(self) -> None:
+        """Find out whether the lease is still this process's: asked before anything is sent.
+
+        Raises:
+            LeaseLostError: it is not, or may not be.
+
+        """
+        if self.is_lost or seconds() > self._until:
+            self.is_lost = True
+            message = f"the lease of {self.folder} was not renewed in time, so that another worker may have it"
+            raise LeaseLostError(message)
+
+    def begin(self, saying: Callable[[], Mapping[str, Any]], looking: Callable[[], None]) -> None:
+        """Beat in a thread from now on: a loop that is busy is no reason to lose the lease.
+
+        Args:
+            saying: what is said with each beat, as plain JSON values.
+            looking: called after each beat, in the thread.
+
+        """
+        self._saying, self._looking = saying, looking
+        self._thread = threading.Thread(target=self._go_on, name="anyfast lease", daemon=True)
+        self._thread.start()
+
+    def _go_on(self) -> None:
+        while not self._ended.wait(self.every):
+            with suppress(OSError):  # the share is away: what counts is when it was there last
+                self.beat()
+            if self._looking is not None:
+                self._looking()
+            if self.is_lost:  # one that goes on beating would be waited for
+                return
+
+    def beat(self) -> None:
+        """Say that this process is there.
+
+        Raises:
+            OSError: it cannot be said.
+
+        """
+        began = seconds()
+        self.is_lost |= began > self._until
+        if self.is_lost:
+            return
+        self._beats += 1
+        said: dict[str, Any] = {
+            "beat": self._beats,
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "machine": _machine(),
+            "files": self.files,
+            "over": self._over,
+        }
+        if self._saying is not None:
+            said |= self._saying()
+        new = self.folder / f".beat-{self.number}.new"
+        new.write_bytes(json.dumps(said).encode())
+        new.replace(self.folder / f"beat-{self.number}")
+        if (self.folder / f"lease-{self.number + 1}").exists():
+            self.is_lost = True
+        elif not self.is_lost:  # what was lost meanwhile stays lost
+            self._until = began + self.expires * HOLDS
+
+    def claimed(self) -> Self:
+        """Begin to have it."""
+        self._until = seconds() + self.expires * HOLDS
+        self.beat()
+        return self
+
+    def let_go(self, result: Mapping[str, Any]) -> None:
+        """Say, if it is still this process's, how it ended: whoever comes next need not wait.
+
+        Raises:
+            OSError: it cannot be said.
+
+        """
+        self._stop()
+        if not self.is_lost:
+            self._over = result
+            self.beat()
+
+    def _stop(self) -> None:
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def close(self) -> None:
+        """End beating. Calling it again does nothing."""
+        self._stop()
+        held, self._lock = self._lock, -1
+        if held >= 0:
+            os.close(held)
+
+
+def take(
+    folder: Path,
+    *,
+    expires: float,
+    is_enough: Callable[[Beat], bool] = lambda _: False,
+    is_stopped: Callable[[], bool] = lambda: False,
+) -> Lease | Beat | None:
+    """Return the lease of a shard, as soon as nobody else has it.
+
+    Args:
+        folder: of the shard; it is made.
+        expires: seconds after which a lease whose beat stands still is nobody's, above 0.
+        is_enough: whether what an ended lease says is all that is wanted: then that is returned.
+        is_stopped: whether to wait no longer: then None is returned.
+
+    Raises:
+        ConfigurationError: *expires* is no such number.
+        OSError: the folder cannot be written.
+
+    """
+    if isinstance(expires, bool) or not isinstance(expires, (int, float)) or not 0 < expires < float("inf"):
+        message = f"expires must be seconds above 0, not {expires!r}"
+        raise ConfigurationError(message)
+    folder.mkdir(parents=True, exist_ok=True)
+    seen: tuple[int, bytes] | None = None
+    since, machine = 0.0, _machine()
+    while True:
+        last = latest(folder)
+        if last is None or last.is_over:
+            if last is not None and is_enough(last):
+                return last
+            files = None if last is None else last.files
+            if (lease := _claim(folder, 1 if last is None else last.number + 1, expires, files)) is not None:
+                return lease
+            continue
+        now = seconds()
+        if (last.number, last.raw) != seen:
+            seen, since = (last.number, last.raw), now
+        if now - since >= expires or (last.said.get("machine") == machine and _is_gone(folder, last.number)):
+            if (lease := _claim(folder, last.number + 1, expires, None)) is not None:
+                return lease
+            continue
+        if is_stopped():
+            return None
+        time.sleep(min(expires / _BEATS, _SLOWEST) / 2)
+
+
+def _claim(folder: Path, number: int, expires: float, files: int | None) -> Lease | None:
+    try:
+        made = os.open(folder / f"lease-{number}", UPDATE | os.O_EXCL, 0o666)
+    except FileExistsError:
+        return None
+    lock(made)
+    return Lease(folder, number, expires, made, files).claimed()
+
+
+def _is_gone(folder: Path, number: int) -> bool:
+    """Return whether the process that has a lease on this machine is gone: the system has taken its lock away."""
+    try:
+        file = os.open(folder / f"lease-{number}", UPDATE & ~os.O_CREAT)
+    except OSError:
+        return False
+    try:
+        return lock(file)
+    finally:
+        os.close(file)

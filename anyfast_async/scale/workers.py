@@ -1,0 +1,143 @@
+"""Who works on shards: any executor, and processes of this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from typing import Any, Final, Protocol, Self, TypeVar
+
+from anyfast_async._http.settings import whole_in
+from anyfast_async.scale.control import ABANDONED, ORPHANED
+
+R = TypeVar("R")
+
+MOST: Final = 100_000
+"""Workers."""
+_IDLE: Final = 5.0
+"""Seconds in which a process without work ends."""
+_END: Final = ORPHANED + 10.0
+"""Seconds that a worker process goes on at most when the one that started it is gone."""
+
+
+class Workers(Protocol):
+    """What shards are given to."""
+
+    @property
+    def slots(self) -> int:
+        """How many shards can be in work at once; it may change."""
+        ...
+
+    def submit(self, call: Callable[..., R], /, *args: Any, **kwargs: Any) -> Future[R]:
+        """Have *call* called by a worker."""
+        ...
+
+    def heal(self) -> None:
+        """Make sure that there are workers again after one was lost."""
+
+
+class OnExecutor:
+    """The workers of an executor.
+
+    Args:
+        executor: any; what it is given travels as it wants.
+        slots: how many calls it works on at once; None: as many as it says that it has workers.
+
+    """
+
+    def __init__(self, executor: Executor, slots: int | None = None) -> None:
+        self._executor = executor
+        known = slots if slots is not None else getattr(executor, "_max_workers", None)
+        self._slots = whole_in("workers", known if known is not None else os.cpu_count() or 1, 1, MOST)
+
+    @property
+    def slots(self) -> int:
+        """How many."""
+        return self._slots
+
+    def submit(self, call: Callable[..., R], /, *args: Any, **kwargs: Any) -> Future[R]:
+        """Have *call* called."""
+        return self._executor.submit(call, *args, **kwargs)
+
+    def heal(self) -> None:
+        """Do nothing: an executor that is broken stays so."""
+
+
+class Processes:
+    """Processes of this machine, new ones in place of those that are lost; a context manager that ends them."""
+
+    def __init__(self, number: int) -> None:
+        self._number = whole_in("processes", number, 1, MOST)
+        self._pool = self._new()
+
+    def _new(self) -> ProcessPoolExecutor:
+        context = multiprocessing.get_context("spawn")  # a fork of a process with threads and a loop is none of both
+        return ProcessPoolExecutor(self._number, mp_context=context, initializer=_begin)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _end(self._pool)
+
+    @property
+    def slots(self) -> int:
+        """How many."""
+        return self._number
+
+    def submit(self, call: Callable[..., R], /, *args: Any, **kwargs: Any) -> Future[R]:
+        """Have *call* called."""
+        with _interrupts_kept():
+            return self._pool.submit(call, *args, **kwargs)
+
+    def heal(self) -> None:
+        """Start other processes: where one is lost, the pool ends all."""
+        broken, self._pool = self._pool, self._new()
+        _end(broken)
+
+
+@contextmanager
+def _interrupts_kept() -> Iterator[None]:
+    """Keep Ctrl-C from processes that are started: it reaches them, too, before they could say that they ignore it."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end(pool: ProcessPoolExecutor) -> None:
+    """End the processes of a pool; those that do not end by themselves are killed: their shards can be gone on with."""
+    processes = [*(getattr(pool, "_processes", None) or {}).values()]
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.join(_IDLE)
+        if process.is_alive():
+            process.kill()
+            process.join()
+
+
+def _begin() -> None:
+    """Prepare a worker process: Ctrl-C is for who leads the run; without that one, this one ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    threading.Thread(target=_follow, name="anyfast parent", daemon=True).start()
+
+
+def _follow() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    parent.join()
+    ABANDONED.set()
+    time.sleep(_END)  # shards end by themselves meanwhile
+    os._exit(1)

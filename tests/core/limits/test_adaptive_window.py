@@ -1,0 +1,101 @@
+"""The window that finds what a gateway takes, as arithmetic: what makes it grow, shrink, and stay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from anyfast_async._core.limits.adaptive_window import EACH, FIRST, AdaptiveWindow
+
+
+def fed(window: AdaptiveWindow, seconds: Callable[[int], float], answers: int, kind: int = EACH) -> list[int]:
+    """Give the window answers that take so long with so many in flight; return its sizes."""
+    sizes = []
+    for _ in range(answers):
+        window.answered(window.count, kind, seconds(window.count), 1.0)
+        sizes.append(window.count)
+    return sizes
+
+
+def slots(capacity: int) -> Callable[[int], float]:
+    return lambda count: max(1.0, count / capacity)
+
+
+@pytest.mark.parametrize("kind", [FIRST, EACH])
+@pytest.mark.parametrize("capacity", [4, 10, 33, 150])
+def test_it_finds_the_capacity(kind: int, capacity: int) -> None:
+    """Answers that get slower above a capacity keep the window at it, within 15 % or one."""
+    sizes = fed(AdaptiveWindow(4, 1, 1000), slots(capacity), 150 * capacity, kind)[50 * capacity :]
+
+    assert sum(sizes) / len(sizes) == pytest.approx(capacity, abs=max(1.0, 0.15 * capacity))
+
+
+def test_it_doubles_while_nothing_gets_slower() -> None:
+    """From its start it doubles with each round, and does not pass its most."""
+    sizes = fed(AdaptiveWindow(4, 1, 100), slots(10**6), 3000)
+
+    assert [size for size in (4, 8, 16, 32, 64, 100) if size not in sizes] == []
+    assert max(sizes) == 100
+
+
+def test_a_window_that_is_not_full_learns_nothing() -> None:
+    """Where fewer are in flight than there may be, the time of answers says nothing of the window."""
+    window = AdaptiveWindow(16, 1, 1000)
+    for _ in range(1000):
+        window.answered(15, EACH, 1.0, 1.0)
+
+    assert window.count == 16
+
+
+def test_each_refusal_is_one_too_many() -> None:
+    """Of 32 in flight 12 are refused: 20 are what it takes; it never goes below its least."""
+    window = AdaptiveWindow(32, 3, 1000)
+    for _ in range(12):
+        window.refused()
+    assert window.count == 20
+
+    for _ in range(100):
+        window.refused()
+    assert window.count == 3
+
+
+def test_what_does_not_get_better_with_fewer_is_the_new_floor() -> None:
+    """Answers that take twice as long from now on, however few there are, do not shrink the window for good."""
+    window = AdaptiveWindow(4, 1, 1000)
+    fed(window, slots(40), 6000)
+
+    sizes = fed(window, lambda count: 2 * slots(40)(count), 6000)
+
+    assert sum(sizes[-2000:]) / 2000 == pytest.approx(40, rel=0.2)
+
+
+def test_answers_of_any_length_count_by_the_token() -> None:
+    """Twice the tokens in twice the time is not slower."""
+    window = AdaptiveWindow(4, 1, 64)
+    for number in range(4000):
+        tokens = 100.0 if number % 3 else 900.0
+        window.answered(window.count, EACH, tokens / 50, tokens)
+
+    assert window.count >= 50
+
+
+def test_answers_without_a_count_are_left_out() -> None:
+    """An answer that does not say how many tokens it has says nothing."""
+    window = AdaptiveWindow(4, 1, 64)
+    for _ in range(1000):
+        window.answered(window.count, EACH, 1.0, 0.0)
+
+    assert window.count == 4
+
+
+def test_a_limiter_that_refuses_is_not_judged_by_the_time_of_answers() -> None:
+    """Who refuses has no queue: a little slower is chance there."""
+    window = AdaptiveWindow(32, 1, 1000)
+    fed(window, lambda _: 1.0, 400)
+    while window.count > 20:
+        window.refused()
+
+    sizes = fed(window, lambda _: 1.15, 400)
+
+    assert min(sizes) >= 20

@@ -1,0 +1,428 @@
+"""Shards on a real Dask scheduler with real workers, and its habits: ``nox -s dask``."""
+
+# ruff: noqa: T201, PLC0415 - figures of each turn are shown; distributed is an extra
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import os
+import pickle
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from anyfast_async import AuthenticationError, ConfigurationError
+from anyfast_async.scale import BatchSettings, run_shard
+from anyfast_async.scale.lease import latest
+from anyfast_async.scale.plan import folder_of
+
+pytestmark = [
+    pytest.mark.skipif(os.environ.get("ANYFAST_DASK") != "1", reason="nox -s dask"),
+    pytest.mark.timeout(7200),
+    pytest.mark.filterwarnings("default"),  # of libraries that are not ours
+]
+LONG = os.environ.get("ANYFAST_LONG") == "1"
+ROWS = int(os.environ.get("ANYFAST_ROWS", "20000" if LONG else "2000"))
+TIMES = 20 if LONG else 2
+KEY = "sk-key-of-the-workers-0123456789"
+GATEWAY = Path(__file__).parents[1] / "batch" / "programs" / "counting_gateway.py"
+IN_FLIGHT = 32
+
+
+@attrs.define
+class Cluster:
+    """A scheduler and workers, each a process of its own."""
+
+    folder: Path
+    gateway: str
+    processes: dict[str, subprocess.Popen[str]] = attrs.field(factory=dict)
+    address: str = ""
+    dashboard: str = ""
+
+    @property
+    def asked(self) -> list[str]:
+        """What the gateway was asked, in order."""
+        return (self.folder / "asked").read_text().splitlines()
+
+    def _start(self, name: str, module: str, *words: str, key: bool = False) -> subprocess.Popen[str]:
+        environment = {**os.environ, "ANYFAST_BASE_URL": self.gateway, "PYTHONPATH": ""}
+        environment.pop("ANYFAST_API_KEY", None)
+        if key:
+            environment["ANYFAST_API_KEY"] = KEY
+        log = (self.folder / f"{name}.log").open("w")
+        self.processes[name] = subprocess.Popen(
+            [sys.executable, "-m", f"distributed.cli.dask_{module}", *words],
+            cwd=self.folder,
+            env=environment,
+            stdout=log,
+            stderr=log,
+            text=True,
+        )
+        log.close()
+        return self.processes[name]
+
+    def scheduler(self) -> None:
+        """Start the scheduler."""
+        file = self.folder / "scheduler.json"
+        file.unlink(missing_ok=True)
+        words = ("--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0")
+        self._start("scheduler", "scheduler", *words, "--scheduler-file", str(file))
+        until(file.exists)
+        while not self.address or not self.dashboard:
+            with suppress(ValueError, KeyError):
+                said = json.loads(file.read_text())
+                self.address, self.dashboard = said["address"], f"http://127.0.0.1:{said['services']['dashboard']}"
+            time.sleep(0.05)
+
+    def worker(self, name: str, *words: str, key: bool = True) -> subprocess.Popen[str]:
+        """Start a worker; with a key in its environment."""
+        given = ("--nthreads", "1", "--no-dashboard", "--no-nanny", "--name", name, *words)
+        return self._start(name, "worker", self.address, *given, key=key)
+
+    def stop(self, name: str) -> None:
+        """End a process at once."""
+        process = self.processes.pop(name)
+        process.send_signal(signal.SIGCONT)
+        process.kill()
+        process.wait()
+
+
+def until(so: Callable[[], object], seconds: float = 120.0) -> None:
+    end = time.monotonic() + seconds
+    while not so():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """A scheduler without workers, and a gateway that writes down what it is asked."""
+    command = [sys.executable, str(GATEWAY), str(tmp_path / "asked"), getattr(request, "param", "0.02")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as gateway:
+        assert gateway.stdout is not None
+        found = Cluster(tmp_path, gateway.stdout.readline().strip())
+        (tmp_path / "asked").touch()
+        found.scheduler()
+        try:
+            yield found
+        finally:
+            for name in [*found.processes]:
+                found.stop(name)
+            gateway.communicate("")
+
+
+def write_rows(folder: Path, number: int = ROWS) -> Path:
+    path = folder / "in.txt"
+    path.write_text("".join(f"good {n}\n" for n in range(number)))
+    return path
+
+
+def command_of(cluster: Cluster, source: Path, *more: str) -> list[str]:
+    words = ("batch", "-i", str(source), "-o", str(cluster.folder / "out.jsonl"), "-m", "gemini-2.5-flash")
+    return [sys.executable, "-m", "anyfast_async", *words, "--dask", cluster.address, *more]
+
+
+def begun(cluster: Cluster, source: Path, *more: str) -> subprocess.Popen[str]:
+    """Start the command; it has no key: the workers have."""
+    environment = {**os.environ, "ANYFAST_BASE_URL": cluster.gateway, "PYTHONPATH": ""}
+    environment.pop("ANYFAST_API_KEY", None)
+    return subprocess.Popen(
+        command_of(cluster, source, "--concurrency", str(2 * IN_FLIGHT), *more),
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def check(cluster: Cluster, number: int, resent: int, before: int = 0) -> None:
+    """Each row has one answer, its own, and no more were asked again than that; *before*: asked by runs before."""
+    lines = [json.loads(line) for line in (cluster.folder / "out.jsonl").read_text().splitlines()]
+    assert Counter(line["custom_id"] for line in lines) == Counter(f"line-{n + 1}" for n in range(number))
+    for line in lines:
+        said = line["response"]["body"]["choices"][0]["message"]["content"]
+        named = re.search(r"good (\d+)", said)
+        assert named is None or int(named[1]) == int(line["custom_id"][5:]) - 1
+    asked = cluster.asked[before:]
+    again = sum(n - 1 for n in Counter(asked).values())
+    print(f"rows {number}, asked {len(asked)}, {again} again (at most {resent})", flush=True)
+    assert again <= resent
+    assert not folder_of(cluster.folder / "out.jsonl").exists()
+
+
+def workers_at_work(cluster: Cluster) -> set[int]:
+    beats = [latest(path) for path in folder_of(cluster.folder / "out.jsonl").glob("outputs/*.shard")]
+    return {beat.said["pid"] for beat in beats if beat is not None and beat.said and not beat.is_over}
+
+
+# -- what must hold --------------------------------------------------------------------------------------------------
+
+
+def test_a_worker_is_killed(cluster: Cluster) -> None:
+    """One of two workers is killed at a random moment: 0 lost, 0 twice, sent again at most what it had in flight."""
+    source = write_rows(cluster.folder)
+    cluster.worker("0"), cluster.worker("1")
+    for turn in range(TIMES):
+        chance = random.Random(turn)
+        before = len(cluster.asked)
+        run = begun(cluster, source)
+        moment = chance.randint(10, ROWS * 9 // 10)
+        until(lambda: len(cluster.asked) > before + moment or run.poll() is not None, 600)  # noqa: B023
+        killed = chance.choice([name for name in cluster.processes if name != "scheduler"])
+        cluster.stop(killed)
+        cluster.worker(str(turn + 2))  # in its place, while the run goes on
+        _, err = run.communicate()
+        assert run.returncode == 0, err
+        print(f"turn {turn}: killed after {moment}", end=", ", flush=True)
+        check(cluster, ROWS, IN_FLIGHT, before)
+        for path in cluster.folder.glob("out.*"):
+            path.unlink()
+
+
+@pytest.mark.parametrize("round_", range(TIMES // 4 or 1))
+def test_the_scheduler_is_killed(cluster: Cluster, round_: int) -> None:
+    """Without a scheduler the run ends and says so; with a new one the same command ends it: 0 lost, 0 twice."""
+    cluster.worker("one"), cluster.worker("two")
+    source = write_rows(cluster.folder)
+    run = begun(cluster, source)
+    moment = random.Random(round_).randint(10, ROWS // 2)
+    until(lambda: len(cluster.asked) > moment or run.poll() is not None, 600)
+    cluster.stop("scheduler")
+    _, err = run.communicate()
+    assert run.returncode == 3, err
+    assert "the scheduler is gone" in err
+    for name in ("one", "two"):
+        cluster.stop(name)
+    cluster.address = cluster.dashboard = ""
+    cluster.scheduler()
+    cluster.worker("three"), cluster.worker("four")
+    again = begun(cluster, source)
+    _, err = again.communicate()
+    assert again.returncode == 0, err
+    check(cluster, ROWS, 2 * IN_FLIGHT)
+
+
+@pytest.mark.parametrize("round_", range(TIMES // 4 or 1))
+def test_a_worker_stands_still(cluster: Cluster, round_: int) -> None:
+    """A worker that stands still beyond its lease, as one that is cut off does, sends nothing when it is back.
+
+    Here both have one kernel, whose lock would keep the shard: the other one waits for it. What is looked at is the
+    one that stood still.
+    """
+    cluster.worker("one"), cluster.worker("two")
+    source = write_rows(cluster.folder)
+    run = begun(cluster, source)
+    moment = random.Random(round_).randint(10, ROWS // 3)
+    until(lambda: len(cluster.asked) > moment or run.poll() is not None, 600)
+    still = cluster.processes["one"]
+    still.send_signal(signal.SIGSTOP)
+    time.sleep(33)
+    before = len(cluster.asked)
+    still.send_signal(signal.SIGCONT)
+    print(f"stood still after {moment}; {before} were asked when it was back")
+    _, err = run.communicate()
+    assert run.returncode == 0, err
+    check(cluster, ROWS, IN_FLIGHT)
+
+
+def test_ctrl_c(cluster: Cluster) -> None:
+    """Ctrl-C reaches workers, which cancelling their tasks would not: nothing is sent any more; it can be gone on."""
+    cluster.worker("one"), cluster.worker("two")
+    source = write_rows(cluster.folder)
+    run = begun(cluster, source)
+    until(lambda: len(cluster.asked) > ROWS // 10)
+    run.send_signal(signal.SIGINT)
+    _, err = run.communicate()
+    assert run.returncode == 130, err
+    asked = len(cluster.asked)
+    assert asked < ROWS
+    time.sleep(1)
+    assert len(cluster.asked) == asked
+    again = begun(cluster, source)
+    again.communicate()
+    assert again.returncode == 0
+    check(cluster, ROWS, 0)
+
+
+def test_the_key_is_nowhere(cluster: Cluster) -> None:
+    """The key is in no task graph, log, dashboard or state dump, also while the gateway refuses it."""
+    client_of: Any = importlib.import_module("distributed").Client
+
+    cluster.worker("one")
+    source = write_rows(cluster.folder)
+    run = begun(cluster, source)
+    until(lambda: len(cluster.asked) > 50)
+    seen: dict[str, bytes] = {}
+    with client_of(cluster.address, set_as_default=False) as client:
+        client.dump_cluster_state(str(cluster.folder / "dump"), format="yaml")
+        seen["logs"] = repr((client.get_scheduler_logs(), client.get_worker_logs(), client.get_events())).encode()
+        state = client.run_on_scheduler(_tasks)
+        seen["graph"] = state
+        assert b"run_shard" in state
+    for page in ("info/main/workers.html", "json/identity.json", "info/main/logs.html", "metrics", "sysmon", "status"):
+        address = f"{cluster.dashboard}/{page}"
+        with suppress(OSError), urllib.request.urlopen(address, timeout=5) as answer:  # noqa: S310 - http
+            seen[page] = answer.read()
+    run.send_signal(signal.SIGINT)
+    seen["screen"] = "".join(run.communicate()).encode()
+    for path in cluster.folder.rglob("*"):
+        if path.is_file():
+            seen[str(path)] = path.read_bytes()
+    assert len(seen) > 10
+    assert any("dump" in name for name in seen)
+    assert not [name for name, data in seen.items() if KEY.encode() in data]
+
+
+def _tasks(dask_scheduler: Any) -> bytes:
+    """Return all that a scheduler has of its tasks, serialized arguments included; called on it."""
+    return b"\n".join(
+        repr(vars(one) if hasattr(one, "__dict__") else {n: getattr(one, n, None) for n in one.__slots__}).encode()
+        + pickle.dumps(getattr(one, "run_spec", None))
+        for one in dask_scheduler.tasks.values()
+    )
+
+
+# -- its habits ------------------------------------------------------------------------------------------------------
+
+
+def _append(path: str) -> int:
+    with open(path, "a") as file:  # noqa: PTH123
+        file.write("x")
+    return 1
+
+
+def _cancelled() -> None:
+    raise asyncio.CancelledError
+
+
+def _long() -> None:
+    message = "y" * 20_000
+    raise AuthenticationError(message)
+
+
+def _late() -> None:
+    raise TimeoutError
+
+
+def test_habits(cluster: Cluster, tmp_path: Path) -> None:
+    """What distributed does with tasks: seen here, so that a version that does otherwise is noticed, and met."""
+    client_of: Any = importlib.import_module("distributed").Client
+
+    from anyfast_async.scale.dask import DaskWorkers
+
+    cluster.worker("one")
+    with client_of(cluster.address, set_as_default=False) as client:
+        client.wait_for_workers(1)
+        path = tmp_path / "calls"
+        # two equal pure submissions are one task; through ours they are two
+        pure = [client.submit(_append, str(path), pure=True) for _ in range(2)]
+        assert client.gather(pure) == [1, 1]
+        assert path.read_text() == "x"
+        workers = DaskWorkers(client)
+        assert [one.result() for one in [workers.submit(_append, str(path)) for _ in range(2)]] == [1, 1]
+        assert path.read_text() == "xxx"
+        # names that submit takes for itself do not reach a function
+        assert client.submit(dict, retries=1, priority=2, pure=False).result() == {}
+        # a cancelled coroutine in a task, a long message, a TimeoutError: not what they were, or not to be told apart
+        with pytest.raises(BaseException) as cancelled:  # noqa: PT011
+            client.submit(_cancelled, pure=False).result(timeout=20)
+        assert not isinstance(cancelled.value, TimeoutError)
+        with pytest.raises(Exception) as long:  # noqa: PT011
+            client.submit(_long, pure=False).result()
+        print("CancelledError arrives as", type(cancelled.value), "; a long error as", type(long.value))
+        assert not isinstance(long.value, AuthenticationError)
+        with pytest.raises(TimeoutError):
+            client.submit(_late, pure=False).result(timeout=20)
+        # ours is a value, whatever it was
+        settings = BatchSettings(model="m", base_url="http://127.0.0.1:9/v1", lease=2.0)
+        source = write_rows(tmp_path, 1)
+        result = workers.submit(run_shard, source, tmp_path / "out.jsonl", settings).result()
+        assert (result.status, (result.stopped or {})["kind"]) == ("stopped", "connection")
+        # cancelling the future of a task that runs in a thread does not stop it
+        future = client.submit(_slow, str(path), pure=False)
+        until(lambda: path.read_text().endswith("began"))
+        future.cancel()
+        until(lambda: path.read_text().endswith("ended"), 20)
+
+
+def _slow(path: str) -> None:
+    for word in ("began", "ended"):
+        with open(path, "a") as file:  # noqa: PTH123
+            file.write(word)
+        time.sleep(1)
+
+
+def test_versions_paths_and_keys(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a worker cannot do is said before anything is sent: another version, another file system, no key."""
+    from anyfast_async.scale import dask
+
+    def check_all(folder: Path, *, needs_key: bool = True) -> None:
+        with dask.dask_workers(cluster.address, 1, folder, needs_key=needs_key):
+            pass
+
+    with pytest.raises(ConfigurationError, match="has no workers"):
+        check_all(tmp_path)
+    cluster.worker("keyless", key=False)
+    until(lambda: "Registered to" in (tmp_path / "keyless.log").read_text())
+    with pytest.raises(ConfigurationError, match="has no key"):
+        check_all(tmp_path)
+    check_all(tmp_path, needs_key=False)
+    monkeypatch.setattr(dask, "__version__", "99.0")
+    with pytest.raises(ConfigurationError, match=r"has anyfast-async 0\.1\.0, here it is 99.0"):
+        check_all(tmp_path, needs_key=False)
+    monkeypatch.undo()
+    nowhere = dask.dask_workers("tcp://127.0.0.1:9", 1, tmp_path, needs_key=False)
+    with pytest.raises(ConfigurationError, match="no Dask scheduler"), nowhere:
+        pass
+
+
+@pytest.mark.parametrize("cluster", ["20"], indirect=True)
+def test_a_shard_takes_its_workers_down(cluster: Cluster) -> None:
+    """Whoever gets it dies before a row is done, again and again: the run ends and says which shard it was."""
+    cluster.worker("one", "--nanny")
+    run = begun(cluster, write_rows(cluster.folder, 4))
+    while run.poll() is None:
+        for pid in workers_at_work(cluster):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
+    _, err = run.communicate()
+    assert run.returncode == 3, err
+    assert "lost its worker 4 times in a row" in err
+
+
+def test_errors_that_are_pickled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With distributed imported, traceback and cause go along with every exception that is pickled: no key in them."""
+    import distributed  # noqa: F401
+
+    from anyfast_async import AnyFast
+
+    monkeypatch.setenv("ANYFAST_API_KEY", KEY)
+
+    async def main() -> Exception:
+        async with AnyFast(base_url="http://127.0.0.1:9/v1", model="m") as client:
+            try:
+                await client.complete("x")
+            except Exception as error:  # noqa: BLE001
+                return error
+        raise AssertionError
+
+    error = asyncio.run(main())
+    serialize: Any = importlib.import_module("distributed.protocol").serialize
+
+    header, frames = serialize(error)
+    assert KEY.encode() not in pickle.dumps(error) + repr(header).encode() + b"".join(map(bytes, frames))
