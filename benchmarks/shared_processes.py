@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import shutil
 import signal
 import subprocess
@@ -32,6 +33,8 @@ from typing import Any
 PROCESSES, BACKLOG, ANSWER = 4, 30, 0.5
 REQUESTS, TOKENS = 600, 100_000
 PROMPT = 10
+WINDOW = 61.2
+"""Seconds in which the limit is granted once: a minute and the slack of a store."""
 LONG = {"tokens": 390}
 RUNS = ("steady", "tokens", "killed", "clock", "stopped")
 
@@ -222,8 +225,10 @@ def judge(  # noqa: PLR0917
     requests, tokens = worst([(at, 1) for at, _, _ in arrived]), worst([(at, used) for at, _, used in arrived])
     # What a minute holds by design: all but the rounding of slots and the time in which a permit is good.
     since = {"killed": event + 16, "stopped": event + 4}.get(name, began)
-    windows = max(1, int((ended - since) / 61.2))  # traffic may come in bursts: only whole windows are compared
-    late = [used for at, _, used in arrived if ended - 61.2 * windows <= at <= ended]
+    # Traffic may come in bursts, one a window: only whole ones are compared, counted from the first request.
+    first = math.ceil((since - began) / WINDOW)
+    windows = max(1, int((ended - began) / WINDOW) - first)
+    late = [used for at, _, used in arrived if first <= (at - began) / WINDOW < first + windows]
     used = max(len(late) / REQUESTS, sum(late) / TOKENS) / windows
     parts = Counter(who for _, who, _ in arrived)
     fairness = min(parts.values()) / max(parts.values())
