@@ -212,6 +212,15 @@ def redis(session: nox.Session) -> None:
 
 
 @nox.session
+def shared(session: nox.Session) -> None:
+    """Let four processes share a quota for three minutes at a time, through each store, counted by a server."""
+    install_wheel(session)
+    for store in ("sqlite", "valkey"):
+        session.run("python", "benchmarks/shared_processes.py", "--store", store, *session.posargs)
+    session.run("python", "benchmarks/shared_quota.py", "--measure")
+
+
+@nox.session
 @nox.parametrize("leg", ["python", "uvloop", "3.13"])
 def chaos(session: nox.Session, leg: str) -> None:
     """Run the storm of faults in full, here, on uvloop, and on Python 3.13; ANYFAST_SEED chooses another one."""

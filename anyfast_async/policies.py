@@ -125,11 +125,12 @@ class Limits(Value):
     on_store_error: Literal["local_share", "wait", "fail"] = attrs.field(
         default="local_share", validator=_one_of("local_share", "wait", "fail")
     )
-    """What calls do while the store is away. ``"local_share"``: go on with a share of the limits of their own.
+    """What calls do while the store is away. ``"local_share"``: wait for a second or a little longer, then go on with a
+    share of the limits of their own.
     ``"wait"``: wait until it is back. ``"fail"``: fail at once with ``StoreError``."""
     local_share: float | None = attrs.field(default=None, validator=_number(0.001, 1, optional=True))
     """The share of the limits that this client may use while the store is away. None: 1 of as many clients as shared
-    them when the store was last there, and a tenth if it has never been."""
+    them when the store was last there, and a tenth at most for one that had rested, or never reached it."""
 
     def __attrs_post_init__(self) -> None:
         if self.store is not None and not isinstance(self.concurrency, int):

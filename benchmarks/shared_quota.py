@@ -6,12 +6,22 @@ Each worker is a gate of its own, with a backlog of its own; they share nothing 
 millisecond. A row for each number of workers: what was sent in the minutes after the first, the worst 60 seconds,
 commands a permit, questions a second at the busiest (they all meet one key), processor time of a question in the pure
 core, and how far the workers' parts are apart (Jain's index, 1: all equal).
+
+Where a permit is ten seconds off or more, as it is for a thousand workers, its worker gives one sign of life meanwhile:
+two commands a permit, and never more.
+
+    python benchmarks/shared_quota.py --measure
+
+lets two and four real processes do the same on a real Valkey for 20 s, and compares what was sent and commands a permit
+with the prediction; the program ends with 1 if one is more than 15 % off.
 """
 
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -19,6 +29,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from conftest import VirtualTimeLoop
+from shared_processes import Store
 
 from anyfast_async import Limits
 from anyfast_async._limits.gate import Gate
@@ -26,6 +37,8 @@ from anyfast_async.stores import MemoryStore, Question, StoreReply
 
 REQUESTS = 6_000
 SECONDS = 240
+MEASURED = 20.0
+"""Seconds of the comparison with real processes."""
 SCOPE = ("https://gateway", b"key", "model")
 
 
@@ -47,9 +60,9 @@ class Measured(MemoryStore):
         return reply
 
 
-async def run(workers: int) -> str:
-    """Let so many workers send what they may."""
-    store, loop = Measured(), asyncio.get_running_loop()
+async def load(store: object, numbers: range, workers: int, seconds: float) -> list[tuple[float, int]]:
+    """Let those of so many workers send what they may; return when each request went, and of whom."""
+    loop = asyncio.get_running_loop()
     sent: list[tuple[float, int]] = []
 
     async def work(number: int, gate: Gate) -> None:
@@ -61,16 +74,23 @@ async def run(workers: int) -> str:
             await asyncio.sleep(0.5)
             gate.release(permit)
 
-    gates = [Gate(Limits(requests_per_minute=REQUESTS, concurrency=5_000, store=store)) for _ in range(workers)]
+    gates = {number: Gate(Limits(requests_per_minute=REQUESTS, concurrency=5_000, store=store)) for number in numbers}
     backlog = max(2, 200 // workers)
-    tasks = [asyncio.create_task(work(number, gate)) for number, gate in enumerate(gates) for _ in range(backlog)]
-    await asyncio.sleep(SECONDS)
+    tasks = [asyncio.create_task(work(number, gate)) for number, gate in gates.items() for _ in range(backlog)]
+    await asyncio.sleep(seconds)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    for gate in gates:
+    for gate in gates.values():
         if gate.sharing is not None:
             await gate.sharing.aclose()
+    return sent
+
+
+async def run(workers: int) -> str:
+    """Return the row of so many workers."""
+    store = Measured()
+    sent = await load(store, range(workers), workers, SECONDS)
     times = [at for at, _ in sent]
     worst, first = 0, 0
     for last, at in enumerate(times):
@@ -88,8 +108,57 @@ async def run(workers: int) -> str:
     )
 
 
+async def predicted(workers: int) -> tuple[float, float]:
+    """Return requests, and commands a permit, of so many workers in virtual time."""
+    store = Measured()
+    sent = await load(store, range(workers), workers, MEASURED)
+    return len(sent), len(store.asked) / len(sent)
+
+
+def measured(workers: int) -> tuple[float, float]:
+    """Return the same of so many processes, on a real server."""
+    with tempfile.TemporaryDirectory(prefix="af") as folder:
+        store = Store("valkey", Path(folder))
+        line = [sys.executable, __file__, "--load", store.url, str(workers)]
+        processes = [
+            subprocess.Popen([*line, str(number)], stdout=subprocess.PIPE, stdin=subprocess.PIPE)  # noqa: S603
+            for number in range(workers)
+        ]
+        for one in processes:
+            assert one.stdout is not None
+            one.stdout.readline()  # it is ready
+        for one in processes:
+            assert one.stdin is not None
+            one.stdin.close()
+            one.stdin = None
+        sent = sum(int(one.communicate()[0]) for one in processes)
+        commands = store.commands() or 0
+        store.end()
+    return sent, commands / sent
+
+
+def compare() -> int:
+    """Print prediction and measurement; return whether one is more than 15 % off."""
+    print(" workers           sent   commands/grant    (predicted, measured)")
+    worst = 0.0
+    for workers in (2, 4):
+        before, seen = VirtualTimeLoop().run_until_complete(predicted(workers)), measured(workers)
+        print(f"{workers:>8} {before[0]:>7.0f} {seen[0]:>6.0f} {before[1]:>9.3f} {seen[1]:>7.3f}", flush=True)
+        worst = max(worst, *(abs(one / other - 1) for one, other in zip(seen, before, strict=True)))
+    print(f"at most {worst:.1%} off")
+    return int(worst > 0.15)
+
+
 def main() -> None:
     """Print the table."""
+    if "--measure" in sys.argv:
+        sys.exit(compare())
+    if "--load" in sys.argv:
+        url, of, number = sys.argv[2:]
+        print("ready", flush=True)
+        sys.stdin.read()
+        print(len(asyncio.run(load(url, range(int(number), int(number) + 1), int(of), MEASURED))))
+        return
     print(" workers    used  worst 60  cmds/grant  hottest/s  a question  fairness")
     for workers in [int(number) for number in sys.argv[1:]] or [2, 4, 16, 100, 1_000]:
         print(VirtualTimeLoop().run_until_complete(run(workers)), flush=True)

@@ -152,7 +152,7 @@ class Asking:
                 if question is None or not await self._put(question):
                     break
                 self._look()
-                if balance.opens > loop.time():
+                if balance.opens > loop.time() and balance.told:
                     await asyncio.sleep(balance.opens - loop.time())
         finally:
             self._task = None
@@ -182,11 +182,11 @@ class Asking:
             async with asyncio.timeout(PATIENCE):
                 reply = await self._store.ask(self._name, question)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with the store, calls must not hang for it
-            balance.lose(loop.time(), *self._share, alone=self._on_error == "local_share")
+            balance.lose(loop.time(), sent, *self._share, alone=self._on_error == "local_share")
             self._why = error
-            if state == "near":
+            if balance.alone or self._on_error != "local_share":
                 self._report(error, balance)
-            if self._on_error == "local_share":
+            if balance.alone:
                 self._look()
             elif self._on_error == "fail":
                 self._refuse(error)

@@ -13,7 +13,7 @@ from anyfast_async._core.limits.shared_balance import SharedBalance
 from anyfast_async._limits.shared_asking import Asking, Store
 from anyfast_async._limits.shared_scope import SharedScope
 from anyfast_async._values.store_url import StoreURL
-from anyfast_async.errors import StoreError
+from anyfast_async.errors import ConfigurationError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -28,6 +28,12 @@ ADVICE: Final = {
     "wait": "calls wait until it is back",
     "fail": "calls fail until it is back",
 }
+
+_NO_NAME: Final = (
+    "Limits(store=...) counts for each key, and a function as api_key does not say which of them it is: two processes "
+    "may have the same key from two functions, or other keys from the same one. Pass the key itself, or a pathlib.Path "
+    "of a file that holds it (its absolute path is what processes have in common, whatever key stands there)"
+)
 
 
 def store_of(store: object) -> Store:
@@ -47,11 +53,18 @@ def store_of(store: object) -> Store:
 
 
 def name_of(origin_key_model: Hashable) -> str:
-    """Return what a scope is called in a store: the same in every process, and telling nobody anything."""
+    """Return what a scope is called in a store: the same in every process, and telling nobody anything.
+
+    Raises:
+        ConfigurationError: the key comes from a function, which is no name that processes have in common.
+
+    """
     parts = origin_key_model if isinstance(origin_key_model, tuple) else (origin_key_model,)
     digest = sha256(b"anyfast-async limits 1")
     for part in parts:
-        text = getattr(part, "__qualname__", None) or str(part)
+        if callable(part):
+            raise ConfigurationError(_NO_NAME)
+        text = str(part.absolute()) if isinstance(part, Path) else str(part)
         piece = part if isinstance(part, bytes) else text.encode("utf-8", "surrogatepass")
         digest.update(len(piece).to_bytes(4) + piece)
     return digest.hexdigest()[:32]

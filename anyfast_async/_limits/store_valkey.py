@@ -37,6 +37,7 @@ def arguments(question: Question, now: int = 0) -> list[str | int]:
         q.want,
         q.gives,
         q.born,
+        q.seen,
         int(q.away),
         int(q.leaving),
         len(q.wanted),
@@ -51,9 +52,9 @@ def arguments(question: Question, now: int = 0) -> list[str | int]:
 
 def reply_of(values: list[int]) -> StoreReply:
     """Return the answer of the script."""
-    names = ("born", "opens", "held", "others", "clients", "expires", "requests", "tokens")
-    permits = zip(values[8::2], values[9::2], strict=True)
-    return StoreReply(**dict(zip(names, values[:8], strict=True)), permits=tuple(permits))
+    names = ("born", "opens", "held", "others", "clients", "expires", "requests", "tokens", "asked")
+    permits = zip(values[9::2], values[10::2], strict=True)
+    return StoreReply(**dict(zip(names, values[:9], strict=True)), permits=tuple(permits))
 
 
 class ValkeyStore:

@@ -9,15 +9,17 @@ import asyncio
 import random
 import warnings
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
 
-from anyfast_async import Limits, StoreError
+from anyfast_async import ConfigurationError, Limits, StoreError
 from anyfast_async._limits.gate import Gate
+from anyfast_async._limits.shared_limits import name_of
 from anyfast_async._limits.shared_scope import SharedScope
-from anyfast_async.stores import MemoryStore, Question, StoreReply
+from anyfast_async.stores import MemoryStore, Question, SharedQuota, StoreReply
 
 pytestmark = pytest.mark.virtual
 
@@ -389,16 +391,122 @@ async def test_a_client_that_never_reached_its_store_takes_a_stated_share() -> N
         await closed(process)
 
 
-async def test_clocks_of_others_do_not_matter() -> None:
-    """Clients whose clocks stand hours apart keep one quota: what goes to and fro are waits."""
-    sent: list[tuple[float, str, float]] = []
-    began = random.Random(1).uniform(0, 1e9)
-    store = MemoryStore(clock=lambda: began - now() * 0 + asyncio.get_running_loop().time())
-    processes = [Process(name, store, sent, requests_per_minute=120) for name in "ab"]
+class RoughStore(CountedStore):
+    """Is slow at random, hangs or refuses for a while, loses answers, and may lose its memory, or a part, meanwhile."""
+
+    def __init__(self, chance: random.Random) -> None:
+        super().__init__()
+        self.chance = chance
+        self.way: str | None = None
+
+    async def ask(self, scope: str, question: Question) -> StoreReply:
+        """Answer a question, or not."""
+        self.seconds = self.chance.choice([0.001, 0.004, 0.2])
+        if self.way == "hangs":
+            await asyncio.sleep(60)
+        if self.way == "refuses":
+            message = "nobody listens"
+            raise ConnectionRefusedError(message)
+        if self.way == "loses answers":
+            await super().ask(scope, question)
+            await asyncio.sleep(60)
+        return await super().ask(scope, question)
+
+
+@pytest.mark.parametrize("way", ["hangs", "refuses", "loses answers"])
+@pytest.mark.parametrize("memory", ["kept", "lost", "old"])
+async def test_whatever_happens_to_the_store_no_minute_has_more(way: str, memory: str) -> None:
+    """Four processes stay within the limit through stops of any length, and however the store comes back."""
+    chance = random.Random(f"{way} {memory}")
+    store, sent = RoughStore(chance), list[tuple[float, str, float]]()
+    processes = [Process(name, store, sent, requests_per_minute=120, tokens_per_minute=20_000) for name in "abcd"]
     for one in processes:
-        one.work(20)
-    await asyncio.sleep(200)
+        one.work(15, tokens=160, used=150, seconds=0.3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        for seconds in (0.5, 2.5, 4.2, 20):
+            await asyncio.sleep(chance.uniform(50, 70))
+            copies = {scope: quota.dump() for scope, quota in store._quotas.items()}
+            await asyncio.sleep(chance.uniform(1, 9))
+            store.way = way
+            await asyncio.sleep(seconds)
+            if memory == "lost":
+                store.forget()
+            elif memory == "old":
+                store._quotas = {scope: SharedQuota.load(copy) for scope, copy in copies.items()}
+            store.way = None
+        await asyncio.sleep(70)
+        until = now()
+        await asyncio.sleep(125)
 
     assert worst(sent) <= 120
-    assert len(sent) >= 0.95 * 120 * 200 / 60
+    assert worst(sent, amounts=True) <= 20_000
+    assert len([at for at, _, _ in sent if at >= until]) >= 0.95 * 120 * 2
     await closed(*processes)
+
+
+async def test_a_connection_that_fails_once_brings_no_share() -> None:
+    """A client whose first question goes astray, as on a busy machine, waits for the next one."""
+    store, sent = CountedStore(), list[tuple[float, str, float]]()
+    late, other = (Process(name, store, sent, requests_per_minute=40) for name in "ab")
+    store.is_away = True
+    late.work(40, seconds=90)
+    await asyncio.sleep(0.01)
+    store.is_away = False
+    other.work(40, seconds=90)
+    await asyncio.sleep(30)
+
+    assert len(sent) == 40
+    await closed(late, other)
+
+
+async def test_permits_of_a_store_that_was_replaced_are_void() -> None:
+    """What was booked for later in a store that is started anew between two questions is not used."""
+    store = CountedStore()
+    process = Process("a", store, [], requests_per_minute=600)
+    process.gate.release(await process.gate.acquire(process.scope, 1))
+    balance, at = process.balance, now()
+    question = balance.question(at, [1.0] * 3, 3)
+    assert question is not None
+    balance.take_in(at, at, question, StoreReply(born=balance.born, held=20, permits=((30_000_000, 300),) * 3))
+    assert len(balance.permits) == 3
+    balance.take_in(at, at, balance.news(at), StoreReply(born=balance.born + 1, opens=1_000_000))
+    assert (balance.state, len(balance.permits), balance.news(at).corrections) == ("back", 0, ())
+    await closed(process)
+
+
+async def test_who_had_left_does_not_take_all_without_the_store() -> None:
+    """A client that was alone when it last asked, and rested since, goes on with the share of one that knows nobody."""
+    store, sent = CountedStore(), list[tuple[float, str, float]]()
+    processes = [Process(name, store, sent, requests_per_minute=100) for name in "abc"]
+    for one in processes:
+        one.gate.release(await one.gate.acquire(one.scope, 1))
+        await asyncio.sleep(70)
+    store.is_away = True
+    sent.clear()
+    for one in processes:
+        one.work(20, seconds=0.01)
+    with pytest.warns(RuntimeWarning, match="with 10% of the limits"):
+        await asyncio.sleep(59)
+
+    assert len(sent) == 3 * 10
+    await closed(*processes)
+
+
+def test_a_key_from_a_function_is_refused_in_words() -> None:
+    """Two processes cannot tell by it whether they have the same key."""
+
+    async def key() -> str:
+        return "sk-any"
+
+    gate = Gate(Limits(store=MemoryStore(), requests_per_minute=60))
+    with pytest.raises(ConfigurationError, match=r"^Limits\(store=\.\.\.\) counts for each key.*pathlib\.Path"):
+        gate.scope(("https://gateway", key, "a-model"))
+
+
+def test_a_key_in_a_file_counts_by_its_absolute_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """However the path is written, and whatever key stands in the file now."""
+    monkeypatch.chdir(tmp_path)
+    names = {name_of(("https://gateway", path, "m")) for path in (Path("key"), tmp_path / "key")}
+    assert len(names) == 1
+    assert name_of(("https://gateway", tmp_path / "other", "m")) not in names

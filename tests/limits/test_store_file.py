@@ -99,6 +99,51 @@ async def test_a_process_killed_in_the_middle_leaves_no_lock_and_no_half(tmp_pat
     await store.aclose()
 
 
+CLIENT = """
+import asyncio, sys, time
+
+off = float(sys.argv[2])
+for name in "time", "monotonic":  # of the day, and of the loop
+    setattr(time, name, lambda ours=getattr(time, name): ours() + off)
+    setattr(time, name + "_ns", lambda ours=getattr(time, name + "_ns"): ours() + int(off * 1e9))
+
+from anyfast_async import Limits
+from anyfast_async._limits.gate import Gate
+
+async def main():
+    gate = Gate(Limits(requests_per_minute=40, store=sys.argv[1], on_store_error="fail"))
+    scope = gate.scope(("https://gateway", b"key", "model"))
+
+    async def call():
+        gate.release(await gate.acquire(scope))
+
+    done, waiting = await asyncio.wait([asyncio.create_task(call()) for _ in range(40)], timeout=float(sys.argv[3]))
+    print(len([task.result() for task in done]))
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    await gate.sharing.aclose()
+
+asyncio.run(main())
+"""
+
+
+async def ended(url: str, off: float, seconds: float) -> int:
+    """Return how many calls a process sends in so many seconds whose clocks are *off*."""
+    line = [sys.executable, "-c", CLIENT, url, str(off), str(seconds)]
+    said = await asyncio.to_thread(lambda: subprocess.run(line, capture_output=True, text=True, check=False))
+    assert said.stderr == ""
+    return int(said.stdout)
+
+
+async def test_clocks_that_are_an_hour_off_change_nothing(tmp_path: Path) -> None:
+    """Of 40 requests a minute three processes get 40 together, though their clocks are hours apart."""
+    url = f"sqlite://{tmp_path}/quota.db"
+    first = await ended(url, 3600, 10)
+    others = await asyncio.gather(ended(url, 0, 0.3), ended(url, -3600, 0.3))
+    assert (first, *others) == (40, 0, 0)
+
+
 def test_clock_is_the_machines(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a process takes for the time of day does not matter."""
     before = machine_time()

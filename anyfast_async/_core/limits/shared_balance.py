@@ -33,6 +33,9 @@ FAR: Final = 1.0
 """Seconds off, from which on it may be worth while to ask for a permit again."""
 AT_ONCE: Final = 256
 """Permits that are asked for in one question, at most."""
+PAUSE: Final = 0.95
+"""Seconds that a store has to be away before anybody goes on without it: longer than its ``SILENCE``, so that it knows
+that it was."""
 EVENLY: Final = 1.03
 """As in ``rate_limit.Spacing``: requests of a second arrive within less than a second."""
 
@@ -63,6 +66,8 @@ class SharedBalance(Shown):
     gives: int = 0
     """Places that are free, and the store does not know it."""
     born: int = 0
+    seen: int = 0
+    """When the store was asked last, on its clock."""
     expires: float | None = None
     """When the lease of another client ends, as it looks."""
     opens: float = 0.0
@@ -76,6 +81,10 @@ class SharedBalance(Shown):
     """A question of which nobody knows whether it arrived."""
     alone: bool = True
     """Whether calls go on while the store is away."""
+    lost: float = 0.0
+    """When the store was first seen to be away."""
+    listed: bool = False
+    """Whether the store counts it among its clients, as far as it knows."""
     share: float = 1.0
     """Of the limits, while the store is away."""
     number: int = 0
@@ -89,8 +98,10 @@ class SharedBalance(Shown):
     """Tokens in it."""
     _free: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Until when only so many requests and tokens may be in ``_own``, while the store is away."""
-    _total: tuple[int, int] = (0, 0)
-    """What all have booked, as the store last said."""
+    _total: int = 0
+    """Requests that all have booked, as the store last said."""
+    _put: float = 0.0
+    """When ``pending`` was asked first."""
     _rate: float = 0.0
     _rated: float = 0.0
     _most: int = 16
@@ -246,8 +257,10 @@ class SharedBalance(Shown):
             wanted=wanted,
             corrections=corrections,  # type: ignore[arg-type]
             born=self.born,
+            seen=self.seen,
             leaving=leaving,
         )
+        self._put = now
         return self.pending
 
     def _quiet(self, now: float) -> float:
@@ -257,7 +270,10 @@ class SharedBalance(Shown):
     def hello(self, now: float) -> Question:
         """Return what to say to a store that was away: first what may not have arrived, then what was taken since."""
         if self.pending is not None and not self.pending.leaving:
-            self.pending = attrs.evolve(self.pending, wanted=(), away=True)
+            corrections = self.pending.corrections
+            if now > self._put + LEASE - BEAT:  # the store may have forgotten the number: nothing goes back twice
+                corrections = tuple(one for one in corrections if min(one[1:]) >= 0)
+            self.pending = attrs.evolve(self.pending, wanted=(), away=True, corrections=corrections)
             return self.pending
         self._forget(now)
         history = tuple(
@@ -285,9 +301,10 @@ class SharedBalance(Shown):
             for own in self._own:
                 own.known = False
             self._corrections.clear()
+            self.permits.clear()  # they are booked nowhere any more
         elif self.state == "away":
             self.state = "back"
-        elif self.state == "back" and not reply.opens and all(own.known for own in self._own):
+        elif self.state == "back" and not reply.opens and self.told:
             self.state = "near"
         self.born, self.held, self.others, self.clients = reply.born, reply.held, reply.others, reply.clients
         self.in_line = reply.held < question.want
@@ -296,7 +313,9 @@ class SharedBalance(Shown):
         self.opens = received + reply.opens / MICRO
         self.expires = received + reply.expires / MICRO if reply.expires else None
         self.renew = received + question.lease / MICRO - LEASE + BEAT
-        self.contact, self._total = received, (reply.requests, reply.tokens)
+        self.contact, self.seen, self.listed = received, reply.asked, not question.leaving
+        # Until everybody has told it what was taken, the store does not know.
+        self._total = reply.requests if self.state == "near" else self.requests or 0
         if question.wanted:
             got, most = len(reply.permits), self._most
             self._most = min(AT_ONCE, max(most, 2 * got)) if got == len(question.wanted) else max(2, 2 * got)
@@ -304,38 +323,45 @@ class SharedBalance(Shown):
             seconds = wait / MICRO
             self.permits.append(Booked(received + seconds, sent + seconds + VALID / MICRO, number, tokens))
 
+    @property
+    def told(self) -> bool:
+        """Whether the store was told of everything that was sent without it."""
+        return all(own.known for own in self._own)
+
     # -- without the store -------------------------------------------------------------------------------------------
 
-    def lose(self, now: float, share: float | None, at_first: float, *, alone: bool = True) -> None:
-        """Go on without the store, with *share* of the limits; None: one of as many as there were, or *at_first*.
+    def lose(self, now: float, asked: float, share: float | None, at_first: float, *, alone: bool = True) -> None:
+        """Take in that the store is away: a question *asked* then has no answer.
 
-        Unless *alone*, nothing is taken meanwhile.
+        If it is away for a while, calls go on with *share* of the limits; None: one of as many as there were, at most
+        *at_first* where that is not known. Unless *alone*, nothing is taken meanwhile.
         """
         if self.state != "away":
-            self.share = share or (1 / self.clients if self.contact is not None else at_first)
-            self._forget(now)
+            self.lost = now
             unseen = math.inf if self.contact is None else now - self.contact
-            # Others may have booked so much of a minute's since the store was last heard of.
-            part = (unseen + 1) * MICRO / interval(self.requests) / self.requests if self.requests else 1.0
-            allowed = (
-                self._allowed(unseen < PERIOD, part, self.requests, self._sent, self._total[0]),
-                self._allowed(unseen < PERIOD, part, self.tokens, self._spent, self._total[1]),
-            )
-            self._free = (now + PERIOD + SLOT, *allowed)
-        self.state, self.alone = "away", alone
+            listed = self.listed and unseen < LEASE
+            self.share = share or (1 / self.clients if listed else min(1 / self.clients, at_first))
+            self._forget(now)
+            self._free = (now + PERIOD + SLOT, *self._allowed(unseen))
+        self.state, self.alone = "away", alone and asked >= self.lost + PAUSE
         while self.permits:
             self.undo(self.permits.popleft())
 
-    def _allowed(self, known: bool, unseen: float, limit: int | None, own: float, total: int) -> float:
-        """Return how much the client may have taken in a minute, in the first one; others took *unseen* of the limit.
+    def _allowed(self, unseen: float) -> tuple[float, float]:
+        """Return the requests and tokens that the client may have taken in a minute, in the first one.
 
-        If nothing is *known* of others, it is its share: somebody must begin.
+        Where nothing is known of others it is its share: somebody must begin. Else it is what it has taken, and its
+        part of what is free for certain: the others book as fast as requests may, and tokens without any bound.
         """
-        if limit is None:
-            return math.inf
-        fair = limit * self.share
-        free = max(0.0, limit * (1 - unseen) - max(total, own))
-        return min(fair, own + free * self.share) if known else fair
+        requests = math.inf if self.requests is None else max(1.0, self.requests * self.share)
+        tokens = math.inf if self.tokens is None else self.tokens * self.share
+        if unseen < PERIOD:
+            if self.requests is not None:
+                booked = (unseen + 1) * MICRO / interval(self.requests)
+                free = max(0.0, self.requests - booked - max(self._total, self._sent))
+                requests = min(requests, self._sent + free * self.share)
+            tokens = tokens if self.tokens is None else min(tokens, self._spent)
+        return requests, tokens
 
     def _wait_alone(self, now: float, tokens: float) -> float | None:
         if self.used >= max(1, int(self.places * self.share)):

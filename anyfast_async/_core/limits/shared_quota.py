@@ -28,10 +28,12 @@ WIDTH: Final = 612
 """Slots: 60 s, ``VALID``, one for the cut of the slots, and six for a busy machine and the way to the gateway."""
 GRAIN: Final = 250_000
 """Microseconds, shared by all clients, within which further permits of one question lie: nobody books far ahead."""
-GRACE: Final = 2_000_000
-"""Microseconds in which everybody can say what they took while the store was away, before it grants anything."""
-SILENCE: Final = 3_000_000
-"""Microseconds without any question, after which everybody may have been cut off."""
+GRACE: Final = 3_500_000
+"""Microseconds in which everybody can say what they took while the store was away, before it grants anything. Nobody
+needs longer: a question waits two seconds for its answer, and the next one is asked a second later."""
+SILENCE: Final = 900_000
+"""Microseconds without any question, after which everybody may have been cut off. Nobody goes on without a store that
+was not away for longer."""
 BLOCK: Final = 10_000
 """Microseconds after the first one within which they may lie at any time: busy traffic is leased in blocks."""
 SEARCH: Final = 2 * WIDTH
@@ -79,6 +81,8 @@ class Question(Value):
     """(age in microseconds, requests, tokens) that it took without this store."""
     born: int = 0
     """When the store was new, as it said before; 0: nothing is known of it."""
+    seen: int = 0
+    """When it was asked last, as it said before. One that does not know of that was restored from an older copy."""
     away: bool = False
     """Whether it could not reach the store before."""
     leaving: bool = False
@@ -105,6 +109,8 @@ class StoreReply(Value):
     """Booked within the window of the last permit, by all."""
     tokens: int = 0
     """Booked within it."""
+    asked: int = 0
+    """When this was said, on its clock."""
     permits: tuple[tuple[int, int], ...] = ()
     """(microseconds to wait, slot) of each permit: the first of what was wanted, as many as there are. A permit is
     good for ``VALID`` microseconds after that; one of a question that is asked again may be over, its wait negative."""
@@ -145,12 +151,12 @@ class Track(Value):
 
         What is larger than the limit has room in empty windows.
         """
-        total, last = self.total, max(self.top, slot)
-        if total and total + amount > limit:
-            while total and total + amount > limit:
+        total, last = self.total, self.top
+        if slot > last or (total and total + amount > limit):
+            while total and (last < slot or total + amount > limit):
                 total -= self.slots.get(last - WIDTH + 1, 0)
                 last += 1
-            return last
+            return max(last, slot)
         while last > max(slot, self.top - SEARCH):
             total += self.slots.get(last - WIDTH, 0) - self.slots.get(last, 0)
             if total and total + amount > limit:
@@ -166,6 +172,8 @@ class SharedQuota(Value):
     born: int = 0
     asked: int = 0
     """When it was asked last."""
+    woke: int = 0
+    """When it was asked for the first time after a silence."""
     opens: int = 0
     """When it grants again."""
     full: int = 0
@@ -185,16 +193,19 @@ class SharedQuota(Value):
 
     def ask(self, now: int, question: Question) -> tuple[StoreReply, list[str]]:
         """Answer *question* at *now*; the names are those of other clients who were given places."""
-        if now < self.asked - SET_BACK:
+        restored = question.born == self.born and question.seen > self.asked
+        if now < self.asked - SET_BACK or restored:
             self.__init__()  # type: ignore[misc]
         now = max(now, self.asked)
-        known = question.born in {0, self.born} and self.born != 0
-        strange = question.born not in {0, self.born}
-        if strange or (question.away and now - self.asked > SILENCE):
-            self.opens = now + GRACE
-        if not self.born:
-            self.born = now
-            known = not question.born
+        if now - max(self.asked, self.opens) > SILENCE:  # nobody asks before it opens
+            self.woke = now
+        self.born = self.born or now
+        known = question.born in {0, self.born}
+        if not known:
+            self.opens = max(self.opens, self.born + GRACE)
+        if question.away and now < self.woke + GRACE:
+            # It need not be the first one: what was sent before is still read after a stop of the machine.
+            self.opens = self.woke + GRACE
         self.asked = now
         self._forget(now)
         self._reap(now)
@@ -226,6 +237,7 @@ class SharedQuota(Value):
             expires=max(1, min(others) - now) if others else 0,
             requests=self.requests.total,
             tokens=self.tokens.total,
+            asked=self.asked,
             permits=tuple((said[at] - now, said[at + 1]) for at in range(1, len(said), 2)),
         )
 

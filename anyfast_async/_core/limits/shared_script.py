@@ -13,7 +13,7 @@ SCRIPT: Final = """
 -- tostring, .. and cjson keep fourteen.
 local SLOT, WIDTH, GRAIN, BLOCK = 100000, 612, 250000, 10000
 local SEARCH = 2 * WIDTH
-local GRACE, SILENCE, SET_BACK, POLITE = 2000000, 3000000, 10000000, 8
+local GRACE, SILENCE, SET_BACK, POLITE = 3500000, 900000, 10000000, 8
 
 local prefix = KEYS[1]
 local STATE, LEASES, HELD = prefix .. ':state', prefix .. ':leases', prefix .. ':held'
@@ -34,11 +34,11 @@ if now == 0 then
 end
 local number, request_limit, token_limit, places = argument(), argument(), argument(), argument()
 local interval, lease, busy, want, gives = argument(), argument(), argument(), argument(), argument()
-local born_before, away, leaving = argument(), argument(), argument()
+local born_before, seen, away, leaving = argument(), argument(), argument(), argument()
 
 -- state ---------------------------------------------------------------------------------------------------------------
 
-local NAMES = {'born', 'asked', 'opens', 'full', 'sequence', 'free_slot', 'held', 'kept',
+local NAMES = {'born', 'asked', 'woke', 'opens', 'full', 'sequence', 'free_slot', 'held', 'kept',
   'request_top', 'request_total', 'token_top', 'token_total'}
 local function read_state()
   local values, state = redis.call('HMGET', STATE, unpack(NAMES)), {}
@@ -46,7 +46,8 @@ local function read_state()
   return state
 end
 local state = read_state()
-if now < state.asked - SET_BACK or state.born == 0 then -- the clock was set, or a part was lost
+local restored = born_before == state.born and seen > state.asked
+if now < state.asked - SET_BACK or restored or state.born == 0 then -- the clock was set, or a part was lost
   for _, name in ipairs(redis.call('ZRANGE', LEASES, 0, -1)) do redis.call('DEL', SAID .. name) end
   redis.call('DEL', STATE, LEASES, HELD, WANT, QUEUE, prefix .. ':requests', prefix .. ':tokens')
   state = read_state()
@@ -86,13 +87,13 @@ local function add(self, slot, amount)
 end
 
 local function find(self, slot, amount, limit)
-  local total, last = self.total, math.max(self.top, slot)
-  if total > 0 and total + amount > limit then
-    while total > 0 and total + amount > limit do
+  local total, last = self.total, self.top
+  if slot > last or (total > 0 and total + amount > limit) then
+    while total > 0 and (last < slot or total + amount > limit) do
       total = total - at(self, last - WIDTH + 1)
       last = last + 1
     end
-    return last
+    return math.max(last, slot)
   end
   while last > math.max(slot, self.top - SEARCH) do
     total = total + at(self, last - WIDTH) - at(self, last)
@@ -108,13 +109,11 @@ end
 
 -- who asks ------------------------------------------------------------------------------------------------------------
 
-local known = (born_before == 0 or born_before == state.born) and state.born ~= 0
-local strange = born_before ~= 0 and born_before ~= state.born
-if strange or (away == 1 and now - state.asked > SILENCE) then state.opens = now + GRACE end
-if state.born == 0 then
-  state.born = now
-  known = born_before == 0
-end
+if now - math.max(state.asked, state.opens) > SILENCE then state.woke = now end
+if state.born == 0 then state.born = now end
+local known = born_before == 0 or born_before == state.born
+if not known then state.opens = math.max(state.opens, state.born + GRACE) end
+if away == 1 and now < state.woke + GRACE then state.opens = state.woke + GRACE end
 state.asked = now
 
 local newest = math.floor(now / SLOT)
@@ -276,6 +275,7 @@ for i = 1, #nearest, 2 do
 end
 local answer = {
   state.born, math.max(0, state.opens - now), held_by(client), others(), clients, expires, requests.total, tokens.total,
+  state.asked,
 }
 for i, one in ipairs(booked) do
   answer[#answer + 1] = i % 2 == 1 and one - now or one
