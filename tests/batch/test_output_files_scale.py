@@ -12,7 +12,7 @@ import pytest
 
 LONG = os.environ.get("ANYFAST_LONG") == "1"
 PROGRAM = Path(__file__).parents[2] / "benchmarks" / "batch_memory.py"
-FEW, MANY = (10_000, 1_000_000) if LONG else (2_000, 20_000)
+FEW, MANY = (10_000, 1_000_000) if LONG else (1_000, 10_000)
 
 pytestmark = [
     pytest.mark.reliability,

@@ -19,7 +19,7 @@ from anyfast_async.batch import open_batch
 
 LONG = os.environ.get("ANYFAST_LONG") == "1"
 PROGRAMS = Path(__file__).parent / "programs"
-RUNS = 20 if LONG else 4
+RUNS = 20 if LONG else 2
 ROWS, CONCURRENCY = 4000, 16
 FRESH = 0.05
 """Seconds before the signal in which a request may be written down and not have arrived, or the reverse."""

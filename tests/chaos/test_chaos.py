@@ -24,7 +24,7 @@ from .gateway import Gateway, running
 
 LONG: Final = bool(os.environ.get("ANYFAST_LONG"))
 WIDE: Final = 2000 if LONG else 100
-SECONDS: Final = 300 if LONG else 6
+SECONDS: Final = 300 if LONG else 4
 ORIGINS: Final = 12
 SEED: Final = int(os.environ.get("ANYFAST_SEED", "1"))
 
@@ -128,7 +128,7 @@ async def storm(clients: list[AnyFast], seen: Seen, folder: Path) -> None:
                 task.result()
 
     async with asyncio.TaskGroup() as group:
-        group.create_task(batch(clients[0], folder, [f"row-{number:07}" for number in range(10 * WIDE)], seen))
+        group.create_task(batch(clients[0], folder, [f"row-{number:07}" for number in range(WIDE if not LONG else 10 * WIDE)], seen))
         for _ in range(WIDE):
             group.create_task(worker())
 

@@ -24,7 +24,7 @@ from anyfast_async import AnyFast, AnyFastError, Limits, RetryPolicy, Timeouts
 from .gateway import running
 
 LONG: Final = bool(os.environ.get("ANYFAST_LONG"))
-SECONDS: Final = float(os.environ.get("ANYFAST_SOAK", "1800")) if LONG else 3.0
+SECONDS: Final = float(os.environ.get("ANYFAST_SOAK", "1800")) if LONG else 1.5
 WIDE: Final = 32
 DRIFT: Final = 5 * 1024 * 1024
 """Bytes by which the process may grow between the first third of the time and its end."""

@@ -186,7 +186,7 @@ NOISE = st.sampled_from([b"", b"\xef\xbb\xbf", b"\xef\xbb", b"\xef", b"\xff", b"
 
 
 @pytest.mark.slow
-@settings(max_examples=2000 if LONG else 150, deadline=None)
+@settings(max_examples=2000 if LONG else 50, deadline=None)
 @given(st.tuples(NOISE, TEXTS.map(str.encode), NOISE).map(b"".join), st.lists(st.floats(0, 1), max_size=6))
 def test_decoder_equals_reference_however_cut(stream: bytes, places: list[float]) -> None:
     """Any stream of any line ends, cut anywhere, gives the events of a plain reading of the standard."""
@@ -196,7 +196,7 @@ def test_decoder_equals_reference_however_cut(stream: bytes, places: list[float]
 
 
 @pytest.mark.slow
-@settings(max_examples=2000 if LONG else 200, deadline=None)
+@settings(max_examples=2000 if LONG else 70, deadline=None)
 @given(st.binary(max_size=80), st.floats(0, 1))
 def test_any_bytes_decode_alike_whole_and_cut(stream: bytes, place: float) -> None:
     """Arbitrary bytes raise nothing, and a cut does not change what they give."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-ROWS = 50_000 if os.environ.get("ANYFAST_LONG") else 5_000
+ROWS = 50_000 if os.environ.get("ANYFAST_LONG") else 1_500
 SHARES = {"bad": 2, "cut": 3, "refused": 1, "failed": 1, "empty": 1, "filtered": 1}
 """Rows of a hundred that do not come to a good answer."""
 WANTED = {name: share * ROWS // 100 for name, share in SHARES.items()}

@@ -54,7 +54,7 @@ def _same(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.__name__)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(value=OBJECTS)
 def test_usual_is_general(kind: type[Any], value: dict[str, Any]) -> None:
     """Whatever an object holds, it becomes the same answer by either hook, of the same class, field by field."""
