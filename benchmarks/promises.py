@@ -86,7 +86,8 @@ def main() -> None:
     counts = "whole" if os.environ.get("ANYFAST_LONG") else "a tenth of the whole"
     python = ".".join(map(str, sys.version_info[:3]))
     when = datetime.now(UTC).date()
-    note = f"Seen in {len(runs)} runs one after the other on {when}, Python {python}; counts at scale are {counts}."
+    times = "one run" if len(runs) == 1 else f"{len(runs)} runs, one after the other,"
+    note = f"Seen in {times} on {when}, Python {python}; counts at scale are {counts}."
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
     PAGE.write_text(f"{before}{BEGIN}\n{note}\n\n{table([*runs.values()])}\n\n{END}{after}", encoding="utf-8")

@@ -128,7 +128,9 @@ async def storm(clients: list[AnyFast], seen: Seen, folder: Path) -> None:
                 task.result()
 
     async with asyncio.TaskGroup() as group:
-        group.create_task(batch(clients[0], folder, [f"row-{number:07}" for number in range(WIDE if not LONG else 10 * WIDE)], seen))
+        group.create_task(
+            batch(clients[0], folder, [f"row-{number:07}" for number in range(WIDE if not LONG else 10 * WIDE)], seen)
+        )
         for _ in range(WIDE):
             group.create_task(worker())
 
