@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import itertools
-import os
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
