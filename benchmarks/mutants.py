@@ -57,7 +57,18 @@ class Mutant:
     file: str
     line: int
     what: str
-    source: str
+    node: int
+    """The number of what is changed, as ``ast.walk`` goes."""
+    change: int
+    """Which of its changes."""
+
+    @property
+    def source(self) -> str:
+        """The file with the change."""
+        tree = ast.parse((ROOT / PACKAGE / self.file).read_text(encoding="utf-8"))
+        node = [*ast.walk(tree)][self.node]
+        _, new = [*changes(node)][self.change]
+        return ast.unparse(ast.fix_missing_locations(Put(node, new).visit(tree)))
 
 
 def annotations(tree: ast.AST) -> set[int]:
@@ -112,17 +123,14 @@ class Put(ast.NodeTransformer):
 
 def mutants_of(file: str) -> Iterator[Mutant]:
     """Return all mutants of a file of the package."""
-    text = (ROOT / PACKAGE / file).read_text(encoding="utf-8")
-    places = len([*ast.walk(ast.parse(text))])
-    for number in range(places):
-        tree = ast.parse(text)
-        node = [*ast.walk(tree)][number]
-        if id(node) in annotations(tree):
-            continue
-        for what, new in changes(node):
-            line = getattr(node, "lineno", 0)
-            source = ast.unparse(ast.fix_missing_locations(Put(node, new).visit(tree)))
-            yield Mutant(file, line, f"{what}: {ast.unparse(node)[:60]} -> {ast.unparse(new)[:60]}", source)
+    tree = ast.parse((ROOT / PACKAGE / file).read_text(encoding="utf-8"))
+    types = annotations(tree)
+    for number, node in enumerate(ast.walk(tree)):
+        if id(node) not in types:
+            for which, (what, new) in enumerate(changes(node)):
+                line = getattr(node, "lineno", 0)
+                words = f"{what}: {ast.unparse(node)[:60]} -> {ast.unparse(new)[:60]}"
+                yield Mutant(file, line, words, number, which)
 
 
 def tests_of(file: str) -> list[str]:
