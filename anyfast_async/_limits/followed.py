@@ -25,6 +25,8 @@ class Followed(Taken):
     """Tokens of its answer, if the gateway says so."""
     whole: bool = attrs.field(default=False, init=False)
     """Whether all of the answer is there."""
+    begun: bool = attrs.field(default=False, init=False)
+    """Whether it was answered, a stream by its first content."""
 
     @classmethod
     def of(cls, taken: Taken | None, at: float) -> Self:

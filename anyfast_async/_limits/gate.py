@@ -224,6 +224,7 @@ class Gate(Turns):
             return
         if taken.is_followed:
             taken.end(used, answer)
+            scope.ended(permit, asyncio.get_running_loop().time())
         if scope.tokens is not None:
             scope.tokens.settle(asyncio.get_running_loop().time(), taken, used)
             if scope.queued:

@@ -188,6 +188,9 @@ class Scope(Shown):
     def answered(self, permit: Permit, now: float) -> None:
         """Take in an answer, or of a stream its first content; some scopes learn from how long it took."""
 
+    def ended(self, permit: Permit, now: float) -> None:
+        """Take in what was used, which of a stream is known at its end; some scopes learn from that, too."""
+
     def give_back(self, permit: Permit, now: float) -> None:
         """Count a call that was admitted, and is not sent, as if it had never been."""
         if self.requests is not None and permit.counted is not None:
