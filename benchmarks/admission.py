@@ -13,6 +13,7 @@ import statistics
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from itertools import pairwise
 
 from anyfast_async import Limits
 from anyfast_async._limits.gate import Gate
@@ -71,7 +72,7 @@ async def drained(acquire: Callable[[], Awaitable[object]], release: Callable[[o
     await asyncio.sleep(0)
     release(first)
     await asyncio.gather(*tasks)
-    return [(after - before) / SLICE for before, after in zip(marks, marks[1:], strict=False)]
+    return [(after - before) / SLICE for before, after in pairwise(marks)]
 
 
 async def queue(limits: Limits, lane: str | None = None) -> list[float]:

@@ -136,6 +136,10 @@ class Scope(Shown):
         }
         return max(waits, key=lambda name: waits[name])
 
+    def shared(self) -> tuple[str, str]:
+        """Return how its limits are shared with other clients, and what would help; empty if they are not."""
+        return "", ""
+
     def take(self, now: float, tokens: float) -> Permit:
         """Count a call that is admitted."""
         self.reserved += tokens

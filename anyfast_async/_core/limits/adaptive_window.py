@@ -5,11 +5,11 @@ long an answer takes is the time for each token of it: the whole time would grow
 the reader who takes it; so if their first tokens come as soon as when there were few, it is not the gateway.
 
 A gateway that takes C at once answers within a *floor* as long as there are no more than C, and takes n / C of it when
-there are n. So each step of answers measures C: by how many times longer they took than the floor. The floor is measured
-by *down* steps, in which fewer are in flight; that more would go is shown by *up* steps, which go on in larger ones while
-all is well. Both figures are averages, weighted by how sure each step is (a scalar Kalman filter); a step that is off by
-more than chance allows begins them anew. Is it the gateway that has got slower rather than fuller, then the down step that
-follows shows it, and the window is back. A refusal shows one too many.
+there are n. So each step of answers measures C: by how many times longer they took than the floor. The floor is
+measured by *down* steps, in which fewer are in flight; that more would go is shown by *up* steps, which go on in larger
+ones while all is well. Both figures are averages, weighted by how sure each step is (a scalar Kalman filter); a step
+that is off by more than chance allows begins them anew. Where the gateway has got slower rather than fuller, the down
+step that follows shows it, and the window is back. A refusal shows one too many.
 
 A step is counted in answers, so there is no clock. It begins when those that were sent before have ended: quick answers
 come first, and a step without slow ones would be taken for a fast gateway. It takes as many answers as their scatter
@@ -206,7 +206,9 @@ class AdaptiveWindow:
         if anew or self.count != before:
             self._newest, self._older = None, 1
 
-    def answered(self, in_flight: int, kind: int, seconds: float, units: float, number: int, newest: int) -> None:
+    def answered(  # noqa: PLR0917 - for every answer
+        self, in_flight: int, kind: int, seconds: float, units: float, number: int, newest: int
+    ) -> None:
         """Take in an answer that took *seconds* for *units*.
 
         Args:
@@ -335,7 +337,7 @@ class AdaptiveWindow:
         self._phase = phase
         takes = self._takes
         is_calm = self._calm >= self.CALM
-        at = round(takes * self.AIM + (0.2 if takes < 3 else 0.0)) if is_calm else round(takes)
+        at = round(takes * self.AIM + (0.2 if takes < self.FEW else 0.0)) if is_calm else round(takes)
         if phase == "at":
             self._set(at, anew=anew)
         elif phase == "up":

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from anyfast_async._core.limits.adaptive_window import EACH, FIRST, AdaptiveWindow
+from anyfast_async._core.limits.adaptive_window import EACH, AdaptiveWindow
 
 
 def fed(window: AdaptiveWindow, seconds: Callable[[int], float], answers: int, kind: int = EACH) -> list[int]:
