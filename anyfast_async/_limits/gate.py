@@ -253,7 +253,8 @@ class Gate(Turns):
                 self._freed(scope, "outage")
             self._look_again(scope)
         elif scope.throttle.watching:
-            self._freed(scope, "throttling")
+            if scope.told:
+                self._freed(scope, "throttling")
             now = asyncio.get_running_loop().time()
             scope.answered(permit, now)
             scope.throttle.succeeded(permit, now, self.most_in_flight)
