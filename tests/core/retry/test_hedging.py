@@ -86,6 +86,30 @@ def test_old_values_are_forgotten() -> None:
     assert len(firsts._now) + len(firsts._before) <= 2
 
 
+def test_five_hundred_newer_ones_end_what_was_known_before() -> None:
+    """No slow hour is remembered once a thousand streams have come after it, to the very stream."""
+    firsts = FirstTokens(0.9)
+    for value in [1.0] * 500 + [0.1] * 500:
+        firsts.add(value, 0.0)
+    assert firsts.quantile() == pytest.approx(1.0, rel=0.04)
+
+    firsts.add(0.1, 0.0)
+    assert firsts.quantile() == pytest.approx(0.1, rel=0.04)
+
+
+def test_ten_quiet_minutes_end_what_was_known_before() -> None:
+    """Counted from the first of those that are known; a second less does not."""
+    for seconds, known_still in ((599.0, True), (600.0, False)):
+        firsts = FirstTokens(0.9)
+        for _ in range(100):
+            firsts.add(1.0, 5.0)
+        for _ in range(20):
+            firsts.add(0.1, 5.0 + seconds)
+        firsts.add(0.1, 5.0 + 2 * seconds)
+
+        assert (firsts.quantile() == pytest.approx(1.0, rel=0.04)) is known_still
+
+
 def test_odd_values_have_a_place() -> None:
     """A first token after no time at all, or after days."""
     firsts = FirstTokens(0.5)
@@ -150,6 +174,18 @@ def test_many_late_ones_are_a_slow_gateway() -> None:
     assert [] == loud.gone
 
     quick(hedging, RECENT, at=3.0)
+    assert 1.0 in loud.gone
+
+
+def test_a_quarter_of_the_last_32_is_not_yet_slow() -> None:
+    """Eight of them may be late; a ninth is forgiven with the 32nd stream after it."""
+    hedging, loud = known()
+    for one in [loud.sent(1.0) for _ in range(9)]:
+        hedging.late(one)
+    quick(hedging, 23, at=20.0)
+    assert [] == loud.gone
+
+    quick(hedging, 1, at=20.0)
     assert 1.0 in loud.gone
 
 
