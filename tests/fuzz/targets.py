@@ -382,17 +382,23 @@ KINDS: Final[tuple[tuple[Format, str | None, str | None], ...]] = (
 )
 
 
-def _slowly(source: Source) -> tuple[list[tuple[int, str, bytes]], list[int]]:
-    """Rows as they are read one by one, and the numbers of those that are none."""
-    good, bad = list[tuple[int, str, bytes]](), list[int]()
+def _slowly(source: Source) -> tuple[list[tuple[int, str, bytes]], set[int]]:
+    """Rows as they are read one by one, and the numbers of those that are none, or have the id of an earlier one."""
+    good, bad, ids = list[tuple[int, str, bytes]](), set[int](), set[str]()
     for number, record in source.records():
+        custom_id = None if isinstance(record, LineError) else source.id_of(number, record)
         try:
             if isinstance(record, LineError):
                 raise record
             row = source.line(number, record)
-            good.append((number, row.custom_id, codec.encode(row.request, stream=False)))
         except LineError:
-            bad.append(number)
+            bad.add(number)
+        else:
+            if row.custom_id in ids:
+                bad.add(number)
+            else:
+                good.append((number, row.custom_id, codec.encode(row.request, stream=False)))
+        ids |= {custom_id} if custom_id is not None else set()
     return good, bad
 
 
@@ -413,13 +419,9 @@ def batch_input(data: bytes) -> None:
             return
         good, bad = _slowly(source)
         found = survey(source, skip_bad=True)
-        first = dict[str, int]()
-        for number, custom_id, _ in good:
-            first.setdefault(custom_id, number)
-        again = {number for number, custom_id, _ in good if first[custom_id] != number}
-        same({*found.bad}, {*bad} | again, "bad rows")
+        same({*found.bad}, bad, "bad rows")
         many = [(one.number, one.custom_id, codec.encode(one.request, stream=False)) for one in rows(found)]
-        same(many, [one for one in good if one[0] not in again], "rows")
+        same(many, good, "rows")
 
 
 def template(data: bytes) -> None:
