@@ -10,6 +10,8 @@ begins with the seeds in ``tests/data/fuzz``. What breaks a promise is printed a
 Needs Linux or macOS, and a Python for which Atheris has a wheel.
 """
 
+# ruff: noqa: PLC0415 - what is fuzzed is imported once Atheris can follow it
+# ruff: noqa: SLF001 - faults are put where users do not reach
 from __future__ import annotations
 
 import argparse
@@ -36,7 +38,7 @@ def seeds(name: str) -> list[bytes]:
     return [ast.literal_eval(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
-# -- faults that are put in, to see that they are found ------------------------------------------------------------------
+# -- faults that are put in, to see that they are found ----------------------------------------------------------------
 
 
 def _loses_a_byte() -> None:
@@ -78,7 +80,7 @@ def _overflows() -> None:
     """A delay in milliseconds is not held against what is finite."""
     from anyfast_async._core.retry import retry_after
 
-    retry_after._number = lambda text: float(text)  # type: ignore[assignment]
+    retry_after._number = float  # type: ignore[assignment]
 
 
 FAULTS: Mapping[str, tuple[str, Callable[[], None]]] = {
@@ -89,7 +91,7 @@ FAULTS: Mapping[str, tuple[str, Callable[[], None]]] = {
 }
 
 
-# -- one reader in a process of its own ----------------------------------------------------------------------------------
+# -- one reader in a process of its own --------------------------------------------------------------------------------
 
 
 def run(name: str, fault: str, arguments: list[str]) -> None:
@@ -117,7 +119,7 @@ def fuzz(name: str, seconds: float, *, fault: str = "", keep: bool = False) -> b
         options = [f"-max_total_time={seconds:.0f}", f"-max_len={LONGEST}", "-timeout=20", "-rss_limit_mb=1500"]
         options += [f"-artifact_prefix={place}/", "-print_final_stats=1", "-verbosity=1"]
         command = [sys.executable, __file__, "--run", name, "--fault", fault, "--", *options, str(folder)]
-        done = subprocess.run(command, check=False, capture_output=True, text=True, errors="replace")
+        done = subprocess.run(command, check=False, capture_output=True, text=True, errors="replace")  # noqa: S603 - ours
         broken = [*Path(place).glob("crash-*"), *Path(place).glob("timeout-*"), *Path(place).glob("oom-*")]
         numbers = [line.split()[-1] for line in done.stderr.splitlines() if "number_of_executed_units" in line]
         print(f"{name}: {numbers[0] if numbers else '?'} runs in {time.monotonic() - began:.0f} s", end="; ")
@@ -136,7 +138,7 @@ def kept(name: str, folder: Path) -> None:
     """Keep the shortest inputs that reach what no shorter one does (libFuzzer's own merge tells them)."""
     with tempfile.TemporaryDirectory() as place:
         command = [sys.executable, __file__, "--run", name, "--", "-merge=1", f"-max_len={LONGEST}", place, str(folder)]
-        subprocess.run(command, check=False, capture_output=True)
+        subprocess.run(command, check=False, capture_output=True)  # noqa: S603 - ours
         found = sorted((path.read_bytes() for path in Path(place).iterdir()), key=lambda one: (len(one), one))
     lines = dict.fromkeys([*seeds(name), *found[:: max(1, len(found) // KEPT)]])
     SEEDS.mkdir(exist_ok=True)
@@ -161,7 +163,8 @@ def main() -> None:
     if asked.plant:
         missed = [fault for fault, (name, _) in FAULTS.items() if not fuzz(name, asked.seconds, fault=fault)]
         if missed:
-            raise SystemExit(f"not found: {', '.join(missed)}")
+            message = f"not found: {', '.join(missed)}"
+            raise SystemExit(message)
         print("all were found")
         return
     sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "fuzz")]
@@ -169,7 +172,8 @@ def main() -> None:
 
     broken = [name for name in asked.targets or TARGETS if fuzz(name, asked.seconds, keep=asked.keep)]
     if broken:
-        raise SystemExit(f"broken: {', '.join(broken)}")
+        message = f"broken: {', '.join(broken)}"
+        raise SystemExit(message)
 
 
 if __name__ == "__main__":

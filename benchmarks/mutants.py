@@ -201,7 +201,7 @@ def enter(folder: Path) -> None:
     sys.path.insert(0, str(folder))
 
 
-def in_forks(folder: Path, chosen: Sequence[Mutant], workers: int) -> Iterator[tuple[Mutant, bool | None]]:
+def in_forks(folder: Path, chosen: Sequence[Mutant], workers: int, reach: Path) -> Iterator[tuple[Mutant, bool | None]]:
     """Try mutants by changing functions where they are; None for those that only an import shows."""
     changes, numbers = [], []
     for mutant in chosen:
@@ -223,9 +223,8 @@ def in_forks(folder: Path, chosen: Sequence[Mutant], workers: int) -> Iterator[t
             def told(number: int, noticed: bool | None) -> None:
                 print(number, {None: ""}.get(noticed, int(bool(noticed))), file=pipe, flush=True)
 
-            return int(
-                pytest.main(options(tests), plugins=[planting.Planter(changes, told, folder / PACKAGE, workers)])
-            )
+            planter = planting.Planter(changes, told, folder / PACKAGE, workers, reach)
+            return int(pytest.main(options(tests), plugins=[planter]))
 
     child = planting.forked(run) if numbers else None
     os.close(write)
@@ -275,6 +274,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--files", default="", help="only those whose path holds this")
+    parser.add_argument("--reach", type=Path, help="a file that keeps which tests reach what, for the next time")
     asked = parser.parse_args()
 
     core = (path.relative_to(ROOT / PACKAGE).as_posix() for path in (ROOT / PACKAGE / "_core").rglob("*.py"))
@@ -295,7 +295,7 @@ def main() -> None:
 
     with contextlib.ExitStack() as stack:
         folders = [copied(stack.enter_context(tempfile.TemporaryDirectory())) for _ in range(asked.workers)]
-        for mutant, noticed in in_forks(folders[0], chosen, asked.workers):
+        for mutant, noticed in in_forks(folders[0], chosen, asked.workers, asked.reach or folders[0] / "reach.json"):
             if noticed is None:
                 by_import.append(mutant)
             else:

@@ -91,13 +91,20 @@ class Planter:
             it, or nothing calls it after the import.
         package: its folder.
         workers: how many are tried at once.
+        known: a file that keeps what the tests reach; where there is one it is believed, and tests that are new are
+            taken to reach what their own file is about.
 
     """
 
     def __init__(
-        self, changes: Sequence[Change], told: Callable[[int, bool | None], None], package: Path, workers: int
+        self,
+        changes: Sequence[Change],
+        told: Callable[[int, bool | None], None],
+        package: Path,
+        workers: int,
+        known: Path,
     ) -> None:
-        self.changes, self.told, self.package, self.workers = changes, told, package, workers
+        self.changes, self.told, self.package, self.workers, self.known = changes, told, package, workers, known
         self.reach: dict[str, dict[str, list[int]]] = {}
         """Tests, the files that they reach, and the lines."""
         self.took: dict[str, float] = {}
@@ -125,7 +132,7 @@ class Planter:
                 self.told(number, None)
                 continue
             child = forked(functools.partial(_try, session, items, new, caches))
-            alone = sum(self.took[item.nodeid] for item in items)
+            alone = sum(self.took.get(item.nodeid, 0.0) for item in items)
             running[child] = number, time.monotonic() + max(SLOWEST, SLOWER * alone)
             while len(running) >= self.workers:
                 self._look(running)
@@ -143,23 +150,32 @@ class Planter:
 
     def _measure(self, session: pytest.Session) -> None:
         """Run each test once, unchanged, in a fork; see what it takes, and which lines it reaches."""
-        file = self.package.parent / "reach.json"
-        child = os.fork()
-        if child == 0:
-            try:
-                _reach(session, self.package, file)
-            finally:
-                os._exit(0)
-        os.waitpid(child, 0)
-        found = json.loads(file.read_text(encoding="utf-8"))
+        if not self.known.exists():
+            child = os.fork()
+            if child == 0:
+                try:
+                    _reach(session, self.package, self.known)
+                finally:
+                    os._exit(0)
+            os.waitpid(child, 0)
+        found = json.loads(self.known.read_text(encoding="utf-8"))
         self.reach, self.took = found["reach"], found["took"]
 
     def _chosen(self, items: Sequence[pytest.Item], change: Change) -> list[pytest.Item]:
         """Return the tests that reach a place, those of its own file first and then the quick ones."""
-        path, lines = str(change.file), {*change.lines}
-        reaching = [item for item in items if not lines.isdisjoint(self.reach.get(item.nodeid, {}).get(path, ()))]
-        reaching.sort(key=lambda item: (item.nodeid.partition("::")[0] not in change.own, self.took[item.nodeid]))
-        total = itertools.accumulate(self.took[item.nodeid] for item in reaching)
+        path, lines = str(change.file.relative_to(self.package)), {*change.lines}
+
+        def is_own(item: pytest.Item) -> bool:
+            return item.nodeid.partition("::")[0] in change.own
+
+        def reaches(item: pytest.Item) -> bool:
+            if item.nodeid not in self.took:
+                return is_own(item)
+            return not lines.isdisjoint(self.reach.get(item.nodeid, {}).get(path, ()))
+
+        reaching = [item for item in items if reaches(item)]
+        reaching.sort(key=lambda item: (not is_own(item), self.took.get(item.nodeid, 0.0)))
+        total = itertools.accumulate(self.took.get(item.nodeid, 0.0) for item in reaching)
         return [item for item, seconds in zip(reaching, total, strict=True) if seconds <= MOST] or reaching[:1]
 
 
@@ -209,7 +225,7 @@ def _reach(session: pytest.Session, package: Path, file: Path) -> None:
             for context in contexts:
                 by_test[context].append(line)
         for context, lines in by_test.items():
-            reach[context][path] = lines
+            reach[context][os.path.relpath(path, package)] = lines
     for one in failed:  # without any change: it is no witness
         reach.pop(one, None)
     file.write_text(json.dumps({"reach": reach, "took": took, "failed": failed}), encoding="utf-8")

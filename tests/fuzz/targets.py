@@ -70,7 +70,8 @@ def same(one: Any, other: Any, what: str) -> None:
 
 
 def _decoded(pieces: Iterable[bytes]) -> Any:
-    decoder, events, end = Decoder(max_line=64, max_event=96), list[Any](), None
+    decoder, events = Decoder(max_line=64, max_event=96), list[Any]()
+    end: Any = None
     try:
         for piece in pieces:
             events += decoder.feed(piece)
@@ -154,9 +155,9 @@ def whole_answer(data: bytes) -> None:
     same(codec.as_dict(codec.structure(value, ChatCompletion)), value, "back and forth")
     same(codec.as_dict(codec.structure(codec.loads(codec.dumps(value)), ChatCompletion)), value, "by JSON")
     assert found.outcome
-    repr(found), found.text, found.tool_calls, found.reasoning  # noqa: B018 - all can be asked
+    repr(found), found.text, found.tool_calls, found.reasoning
     if usual_completion(status, headers, body) is not None and "event-stream" not in label:
-        same(codec.as_dict(answer._read(headers, body, now=NOW, hide=str)), value, "thorough")  # noqa: SLF001
+        same(codec.as_dict(answer._read(headers, body, now=NOW, hide=str)), value, "thorough")
 
 
 def _read(pieces: Iterable[bytes], *, quick: bool) -> Any:
@@ -239,7 +240,7 @@ def structured_text(data: bytes) -> None:
     try:
         parse(text, Place)
     except FieldMismatchError as error:
-        assert error.errors
+        same(bool(error.errors), True, "says what does not fit")
 
 
 # -- what is on the disk -----------------------------------------------------------------------------------------------
@@ -333,7 +334,7 @@ def other_programs_line(data: bytes) -> None:
     completion = journal_lines.completion_in(data)
     if completion is not None:
         codec.as_dict(completion)
-        repr(completion), completion.outcome  # noqa: B018 - can be asked
+        repr(completion), completion.outcome
     _told(journal_lines.error_in(data))
     journal_lines.twin_in(data)
     assert value is not None or (completion is None and not is_answer)
@@ -474,7 +475,7 @@ def options(data: bytes) -> None:
         try:
             found = read(text)  # type: ignore[operator]
         except click.UsageError as error:
-            assert error.message
+            same(bool(error.message), True, "says what is wrong")
         else:
             assert is_fine(found), f"{read}: {found!r}"  # type: ignore[no-untyped-call]
     shown = option_values.setting_of("--temperatur", ["--temperatur", text], ())

@@ -66,6 +66,20 @@ def test_quantile_is_not_known_before_enough_is(after: str, needed: int) -> None
     assert hedging.after == pytest.approx(0.02, rel=0.04)
 
 
+def test_what_is_late_is_found_anew_with_every_sixteenth() -> None:
+    """It takes a look at all that is known, so not with each."""
+    hedging = Hedging(Hedge(after="p50"))
+    quick(hedging, 20)
+    before, changes = hedging.after, []
+    for number in range(1, 50):
+        hedging.answered(hedging.begin(0.0, lambda: False), 1.0 + number, 1.0 + number)
+        if hedging.after != before:
+            changes.append(number)
+            before = hedging.after
+
+    assert changes == [32, 48]
+
+
 def test_old_values_are_forgotten() -> None:
     """By number, and by time, so that what is known is bounded and of today."""
     firsts = FirstTokens(0.9)

@@ -191,6 +191,17 @@ def test_turn_of_a_row_that_is_cancelled_goes_to_another() -> None:
     assert 0 == outage.wait(1.0, second, LONGEST)
 
 
+def test_who_leaves_without_the_turn_wakes_nobody() -> None:
+    """The row whose turn it is keeps it."""
+    outage, (first, second) = away(), rows(2)
+    outage.enter(first, sent=False)
+    outage.enter(second, sent=True)
+    assert 0 < outage.wait(1.0, second, LONGEST)
+
+    assert not outage.leave(second)
+    assert 0 == outage.wait(1.0, first, LONGEST)
+
+
 def test_old_answer_lets_one_more_try() -> None:
     """Somebody is at work there still: it may be the rows; once a probe has failed it is not."""
     outage, waiting = away(now=5.0), rows(2)
