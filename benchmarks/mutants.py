@@ -71,11 +71,13 @@ class Mutant:
     """Those of the statement that it is in."""
     within: str
     """The class and the function that it is in."""
+    nth: int
+    """Which of those there that read alike."""
 
     @property
     def name(self) -> str:
         """The place in words, which stay as they are when lines are added elsewhere."""
-        return f"{self.file} {self.within}: {self.what}"
+        return f"{self.file} {self.within}: {self.what}" + (f" ({self.nth})" if self.nth > 1 else "")
 
     @property
     def tree(self) -> ast.Module:
@@ -161,13 +163,15 @@ def places(tree: ast.AST) -> Mapping[int, tuple[range, str]]:
 def mutants_of(file: str) -> Iterator[Mutant]:
     """Return all mutants of a file of the package."""
     tree = ast.parse((ROOT / PACKAGE / file).read_text(encoding="utf-8"))
-    types, where = annotations(tree), places(tree)
+    types, where, alike = annotations(tree), places(tree), Counter[tuple[str, str]]()
     for number, node in enumerate(ast.walk(tree)):
         if id(node) not in types:
             for which, (what, new) in enumerate(changes(node)):
                 line = getattr(node, "lineno", 0)
                 words = f"{what}: {ast.unparse(node)[:60]} -> {ast.unparse(new)[:60]}"
-                yield Mutant(file, line, words, number, which, *where[id(node)])
+                lines, within = where[id(node)]
+                alike[within, words] += 1
+                yield Mutant(file, line, words, number, which, lines, within, alike[within, words])
 
 
 def tests_of(file: str) -> list[str]:

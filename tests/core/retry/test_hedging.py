@@ -203,6 +203,30 @@ def test_a_quarter_of_the_last_32_is_not_yet_slow() -> None:
     assert 1.0 in loud.gone
 
 
+def test_who_was_late_is_no_witness() -> None:
+    """That it was sent later and has come shows nothing: everything may be slow."""
+    hedging, loud = known()
+    first, second, _ = loud.sent(1.0), loud.sent(2.0), loud.sent(2.5)
+    hedging.late(first)
+    hedging.late(second)
+    hedging.answered(second, 10.0, 8.0)
+
+    assert [] == loud.gone
+
+
+def test_three_quarters_late_is_slow_whoever_says_it_first() -> None:
+    """A stream counts as late from when it is, not from when it is answered."""
+    hedging, loud = known()
+    others = [loud.sent(1.0) for _ in range(9)]
+    for one in others:
+        hedging.late(one)
+    for one in others:
+        hedging.gone(one)
+    hedging.late(loud.sent(5.0))
+
+    assert [] == loud.gone
+
+
 def test_answered_or_gone_is_nothing_to_ask_for() -> None:
     """A clock that rings too late, and a stream that has failed meanwhile."""
     hedging, loud = known()
@@ -249,6 +273,12 @@ def test_no_more_than_the_share_of_the_streams(budget: float, streams: int) -> N
     assert hedging.sent == len(loud.gone) <= budget * streams + 1e-9
 
 
+def test_nothing_is_counted_before_the_first() -> None:
+    """What ``stats()`` shows of hedges begins at zero."""
+    hedging = Hedging(Hedge())
+    assert (0, 0, 0.0) == (hedging.sent, hedging.won, hedging.tokens)
+
+
 def test_quiet_hours_buy_no_storm() -> None:
     """What is saved up is bounded."""
     hedging = Hedging(Hedge(after=0.1, budget=1.0))
@@ -273,6 +303,7 @@ def test_tokens_are_a_share_of_those_of_the_streams() -> None:
     assert hedging.afford(30.0) is None
     hedging.settle(150.0, 90.0)
     assert 100.0 == hedging.afford(30.0)
+    assert 110.0 == hedging.afford(110.0), "to the last token of the share"
     assert 90.0 == hedging.tokens
 
 

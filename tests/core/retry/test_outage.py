@@ -191,6 +191,16 @@ def test_turn_of_a_row_that_is_cancelled_goes_to_another() -> None:
     assert 0 == outage.wait(1.0, second, LONGEST)
 
 
+def test_only_a_probe_that_failed_is_news() -> None:
+    """Requests that were on their way when the outage began wake nobody."""
+    outage, (first, second) = away(), rows(2)
+    outage.enter(first, sent=True)
+
+    assert not outage.failed(0.5, second, reached=True, longest=LONGEST, rand=0.0)
+    assert 0.0 == outage.wait(1.0, first, LONGEST)
+    assert outage.failed(1.5, first, reached=True, longest=LONGEST, rand=0.0)
+
+
 def test_who_leaves_without_the_turn_wakes_nobody() -> None:
     """The row whose turn it is keeps it."""
     outage, (first, second) = away(), rows(2)

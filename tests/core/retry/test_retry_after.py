@@ -103,6 +103,7 @@ def test_only_ascii_numbers_are_delays(value: str) -> None:
         ("nan", None),
         ("1500, 20", 1.5),
         ("2s", 2.0),
+        ("0.25", 0.00025),
     ],
 )
 def test_retry_after_in_milliseconds(value: str, seconds: float | None) -> None:
