@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
+from operator import itemgetter
 from pathlib import Path
 from typing import Final, Self, TypeAlias
 
 import attrs
 
 from anyfast_async._core.journal import journal_lines
-from anyfast_async._core.journal.id_index import Index
+from anyfast_async._core.journal.id_index import LateIndex
 from anyfast_async._core.journal.log_replay import LogReplay
 from anyfast_async._core.usage import Used
 from anyfast_async._journal.disk import FileReader, lines_of
@@ -34,6 +35,8 @@ _FEW: Final = 4
 """Of how many lines one may be of another shape before the shape is learned anew."""
 _TRIED: Final = 8
 """Lines of which it is learned."""
+_PROMPT: Final = itemgetter(Used._fields.index("prompt"))
+_COMPLETION: Final = itemgetter(Used._fields.index("completion"))
 
 
 @attrs.frozen
@@ -82,9 +85,11 @@ class _File:
             block = _Block()
             shaped, told = (shape and shape.read(lines)) or ((), {})
             if shaped:
-                block.add([begins[place] for place in shaped], told)
-            done = set(shaped)
-            others = [place for place in range(len(lines)) if place not in done]
+                block.add(begins if len(shaped) == len(lines) else [begins[place] for place in shaped], told)
+            others: Sequence[int] = ()
+            if len(shaped) < len(lines):
+                done = set(shaped)
+                others = [place for place in range(len(lines)) if place not in done]
             rows = [(begins[place], self._read(lines[place])) for place in others]
             good = [(begin, row) for begin, row in rows if row is not None]
             block.add([begin for begin, _ in good], told_of([row for _, row in good]))
@@ -172,7 +177,7 @@ class Results:
         self._log = log
         self._files = (_File(output, _read), _File(log, _failure_in), _File(errors, _read))
         # A place is that of the line, and which file it is in.
-        self._index = Index(self._is_at)
+        self._index = LateIndex(self._is_at)
         self._last: tuple[int, Row | None] = (-1, None)
         """What was looked at last, and its place: whoever finds one mostly reads it then."""
         self._asked: dict[str, str] = {}
@@ -301,8 +306,12 @@ class Results:
         return True
 
     def _count(self, told: Told, times: int = 1) -> None:
-        for (outcome, kind), count in Counter(zip(told["outcome"], told["error_kind"], strict=True)).items():
-            self.counts.add(Standing(outcome, kind or ""), times=times * count)
+        rows = len(told["outcome"])
+        if told["outcome"].count("ok") == rows == told["error_kind"].count(None):
+            self.counts.add(Standing("ok", ""), times=times * rows)
+        else:
+            for (outcome, kind), count in Counter(zip(told["outcome"], told["error_kind"], strict=True)).items():
+                self.counts.add(Standing(outcome, kind or ""), times=times * count)
         used_by_model: dict[str | None, Sequence[Used]] = {}
         if len(set(told["model"])) == 1 and None not in told["used"]:
             used_by_model[told["model"][0]] = told["used"]
@@ -320,6 +329,5 @@ class Results:
             else:
                 for used in calls:
                     self.spent.add(self.asked(model), used, times)
-            prompt, completion, *_ = map(sum, zip(*calls, strict=True))
-            self.prompt_tokens += times * prompt
-            self.completion_tokens += times * completion
+            self.prompt_tokens += times * sum(map(_PROMPT, calls))
+            self.completion_tokens += times * sum(map(_COMPLETION, calls))
