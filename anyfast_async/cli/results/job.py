@@ -154,11 +154,12 @@ class JoinJob(ResultsJob):
     def _beside(
         self, kept: KeptAnswers, columns: Columns, found: Results, progress: ReadingProgress
     ) -> parquet_tables.CellsOf:
+        wanted = columns.keys
         answers = kept.ordered(self.table.ids(), found.doubtful)
 
         def beside(first: int, count: int) -> Mapping[str, Any]:
             progress.rows(count)
-            return columns.named_cells(answers.told(first, count))
+            return columns.named_cells(answers.told(first, count, wanted))
 
         return beside
 
