@@ -314,7 +314,11 @@ def _cost_of(found: Results, prices: Prices) -> CostOf:
 
 def _costs(told: Told, cost_of: CostOf) -> list[float | None]:
     """Return what each row cost; many cost the same."""
-    calls = [*zip(told["model"], told["used"], strict=True)]
+    models, used = told["model"], told["used"]
+    if len(set(models)) == 1:
+        costs = {one: cost_of(models[0], one) for one in set(used)}
+        return [*map(costs.__getitem__, used)]
+    calls = [*zip(models, used, strict=True)]
     known = {call: cost_of(*call) for call in set(calls)}
     return [known[call] for call in calls]
 

@@ -245,4 +245,4 @@ def _left_out(source: Source | None, output: Path) -> Mapping[int, BadRow]:
     begun = (recorded_header(output) or {}).get("input") if source is not None else None
     if source is None or not isinstance(begun, Mapping) or not begun.get("bad"):
         return {}
-    return survey(source, skip_bad=True, digests=False).bad
+    return survey(source, skip_bad=True, digests=False, read_again=False).bad
