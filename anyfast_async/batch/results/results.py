@@ -67,21 +67,25 @@ class _File:
 
     def __init__(self, path: Path, read: Callable[[bytes], Row | None]) -> None:
         self.path = path
+        self.begin: int = 0
+        """Before this byte nothing counts."""
+        self.first: int = 1
+        """The number of the line there."""
         self._read = read
         self._reader = FileReader(path)
 
     def rows(self) -> Iterator[tuple[int, Row]]:
         """Yield each row, and where its line begins."""
         for at, line in lines_of(self.path):
-            row = self._read(line)
+            row = self._read(line) if at >= self.begin else None
             if row is not None:
                 yield at, row
 
     def blocks(self) -> Iterator[_Block]:
         """Yield what the lines say, some at a time."""
         shape: LineShape | None = None
-        first = 1
-        for begins, lines in _some_lines(self.path):
+        first = self.first
+        for begins, lines in _some_lines(self.path, self.begin):
             block = _Block()
             shaped, told = (shape and shape.read(lines)) or ((), {})
             if shaped:
@@ -117,14 +121,14 @@ class _File:
         self._reader.close()
 
 
-def _some_lines(path: Path) -> Iterator[tuple[list[int], list[bytes]]]:
-    """Yield lines, some at a time, and where they begin; the last one gets a line end if it has none."""
-    at = 0
+def _some_lines(path: Path, at: int = 0) -> Iterator[tuple[list[int], list[bytes]]]:
+    """Yield the lines from byte *at* on, some at a time, and where they begin; the last one gets a line end if needed."""
     try:
         file = path.open("rb")
     except FileNotFoundError:
         return
     with file:
+        file.seek(at)
         while lines := file.readlines(_BYTES):
             begins = [*accumulate(map(len, lines), initial=at)]
             at = begins.pop()
@@ -187,8 +191,11 @@ class Results:
         self._doubtful: frozenset[str] = frozenset()
 
     def __enter__(self) -> Self:
-        for _, line in lines_of(self._log):
+        for number, (at, line) in enumerate(lines_of(self._log), 1):
+            settled = self.past.settled
             self.past.add(line)
+            if self.past.settled > settled:  # what had failed before stands in the file of failures, or nowhere any more
+                self._files[1].begin, self._files[1].first = at, number
         self._doubtful = frozenset((*self.past.open, *self.past.maybe_billed))
         for which, file in enumerate(self._files):
             for block in file.blocks():
