@@ -186,7 +186,7 @@ class Shards:
     async def _sent(self, job: BatchJob, files: BatchFiles, plan: Plan) -> BatchEnd:
         options = self._options
         began = round(time.time(), 3)
-        record = Recorder(files.journal.note, began, options.concurrency)
+        record = Recorder(files.journal.note, began, options.workers)
         run = ShardedRun(
             plan,
             self._settings(job),
