@@ -113,7 +113,7 @@ class RowDone:
 
     @property
     def is_sent(self) -> bool:
-        """Whether the row was sent: not so where an equal one was, or where it failed before. ``Tally.sent`` of them."""
+        """Whether the row was sent: not so where an equal one was, or where it failed before. See ``Tally.sent``."""
         return bool(self.attempts)
 
 
