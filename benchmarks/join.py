@@ -2,8 +2,9 @@
 
     python -m benchmarks.join --rows 300000
 
-Each runs in a process of its own, in turns, with bytecode that is there already. The join by pyarrow reads both files whole, takes the model, the tokens and
-the JSON in the texts out of the answers, joins by id in the order of the source and writes Parquet.
+Each runs in a process of its own, in turns, with bytecode that is there already. The join by pyarrow reads both files
+whole, takes the model, the tokens and the JSON in the texts out of the answers, joins by id in the order of the source
+and writes Parquet.
 """
 
 from __future__ import annotations
