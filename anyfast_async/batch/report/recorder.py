@@ -95,8 +95,21 @@ class Recorder:
         stretch.held += stats.held_for > 0
         stretch.peak = max(stretch.peak, stats.in_flight)
         stretch.limits[limited_by(stats, self._concurrency, answering=self._sent) or ""] += 1
-        seconds = now - self._began
-        if seconds - stretch.start >= width_after(stretch.start):
+        self.step(now)
+
+    def join(self, now: float, seconds: float) -> None:
+        """Begin as one of several that record the rows of one run, *seconds* after it began."""
+        self._began = now - seconds
+        self._now = Stretch(self._run, seconds, seconds)
+
+    def leave(self, now: float) -> None:
+        """Note what is not noted yet; the run goes on."""
+        self._put(now)
+
+    def step(self, now: float) -> None:
+        """Note the stretch, if it is as long as it should be."""
+        start = self._now.start
+        if now - self._began - start >= width_after(start):
             self._put(now)
 
     def _put(self, now: float) -> None:
