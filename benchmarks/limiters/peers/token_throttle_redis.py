@@ -1,4 +1,4 @@
-"""token-throttle, in Redis."""
+"""token-throttle, in Redis. What it says of a refund under contention is done: it is tried again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from peers import token_throttle_memory
 from redis.asyncio import Redis
-from token_throttle import RedisBackendBuilder
+from token_throttle import BackendLockContentionError, RedisBackendBuilder
 
 PACKAGES = ("token-throttle", "redis")
 
@@ -14,3 +14,12 @@ PACKAGES = ("token-throttle", "redis")
 class Adapter(token_throttle_memory.Adapter):
     def backend(self) -> Any:
         return RedisBackendBuilder(Redis(port=self.terms.port), key_prefix="gateway")
+
+    async def settle(self, permit: Any, used: int) -> None:
+        while True:
+            try:
+                await super().settle(permit, used)
+            except BackendLockContentionError:
+                continue
+            else:
+                return
