@@ -29,6 +29,7 @@ ALONE = (
     Contender("token_throttle_memory", "token-throttle", "token_throttle", python="3.12", guess=(2.0, 1.0)),
     Contender("lm_deluge_client", "lm-deluge", "lm_deluge", guess=(2.0, 0.3)),
     Contender("litellm_router", "LiteLLM Router, `enforce_model_rate_limits`", "litellm", speed=5, guess=(2.0, 1.0)),
+    Contender("litellm_check", "LiteLLM, the Router's check alone", "litellm", tokens=False, guess=(2.0, 0)),
     Contender("aiolimiter_leaky", "aiolimiter", "aiolimiter", guess=(2.0, 0.3)),
     Contender("limits_moving", "limits, moving window", "limits", guess=(1.0, 0.3)),
     Contender("pyrate", "pyrate-limiter, sliding window", "pyrate", guess=(1.0, 0.3)),
