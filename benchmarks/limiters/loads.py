@@ -61,7 +61,7 @@ LOADS = {
             "one call of 90 000 tokens among calls of 5 000",
             10,
             Work(2_500, 2_500, 2_500),
-            190,
+            310,
             large=Work(87_500, 2_500, 2_500),
         ),
         Load("shared", "four processes, one of them killed after two minutes", 15, SMALL, 200, 4, killed_at=120),

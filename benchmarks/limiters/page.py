@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from contenders import ALONE, CONTENDERS, SHARED, Contender
+from loads import LOADS
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "explanation" / "limiters-compared.md"
 BEGIN, END = "<!-- figures -->\n", "<!-- end of figures -->\n"
@@ -48,7 +49,8 @@ def row_alone(_: Contender, runs: dict[str, Any]) -> list[str]:
     burst, settle, large, free = (runs.get(name, {}) for name in ("burst", "settle", "large", "free"))
     waited = NONE
     if "large" in large:
-        waited = "for ever" if large["large"] is None else seconds(large["large"])
+        most = LOADS["large"].seconds - LOADS["large"].large_at
+        waited = f"over {most:.0f} s" if large["large"] is None else seconds(large["large"])
     cpu = NONE
     if "cpu" in burst and "cpu" in free:
         cpu = f"{max(0.0, burst['cpu'] - free['cpu']):.0f} us"
