@@ -33,8 +33,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PACKAGE = "anyfast_async"
 MONEY = ("_limits/budget.py", "_limits/reservation.py", "_limits/spent.py", "prices.py", "_journal/bill.py")
-SLOW = 90.0
-"""Seconds after which the tests of a file have noticed."""
+SLOW, WAITS = 60.0, 240.0
+"""Seconds of the processor, and by the clock, after which the tests of a file have noticed."""
 KNOWN = Path(__file__).with_suffix(".toml")
 """Changes that change nothing, with reasons."""
 OUTCOMES = ("noticed", "missed", "equal")
@@ -252,7 +252,7 @@ def in_a_copy(folder: Path, mutant: Mutant) -> bool:
 
     place = folder / PACKAGE / mutant.file
     place.write_text(ast.unparse(mutant.tree), encoding="utf-8")
-    child, until = planting.forked(run), time.monotonic() + SLOW
+    child, until = planting.forked(run, SLOW), time.monotonic() + WAITS
     try:
         while (status := planting.ended(child, until)) is None:
             time.sleep(0.02)

@@ -473,11 +473,11 @@ def options(data: bytes) -> None:
         (lambda said: option_values.fields_of(said.split("\n"), {}), lambda found: isinstance(found, dict)),
     ):
         try:
-            found = read(text)  # type: ignore[operator]
+            found = read(text)
         except click.UsageError as error:
             same(bool(error.message), True, "says what is wrong")
         else:
-            assert is_fine(found), f"{read}: {found!r}"  # type: ignore[no-untyped-call]
+            assert is_fine(found), f"{read}: {found!r}"
     shown = option_values.setting_of("--temperatur", ["--temperatur", text], ())
     assert shown is None or len(shlex.split(shown)) == 2
 

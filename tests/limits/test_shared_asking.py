@@ -16,6 +16,7 @@ import attrs
 import pytest
 
 from anyfast_async import ConfigurationError, Limits, StoreError
+from anyfast_async._core.limits.shared_permit import OwnSlot
 from anyfast_async._limits.gate import Gate
 from anyfast_async._limits.shared_limits import name_of
 from anyfast_async._limits.shared_scope import SharedScope
@@ -510,3 +511,8 @@ def test_a_key_in_a_file_counts_by_its_absolute_path(monkeypatch: pytest.MonkeyP
     names = {name_of(("https://gateway", path, "m")) for path in (Path("key"), tmp_path / "key")}
     assert len(names) == 1
     assert name_of(("https://gateway", tmp_path / "other", "m")) not in names
+
+
+def test_a_slot_counts_nothing_before_something_was_sent() -> None:
+    """What a client has sent is what it says that it has sent: neither of its share nor of the store's a call more."""
+    assert (0, 0.0, False) == ((slot := OwnSlot(1.0, False)).requests, slot.amount, slot.known)
