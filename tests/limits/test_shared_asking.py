@@ -16,6 +16,7 @@ import attrs
 import pytest
 
 from anyfast_async import ConfigurationError, Limits, StoreError
+from anyfast_async._core.limits.shared_balance import SharedBalance
 from anyfast_async._core.limits.shared_permit import OwnSlot
 from anyfast_async._limits.gate import Gate
 from anyfast_async._limits.shared_limits import name_of
@@ -555,3 +556,16 @@ def test_a_key_in_a_file_counts_by_its_absolute_path(monkeypatch: pytest.MonkeyP
 def test_a_slot_counts_nothing_before_something_was_sent() -> None:
     """What a client has sent is what it says that it has sent: neither of its share nor of the store's a call more."""
     assert (0, 0.0, False) == ((slot := OwnSlot(1.0, False)).requests, slot.amount, slot.known)
+
+
+def test_a_place_is_given_only_to_who_waits() -> None:
+    """More than its part is kept while nobody waits, and given call by call, one for each that ends."""
+    ours = SharedBalance(requests=None, tokens=None, places=8, client="a", held=6, used=6, clients=2)
+    ours.left()
+    assert (5, 6, 0) == (ours.used, ours.held, ours.gives)
+
+    ours.others = 1
+    ours.left()
+    ours.left()
+    ours.left()
+    assert (2, 4, 2) == (ours.used, ours.held, ours.gives)
