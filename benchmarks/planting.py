@@ -23,7 +23,7 @@ from typing import Any
 import coverage
 import pytest
 
-MOST = 8.0
+MOST = 30.0
 """Seconds of tests, as they ran alone, that one change is tried with."""
 SLOWEST, SLOWER = 8, 3
 """Seconds of the processor, and how many times what they took alone, after which tests have noticed."""
