@@ -569,3 +569,17 @@ def test_a_place_is_given_only_to_who_waits() -> None:
     ours.left()
     ours.left()
     assert (2, 4, 2) == (ours.used, ours.held, ours.gives)
+
+
+def test_who_goes_on_alone_counts_its_own_minute() -> None:
+    """Two a minute: the third waits until the first is a minute old, the fourth until the second is."""
+    ours = SharedBalance(requests=2, tokens=None, places=9, client="a", state="away")
+    for at in (0.0, 30.0):
+        assert 0.0 == ours.wait(at, 1.0)
+        ours.take(at, 1.0)
+
+    assert 30.0 < (ours.wait(30.0, 1.0) or 0.0) < 30.2
+    assert 0.0 == ours.wait(60.2, 1.0)
+    ours.take(60.2, 1.0)
+    assert 29.8 < (ours.wait(60.2, 1.0) or 0.0) < 30.1
+    assert 0.0 == ours.wait(90.2, 1.0)
