@@ -583,3 +583,7 @@ def test_who_goes_on_alone_counts_its_own_minute() -> None:
     ours.take(60.2, 1.0)
     assert 29.8 < (ours.wait(60.2, 1.0) or 0.0) < 30.1
     assert 0.0 == ours.wait(90.2, 1.0)
+
+    for _ in range(2):
+        assert 0.0 == ours.wait(500.0, 1.0)
+        ours.take(500.0, 1.0)
