@@ -319,3 +319,12 @@ def test_an_event_that_is_taken_says_its_text() -> None:
 
     assert ["a", "b", "c"] == [payload_of(item)["choices"][0]["delta"]["content"] for item in reader.items]
     assert None is reader.take(event(chunk({"reasoning": "d"})))
+
+
+def test_what_an_event_is_glued_to() -> None:
+    """A chunk without ``data:`` whose line end was lost: the next event, on the same line, is read as well."""
+    glued = json.dumps(chunk({"content": "a"})).encode() + event(chunk({"content": "b"}, "stop"))
+    seen = read(glued, DONE)
+
+    assert (None, True) == (seen.error, seen.done)
+    assert ["a", "b"] == [one["choices"][0]["delta"]["content"] for one in seen.chunks]
