@@ -328,3 +328,10 @@ def test_what_an_event_is_glued_to() -> None:
 
     assert (None, True) == (seen.error, seen.done)
     assert ["a", "b"] == [one["choices"][0]["delta"]["content"] for one in seen.chunks]
+
+
+def test_every_text_is_content_however_it_is_recognised() -> None:
+    """The clock of the first token, and of silences, goes by it."""
+    reader = AnswerReader({}, clock=lambda: 0.0)
+    assert [True] * 4 == [reader.feed(event(chunk({"content": one}))) for one in "abcd"]
+    assert not reader.feed(event(chunk({"content": ""})))
