@@ -108,6 +108,11 @@ class SharedBalance(Shown):
     """Permits that are asked for at once, and places for them: twice what there was the last time."""
     _usual: float = 0.0
     """Tokens of a permit that was taken lately."""
+    _interval: int = attrs.field(init=False)
+    """Microseconds between two requests."""
+
+    def __attrs_post_init__(self) -> None:
+        self._interval = interval(self.requests)
 
     @property
     def is_rated(self) -> bool:
@@ -122,8 +127,8 @@ class SharedBalance(Shown):
             return self._wait_alone(now, tokens) if self.alone else None
         if self.state == "back" or self.used >= self.held:
             return None
-        if not self.is_rated:
-            return 0.0
+        if not self.permits:
+            return None if self.is_rated else 0.0
         booked = self._fitting(now, tokens)
         return None if booked is None else max(0.0, booked.since - now)
 
@@ -137,8 +142,9 @@ class SharedBalance(Shown):
 
     def _drop(self, now: float) -> None:
         """Give permits back that may not be used any more."""
-        while self.permits and self.permits[0].end <= now:
-            self.undo(self.permits.popleft())
+        permits = self.permits
+        while permits and permits[0].end <= now:
+            self.undo(permits.popleft())
 
     def take(self, now: float, tokens: float) -> Booked:
         """Take what :meth:`wait` said may go now."""
@@ -213,18 +219,20 @@ class SharedBalance(Shown):
         permits = len(self.permits)
         if not queued and self._rate * PREFETCH < 1 and not self.gives and self.used + permits <= self.held:
             return None  # what was rated is less by now
-        ahead = int(self.rate(now) * PREFETCH) if self.is_rated else 0
+        is_rated = self.is_rated
+        ahead = int(self.rate(now) * PREFETCH) if is_rated and self._rate * PREFETCH >= 1 else 0
         busy = self.used + permits
         more = max(0, max(queued, ahead) - permits)
-        want = busy + (min(more, self._most) if self.is_rated else more)  # more than there are: who waits, listens
+        want = busy + (min(more, self._most) if is_rated else more)  # more than there are: who waits, listens
         wanted: list[int] = []
-        if self.is_rated:
+        if is_rated:
             amounts, enough = [*waiting], permits > ahead // 2
             if amounts and permits and self._fitting(now, amounts[0]) is None:
                 permits, enough = 0, False  # what there is was booked for others, whom the first one comes before
             if not enough:
                 wanted = [math.ceil(amount) for amount in amounts[permits:]]
-                wanted += [math.ceil(self._usual)] * (ahead - permits - len(wanted))
+                if ahead > permits + len(wanted):
+                    wanted += [math.ceil(self._usual)] * (ahead - permits - len(wanted))
         lacks_places = want > self.held and self.used + permits >= self.held and not self.in_line
         if not (wanted and self.held > busy) and not lacks_places and not self.gives:
             return None
@@ -247,8 +255,10 @@ class SharedBalance(Shown):
     def _ask(self, now: float, busy: int, want: int, wanted: tuple[int, ...], *, leaving: bool = False) -> Question:
         self.number += 1
         gives, self.gives = self.gives, 0
-        corrections = tuple((slot, *both) for slot, both in self._corrections.items() if any(both))
-        self._corrections.clear()
+        corrections: tuple[tuple[int, ...], ...] = ()
+        if self._corrections:
+            corrections = tuple((slot, *both) for slot, both in self._corrections.items() if any(both))
+            self._corrections.clear()
         self.owes = False
         self.pending = Question(
             client=self.client,
@@ -257,7 +267,7 @@ class SharedBalance(Shown):
             tokens=self.tokens,
             places=self.places,
             lease=int((LEASE + self._quiet(now)) * MICRO),
-            interval=interval(self.requests),
+            interval=self._interval,
             busy=busy,
             want=want,
             gives=gives,
@@ -402,5 +412,6 @@ class SharedBalance(Shown):
         self.client, self.number, self.pending = client, 0, None
         self.used = self.held = self.others = 0
         self.in_line, self.gives = False, 0
+        self._rate = 0.0  # of the clock of that loop
         self.permits.clear()
         self._corrections.clear()
