@@ -284,6 +284,22 @@ async def test_a_killed_process_leaves_its_part_of_the_minute() -> None:
     await closed(*processes[1:])
 
 
+async def test_places_of_a_loop_that_is_gone_are_there_for_the_next() -> None:
+    """A client that goes on in another ``asyncio.run`` is the same one to the store: it need not wait for its lease."""
+    store = CountedStore()
+    process = Process("a", store, [], requests_per_minute=60, concurrency=4)
+    for _ in range(3):
+        for _ in range(4):
+            await process.gate.acquire(process.scope, 1)
+        process.gate.reset()
+
+    assert now() < 1
+    assert [sum(quota.held.values()) for quota in store._quotas.values()] == [4]
+    assert len({question.client for _, question in store.asked}) == 1
+    process.gate.release(await process.gate.acquire(process.scope, 1))
+    await closed(process)
+
+
 async def test_a_long_call_keeps_its_place() -> None:
     """Calls that take minutes are not taken for dead."""
     store, sent = CountedStore(), list[tuple[float, str, float]]()

@@ -13,36 +13,14 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable
-from typing import Final, Literal
+from typing import Literal
 
 import attrs
 
 from anyfast_async._core.limits.rate_limit import PERIOD, SLOT
-from anyfast_async._core.limits.shared_permit import Booked, OwnSlot
-from anyfast_async._core.limits.shared_quota import VALID, Question, StoreReply
+from anyfast_async._core.limits.shared_permit import AT_ONCE, BEAT, FAR, LEASE, MICRO, PAUSE, PREFETCH, Booked, OwnSlot
+from anyfast_async._core.limits.shared_quota import VALID, Question, StoreReply, interval
 from anyfast_async._values.bases import Shown
-
-MICRO: Final = 1_000_000
-PREFETCH: Final = 0.1
-"""Seconds of traffic for which permits are booked before anybody asks."""
-LEASE: Final = 15.0
-"""Seconds after which the places of a client that was killed are free."""
-BEAT: Final = 5.0
-"""Seconds between two signs of life."""
-FAR: Final = 1.0
-"""Seconds off, from which on it may be worth while to ask for a permit again."""
-AT_ONCE: Final = 256
-"""Permits that are asked for in one question, at most."""
-PAUSE: Final = 0.95
-"""Seconds that a store has to be away before anybody goes on without it: longer than its ``SILENCE``, so that it knows
-that it was."""
-EVENLY: Final = 1.03
-"""As in ``rate_limit.Spacing``: requests of a second arrive within less than a second."""
-
-
-def interval(per_minute: int | None) -> int:
-    """Return the microseconds between two requests: fifty a second go at any limit."""
-    return 0 if per_minute is None else int(min(1 / 50, PERIOD / per_minute) * EVENLY * MICRO)
 
 
 @attrs.define(eq=False, repr=False)
@@ -108,11 +86,6 @@ class SharedBalance(Shown):
     """Permits that are asked for at once, and places for them: twice what there was the last time."""
     _usual: float = 0.0
     """Tokens of a permit that was taken lately."""
-    _interval: int = attrs.field(init=False)
-    """Microseconds between two requests."""
-
-    def __attrs_post_init__(self) -> None:
-        self._interval = interval(self.requests)
 
     @property
     def is_rated(self) -> bool:
@@ -267,7 +240,7 @@ class SharedBalance(Shown):
             tokens=self.tokens,
             places=self.places,
             lease=int((LEASE + self._quiet(now)) * MICRO),
-            interval=self._interval,
+            interval=interval(self.requests),
             busy=busy,
             want=want,
             gives=gives,
@@ -407,11 +380,15 @@ class SharedBalance(Shown):
         if not own:
             self._sent, self._spent = 0, 0.0
 
-    def begin_anew(self, client: str) -> None:
-        """Go on in another loop or process, under another name: what was sent is kept, nothing else."""
-        self.client, self.number, self.pending = client, 0, None
-        self.used = self.held = self.others = 0
+    def begin_anew(self, client: str | None) -> None:
+        """Go on in another loop, where nothing is in flight, or in another process, there under the name *client*."""
+        while self.permits:
+            self.undo(self.permits.popleft())
+        if client is not None:  # what the parent has is its own affair
+            self.client, self.number, self.others = client, 0, 0
+            self._corrections.clear()
+            self.owes = False
+        self.pending = None
+        self.used = self.held = 0  # under the same name the next question gives back what the store thinks is held
         self.in_line, self.gives = False, 0
         self._rate = 0.0  # of the clock of that loop
-        self.permits.clear()
-        self._corrections.clear()
