@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from anyfast_async.scale.lease import seconds
+from anyfast_async.scale.object_store import StoredFile
 
 ORPHANED: Final = 5.0
 """Seconds for what is in flight where nobody leads the run any more."""
@@ -22,7 +23,7 @@ ABANDONED: Final = threading.Event()
 class Leading:
     """The side that leads: writes the file."""
 
-    def __init__(self, path: Path, session: str) -> None:
+    def __init__(self, path: Path | StoredFile, session: str) -> None:
         self.path = path
         self.session = session
         self.grace: float | None = None
@@ -37,15 +38,19 @@ class Leading:
 
         """
         self._beats += 1
+        said = json.dumps({"session": self.session, "beat": self._beats, "stop": self.grace}).encode()
+        if not isinstance(self.path, Path):
+            self.path.write_bytes(said)
+            return
         new = self.path.with_name(f".{self.path.name}.{self.session}.new")
-        new.write_text(json.dumps({"session": self.session, "beat": self._beats, "stop": self.grace}))
+        new.write_bytes(said)
         new.replace(self.path)
 
 
 class Led:
     """The side of a worker: reads it."""
 
-    def __init__(self, path: Path | None, session: str, expires: float) -> None:
+    def __init__(self, path: Path | StoredFile | None, session: str, expires: float) -> None:
         self._path, self._session, self._expires = path, session, expires
         self._seen = b""
         self._since = seconds()

@@ -18,7 +18,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 import attrs
 
@@ -77,33 +77,106 @@ class Beat:
         return number if isinstance(number, int) else None
 
 
-def latest(folder: Path) -> Beat | None:
+class LeaseFolder(Protocol):
+    """Where a lease is kept."""
+
+    def make(self) -> None:
+        """Make it, if it is not there."""
+
+    def names(self) -> list[str]:
+        """Return the names in it; none if it is not there."""
+
+    def read(self, name: str) -> bytes:
+        """Return what stands in a file; ``FileNotFoundError`` if there is none."""
+
+    def write(self, name: str, data: bytes) -> None:
+        """Replace a file as a whole."""
+
+    def claim(self, name: str) -> int | None:
+        """Make a file; return what to close when it is let go, None if it is there already."""
+
+    def is_gone(self, name: str) -> bool:
+        """Return whether it is known that the process that made a file is no more."""
+
+
+class PathFolder:
+    """A folder on a path that all workers see."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def make(self) -> None:
+        """Make it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    def names(self) -> list[str]:
+        """Return the names in it."""
+        try:
+            return [path.name for path in self.path.iterdir()]
+        except FileNotFoundError:
+            return []
+
+    def read(self, name: str) -> bytes:
+        """Return what stands in a file."""
+        return (self.path / name).read_bytes()
+
+    def write(self, name: str, data: bytes) -> None:
+        """Replace a file as a whole."""
+        new = self.path / f".{name}.new"
+        new.write_bytes(data)
+        new.replace(self.path / name)
+
+    def claim(self, name: str) -> int | None:
+        """Make a file, and lock it."""
+        try:
+            made = os.open(self.path / name, UPDATE | os.O_EXCL, 0o666)
+        except FileExistsError:
+            return None
+        lock(made)
+        return made
+
+    def is_gone(self, name: str) -> bool:
+        """Return whether the system has taken its lock away: the process was on this machine, and is no more."""
+        try:
+            file = os.open(self.path / name, UPDATE & ~os.O_CREAT)
+        except OSError:
+            return False
+        try:
+            return lock(file)
+        finally:
+            os.close(file)
+
+
+def _kept_in(folder: Path | LeaseFolder) -> LeaseFolder:
+    return PathFolder(folder) if isinstance(folder, Path) else folder
+
+
+def latest(folder: Path | LeaseFolder) -> Beat | None:
     """Return what was said last in the latest lease of a shard; None if nobody has had it.
 
     Raises:
         OSError: the folder cannot be read.
 
     """
-    numbers = _numbers(folder)
+    numbers = _numbers(_kept_in(folder))
     return beat_of(folder, max(numbers)) if numbers else None
 
 
-def beat_of(folder: Path, number: int) -> Beat:
+def beat_of(folder: Path | LeaseFolder, number: int) -> Beat:
     """Return what was said last in one lease."""
     try:
-        raw = (folder / f"beat-{number}").read_bytes()
+        raw = _kept_in(folder).read(f"beat-{number}")
         said = json.loads(raw)
     except (FileNotFoundError, ValueError):  # not said yet
         return Beat(number, b"", {})
     return Beat(number, raw, said if isinstance(said, dict) else {})
 
 
-def _numbers(folder: Path) -> list[int]:
-    try:
-        found = [path.name for path in folder.iterdir()]
-    except FileNotFoundError:
-        return []
-    names = (name.removeprefix("lease-") for name in found if name.startswith("lease-"))
+def _numbers(folder: LeaseFolder) -> list[int]:
+    names = (name.removeprefix("lease-") for name in folder.names() if name.startswith("lease-"))
     return [int(name) for name in names if name.isdecimal()]
 
 
@@ -111,7 +184,7 @@ def _numbers(folder: Path) -> list[int]:
 class Lease(Shown):
     """A lease that this process has; a context manager that lets it go. :func:`take` waits for one."""
 
-    folder: Path
+    folder: LeaseFolder
     number: int
     expires: float
     _lock: int = attrs.field(repr=False)
@@ -194,10 +267,8 @@ class Lease(Shown):
         }
         if self._saying is not None:
             said |= self._saying()
-        new = self.folder / f".beat-{self.number}.new"
-        new.write_bytes(json.dumps(said).encode())
-        new.replace(self.folder / f"beat-{self.number}")
-        if (self.folder / f"lease-{self.number + 1}").exists():
+        self.folder.write(f"beat-{self.number}", json.dumps(said).encode())
+        if f"lease-{self.number + 1}" in self.folder.names():
             self.is_lost = True
         elif not self.is_lost:  # what was lost meanwhile stays lost
             self._until = began + self.expires * HOLDS
@@ -235,7 +306,7 @@ class Lease(Shown):
 
 
 def take(
-    folder: Path,
+    folder: Path | LeaseFolder,
     *,
     expires: float,
     is_enough: Callable[[Beat], bool] = lambda _: False,
@@ -257,7 +328,8 @@ def take(
     if isinstance(expires, bool) or not isinstance(expires, (int, float)) or not 0 < expires < float("inf"):
         message = f"expires must be seconds above 0, not {expires!r}"
         raise ConfigurationError(message)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _kept_in(folder)
+    folder.make()
     seen: tuple[int, bytes] | None = None
     since, machine = 0.0, _machine()
     while True:
@@ -272,7 +344,7 @@ def take(
         now = seconds()
         if (last.number, last.raw) != seen:
             seen, since = (last.number, last.raw), now
-        if now - since >= expires or (last.said.get("machine") == machine and _is_gone(folder, last.number)):
+        if now - since >= expires or (last.said.get("machine") == machine and folder.is_gone(f"lease-{last.number}")):
             if (lease := _claim(folder, last.number + 1, expires, None)) is not None:
                 return lease
             continue
@@ -281,22 +353,6 @@ def take(
         time.sleep(min(expires / _BEATS, _SLOWEST) / 2)
 
 
-def _claim(folder: Path, number: int, expires: float, files: int | None) -> Lease | None:
-    try:
-        made = os.open(folder / f"lease-{number}", UPDATE | os.O_EXCL, 0o666)
-    except FileExistsError:
-        return None
-    lock(made)
-    return Lease(folder, number, expires, made, files).claimed()
-
-
-def _is_gone(folder: Path, number: int) -> bool:
-    """Return whether the process that has a lease on this machine is gone: the system has taken its lock away."""
-    try:
-        file = os.open(folder / f"lease-{number}", UPDATE & ~os.O_CREAT)
-    except OSError:
-        return False
-    try:
-        return lock(file)
-    finally:
-        os.close(file)
+def _claim(folder: LeaseFolder, number: int, expires: float, files: int | None) -> Lease | None:
+    made = folder.claim(f"lease-{number}")
+    return None if made is None else Lease(folder, number, expires, made, files).claimed()

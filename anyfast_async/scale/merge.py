@@ -6,18 +6,24 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
 import attrs
 
+from anyfast_async._core.journal.journal_lines import record_in
 from anyfast_async._core.journal.log_replay import LogReplay
+from anyfast_async._core.json import codec
 from anyfast_async._journal.disk import lines_of, replace
 from anyfast_async._journal.records import failures_of, log_of
 from anyfast_async.batch.input.survey import ids_of
 from anyfast_async.batch.output_files import BatchFiles
+from anyfast_async.batch.report.stretch import NOTE
 from anyfast_async.scale.plan import Plan, outputs_of
 
 _BLOCK: Final = 1024 * 1024
+_CHECKSUM: Final = 9
+"""Bytes before the JSON in a line of a log."""
+_FIGURES: Final = b'{"%b":' % NOTE.encode()
 
 
 def spread(plan: Plan, files: BatchFiles) -> None:
@@ -88,6 +94,7 @@ def merge(plan: Plan, files: BatchFiles, *, is_last: bool) -> None:
         replace(records.failures, chain((first,), failures))
     else:
         records.failures.unlink(missing_ok=True)
+    _record(plan, files)
     if is_last:
         _note(plan, files)
 
@@ -107,6 +114,21 @@ def blocks_of(paths: Iterable[Path]) -> Iterator[bytes]:
                 last = block[-1:]
         if last != b"\n":
             yield b"\n"
+
+
+def _record(plan: Plan, files: BatchFiles) -> None:
+    """Take over what workers have recorded for a report, but for what was taken over before."""
+    known = {data for _, data in _figures_in(files.journal.records.log)}
+    for path in outputs_of(plan):
+        for value, data in _figures_in(log_of(path)):
+            if data not in known:
+                files.journal.note(NOTE, value)
+
+
+def _figures_in(log: Path) -> Iterator[tuple[Any, bytes]]:
+    for _, line in lines_of(log):
+        if line.startswith(_FIGURES, _CHECKSUM) and (data := record_in(line)) is not None:
+            yield codec.loads(data)[NOTE], data
 
 
 def _note(plan: Plan, files: BatchFiles) -> None:

@@ -15,6 +15,7 @@ from anyfast_async._version import __version__
 from anyfast_async.errors import ConfigurationError
 from anyfast_async.policies import Budget, Limits, RetryPolicy, Timeouts
 from anyfast_async.prices import Prices
+from anyfast_async.scale.handed_key import handed_key
 
 if TYPE_CHECKING:
     from anyfast_async.client import AnyFast
@@ -62,6 +63,8 @@ class BatchSettings(Shown):
     """A file with the key, at the same path for every worker."""
     no_key: bool = False
     """For a server that wants none."""
+    handed_key: str | None = None
+    """The name of a key that workers are handed, see ``handed_key``."""
     retry_failed: str = ALL
     """Which rows with a result are sent again, see ``open_batch``."""
     skip_bad: bool = False
@@ -71,6 +74,9 @@ class BatchSettings(Shown):
     give_up_after: float | None = None
     """Seconds after which a shard stops if nothing was answered."""
     sync: Literal["batch", "each"] = "batch"
+    copy_every: float = 60.0
+    """Seconds between two copies of what has been answered, where the output is in an object store: what a worker that
+    is lost has answered since the last one is paid for again."""
     lease: float = 30.0
     """Seconds without a sign of life after which a worker is taken for dead, if it runs on another machine. It sends
     nothing any more after 60 % of them."""
@@ -85,6 +91,8 @@ class BatchSettings(Shown):
 
         """
         key: KeySource | None = NO_KEY if self.no_key else self.key_file
+        if self.handed_key is not None:
+            key = handed_key(self.handed_key)
         from anyfast_async.client import AnyFast  # noqa: PLC0415 - commands that speak to nobody import this file, too
 
         return AnyFast(
@@ -121,7 +129,9 @@ class Turn(Shown):
     """What counts within its limits already: Unix times, requests and tokens; None: what the shard's log says."""
     session: str = ""
     """The run that it belongs to."""
-    control: Path | None = None
-    """A file that says whether that run goes on, see ``control``."""
+    control: Path | str | None = None
+    """A file, or an address in a store, that says whether that run goes on, see ``control``."""
+    began: float | None = None
+    """When that run began, as Unix time, if what becomes of its rows is recorded for a report."""
     attempt: int = 0
     """How often the shard was given out before. Two submissions are never equal: Dask would make one task of them."""

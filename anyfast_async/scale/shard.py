@@ -19,17 +19,19 @@ from anyfast_async._journal.bill import earlier_spending
 from anyfast_async._journal.records import Records, failures_of, log_of
 from anyfast_async._version import __version__
 from anyfast_async.batch.counts import Census
-from anyfast_async.batch.input.source import Source, open_source
+from anyfast_async.batch.input.source import open_source
 from anyfast_async.batch.input.survey import Survey, ids_of, rows, stamp_of, survey
 from anyfast_async.batch.output_files import BatchFiles, open_batch
 from anyfast_async.batch.output_order import put_in_order
+from anyfast_async.batch.report.recorder import Recorder
 from anyfast_async.batch.run import BatchRun
 from anyfast_async.batch.run_header import header_for
 from anyfast_async.batch.tally import Tally
 from anyfast_async.errors import ConfigurationError
 from anyfast_async.policies import Budget
 from anyfast_async.scale.control import Led
-from anyfast_async.scale.lease import Beat, Lease, LeaseLostError, beat_of, take
+from anyfast_async.scale.lease import Beat, Lease, LeaseFolder, LeaseLostError, PathFolder, beat_of, take
+from anyfast_async.scale.object_store import Stored, StoredFile, is_address
 from anyfast_async.scale.settings import BatchSettings, Turn
 from anyfast_async.scale.shard_result import ShardResult, said_of
 from anyfast_async.scale.totals import state_of
@@ -60,7 +62,9 @@ def run_shard(
     Args:
         input: a file of rows, of any kind that ``anyfast batch`` reads without a template. It must not change.
         output: the answers; beside it failed rows (``OUTPUT.errors.jsonl``) and the log (``OUTPUT.run``). They are
-            put there when a call ends in order; meanwhile they grow in ``OUTPUT.shard/``.
+            put there when a call ends in order; meanwhile they grow in ``OUTPUT.shard/``. Both may be addresses in an
+            object store (``s3://bucket/out.jsonl``, the extra ``[fsspec]``): what is there is copied to a temporary
+            folder of the worker, and what has been answered is copied back every ``settings.copy_every`` seconds.
         settings: how rows are sent.
         found: the input, looked at already; None: it is looked at now.
         turn: what this call may do, where its limits are a part of others'; None: what *settings* say.
@@ -70,7 +74,11 @@ def run_shard(
 
     """
     try:
-        return _ShardRun(Path(input), Path(output), settings, found, turn or _whole(settings)).run()
+        if is_address(input) or is_address(output):
+            from anyfast_async.scale.stored_shard import run_stored  # noqa: PLC0415 - it is made of this
+
+            return run_stored(str(input), str(output), settings, found, turn or _whole(settings))
+        return ShardRun(Path(input), Path(output), settings, found, turn or _whole(settings)).run()
     except asyncio.CancelledError:
         return ShardResult(status="interrupted")
     except Exception as error:  # noqa: BLE001 - whatever it is, it must not travel as it is
@@ -88,14 +96,21 @@ def _whole(settings: BatchSettings) -> Turn:
     )
 
 
-class _ShardRun:
+def _control(turn: Turn) -> Path | StoredFile | None:
+    if turn.control is None or isinstance(turn.control, Path):
+        return turn.control
+    folder, _, name = turn.control.rpartition("/")
+    return StoredFile(Stored(folder), name)
+
+
+class ShardRun:
     """One call of :func:`run_shard`."""
 
     def __init__(self, source: Path, output: Path, settings: BatchSettings, found: Survey | None, turn: Turn) -> None:
         self._input, self._output = source, output
         self._settings, self._found, self._turn = settings, found, turn
-        self._folder = output.with_name(f"{output.name}.shard")
-        self._led = Led(turn.control, turn.session, settings.lease)
+        self._folder: LeaseFolder = PathFolder(output.with_name(f"{output.name}.shard"))
+        self._led = Led(_control(turn), turn.session, settings.lease)
         self._said: Mapping[str, Any] = {}
         self._sent: deque[tuple[float, float, float]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -103,6 +118,7 @@ class _ShardRun:
         self._told: float | None = None
 
     def run(self) -> ShardResult:
+        """Wait for the lease, send what is left, and let it go."""
         settings = self._settings
         if settings.version != __version__:
             message = (
@@ -110,7 +126,7 @@ class _ShardRun:
                 "sent: install the same on all of them"
             )
             raise ConfigurationError(message)
-        found = self._found or _looked_at(self._input, settings)
+        found = self._look_at_input()
         lease = take(
             self._folder,
             expires=settings.lease,
@@ -134,9 +150,17 @@ class _ShardRun:
     def _is_enough(self, last: Beat) -> bool:
         over = last.said.get("over") or {}
         is_mine = self._turn.session != "" and last.said.get("session") == self._turn.session
-        return is_mine and over.get("status") == "complete" and self._output.exists()
+        return is_mine and over.get("status") == "complete" and self._is_there()
 
     # -- its files ---------------------------------------------------------------------------------------------------
+
+    def _look_at_input(self) -> Survey:
+        """Return what stands in the input."""
+        return self._found or _looked_at(self._input, self._settings)
+
+    def _is_there(self) -> bool:
+        """Return whether the output is where it is looked for."""
+        return self._output.exists()
 
     def _files(self, lease: Lease) -> Path:
         """Return where the answers grow. After a worker that did not let go these are copies: it may come back."""
@@ -222,11 +246,17 @@ class _ShardRun:
                 into=settings.into,
                 **settings.options,
             )
-            self._loop, self._run = asyncio.get_running_loop(), run
-            saying = asyncio.create_task(self._saying(client, run, lease))
+            self._loop = loop = asyncio.get_running_loop()
+            self._run = run
+            recorder = None if turn.began is None else Recorder(files.journal.note, turn.began)
+            if recorder is not None and turn.began is not None:
+                recorder.join(loop.time(), max(0.0, time.time() - turn.began))
+            saying = asyncio.create_task(self._saying(client, run, lease, recorder))
             try:
-                tally = await run.run()
+                tally = await run.run(None if recorder is None else recorder.row)
             finally:
+                if recorder is not None:
+                    recorder.leave(loop.time())
                 self._run = None
                 saying.cancel()
                 with suppress(asyncio.CancelledError):
@@ -265,9 +295,11 @@ class _ShardRun:
 
     # -- what is said meanwhile --------------------------------------------------------------------------------------
 
-    async def _saying(self, client: AnyFast, run: BatchRun, lease: Lease) -> None:
+    async def _saying(self, client: AnyFast, run: BatchRun, lease: Lease, recorder: Recorder | None) -> None:
         while True:
             self._note(client, run, lease)
+            if recorder is not None:
+                recorder.step(asyncio.get_running_loop().time())
             await asyncio.sleep(lease.every / 2)
 
     def _note(self, client: AnyFast, run: BatchRun, lease: Lease) -> None:
@@ -357,6 +389,6 @@ def _looked_at(path: Path, settings: BatchSettings) -> Survey:
     return found
 
 
-def moved(found: Survey, source: Source) -> Survey:
+def moved(found: Survey, path: Path) -> Survey:
     """Return *found* for a file with the same bytes elsewhere."""
-    return attrs.evolve(found, source=source, stamp=stamp_of(source.path))
+    return attrs.evolve(found, source=attrs.evolve(found.source, path=path), stamp=stamp_of(path))

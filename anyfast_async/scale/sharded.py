@@ -17,6 +17,7 @@ from anyfast_async.batch.output_files import BatchFiles, failures_of, open_batch
 from anyfast_async.batch.run_header import header_for
 from anyfast_async.batch.tally import Tally
 from anyfast_async.errors import AnyFastError, ConfigurationError
+from anyfast_async.scale.exchange import Exchange
 from anyfast_async.scale.merge import merge, spread
 from anyfast_async.scale.plan import Plan, discard, found_again, kept, look_at, remove
 from anyfast_async.scale.settings import BatchSettings
@@ -69,6 +70,7 @@ def run_sharded(
     template: str | None = None,
     id_column: str | None = None,
     max_failures: float | None = None,
+    through: str | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> ShardedResult:
     """Send the rows of a file with many workers, and write their answers into one file; wait for the end.
@@ -87,6 +89,8 @@ def run_sharded(
         template: the prompt of a table's row.
         id_column: the column of a table that holds the ids.
         max_failures: failed rows that are allowed: a number, or a share below 1.
+        through: an address in an object store (``s3://bucket/folder``, the extra ``[fsspec]``) through which shards go
+            to workers and come back, where there is no path that all of them see. The folder is this run's alone.
         say: told what people should know of, such as workers that were lost.
 
     Raises:
@@ -100,7 +104,9 @@ def run_sharded(
     def whole() -> ShardedResult:
         source = open_source(Path(input), template=template, id_column=id_column)
         try:
-            return _sharded(source, Path(output), settings, OnExecutor(executor, slots), shards, max_failures, say)
+            exchange = None if through is None else Exchange(through)
+            workers = OnExecutor(executor, slots)
+            return _sharded(source, Path(output), settings, workers, shards, max_failures, exchange, say)
         finally:
             discard(Path(output))
 
@@ -119,9 +125,10 @@ def _sharded(  # noqa: PLR0917 - those of :func:`run_sharded`
     workers: Workers,
     shards: int | None,
     max_failures: float | None,
+    exchange: Exchange | None,
     say: Callable[[str], None],
 ) -> ShardedResult:
-    plan = planned(source, answers, workers, shards=shards, skip_bad=settings.skip_bad)
+    plan = planned(source, answers, workers, shards=shards, skip_bad=settings.skip_bad, is_far=exchange is not None)
     found = plan.found
     if found.problems and not (settings.skip_bad and found.is_whole):
         message = f"{found.problem_count} problems in {source.path}, nothing was sent; the first: {found.problems[0]}"
@@ -133,7 +140,15 @@ def _sharded(  # noqa: PLR0917 - those of :func:`run_sharded`
     with open_batch(answers, failures_of(answers), header=header, sync=settings.sync) as files:
         plan = begun(plan, files)
     with open_batch(answers, failures_of(answers), header=header, sync=settings.sync) as files:
-        run = ShardedRun(plan, settings, workers, max_failures=max_failures, before=spent_before(files), say=say)
+        run = ShardedRun(
+            plan,
+            settings,
+            workers,
+            max_failures=max_failures,
+            before=spent_before(files),
+            exchange=exchange,
+            say=say,
+        )
         asyncio.run(run.run())
         ended(plan, files, run)
     return ShardedResult(
@@ -145,8 +160,12 @@ def _sharded(  # noqa: PLR0917 - those of :func:`run_sharded`
     )
 
 
-def planned(source: Source, output: Path, workers: Workers, *, shards: int | None, skip_bad: bool) -> Plan:
+def planned(
+    source: Source, output: Path, workers: Workers, *, shards: int | None, skip_bad: bool, is_far: bool = False
+) -> Plan:
     """Return what is to be done: as it was begun, or, for a new run, looked at by the workers and not begun yet.
+
+    Where they are far, and do not see the pieces, this process looks.
 
     Raises:
         ConfigurationError: *shards* cannot be; or it was begun with another input.
@@ -167,7 +186,10 @@ def planned(source: Source, output: Path, workers: Workers, *, shards: int | Non
     def all_of(calls: Sequence[Callable[[], Future[Survey]]]) -> list[Survey]:
         return _all_of(calls, workers)
 
-    return look_at(source, output, pieces=pieces, submit=workers.submit, all_of=all_of, skip_bad=skip_bad)
+    if not is_far:
+        return look_at(source, output, pieces=pieces, submit=workers.submit, all_of=all_of, skip_bad=skip_bad)
+    with ThreadPoolExecutor(1, "anyfast look") as thread:
+        return look_at(source, output, pieces=pieces, submit=thread.submit, all_of=all_of, skip_bad=skip_bad)
 
 
 def _all_of(calls: Sequence[Callable[[], Future[R]]], workers: Workers) -> list[R]:
@@ -228,6 +250,10 @@ def ended(plan: Plan, files: BatchFiles, run: ShardedRun) -> None:
 
     """
     is_last = run.stopped is None and not run.tally.left
+    if run.exchange is not None:
+        run.exchange.fetch_all(plan)
     merge(plan, files, is_last=is_last)
     if is_last:
         remove(plan.folder)
+        if run.exchange is not None:
+            run.exchange.remove()

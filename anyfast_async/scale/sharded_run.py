@@ -8,6 +8,7 @@ import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -21,7 +22,8 @@ from anyfast_async.batch.run import TooManyFailuresError, allowed_failures
 from anyfast_async.batch.tally import Tally
 from anyfast_async.errors import AnyFastError, BudgetExceeded, NotSentError
 from anyfast_async.scale.control import Leading
-from anyfast_async.scale.lease import Beat, latest
+from anyfast_async.scale.exchange import Exchange
+from anyfast_async.scale.lease import Beat, LeaseFolder, latest
 from anyfast_async.scale.plan import Plan, Shard
 from anyfast_async.scale.settings import BatchSettings, Turn
 from anyfast_async.scale.shard import run_shard, spent_on
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 _TICK: Final = 0.5
 """Seconds between two looks at what the workers say."""
+_LOOKS: Final = 3.0
+"""The same, in a store."""
 _OUTPUT: Final = -1
 """In place of a shard's number: what was spent by runs before this plan."""
 _LOST: Final = 3
@@ -59,6 +63,8 @@ class _Given:
     share: Portion
     done: int
     """Rows of it that were done before."""
+    lease: int
+    """The number of its lease before."""
 
 
 class ShardedRun:
@@ -71,6 +77,8 @@ class ShardedRun:
         max_failures: failed rows of this run that are allowed, see ``BatchRun``.
         before: tokens, money and requests that were spent for the output and are not in what its answers say.
         say: told what people should know of, such as workers that were lost.
+        exchange: the store through which shards go to workers and come back; None: all see the folder of the plan.
+        recorded: when the run began, as Unix time, if workers are to record for a report what becomes of its rows.
 
     """
 
@@ -83,6 +91,8 @@ class ShardedRun:
         max_failures: float | None = None,
         before: tuple[float, float, float] = (0.0, 0.0, 0.0),
         say: Callable[[str], None] = lambda _: None,
+        exchange: Exchange | None = None,
+        recorded: float | None = None,
     ) -> None:
         total = plan.found.total
         self.tally: Tally = Tally(total, 0)
@@ -97,8 +107,10 @@ class ShardedRun:
         """How often a worker was lost with a shard."""
         self.session: str = uuid.uuid4().hex
         self._plan, self._settings, self._workers, self._say = plan, settings, workers, say
-        self._before = before
-        self._leading = Leading(plan.control, self.session)
+        self._before, self._recorded = before, recorded
+        self.exchange: Exchange | None = exchange
+        self._leading = Leading(plan.control if exchange is None else exchange.control, self.session)
+        self._next_look = 0.0
         self._shares = Shares(settings.limits, settings.concurrency)
         self._allowed, self._max_failures = allowed_failures(max_failures, total), max_failures
         budget = settings.budget
@@ -111,6 +123,7 @@ class ShardedRun:
         self._running: dict[asyncio.Future[ShardResult], _Given] = {}
         self._losses: Counter[int] = Counter()
         self._attempts: Counter[int] = Counter()
+        self._leases: Counter[int] = Counter()
         self._grace: float | None = None
         self._until: float | None = None
         self._given_up: AnyFastError | OSError | None = None
@@ -228,17 +241,17 @@ class ShardedRun:
                 requests=requests,
                 sent=None if self._shares.is_shared else share.sent,
                 session=self.session,
-                control=self._plan.control,
+                control=self._plan.control if self.exchange is None else str(self.exchange.control),
+                began=self._recorded,
                 attempt=self._attempts[shard.number],
             )
             self._attempts[shard.number] += 1
-            given = _Given(shard, share, self._done_of(shard))
+            given = _Given(shard, share, self._done_of(shard), self._leases[shard.number])
             try:
                 future = await asyncio.to_thread(
                     self._workers.submit,
                     run_shard,
-                    shard.found.source.path,
-                    shard.output,
+                    *self._where(shard),
                     self._settings,
                     found=shard.found,
                     turn=turn,
@@ -247,6 +260,17 @@ class ShardedRun:
                 await self._lose(given, error)
                 continue
             self._running[asyncio.wrap_future(future)] = given
+
+    def _where(self, shard: Shard) -> tuple[Path | str, Path | str]:
+        """Return where a worker finds a shard's rows, and where it puts their answers."""
+        if self.exchange is None:
+            return shard.found.source.path, shard.output
+        return self.exchange.input_of(shard), self.exchange.output_of(shard)
+
+    def _leases_of(self, shard: Shard) -> Path | LeaseFolder:
+        if self.exchange is None:
+            return shard.output.with_name(f"{shard.output.name}.shard")
+        return self.exchange.leases_of(shard)
 
     def _part(self, shard: Shard) -> float:
         """Return the part of what is left of the budget that a shard gets: by rows, all of it to the last ones."""
@@ -270,6 +294,7 @@ class ShardedRun:
             await self._lose(given, error)
             return
         self._results[number] = result
+        self._leases[number] = max(self._leases[number], result.lease)
         if result.status == "lost":
             self._shares.take_back(given.share, self._last_sent(number), now, is_known=False)
             self._purse.lost(number)
@@ -307,7 +332,9 @@ class ShardedRun:
         self._shares.take_back(given.share, self._last_sent(number), time.time(), is_known=False)
         self._purse.lost(number)
         self.lost += 1
-        self._losses[number] = 1 if self._done_of(given.shard) > given.done else self._losses[number] + 1
+        # An engine may have given it to several workers, one after another, before it gave up: each took the lease.
+        workers = max(1, self._leases[number] - given.lease)
+        self._losses[number] = 1 if self._done_of(given.shard) > given.done else self._losses[number] + workers
         reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
         if self._grace is not None:
             return
@@ -331,22 +358,32 @@ class ShardedRun:
 
     def _look_back(self) -> None:
         """Take in what earlier runs have left."""
+        if self.exchange is not None:
+            self.exchange.send(self._plan)
         self._leading.beat()
         self._number = max(1, self._workers.slots)
         now = time.time()
         if self._purse.is_limited:
             self._purse.spent(_OUTPUT, self._before)
         for shard in self._plan.shards:
-            beat = latest(_lease_folder(shard))
+            beat = sent = latest(self._leases_of(shard))
+            self._leases[shard.number] = 0 if beat is None else beat.number
             state = None if beat is None else _tally_in(beat)
             self._states[shard.number] = state_of(Tally(shard.found.total, 0)) if state is None else earlier(state)
             if self._purse.is_limited:
+                if self.exchange is not None:
+                    self.exchange.fetch(shard, beat)
+                    beat = None  # what it has is not where it says any more, but here
                 self._purse.spent(shard.number, spent_on(shard.output, beat, self._settings.prices))
-            if beat is not None:
-                said = beat.said.get("sent") or ()
+            if sent is not None:
+                said = sent.said.get("sent") or ()
                 self._shares.remember((at, n, tokens) for at, n, tokens in said if at > now - PERIOD)
 
     def _listen(self) -> None:
+        if self.exchange is not None:  # each look costs time there, and money
+            if time.monotonic() < self._next_look and self._leading.grace is None:
+                return
+            self._next_look = time.monotonic() + _LOOKS
         with suppress(OSError):  # the share is away
             self._leading.beat()
         self._number = max(1, self._workers.slots)
@@ -355,8 +392,11 @@ class ShardedRun:
 
     def _hear(self, shard: Shard) -> None:
         with suppress(OSError):
-            beat = latest(_lease_folder(shard))
-            if beat is None or beat.said.get("session") != self.session:
+            beat = latest(self._leases_of(shard))
+            if beat is None:
+                return
+            self._leases[shard.number] = beat.number
+            if beat.said.get("session") != self.session:
                 return
             self._beats[shard.number] = beat
             state = _tally_in(beat)
@@ -374,10 +414,6 @@ class ShardedRun:
             kinds = ", ".join(f"{kind} {count}" for kind, count in self.tally.kinds.most_common())
             message = f"{self.tally.failed} rows failed ({kinds}), more than max_failures={self._max_failures} allows"
             self._end_with(TooManyFailuresError(message))
-
-
-def _lease_folder(shard: Shard) -> Any:
-    return shard.output.with_name(f"{shard.output.name}.shard")
 
 
 def _tally_in(beat: Beat) -> Mapping[str, Any] | None:

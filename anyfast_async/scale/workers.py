@@ -28,6 +28,9 @@ _END: Final = ORPHANED + 10.0
 class Workers(Protocol):
     """What shards are given to."""
 
+    handed_key: str | None
+    """The name of the key that they are handed, None if they have one."""
+
     @property
     def slots(self) -> int:
         """How many shards can be in work at once; it may change."""
@@ -50,6 +53,8 @@ class OnExecutor:
 
     """
 
+    handed_key: str | None = None
+
     def __init__(self, executor: Executor, slots: int | None = None) -> None:
         self._executor = executor
         known = slots if slots is not None else getattr(executor, "_max_workers", None)
@@ -70,6 +75,8 @@ class OnExecutor:
 
 class Processes:
     """Processes of this machine, new ones in place of those that are lost; a context manager that ends them."""
+
+    handed_key: str | None = None
 
     def __init__(self, number: int) -> None:
         self._number = whole_in("processes", number, 1, MOST)

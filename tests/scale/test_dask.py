@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import inspect
 import json
 import os
 import pickle
@@ -18,12 +19,13 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
+import trustme
 
 from anyfast_async import AuthenticationError, ConfigurationError
 from anyfast_async.scale import BatchSettings, run_shard
@@ -52,6 +54,8 @@ class Cluster:
     processes: dict[str, subprocess.Popen[str]] = attrs.field(factory=dict)
     address: str = ""
     dashboard: str = ""
+    tls: dict[str, str] = attrs.field(factory=dict)
+    """Files of certificates, by the names of options."""
 
     @property
     def asked(self) -> list[str]:
@@ -65,7 +69,7 @@ class Cluster:
             environment["ANYFAST_API_KEY"] = KEY
         log = (self.folder / f"{name}.log").open("w")
         self.processes[name] = subprocess.Popen(
-            [sys.executable, "-m", f"distributed.cli.dask_{module}", *words],
+            [sys.executable, "-m", f"distributed.cli.dask_{module}", *words, *self._tls_words],
             cwd=self.folder,
             env=environment,
             stdout=log,
@@ -74,6 +78,16 @@ class Cluster:
         )
         log.close()
         return self.processes[name]
+
+    @property
+    def _tls_words(self) -> list[str]:
+        return ["--protocol", "tls", *(word for pair in self.tls.items() for word in pair)] if self.tls else []
+
+    @property
+    def tls_variables(self) -> dict[str, str]:
+        """What tells a client of the certificates."""
+        names = {"--tls-ca-file": "CA_FILE", "--tls-cert": "CLIENT__CERT", "--tls-key": "CLIENT__KEY"}
+        return {f"DASK_DISTRIBUTED__COMM__TLS__{names[name]}": path for name, path in self.tls.items()}
 
     def scheduler(self) -> None:
         """Start the scheduler."""
@@ -111,17 +125,26 @@ def until(so: Callable[[], object], seconds: float = 120.0) -> None:
 @pytest.fixture
 def cluster(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A scheduler without workers, and a gateway that writes down what it is asked."""
-    command = [sys.executable, str(GATEWAY), str(tmp_path / "asked"), getattr(request, "param", "0.02")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as gateway:
-        assert gateway.stdout is not None
-        found = Cluster(tmp_path, gateway.stdout.readline().strip())
-        (tmp_path / "asked").touch()
+    with gateway_of(tmp_path, getattr(request, "param", "0.02")) as url:
+        found = Cluster(tmp_path, url)
         found.scheduler()
         try:
             yield found
         finally:
             for name in [*found.processes]:
                 found.stop(name)
+
+
+@contextmanager
+def gateway_of(folder: Path, seconds: str = "0.02") -> Iterator[str]:
+    """A gateway that writes down what it is asked; its address."""
+    (folder / "asked").touch()
+    command = [sys.executable, str(GATEWAY), str(folder / "asked"), seconds]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as gateway:
+        assert gateway.stdout is not None
+        try:
+            yield gateway.stdout.readline().strip()
+        finally:
             gateway.communicate("")
 
 
@@ -136,10 +159,12 @@ def command_of(cluster: Cluster, source: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", "anyfast_async", *words, "--dask", cluster.address, *more]
 
 
-def begun(cluster: Cluster, source: Path, *more: str) -> subprocess.Popen[str]:
-    """Start the command; it has no key: the workers have."""
-    environment = {**os.environ, "ANYFAST_BASE_URL": cluster.gateway, "PYTHONPATH": ""}
+def begun(cluster: Cluster, source: Path, *more: str, key: bool = False) -> subprocess.Popen[str]:
+    """Start the command; it has no key, unless said: the workers have."""
+    environment = {**os.environ, "ANYFAST_BASE_URL": cluster.gateway, "PYTHONPATH": ""} | cluster.tls_variables
     environment.pop("ANYFAST_API_KEY", None)
+    if key:
+        environment["ANYFAST_API_KEY"] = KEY
     return subprocess.Popen(
         command_of(cluster, source, "--concurrency", str(2 * IN_FLIGHT), *more),
         env=environment,
@@ -260,31 +285,74 @@ def test_ctrl_c(cluster: Cluster) -> None:
 
 def test_the_key_is_nowhere(cluster: Cluster) -> None:
     """The key is in no task graph, log, dashboard or state dump, also while the gateway refuses it."""
-    client_of: Any = importlib.import_module("distributed").Client
-
     cluster.worker("one")
     source = write_rows(cluster.folder)
     run = begun(cluster, source)
     until(lambda: len(cluster.asked) > 50)
+    seen = everything_of(cluster)
+    run.send_signal(signal.SIGINT)
+    seen["screen"] = "".join(run.communicate()).encode()
+    assert not [name for name, data in seen.items() if KEY.encode() in data]
+
+
+def test_the_key_is_handed_over_tls(tmp_path: Path) -> None:
+    """Workers without a key are handed the command's, encrypted, those that join later too; it is nowhere else."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    issued = authority.issue_cert("127.0.0.1")
+    issued.private_key_and_cert_chain_pem.write_to_path(tmp_path / "own.pem")
+    tls = {"--tls-ca-file": "ca.pem", "--tls-cert": "own.pem", "--tls-key": "own.pem"}
+    with gateway_of(tmp_path) as url:
+        cluster = Cluster(tmp_path, url, tls={name: str(tmp_path / file) for name, file in tls.items()})
+        cluster.scheduler()
+        try:
+            assert cluster.address.startswith("tls://")
+            cluster.worker("one", key=False)
+            run = begun(cluster, write_rows(tmp_path, 600), key=True)
+            until(lambda: len(cluster.asked) > 20)
+            cluster.worker("two", key=False)
+            cluster.stop("one")  # the other one goes on, with the key
+            until(lambda: len(cluster.asked) > 100)
+            seen = everything_of(cluster)
+            out, err = run.communicate()
+            assert run.returncode == 0, err
+            assert "handed this one, over TLS" in err
+            check(cluster, 600, 2 * IN_FLIGHT)
+            seen |= everything_of(cluster, has_tasks=False) | {"screen": (out + err).encode()}
+        finally:
+            for name in [*cluster.processes]:
+                cluster.stop(name)
+    assert not [name for name, data in seen.items() if KEY.encode() in data]
+
+
+def everything_of(cluster: Cluster, *, has_tasks: bool = True) -> dict[str, bytes]:
+    """Return all that a cluster shows and writes: tasks, logs, events, state, pages, files, command lines."""
+    distributed: Any = importlib.import_module("distributed")
     seen: dict[str, bytes] = {}
-    with client_of(cluster.address, set_as_default=False) as client:
+    tls = [cluster.tls.get(name) for name in ("--tls-ca-file", "--tls-cert", "--tls-key")]
+    security = distributed.Security(
+        tls_ca_file=tls[0], tls_client_cert=tls[1], tls_client_key=tls[2], require_encryption=bool(cluster.tls)
+    )
+    with distributed.Client(cluster.address, set_as_default=False, security=security) as client:
         client.dump_cluster_state(str(cluster.folder / "dump"), format="yaml")
         seen["logs"] = repr((client.get_scheduler_logs(), client.get_worker_logs(), client.get_events())).encode()
-        state = client.run_on_scheduler(_tasks)
-        seen["graph"] = state
-        assert b"run_shard" in state
-    for page in ("info/main/workers.html", "json/identity.json", "info/main/logs.html", "metrics", "sysmon", "status"):
+        seen["graph"] = client.run_on_scheduler(_tasks)
+        assert not has_tasks or b"run_shard" in seen["graph"]
+    pages = ("info/main/workers.html", "json/identity.json", "info/main/logs.html", "metrics", "sysmon", "status")
+    for page in pages:
         address = f"{cluster.dashboard}/{page}"
         with suppress(OSError), urllib.request.urlopen(address, timeout=5) as answer:  # noqa: S310 - http
             seen[page] = answer.read()
-    run.send_signal(signal.SIGINT)
-    seen["screen"] = "".join(run.communicate()).encode()
+    for name, process in cluster.processes.items():
+        with suppress(OSError):
+            seen[f"{name}'s command"] = Path(f"/proc/{process.pid}/cmdline").read_bytes()
     for path in cluster.folder.rglob("*"):
-        if path.is_file():
-            seen[str(path)] = path.read_bytes()
+        with suppress(FileNotFoundError):  # beats come and go
+            if path.is_file():
+                seen[str(path)] = path.read_bytes()
     assert len(seen) > 10
     assert any("dump" in name for name in seen)
-    assert not [name for name, data in seen.items() if KEY.encode() in data]
+    return seen
 
 
 def _tasks(dask_scheduler: Any) -> bytes:
@@ -336,15 +404,17 @@ def test_habits(cluster: Cluster, tmp_path: Path) -> None:
         assert [one.result() for one in [workers.submit(_append, str(path)) for _ in range(2)]] == [1, 1]
         assert path.read_text() == "xxx"
         # names that submit takes for itself do not reach a function
-        assert client.submit(dict, retries=1, priority=2, pure=False).result() == {}
+        own = {"retries": 1, "priority": 2, "workers": None, "resources": None, "key": "k", "pure": False}
+        assert client.submit(dict, **own, actor=False).result() == {}
+        assert not own.keys() & inspect.signature(run_shard).parameters.keys()
         # a cancelled coroutine in a task, a long message, a TimeoutError: not what they were, or not to be told apart
         with pytest.raises(BaseException) as cancelled:  # noqa: PT011
             client.submit(_cancelled, pure=False).result(timeout=20)
         assert not isinstance(cancelled.value, TimeoutError)
         with pytest.raises(Exception) as long:  # noqa: PT011
             client.submit(_long, pure=False).result()
-        print("CancelledError arrives as", type(cancelled.value), "; a long error as", type(long.value))
-        assert not isinstance(long.value, AuthenticationError)
+        assert isinstance(cancelled.value, UnboundLocalError)
+        assert type(long.value) is Exception
         with pytest.raises(TimeoutError):
             client.submit(_late, pure=False).result(timeout=20)
         # ours is a value, whatever it was
@@ -378,7 +448,7 @@ def test_versions_paths_and_keys(cluster: Cluster, tmp_path: Path, monkeypatch: 
         check_all(tmp_path)
     cluster.worker("keyless", key=False)
     until(lambda: "Registered to" in (tmp_path / "keyless.log").read_text())
-    with pytest.raises(ConfigurationError, match="has no key"):
+    with pytest.raises(ConfigurationError, match="has no key, and none is sent over a connection that is not encr"):
         check_all(tmp_path)
     check_all(tmp_path, needs_key=False)
     monkeypatch.setattr(dask, "__version__", "99.0")

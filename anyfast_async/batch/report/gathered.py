@@ -174,12 +174,13 @@ def _read_log(made: Gathered, log: Path) -> None:
         if kind == NOTE:
             stretch = Stretch.of_json(value)
             made.stretches.append(stretch)
-            run.seconds = stretch.end
+            run.seconds = max(run.seconds, stretch.end)
         elif kind == BEGUN:
             run.said = value
         else:
             run.seconds, run.status = value["seconds"], value["status"]
     made.runs = list(runs.values())
+    made.stretches.sort(key=lambda one: (one.run, one.start))  # of a run by several processes each has its own
 
 
 def _keep(kinds: dict[str, RowKind], row: Row) -> None:

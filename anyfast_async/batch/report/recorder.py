@@ -54,10 +54,12 @@ class Recorder:
         self._write(ENDED, {"run": self._run, "seconds": round(now - self._began, 3), "status": status})
 
     def row(self, event: RowDone) -> None:
-        """Take in that a row is done."""
+        """Take in that a row is done; one that was not sent says nothing of how fast rows are, or of what they cost."""
+        if not event.is_sent:
+            return
         stretch, completion = self._now, event.completion
         figures = stretch.model(event.model)
-        self._sent = self._sent or bool(event.attempts)
+        self._sent = True
         if len(event.attempts) > 1 or event.error is not None:
             self._attempts(event)
         if event.error is not None:
@@ -93,8 +95,21 @@ class Recorder:
         stretch.held += stats.held_for > 0
         stretch.peak = max(stretch.peak, stats.in_flight)
         stretch.limits[limited_by(stats, self._concurrency, answering=self._sent) or ""] += 1
-        seconds = now - self._began
-        if seconds - stretch.start >= width_after(stretch.start):
+        self.step(now)
+
+    def join(self, now: float, seconds: float) -> None:
+        """Begin as one of several that record the rows of one run, *seconds* after it began."""
+        self._began = now - seconds
+        self._now = Stretch(self._run, seconds, seconds)
+
+    def leave(self, now: float) -> None:
+        """Note what is not noted yet; the run goes on."""
+        self._put(now)
+
+    def step(self, now: float) -> None:
+        """Note the stretch, if it is as long as it should be."""
+        start = self._now.start
+        if now - self._began - start >= width_after(start):
             self._put(now)
 
     def _put(self, now: float) -> None:

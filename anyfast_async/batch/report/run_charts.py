@@ -69,14 +69,14 @@ def _placed(found: Gathered) -> Iterator[tuple[float, float, Stretch]]:
         stretches = list(one)
         for stretch in stretches:
             yield before + stretch.start, before + stretch.end, stretch
-        before += stretches[-1].end
+        before += max(stretch.end for stretch in stretches)
 
 
 def _line(found: Gathered, prices: Prices | None) -> _Line | None:
     placed = [(start, end, one) for start, end, one in _placed(found) if end > start]
     if len(placed) < LEAST:
         return None
-    seconds = placed[-1][1]
+    seconds = max(end for _, end, _ in placed)
     scale, unit = time_unit(seconds)
     rows = sum(figures.answered + figures.failed for *_, one in placed for figures in one.models.values())
     number = min(POINTS, len(placed), max(FEWEST, rows // _ROWS))

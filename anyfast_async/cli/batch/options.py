@@ -104,8 +104,13 @@ _RUNNING: Final = (
     ),
     click.option(
         "--dask",
-        metavar="local|tcp://HOST:8786",
+        metavar="local|tcp://HOST:8786|tls://...",
         help="Let the workers of a Dask scheduler send them; OUT.jsonl is on a path that all of them see.",
+    ),
+    click.option(
+        "--through",
+        metavar="s3://BUCKET/FOLDER",
+        help="Without such a path: an object store through which rows and answers go. The folder is this run's alone.",
     ),
     click.option(
         "--sync",
@@ -187,6 +192,7 @@ class Options:
     no_key: bool
     processes: int | None = None
     dask: str | None = None
+    through: str | None = None
 
     def __attrs_post_init__(self) -> None:
         if self.output is None and not self.dry_run:
@@ -217,14 +223,27 @@ class Options:
             return "--limit sends the first rows, --estimate random ones; one of the two"
         if self.processes is not None and self.dask not in (None, "local"):
             return "--dask names a scheduler, which has its workers; --processes makes some: one of the two"
-        if self.is_sharded and (self.estimate is not None or self.limit is not None):
-            return "--estimate and --limit send a few rows: one process does, without --processes and --dask"
-        if self.is_sharded and (self.preview is not None or self.extend or self.dedupe):
-            return "--preview, --extend and --dedupe are for one process, without --processes and --dask"
-        if self.is_sharded and self.report is not None:
-            return "--report shows what one process saw, row by row: not with --processes and --dask"
-        if self.dask is not None and self.dask != "local" and (self.simulate or self.key_file == STDIN):
-            return "--dask: workers elsewhere cannot reach --simulate, nor a key from the standard input"
+        if self.is_sharded and (self.estimate or self.limit or self.preview):
+            return (
+                "--estimate, --limit and --preview send a few rows, which one process does: run this without "
+                "--processes or --dask first, and then with it, without these; what is answered is not sent again"
+            )
+        if self.through is not None and not self.is_sharded:
+            return "--through is for --dask or --processes: one process has its files where it is"
+        if self.is_sharded and self.extend:
+            return (
+                "--extend looks at every row in one process: run this once with --limit 1 instead of --processes or "
+                "--dask, and then with it, without --extend"
+            )
+        if self.is_sharded and self.dedupe:
+            return (
+                "--dedupe finds equal requests in one process: run this without --processes or --dask, or leave out "
+                "equal rows of the input"
+            )
+        if self.dask not in (None, "local") and self.simulate:
+            return "--dask: workers elsewhere cannot reach --simulate"
+        if self.dask is not None and self.dask.startswith("tcp:") and self.key_file == STDIN:
+            return "--dask tcp://...: a key from the standard input is handed to workers over tls://... only"
         return None
 
     @property

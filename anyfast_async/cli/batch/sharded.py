@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import click
@@ -16,14 +17,18 @@ import click
 from anyfast_async._values.text import counted
 from anyfast_async.batch import BatchFiles, Source, Survey, ids_of, survey
 from anyfast_async.batch.counts import Census
+from anyfast_async.batch.report.recorder import Recorder
 from anyfast_async.batch.run_header import checked_before, recorded
 from anyfast_async.cli.batch.job import BatchJob, supervised
 from anyfast_async.cli.batch.options import Options
+from anyfast_async.cli.batch.report_file import said_of
 from anyfast_async.cli.batch.summary import BatchEnd, named
 from anyfast_async.cli.client_options import SIMULATOR_KEY, STDIN, simulator
 from anyfast_async.cli.display.progress import progress_on
 from anyfast_async.cli.display.terminal import note, say
 from anyfast_async.cli.settings import key_of
+from anyfast_async.scale.exchange import Exchange
+from anyfast_async.scale.object_store import Stored
 from anyfast_async.scale.plan import Plan, discard, folder_of, found_again, remove
 from anyfast_async.scale.settings import BatchSettings
 from anyfast_async.scale.sharded import begun, ended, planned, spent_before
@@ -34,7 +39,8 @@ from anyfast_async.scale.workers import Processes
 if TYPE_CHECKING:
     from anyfast_async.scale.workers import Workers
 
-_KEY: str = "ANYFAST_API_KEY"
+_KEY: Final = "ANYFAST_API_KEY"
+_FILE: Final = "ANYFAST_API_KEY_FILE"
 
 
 def check_shards(options: Options) -> None:
@@ -73,7 +79,8 @@ def shards_of(options: Options) -> Iterator[Shards | None]:
             base_url = opened.enter_context(simulator().in_thread()).base_url
         opened.enter_context(_key_for_workers(options))
         opened.callback(discard, options.answers)
-        yield Shards(options, opened.enter_context(_workers(options)), base_url)
+        exchange = None if options.through is None else Exchange(options.through)
+        yield Shards(options, opened.enter_context(_workers(options)), base_url, exchange)
 
 
 @contextmanager
@@ -85,8 +92,23 @@ def _workers(options: Options) -> Iterator[Workers]:
     from anyfast_async.scale.dask import dask_workers  # noqa: PLC0415 - an extra, and slow to import
 
     number = options.processes or os.cpu_count() or 1
-    with dask_workers(options.dask, number, options.answers.absolute().parent, needs_key=not options.no_key) as workers:
+    key_file, no_key = key_of(options.key_file, no_key=options.no_key)
+    needs_key = not no_key and key_file in (None, STDIN)
+    folder = options.answers.absolute().parent if options.through is None else Stored(options.through)
+    with dask_workers(options.dask, number, folder, needs_key=needs_key, key=_own_key, say=note) as workers:
         yield workers
+
+
+def _own_key() -> str | None:
+    """Return the key in this process's environment."""
+    from anyfast_async._http.api_key import checked  # noqa: PLC0415 - as it is asked for
+
+    value, source, file = os.environ.get(_KEY), _KEY, os.environ.get(_FILE)
+    if not value and file:
+        value, source = Path(file).read_text(encoding="utf-8-sig"), f"the key in {file}"
+    if not value:
+        return None
+    return checked(value, source).headers()["Authorization"].removeprefix("Bearer ")
 
 
 @contextmanager
@@ -113,8 +135,10 @@ def _key_for_workers(options: Options) -> Iterator[None]:
 class Shards:
     """One batch, done by other processes."""
 
-    def __init__(self, options: Options, workers: Workers, base_url: str | None) -> None:
-        self._options, self._workers, self._base_url = options, workers, base_url
+    def __init__(
+        self, options: Options, workers: Workers, base_url: str | None, exchange: Exchange | None = None
+    ) -> None:
+        self._options, self._workers, self._base_url, self._exchange = options, workers, base_url, exchange
         self._source: Source | None = None
         self._known: Survey | None = None
         self._census: Census | None = None
@@ -139,7 +163,8 @@ class Shards:
 
     def _planned(self, source: Source) -> Plan:
         options = self._options
-        return planned(source, options.answers.absolute(), self._workers, shards=None, skip_bad=options.skip_bad)
+        answers, is_far = options.answers.absolute(), self._exchange is not None
+        return planned(source, answers, self._workers, shards=None, skip_bad=options.skip_bad, is_far=is_far)
 
     def begin(self, files: BatchFiles) -> None:
         """Find out what is left, and give it to shards."""
@@ -160,6 +185,8 @@ class Shards:
 
     async def _sent(self, job: BatchJob, files: BatchFiles, plan: Plan) -> BatchEnd:
         options = self._options
+        began = round(time.time(), 3)
+        record = Recorder(files.journal.note, began, options.concurrency)
         run = ShardedRun(
             plan,
             self._settings(job),
@@ -167,6 +194,8 @@ class Shards:
             max_failures=options.max_failures,
             before=spent_before(files),
             say=lambda message: progress.note(message),  # noqa: PLW0108 - made below, of the run
+            exchange=self._exchange,
+            recorded=began,
         )
         _say_division(run, options)
         progress = progress_on(
@@ -175,6 +204,8 @@ class Shards:
             stats=run.stats,
             concurrency=options.concurrency,
             spend=job.spend,
+            recorder=record,
+            said=said_of(job),
             longest=run.longest,
             per_minute=options.rpm,
             events=sys.stdout if options.as_json else None,
@@ -184,7 +215,9 @@ class Shards:
         earlier = dict.fromkeys((*files.maybe_billed, *run.maybe_billed))
         if run.maybe_billed:
             say(f"note: in work when a worker was lost, so perhaps billed twice: {named(run.maybe_billed)}")
-        return BatchEnd(job, run.census, run=run, signal=signal, earlier=tuple(earlier))
+        ending = BatchEnd(job, run.census, run=run, signal=signal, earlier=tuple(earlier))
+        record.end(asyncio.get_running_loop().time(), ending.why)
+        return ending
 
     def _settings(self, job: BatchJob) -> BatchSettings:
         options, gateway = self._options, self._options.gateway
@@ -206,6 +239,7 @@ class Shards:
             proxy=None if options.simulate or not gateway.url.startswith("https:") else "env",
             key_file=Path(key_file).absolute() if is_file and key_file is not None else None,
             no_key=no_key and not options.simulate,
+            handed_key=self._workers.handed_key,
             retry_failed=options.retry_failed,
             skip_bad=options.skip_bad,
             ordered=options.ordered,

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,6 +16,9 @@ from typing import Any
 
 import pytest
 
+from anyfast_async._journal.records import log_of
+from anyfast_async.batch.report.gathered import gathered
+from anyfast_async.batch.results.results import Results
 from anyfast_async.cli.batch import sharded
 from anyfast_async.scale.plan import folder_of
 from anyfast_async.scale.workers import OnExecutor
@@ -101,10 +105,12 @@ def test_bad_rows_are_named(anyfast: Callable[..., Any], tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--processes", "2", "--limit", "3"), "--estimate and --limit send a few rows"),
+        (("--processes", "2", "--limit", "3"), "run this without --processes or --dask first"),
+        (("--processes", "2", "--preview", "3"), "run this without --processes or --dask first"),
+        (("--processes", "2", "--extend"), "run this once with --limit 1 instead of --processes"),
+        (("--processes", "2", "--dedupe"), "finds equal requests in one process"),
         (("--processes", "2", "--dask", "tcp://h:8786"), "one of the two"),
         (("--dask", "tcp://h:8786", "--simulate"), "workers elsewhere cannot reach"),
-        (("--processes", "2", "--report", "r.html"), "--report shows what one process saw"),
         (("--processes", "0"), "--processes"),
     ],
 )
@@ -115,6 +121,51 @@ def test_what_does_not_go_together(
     found = anyfast("batch", "-i", rows, "-o", tmp_path / "out.jsonl", *words)
     assert found.code == 2
     assert said in " ".join(found.err.split())
+
+
+@pytest.mark.usefixtures("threads")
+def test_what_one_process_does_first(anyfast: Callable[..., Any], rows: Path, tmp_path: Path) -> None:
+    """A few rows, or an input that has grown, are begun by one process; many go on: no row is sent twice."""
+    command = ("batch", "-i", rows, "-o", tmp_path / "out.jsonl", "--simulate")
+    assert anyfast(*command, "--limit", 3).code == 0
+    many = anyfast(*command, "--processes", 2)
+    assert (many.code, "answered                 37\n" in many.out) == (0, True)
+    with rows.open("a") as file:
+        file.write("say 41\nsay 42\n")
+    assert anyfast(*command, "--limit", 1, "--extend").code == 0
+    again = anyfast(*command, "--processes", 2)
+    assert again.code == 0, again.err
+    assert sorted(ids_in(tmp_path / "out.jsonl")) == sorted(f"line-{n}" for n in range(1, 43))
+
+
+@pytest.mark.usefixtures("threads")
+def test_one_report(anyfast: Callable[..., Any], rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One page tells of the rows of all shards, each once, also when a run was stopped and gone on with."""
+    monkeypatch.setenv("ANYFAST_API_KEY", KEY)
+    out, report = tmp_path / "out.jsonl", tmp_path / "run.html"
+    with Simulator.in_thread() as simulator:
+        simulator.fail(401, when="say 33", times=1)
+        monkeypatch.setenv("ANYFAST_BASE_URL", simulator.base_url)
+        command = ("batch", "-i", rows, "-o", out, "-m", "gemini-2.5-flash", "--processes", 2, "--concurrency", 2)
+        first = anyfast(*command, "--report", report)
+        assert first.code == 3
+        early = _figures(out)
+        assert early["answered"] == len(ids_in(out))
+        assert anyfast(*command, "--report", report).code == 0
+    assert _figures(out)["answered"] == 40
+    assert _figures(out)["samples"] > early["samples"] > 0
+    assert "run.html" in first.err
+    page = report.read_text()
+    assert "gemini-2.5-flash" in page
+    assert KEY not in page
+
+
+def _figures(out: Path) -> Counter[str]:
+    """Return what the stretches in the log of an output add up to."""
+    with Results(out) as found:
+        whole = gathered(found, out, log_of(out)).whole
+    answered = sum(one.answered for one in whole.models.values())
+    return Counter(answered=answered, samples=whole.samples)
 
 
 def test_without_the_package(
