@@ -237,6 +237,22 @@ async def test_places_are_shared() -> None:
     await closed(*processes)
 
 
+async def test_places_that_are_on_their_way_back_are_not_used() -> None:
+    """However long the store takes: what a question gives away, and what is given while it is out, others have."""
+    store, sent, peak = CountedStore(0.2), list[tuple[float, str, float]](), 0
+    processes = [Process(name, store, sent, concurrency=8) for name in "abcd"]
+    for one in processes:
+        one.work(30, seconds=0.5)
+        await asyncio.sleep(0.27)
+    for _ in range(300):
+        await asyncio.sleep(0.1)
+        peak = max(peak, sum(one.gate.in_flight for one in processes))
+
+    assert peak == 8
+    assert len(sent) >= 0.95 * 8 * 30 / 0.5
+    await closed(*processes)
+
+
 async def test_one_place_goes_round() -> None:
     """Where there are fewer places than processes none of them starves."""
     store, sent = CountedStore(), list[tuple[float, str, float]]()

@@ -228,6 +228,7 @@ class SharedBalance(Shown):
     def _ask(self, now: float, busy: int, want: int, wanted: tuple[int, ...], *, leaving: bool = False) -> Question:
         self.number += 1
         gives, self.gives = self.gives, 0
+        self.held = min(self.held, want)  # others get the rest before the answer is here
         corrections: tuple[tuple[int, ...], ...] = ()
         if self._corrections:
             corrections = tuple((slot, *both) for slot, both in self._corrections.items() if any(both))
@@ -296,7 +297,8 @@ class SharedBalance(Shown):
             self.state = "back"
         elif self.state == "back" and not reply.opens and self.told:
             self.state = "near"
-        self.born, self.held, self.others, self.clients = reply.born, reply.held, reply.others, reply.clients
+        self.born, self.others, self.clients = reply.born, reply.others, reply.clients
+        self.held = max(0, reply.held - self.gives)  # those it has not heard of yet
         self.in_line = reply.held < question.want
         if question.leaving:
             self.held = 0
