@@ -3,7 +3,8 @@
     python benchmarks/admission.py [WORDS of the cases to measure]
 
 Prints microseconds: the least of many batches of calls, which is what it takes on a machine that does nothing else, and
-the median of all. With a store, what is asked of the store is left out: it answers at once.
+the median of all. What a store adds is counted without its round trip: this one answers in the next turn of the loop, and
+each call has to ask it.
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ from itertools import pairwise
 from anyfast_async import Limits
 from anyfast_async._limits.gate import Gate
 from anyfast_async._limits.lanes import Entrance
+from anyfast_async._limits.shared_scope import SharedScope
+from anyfast_async.stores import Question, StoreReply
 
 BATCHES = 100
 CALLS = 500
+ASKING = 20
 ROUNDS = 2
 WAITING = 100_000
 SLICE = 1_000
@@ -43,6 +47,51 @@ async def free(limits: Limits, lane: str | None = None) -> list[float]:
         for _ in range(CALLS):
             gate.release(door.admit(scope, 500.0, time_of()) or await door.queue(scope, 500.0))
         found.append((time.process_time() - began) / CALLS)
+    return found
+
+
+class OneByOne:
+    """A store that gives each question one permit."""
+
+    async def ask(self, _: str, question: Question) -> StoreReply:
+        await asyncio.sleep(0)
+        return StoreReply(born=1, asked=1, held=question.want, permits=((0, 1),) * min(1, len(question.wanted)))
+
+    async def news(self, _scope: str, _client: str, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def aclose(self) -> None:
+        pass
+
+
+async def through_a_store() -> list[float]:
+    """Admit and release where a store has to be asked for each call."""
+    gate = Gate(Limits(requests_per_minute=600, tokens_per_minute=10**9, store=OneByOne()))
+    scope, found = gate.scope("a"), []
+    assert isinstance(scope, SharedScope)
+    assert gate.sharing is not None
+    for _ in range(BATCHES):
+        began = time.process_time()
+        for _ in range(ASKING):
+            scope.balance._rate = 0.0  # noqa: SLF001 - as of calls that come one by one
+            gate.release(await gate.acquire(scope, 500.0))
+        found.append((time.process_time() - began) / ASKING)
+    await gate.sharing.aclose()
+    return found
+
+
+async def turned() -> list[float]:
+    """What a store needs anyhow: a task, and a turn of the loop in which its answer comes."""
+
+    async def answer() -> None:
+        await asyncio.sleep(0)
+
+    found = []
+    for _ in range(BATCHES):
+        began = time.process_time()
+        for _ in range(ASKING):
+            await asyncio.create_task(answer())
+        found.append((time.process_time() - began) / ASKING)
     return found
 
 
@@ -101,6 +150,8 @@ def cases() -> Iterator[tuple[str, Callable[[], Awaitable[list[float]]]]]:
     yield 'free, concurrency="auto"', lambda: free(Limits(concurrency="auto"))
     yield "free, in a lane", lambda: free(Limits(), "chat")
     yield "free, asyncio.Semaphore", semaphore_free
+    yield "free, asking a store, but for its round trip", through_a_store
+    yield "free, a task with a turn of the loop", turned
     yield "100 000 waiting, concurrency only", lambda: queue(one)
     yield "100 000 waiting, requests and tokens per minute", lambda: queue(limited)
     yield "100 000 waiting, in a lane", lambda: queue(one, "chat")

@@ -1,6 +1,6 @@
 """A thousand workers on one store: round trips, the hot key, fairness. In virtual time, in one process.
 
-    python benchmarks/shared_quota.py [WORKERS ...]
+    python benchmarks/shared_quota.py [--draw FOLDER] [WORKERS ...]
 
 Each worker is a gate of its own, with a backlog of its own; they share nothing but the store, which answers after a
 millisecond. A row for each number of workers: what was sent in the minutes after the first, the worst 60 seconds,
@@ -19,6 +19,7 @@ second, which are leased in blocks: there it ends with 1 if a permit costs more 
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import subprocess
 import sys
@@ -26,10 +27,12 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from conftest import VirtualTimeLoop
+from scale_simulation import picture
 from shared_processes import Store
 
 from anyfast_async import Limits
@@ -92,7 +95,25 @@ async def load(
     return sent
 
 
-async def run(workers: int) -> str:
+class Row(NamedTuple):
+    """What so many workers did."""
+
+    workers: int
+    used: float
+    worst: int
+    a_grant: float
+    hottest: int
+    microseconds: float
+    fairness: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.workers:>8} {self.used:>7.1%} {self.worst:>8} {self.a_grant:>10.3f} {self.hottest:>10} "
+            f"{self.microseconds:>9.0f} us {self.fairness:>7.3f}"
+        )
+
+
+async def run(workers: int) -> Row:
     """Return the row of so many workers."""
     store = Measured()
     sent = await load(store, range(workers), workers, SECONDS)
@@ -107,10 +128,40 @@ async def run(workers: int) -> str:
     jain = sum(parts.values()) ** 2 / (workers * sum(part**2 for part in parts.values()))
     hottest = max(Counter(int(at) for at in store.asked).values())
     per_question = store.busy / len(store.asked) * 1e6
-    return (
-        f"{workers:>8} {used:>7.1%} {worst:>8} {len(store.asked) / len(sent):>10.3f} {hottest:>10} "
-        f"{per_question:>9.0f} us {jain:>7.3f}"
+    return Row(workers, used, worst, len(store.asked) / len(sent), hottest, per_question, jain)
+
+
+async def minute() -> dict[str, list[tuple[float, float]]]:
+    """Return what four workers sent in the last 60 seconds, all of them and each, by the time; one is killed."""
+    store = Measured()
+    half = asyncio.create_task(load(store, range(3), 4, 240, 600))
+    sent = [*await load(store, range(3, 4), 4, 100, 600), *await half]
+    sent.sort()
+    curves: dict[str, list[tuple[float, float]]] = {}
+    for name, who in (("all", {0, 1, 2, 3}), ("three of them, each", {1}), ("one that ends at 100 s", {3})):
+        curves[name] = [
+            (at, sum(at - 60 < when <= at and number in who for when, number in sent)) for at in range(0, 241, 2)
+        ]
+    return curves
+
+
+def draw(folder: Path, rows: list[Row]) -> None:
+    """Write the pictures."""
+    workers = {
+        "permits": [(row.workers, REQUESTS / 60 * row.used) for row in rows],
+        "commands": [(row.workers, REQUESTS / 60 * row.used * row.a_grant) for row in rows],
+        "commands, at the most": [(row.workers, row.hottest) for row in rows],
+    }
+    title, note = (
+        "One store, many workers",
+        f"{REQUESTS} requests a minute, all on one key of the store; both scales tenfold",
     )
+    axes = ("workers", "a second")
+    (folder / "shared-workers.svg").write_text(picture(title, note, axes, [*workers.items()], log=True))
+    curves = VirtualTimeLoop().run_until_complete(minute())
+    title, note = "600 requests a minute, shared by four workers", "what was sent in the last 60 seconds"
+    axes = ("seconds", "requests")
+    (folder / "shared-minute.svg").write_text(picture(title, note, axes, [*curves.items()], log=False))
 
 
 async def predicted(workers: int, requests: int = REQUESTS) -> tuple[float, float]:
@@ -168,9 +219,17 @@ def main() -> None:
         sys.stdin.read()
         print(len(asyncio.run(load(url, range(int(number), int(number) + 1), int(of), MEASURED, int(requests)))))
         return
+    parser = argparse.ArgumentParser(description="Many workers on one store.")
+    parser.add_argument("workers", nargs="*", type=int, default=[2, 4, 16, 100, 1_000])
+    parser.add_argument("--draw", type=Path, metavar="FOLDER", help="where to write the pictures of the documentation")
+    given = parser.parse_args()
     print(" workers    used  worst 60  cmds/grant  hottest/s  a question  fairness")
-    for workers in [int(number) for number in sys.argv[1:]] or [2, 4, 16, 100, 1_000]:
-        print(VirtualTimeLoop().run_until_complete(run(workers)), flush=True)
+    rows = []
+    for workers in given.workers:
+        rows.append(VirtualTimeLoop().run_until_complete(run(workers)))
+        print(rows[-1], flush=True)
+    if given.draw is not None:
+        draw(given.draw, rows)
 
 
 if __name__ == "__main__":

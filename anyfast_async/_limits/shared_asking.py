@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
-from anyfast_async._core.limits.shared_balance import AT_ONCE, BEAT, SharedBalance
+from anyfast_async._core.limits.shared_balance import SharedBalance
+from anyfast_async._core.limits.shared_permit import AT_ONCE, BEAT
 from anyfast_async._limits.shared_scope import SharedScope
 
 if TYPE_CHECKING:

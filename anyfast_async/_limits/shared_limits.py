@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import warnings
 from hashlib import sha256
@@ -80,6 +81,7 @@ class Sharing:
         self._askings: list[Asking] = []
         self._scopes: dict[str, SharedScope] = {}
         self._said = False
+        self._process = os.getpid()
 
     def scope(self, origin_key_model: Hashable) -> SharedScope:
         """Return a new scope."""
@@ -127,12 +129,13 @@ class Sharing:
         scope.send_away()
 
     def begin_anew(self) -> None:
-        """Go on in another loop or process, under other names."""
+        """Go on in another loop, or in a child process under other names."""
         for asking in self._askings:
             asking.end()
         self._askings.clear()
+        is_child, self._process = self._process != os.getpid(), os.getpid()
         for name, scope in self._scopes.items():
-            scope.balance.begin_anew(secrets.token_hex(8))
+            scope.balance.begin_anew(secrets.token_hex(8) if is_child else None)
             self._ask_for(name, scope)
 
     async def aclose(self) -> None:

@@ -147,5 +147,8 @@ class SharedScope(Scope):
 
     def first_ones(self, most: int) -> list[float]:
         """Return the tokens of the first calls that wait, as they are estimated now."""
+        if self.queued == 1 and len(waiters := self.lines[0].waiters) == 1 and not waiters[0].granted.done():
+            one = waiters[0]
+            return [one.tokens if one.estimate is None else one.estimate()]
         waiting = (waiter for line in self.lines for waiter in line.waiters if not waiter.granted.done())
         return [w.tokens if w.estimate is None else w.estimate() for w in islice(waiting, most)]

@@ -88,7 +88,8 @@ class FileStore:
 
     def _which(self) -> list[int]:
         """Return what tells the files from others of the same names."""
-        return [os.stat(name).st_ino for name in (self._path, f"{self._path}-shm") if os.path.exists(name)]
+        paths = self._path, self._path.with_name(f"{self._path.name}-shm")
+        return [path.stat().st_ino for path in paths if path.exists()]
 
     def _opened(self) -> sqlite3.Connection:
         if self._database is not None and self._which() != self._files:

@@ -239,6 +239,22 @@ async def test_places_are_shared() -> None:
     await closed(*processes)
 
 
+async def test_places_that_are_on_their_way_back_are_not_used() -> None:
+    """However long the store takes: what a question gives away, and what is given while it is out, others have."""
+    store, sent, peak = CountedStore(0.2), list[tuple[float, str, float]](), 0
+    processes = [Process(name, store, sent, concurrency=8) for name in "abcd"]
+    for one in processes:
+        one.work(30, seconds=0.5)
+        await asyncio.sleep(0.27)
+    for _ in range(300):
+        await asyncio.sleep(0.1)
+        peak = max(peak, sum(one.gate.in_flight for one in processes))
+
+    assert peak == 8
+    assert len(sent) >= 0.95 * 8 * 30 / 0.5
+    await closed(*processes)
+
+
 async def test_one_place_goes_round() -> None:
     """Where there are fewer places than processes none of them starves."""
     store, sent = CountedStore(), list[tuple[float, str, float]]()
@@ -284,6 +300,22 @@ async def test_a_killed_process_leaves_its_part_of_the_minute() -> None:
     assert worst(sent) <= 600
     assert len([when for when, _, _ in sent if when >= at + 15]) >= 0.95 * 600 * 2
     await closed(*processes[1:])
+
+
+async def test_places_of_a_loop_that_is_gone_are_there_for_the_next() -> None:
+    """A client that goes on in another ``asyncio.run`` is the same one to the store: it need not wait for its lease."""
+    store = CountedStore()
+    process = Process("a", store, [], requests_per_minute=60, concurrency=4)
+    for _ in range(3):
+        for _ in range(4):
+            await process.gate.acquire(process.scope, 1)
+        process.gate.reset()
+
+    assert now() < 1
+    assert [sum(quota.held.values()) for quota in store._quotas.values()] == [4]
+    assert len({question.client for _, question in store.asked}) == 1
+    process.gate.release(await process.gate.acquire(process.scope, 1))
+    await closed(process)
 
 
 async def test_a_long_call_keeps_its_place() -> None:

@@ -13,36 +13,14 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable
-from typing import Final, Literal
+from typing import Literal
 
 import attrs
 
 from anyfast_async._core.limits.rate_limit import PERIOD, SLOT
-from anyfast_async._core.limits.shared_permit import Booked, OwnSlot
-from anyfast_async._core.limits.shared_quota import VALID, Question, StoreReply
+from anyfast_async._core.limits.shared_permit import AT_ONCE, BEAT, FAR, LEASE, MICRO, PAUSE, PREFETCH, Booked, OwnSlot
+from anyfast_async._core.limits.shared_quota import VALID, Question, StoreReply, interval
 from anyfast_async._values.bases import Shown
-
-MICRO: Final = 1_000_000
-PREFETCH: Final = 0.1
-"""Seconds of traffic for which permits are booked before anybody asks."""
-LEASE: Final = 15.0
-"""Seconds after which the places of a client that was killed are free."""
-BEAT: Final = 5.0
-"""Seconds between two signs of life."""
-FAR: Final = 1.0
-"""Seconds off, from which on it may be worth while to ask for a permit again."""
-AT_ONCE: Final = 256
-"""Permits that are asked for in one question, at most."""
-PAUSE: Final = 0.95
-"""Seconds that a store has to be away before anybody goes on without it: longer than its ``SILENCE``, so that it knows
-that it was."""
-EVENLY: Final = 1.03
-"""As in ``rate_limit.Spacing``: requests of a second arrive within less than a second."""
-
-
-def interval(per_minute: int | None) -> int:
-    """Return the microseconds between two requests: fifty a second go at any limit."""
-    return 0 if per_minute is None else int(min(1 / 50, PERIOD / per_minute) * EVENLY * MICRO)
 
 
 @attrs.define(eq=False, repr=False)
@@ -122,8 +100,8 @@ class SharedBalance(Shown):
             return self._wait_alone(now, tokens) if self.alone else None
         if self.state == "back" or self.used >= self.held:
             return None
-        if not self.is_rated:
-            return 0.0
+        if not self.permits:
+            return None if self.is_rated else 0.0
         booked = self._fitting(now, tokens)
         return None if booked is None else max(0.0, booked.since - now)
 
@@ -137,8 +115,9 @@ class SharedBalance(Shown):
 
     def _drop(self, now: float) -> None:
         """Give permits back that may not be used any more."""
-        while self.permits and self.permits[0].end <= now:
-            self.undo(self.permits.popleft())
+        permits = self.permits
+        while permits and permits[0].end <= now:
+            self.undo(permits.popleft())
 
     def take(self, now: float, tokens: float) -> Booked:
         """Take what :meth:`wait` said may go now."""
@@ -213,18 +192,20 @@ class SharedBalance(Shown):
         permits = len(self.permits)
         if not queued and self._rate * PREFETCH < 1 and not self.gives and self.used + permits <= self.held:
             return None  # what was rated is less by now
-        ahead = int(self.rate(now) * PREFETCH) if self.is_rated else 0
+        is_rated = self.is_rated
+        ahead = int(self.rate(now) * PREFETCH) if is_rated and self._rate * PREFETCH >= 1 else 0
         busy = self.used + permits
         more = max(0, max(queued, ahead) - permits)
-        want = busy + (min(more, self._most) if self.is_rated else more)  # more than there are: who waits, listens
+        want = busy + (min(more, self._most) if is_rated else more)  # more than there are: who waits, listens
         wanted: list[int] = []
-        if self.is_rated:
+        if is_rated:
             amounts, enough = [*waiting], permits > ahead // 2
             if amounts and permits and self._fitting(now, amounts[0]) is None:
                 permits, enough = 0, False  # what there is was booked for others, whom the first one comes before
             if not enough:
                 wanted = [math.ceil(amount) for amount in amounts[permits:]]
-                wanted += [math.ceil(self._usual)] * (ahead - permits - len(wanted))
+                if ahead > permits + len(wanted):
+                    wanted += [math.ceil(self._usual)] * (ahead - permits - len(wanted))
         lacks_places = want > self.held and self.used + permits >= self.held and not self.in_line
         if not (wanted and self.held > busy) and not lacks_places and not self.gives:
             return None
@@ -247,8 +228,11 @@ class SharedBalance(Shown):
     def _ask(self, now: float, busy: int, want: int, wanted: tuple[int, ...], *, leaving: bool = False) -> Question:
         self.number += 1
         gives, self.gives = self.gives, 0
-        corrections = tuple((slot, *both) for slot, both in self._corrections.items() if any(both))
-        self._corrections.clear()
+        self.held = min(self.held, want)  # others get the rest before the answer is here
+        corrections: tuple[tuple[int, ...], ...] = ()
+        if self._corrections:
+            corrections = tuple((slot, *both) for slot, both in self._corrections.items() if any(both))
+            self._corrections.clear()
         self.owes = False
         self.pending = Question(
             client=self.client,
@@ -313,7 +297,8 @@ class SharedBalance(Shown):
             self.state = "back"
         elif self.state == "back" and not reply.opens and self.told:
             self.state = "near"
-        self.born, self.held, self.others, self.clients = reply.born, reply.held, reply.others, reply.clients
+        self.born, self.others, self.clients = reply.born, reply.others, reply.clients
+        self.held = max(0, reply.held - self.gives)  # those it has not heard of yet
         self.in_line = reply.held < question.want
         if question.leaving:
             self.held = 0
@@ -397,10 +382,15 @@ class SharedBalance(Shown):
         if not own:
             self._sent, self._spent = 0, 0.0
 
-    def begin_anew(self, client: str) -> None:
-        """Go on in another loop or process, under another name: what was sent is kept, nothing else."""
-        self.client, self.number, self.pending = client, 0, None
-        self.used = self.held = self.others = 0
+    def begin_anew(self, client: str | None) -> None:
+        """Go on in another loop, where nothing is in flight, or in another process, there under the name *client*."""
+        while self.permits:
+            self.undo(self.permits.popleft())
+        if client is not None:  # what the parent has is its own affair
+            self.client, self.number, self.others = client, 0, 0
+            self._corrections.clear()
+            self.owes = False
+        self.pending = None
+        self.used = self.held = 0  # under the same name the next question gives back what the store thinks is held
         self.in_line, self.gives = False, 0
-        self.permits.clear()
-        self._corrections.clear()
+        self._rate = 0.0  # of the clock of that loop

@@ -1,8 +1,25 @@
-"""Permits of a quota that is shared, and what was sent with them."""
+"""Permits of a quota that is shared, what was sent with them, and the times that all who have some keep to."""
 
 from __future__ import annotations
 
+from typing import Final
+
 from anyfast_async._core.limits.rate_limit import Slot
+
+MICRO: Final = 1_000_000
+PREFETCH: Final = 0.1
+"""Seconds of traffic for which permits are booked before anybody asks."""
+LEASE: Final = 15.0
+"""Seconds after which the places of a client that was killed are free."""
+BEAT: Final = 5.0
+"""Seconds between two signs of life."""
+FAR: Final = 1.0
+"""Seconds off, from which on it may be worth while to ask for a permit again."""
+AT_ONCE: Final = 256
+"""Permits that are asked for in one question, at most."""
+PAUSE: Final = 0.95
+"""Seconds that a store has to be away before anybody goes on without it: longer than its ``SILENCE``, so that it knows
+that it was."""
 
 
 class OwnSlot(Slot):

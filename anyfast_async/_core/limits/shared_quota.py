@@ -43,6 +43,14 @@ POLITE: Final = 8
 SET_BACK: Final = 10_000_000
 """Microseconds by which a clock goes back only if it was set."""
 
+EVENLY: Final = 1.03
+"""As in ``rate_limit.Spacing``: requests of a second arrive within less than a second."""
+
+
+def interval(per_minute: int | None) -> int:
+    """Return the microseconds between two requests: fifty a second go at any limit."""
+    return 0 if per_minute is None else int(min(20_000, 60_000_000 / per_minute) * EVENLY)
+
 
 def fit(slot: int, interval: int) -> int:
     """Return how many requests go in a slot, where *interval* is between two; the rest of one goes to the next."""

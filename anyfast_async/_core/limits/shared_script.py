@@ -47,7 +47,7 @@ local function read_state()
 end
 local state = read_state()
 local restored = born_before == state.born and seen > state.asked
--- A server that is short of memory may throw any key away: what is left does not fit together, and its loops have no end.
+-- A server that is short of memory may throw any key away: what is left does not fit together, and loops have no end.
 local function is_there(...) return redis.call('EXISTS', ...) == select('#', ...) end
 local whole = state.born > 0
   and (state.request_total == 0 or is_there(prefix .. ':requests'))
