@@ -1,4 +1,4 @@
-"""One quota over four workers of Dask, one killed and one added meanwhile, as the gateway counts: ``nox -s dask_runs``.
+"""One quota over four workers of Dask, one killed and one added, as the gateway counts: ``nox -s scale_runs``.
 
     python benchmarks/scale_quota.py [--store valkey|none] [--rows N] [requests] [tokens]
 

@@ -246,12 +246,14 @@ class ShardedRun:
                 attempt=self._attempts[shard.number],
             )
             self._attempts[shard.number] += 1
+            source, output = self._where(shard)
             given = _Given(shard, share, self._done_of(shard), self._leases[shard.number])
             try:
                 future = await asyncio.to_thread(
                     self._workers.submit,
                     run_shard,
-                    *self._where(shard),
+                    source,
+                    output,
                     self._settings,
                     found=shard.found,
                     turn=turn,

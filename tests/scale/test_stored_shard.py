@@ -47,7 +47,7 @@ def test_from_address_to_address(store: Stored, write_rows: WriteRows, settings_
     assert "there is no such file" in str(nowhere.error)
 
 
-def test_a_worker_is_lost(
+def test_a_worker_is_lost(  # noqa: PLR0917 - fixtures
     store: Stored, write_rows: WriteRows, settings_of: SettingsOf, gateway: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who takes over after a worker has stood still goes on with its last copy: what was answered is not sent again."""
@@ -82,7 +82,12 @@ def test_a_worker_is_lost(
 
 
 def test_a_run_through_a_store(
-    store: Stored, write_rows: WriteRows, settings_of: SettingsOf, executor: Executor, tmp_path: Path, gateway: Simulator
+    store: Stored,
+    write_rows: WriteRows,
+    settings_of: SettingsOf,
+    executor: Executor,
+    tmp_path: Path,
+    gateway: Simulator,
 ) -> None:
     """Pieces go there and come back; a run that ended early goes on; at its end nothing is left there."""
     gateway.fail(401, when="row 33", times=1)
