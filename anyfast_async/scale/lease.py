@@ -268,9 +268,10 @@ class Lease(Shown):
         if self._saying is not None:
             said |= self._saying()
         self.folder.write(f"beat-{self.number}", json.dumps(said).encode())
-        if f"lease-{self.number + 1}" in self.folder.names():
+        names = self.folder.names()
+        if f"lease-{self.number + 1}" in names:
             self.is_lost = True
-        elif not self.is_lost:  # what was lost meanwhile stays lost
+        elif f"lease-{self.number}" in names and not self.is_lost:  # else it is another folder: a share that is away
             self._until = began + self.expires * HOLDS
 
     def claimed(self) -> Self:

@@ -32,6 +32,7 @@ from anyfast_async.policies import Budget
 from anyfast_async.scale.control import Led
 from anyfast_async.scale.lease import Beat, Lease, LeaseFolder, LeaseLostError, PathFolder, beat_of, take
 from anyfast_async.scale.object_store import Stored, StoredFile, is_address
+from anyfast_async.scale.parquet_parts import part_of, write_part
 from anyfast_async.scale.settings import BatchSettings, Turn
 from anyfast_async.scale.shard_result import ShardResult, said_of
 from anyfast_async.scale.totals import state_of
@@ -143,6 +144,8 @@ class ShardRun:
             lease.begin(lambda: self._said, lambda: self._look(lease))
             result = self._done(lease, answers, found)
             if result.status != "lost":
+                if settings.parquet and result.status == "complete":
+                    write_part(answers, part_of(answers))
                 self._publish(lease, answers)
                 lease.let_go(attrs.asdict(result))
         return attrs.evolve(result, status="lost") if lease.is_lost else result
@@ -180,7 +183,7 @@ class ShardRun:
 
     def _publish(self, lease: Lease, answers: Path) -> None:
         """Put the files where they are looked for, each as a whole."""
-        for take_of in (lambda path: path, failures_of, log_of):
+        for take_of in (lambda path: path, failures_of, log_of, part_of):
             old, new = take_of(answers), take_of(self._output)
             if not old.exists():
                 new.unlink(missing_ok=True)

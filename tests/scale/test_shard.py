@@ -7,7 +7,7 @@ import pickle
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
 import attrs
@@ -15,7 +15,7 @@ import pytest
 
 from anyfast_async import Budget, ConfigurationError, Limits
 from anyfast_async.errors import AnyFastError, BudgetExceeded, NotSentError
-from anyfast_async.scale import BatchSettings, ShardResult, run_shard
+from anyfast_async.scale import BatchSettings, ShardResult, run_shard, run_sharded
 from anyfast_async.scale import lease as lease_module
 from anyfast_async.scale.control import ABANDONED, ORPHANED, Leading, Led
 from anyfast_async.scale.lease import latest
@@ -39,6 +39,24 @@ def test_from_path_to_path(write_rows: WriteRows, settings_of: SettingsOf, tmp_p
     assert second.tally is not None
     assert (second.status, second.tally["already"], second.tally["answered"]) == ("complete", 40, 0)
     assert len(pickle.dumps(first)) < 5000
+
+
+def test_parquet_in_and_out(settings_of: SettingsOf, executor: Executor, gateway: Simulator, tmp_path: Path) -> None:
+    """A table is cut by its row groups, and each shard writes its rows as a part of one table, failed ones as well."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    texts = [f"row {n}" for n in range(30)]
+    pq.write_table(pa.table({"text": texts, "n": range(30)}), tmp_path / "in.parquet", row_group_size=7)
+    gateway.fail(400, when="row 17", times=1)
+    settings = settings_of(parquet=True)
+    given = {"executor": executor, "slots": 2, "template": "{text}", "id_column": "n", "shards": 4}
+    result = run_sharded(tmp_path / "in.parquet", tmp_path / "out.jsonl", settings, **given)  # type: ignore[arg-type]
+    assert result.exit_code == 1
+    parts = sorted((tmp_path / "out.parquet").iterdir())
+    assert [path.name for path in parts] == [f"part-{n:05d}.parquet" for n in range(len(parts))]
+    assert len(parts) > 1
+    rows = [row for path in parts for row in pq.read_table(path).to_pylist()]
+    assert sorted(int(row["custom_id"]) for row in rows) == list(range(30))
+    assert [row["custom_id"] for row in rows if row["outcome"] == "failed"] == ["17"]
 
 
 def test_what_failed_is_sent_again(

@@ -47,7 +47,7 @@ def test_from_address_to_address(store: Stored, write_rows: WriteRows, settings_
     assert "there is no such file" in str(nowhere.error)
 
 
-def test_a_worker_is_lost(  # noqa: PLR0917 - fixtures
+def test_a_worker_is_lost(
     store: Stored, write_rows: WriteRows, settings_of: SettingsOf, gateway: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who takes over after a worker has stood still goes on with its last copy: what was answered is not sent again."""
@@ -81,7 +81,7 @@ def test_a_worker_is_lost(  # noqa: PLR0917 - fixtures
     assert len(gateway.requests) - 60 <= 60 - result.tally["already"]
 
 
-def test_a_run_through_a_store(
+def test_a_run_through_a_store(  # noqa: PLR0917 - fixtures
     store: Stored,
     write_rows: WriteRows,
     settings_of: SettingsOf,

@@ -243,6 +243,7 @@ class Shards:
             retry_failed=options.retry_failed,
             skip_bad=options.skip_bad,
             ordered=options.ordered,
+            parquet=options.parquet,
             give_up_after=options.give_up_after,
             sync=options.sync,
             **given,
