@@ -461,6 +461,7 @@ def scale_runs(session: nox.Session) -> None:
     session.run("python", "benchmarks/scale_processes.py", "--rows", "60000", "--rounds", "3", "plain", "2", "dask")
     for rows in (10_000, 100_000, 1_000_000):  # the peak of who leads is flat
         session.run("python", "benchmarks/scale_processes.py", "--rows", str(rows), "2")
+    session.run("python", "benchmarks/scale_prediction.py")
     session.run("python", "benchmarks/scale_long.py")
     session.run("python", "benchmarks/scale_quota.py")
     session.run("python", "benchmarks/scale_partition.py")
