@@ -239,8 +239,16 @@ def chaos(session: nox.Session, leg: str) -> None:
 @nox.session
 def mutants(session: nox.Session) -> None:
     """Plant 600 faults in the core and in what decides about money; print those that no test notices."""
-    session.install("-e", ".[cli]", *group("test"))
+    session.install("-e", ".[cli]", *group("test", "coverage"))
     session.run("python", "benchmarks/mutants.py", *session.posargs)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Think of bytes for whatever reads bytes, ten minutes each, by the code they reach; first find planted faults."""
+    python = venv_of(session, "3.12", "-e", ".[cli]", *group("test", "fuzz"))
+    session.run(python, "benchmarks/fuzz.py", "--plant", "--seconds", "300", external=True)
+    session.run(python, "benchmarks/fuzz.py", *session.posargs, external=True)
 
 
 SLOWED = (

@@ -1,12 +1,14 @@
 """Plants faults in the source, one at a time, and sees whether a test notices: ``python benchmarks/mutants.py``.
 
 What is changed is the pure core and whatever decides about money: comparisons, arithmetic, conditions, numbers, what is
-returned. A fault is noticed if any test of its file fails, or runs for far longer than it should. Those that are not
-are printed with their places: each is a test that is missing, or a change that changes nothing.
+returned. A fault is noticed if a test fails, or runs for far longer than it should: the tests that reach the place are
+asked, those of its own file first. Those that are not noticed are printed with their places: each is a test that is
+missing, or a change that changes nothing. The latter are kept with reasons in ``benchmarks/mutants.toml``.
 
-    python benchmarks/mutants.py --count 600 --seed 1 --workers 2
+    python benchmarks/mutants.py --count 600 --seed 1
 
-The changes are made in a copy; tests run in a process that is forked for each, after what is slow to import was.
+Tests are collected once; each fault is tried in a fork, where the function that has it gets the changed code. What only
+an import can change (constants of modules, defaults) is written into a copy, and runs in a process of its own.
 """
 
 from __future__ import annotations
@@ -18,12 +20,12 @@ import copy
 import os
 import random
 import shutil
-import signal
 import sys
 import tempfile
 import time
+import tomllib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +33,11 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PACKAGE = "anyfast_async"
 MONEY = ("_limits/budget.py", "_limits/reservation.py", "_limits/spent.py", "prices.py", "_journal/bill.py")
-SLOW, SLOWER = 30.0, 8.0
-"""Seconds, and how many times what they take by themselves, after which tests have noticed."""
+SLOW = 90.0
+"""Seconds after which the tests of a file have noticed."""
+KNOWN = Path(__file__).with_suffix(".toml")
+"""Changes that change nothing, with reasons."""
+OUTCOMES = ("noticed", "missed", "equal")
 EARLY = "-Wignore::pytest.PytestAssertRewriteWarning"
 """What is imported before pytest is asked has no better messages; nobody reads them here."""
 COMPARED = {
@@ -62,13 +67,26 @@ class Mutant:
     change: int
     """Which of its changes."""
 
+    lines: range
+    """Those of the statement that it is in."""
+    within: str
+    """The class and the function that it is in."""
+    nth: int
+    """Which of those there that read alike."""
+
     @property
-    def source(self) -> str:
-        """The file with the change."""
+    def name(self) -> str:
+        """The place in words, which stay as they are when lines are added elsewhere."""
+        return f"{self.file} {self.within}: {self.what}" + (f" ({self.nth})" if self.nth > 1 else "")
+
+    @property
+    def tree(self) -> ast.Module:
+        """The file with the change; all else stands where it did."""
         tree = ast.parse((ROOT / PACKAGE / self.file).read_text(encoding="utf-8"))
         node = [*ast.walk(tree)][self.node]
         _, new = [*changes(node)][self.change]
-        return ast.unparse(ast.fix_missing_locations(Put(node, new).visit(tree)))
+        Put(node, ast.copy_location(new, node)).visit(tree)
+        return ast.fix_missing_locations(tree)
 
 
 def annotations(tree: ast.AST) -> set[int]:
@@ -121,16 +139,39 @@ class Put(ast.NodeTransformer):
         return self.new if node is self.old else self.generic_visit(node)
 
 
+def places(tree: ast.AST) -> Mapping[int, tuple[range, str]]:
+    """Return the lines of the statement of each node, and the class and function that it is in."""
+    found: dict[int, tuple[range, str]] = {}
+
+    def go(node: ast.AST, lines: range, within: str) -> None:
+        if isinstance(node, ast.stmt):
+            body = getattr(node, "body", None)
+            last = body[0].lineno - 1 if body else node.end_lineno or node.lineno
+            lines = range(node.lineno, max(last, node.lineno) + 1)
+        elif isinstance(node, ast.expr):  # in the head of a loop or a condition, or behind its body
+            lines = range(min(lines.start, node.lineno), max(lines.stop, (node.end_lineno or 0) + 1))
+        found[id(node)] = lines, within
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            within = f"{within}.{node.name}".lstrip(".")
+        for child in ast.iter_child_nodes(node):
+            go(child, lines, within)
+
+    go(tree, range(1, 2), "")
+    return found
+
+
 def mutants_of(file: str) -> Iterator[Mutant]:
     """Return all mutants of a file of the package."""
     tree = ast.parse((ROOT / PACKAGE / file).read_text(encoding="utf-8"))
-    types = annotations(tree)
+    types, where, alike = annotations(tree), places(tree), Counter[tuple[str, str]]()
     for number, node in enumerate(ast.walk(tree)):
         if id(node) not in types:
             for which, (what, new) in enumerate(changes(node)):
                 line = getattr(node, "lineno", 0)
                 words = f"{what}: {ast.unparse(node)[:60]} -> {ast.unparse(new)[:60]}"
-                yield Mutant(file, line, words, number, which)
+                lines, within = where[id(node)]
+                alike[within, words] += 1
+                yield Mutant(file, line, words, number, which, lines, within, alike[within, words])
 
 
 def tests_of(file: str) -> list[str]:
@@ -152,31 +193,72 @@ def tests_of(file: str) -> list[str]:
     return [str(one.relative_to(ROOT)) for one in found]
 
 
-def passes(folder: Path, tests: Sequence[str], seconds: float) -> bool:
-    """Run tests in a copy of the project, in a forked process; return whether they all pass in time."""
-    child = os.fork()
-    if child == 0:
-        try:
-            os.setsid()
-            os.chdir(folder)
-            sys.path.insert(0, str(folder))
-            null = os.open(os.devnull, os.O_RDWR)
-            for stream in (0, 1, 2):
-                os.dup2(null, stream)
-            options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:anyfast", "--hypothesis-profile=mutants", EARLY]
-            os._exit(int(pytest.main([*options, *tests])))
-        except BaseException:  # noqa: BLE001 - a mutant may do anything
-            os._exit(99)
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return status == 0
-        time.sleep(0.02)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return False
+def options(tests: Iterable[str]) -> list[str]:
+    """Return what pytest is told."""
+    quiet = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:anyfast", "-p", "no:xdist"]
+    return [*quiet, "--hypothesis-profile=mutants", EARLY, *tests]
+
+
+def enter(folder: Path) -> None:
+    """Make a copy of the project the one that is imported."""
+    os.chdir(folder)
+    sys.path.insert(0, str(folder))
+
+
+def in_forks(folder: Path, chosen: Sequence[Mutant], workers: int, reach: Path) -> Iterator[tuple[Mutant, bool | None]]:
+    """Try mutants by changing functions where they are; None for those that only an import shows."""
+    changes, numbers = [], []
+    for mutant in chosen:
+        path = folder / PACKAGE / mutant.file
+        before = compile(path.read_text(encoding="utf-8"), str(path), "exec", dont_inherit=True)
+        pair = planting.changed(before, compile(mutant.tree, str(path), "exec", dont_inherit=True))
+        if pair is None:
+            yield mutant, None
+        else:
+            changes.append(planting.Change(path, mutant.lines, *pair, frozenset(tests_of(mutant.file))))
+            numbers.append(mutant)
+    tests = sorted({test for mutant in numbers for test in tests_of(mutant.file)})
+    read, write = os.pipe()
+
+    def run() -> int:
+        enter(folder)
+        with os.fdopen(write, "w") as pipe:
+
+            def told(number: int, noticed: bool | None) -> None:
+                print(number, {None: ""}.get(noticed, int(bool(noticed))), file=pipe, flush=True)
+
+            planter = planting.Planter(changes, told, folder / PACKAGE, workers, reach)
+            return int(pytest.main(options(tests), plugins=[planter]))
+
+    child = planting.forked(run) if numbers else None
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        left = set(range(len(numbers)))
+        for line in pipe:
+            number, _, noticed = line.rstrip("\n").partition(" ")
+            left.discard(int(number))
+            yield numbers[int(number)], bool(int(noticed)) if noticed else None
+    if child is not None and (os.waitpid(child, 0)[1] or left):
+        message = f"the tests could not be collected or run; {len(left)} mutants were not tried"
+        raise SystemExit(message)
+
+
+def in_a_copy(folder: Path, mutant: Mutant) -> bool:
+    """Try a mutant by writing it into a copy of the project; return whether it was noticed."""
+
+    def run() -> int:
+        enter(folder)
+        return int(pytest.main(options(tests_of(mutant.file))))
+
+    place = folder / PACKAGE / mutant.file
+    place.write_text(ast.unparse(mutant.tree), encoding="utf-8")
+    child, until = planting.forked(run), time.monotonic() + SLOW
+    try:
+        while (status := planting.ended(child, until)) is None:
+            time.sleep(0.02)
+    finally:
+        shutil.copy(ROOT / PACKAGE / mutant.file, place)
+    return status != 0
 
 
 def copied(folder: str) -> Path:
@@ -196,51 +278,63 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--files", default="", help="only those whose path holds this")
-    parser.add_argument("--within", type=float, default=float("inf"), help="seconds after which no more are planted")
+    parser.add_argument("--reach", type=Path, help="a file that keeps which tests reach what, for the next time")
     asked = parser.parse_args()
 
     core = (path.relative_to(ROOT / PACKAGE).as_posix() for path in (ROOT / PACKAGE / "_core").rglob("*.py"))
     files = sorted(file for file in {*core, *MONEY} if asked.files in file and (ROOT / PACKAGE / file).is_file())
     found = [mutant for file in files for mutant in mutants_of(file)]
     chosen = random.Random(asked.seed).sample(found, min(asked.count, len(found)))
+    known = {one["place"]: one["why"] for one in tomllib.loads(KNOWN.read_text(encoding="utf-8")).get("equal", ())}
     print(f"{len(found)} places in {len(files)} files; {len(chosen)} are tried", flush=True)
 
-    began, missed, done = time.monotonic(), [], Counter[str]()
+    done: Counter[tuple[str, str]] = Counter()
+    by_import: list[Mutant] = []
+
+    def take(mutant: Mutant, noticed: bool) -> None:
+        outcome = "noticed" if noticed else "equal" if mutant.name in known else "missed"
+        done[room(mutant.file), outcome] += 1
+        if not noticed:
+            print(f"{outcome}: {mutant.file}:{mutant.line} {mutant.name.partition(' ')[2]}", flush=True)
+
     with contextlib.ExitStack() as stack:
         folders = [copied(stack.enter_context(tempfile.TemporaryDirectory())) for _ in range(asked.workers)]
-        within: dict[str, float] = {}
-        for file in sorted({mutant.file for mutant in chosen}):
-            started = time.monotonic()
-            if not passes(folders[0], tests_of(file), 300):
-                message = f"the tests of {file} fail by themselves: {tests_of(file)}"
-                raise SystemExit(message)
-            within[file] = max(SLOW, SLOWER * (time.monotonic() - started))
+        for mutant, noticed in in_forks(folders[0], chosen, asked.workers, asked.reach or folders[0] / "reach.json"):
+            if noticed is None:
+                by_import.append(mutant)
+            else:
+                take(mutant, noticed)
 
         def plant(mutant: Mutant) -> None:
-            if time.monotonic() - began > asked.within:
-                return
             folder = folders.pop()
-            place = folder / PACKAGE / mutant.file
-            place.write_text(mutant.source, encoding="utf-8")
             try:
-                noticed = not passes(folder, tests_of(mutant.file), within[mutant.file])
+                take(mutant, in_a_copy(folder, mutant))
             finally:
-                shutil.copy(ROOT / PACKAGE / mutant.file, place)
                 folders.append(folder)
-            done["noticed" if noticed else "missed"] += 1
-            if not noticed:
-                missed.append(mutant)
-                print(f"missed: {mutant.file}:{mutant.line} {mutant.what}", flush=True)
 
         with ThreadPoolExecutor(asked.workers) as pool:
-            list(pool.map(plant, chosen))
-    total = done.total()
-    print(f"{done['noticed']} of {total} noticed ({done['noticed'] / max(1, total):.1%})")
+            list(pool.map(plant, by_import))
+    for name in sorted({name for name, _ in done}):
+        print(row(name, *(done[name, outcome] for outcome in OUTCOMES)))
+    print(row("all", *(sum(done[name, outcome] for name, one in done if one == outcome) for outcome in OUTCOMES)))
+
+
+def room(file: str) -> str:
+    """Return the folder of a file, or the file itself where it stands alone."""
+    return file.rpartition("/")[0] or file
+
+
+def row(name: str, noticed: int, missed: int, equal: int) -> str:
+    """Return the figures of a room in words."""
+    total = noticed + missed + equal
+    tail = f"; {equal} change nothing" if equal else ""
+    return f"{name}: {noticed} of {total} noticed ({noticed / max(1, total):.1%}){tail}"
 
 
 if __name__ == "__main__":
     import aiohttp  # noqa: F401 - slow to import, so before forking
     import hypothesis
+    import planting
     import pytest
 
     hypothesis.settings.register_profile("mutants", max_examples=25, deadline=None, derandomize=True)

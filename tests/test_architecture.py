@@ -583,6 +583,7 @@ ACROSS: Final = {
     "test_error_shapes.py": "tables of errors through every entrance",
     "test_entrances.py": "the same bytes through every entrance",
     "cli/test_options_page.py": "the page of options, which is made from the commands",
+    "fuzz/test_targets.py": "readers under bytes that a program thought of",
     "chaos/test_chaos.py": "many calls at once, and everything goes wrong",
     "chaos/test_soak.py": "many calls for long, and nothing grows",
     "test_supply_chain.py": "what is locked, and what the wheel is made of",

@@ -180,6 +180,8 @@ def test_as_timeouts() -> None:
         ("redis://", "must be an address with a host,"),
         ("redis://user:secret-word@:6379", "must be an address with a host,"),
         ("redis://host:port", "must be an address with a host and a port that is a number,"),
+        ("redis://:p@ss/secret-word@host", "must be an address whose password is encoded: %2F for /"),
+        ("redis://host:6379/cache", "must be an address whose path is the number of a database, as in redis://host"),
         ("sqlite://", "must be an address with a path,"),
         ("unix:///", "must be an address with a path,"),
         (7, r"must be an address, a pathlib.Path, or an object with the method ask\(\)"),
@@ -197,7 +199,7 @@ def test_a_store_that_cannot_be_is_refused(store: object, problem: str) -> None:
     [
         ("redis://host", "redis://host"),
         ("valkey://user:pass@host:1/2", "valkey://user:***@host:1/2"),
-        ("rediss://:p@ss/w:rd@host", "rediss://:***@host"),
+        ("rediss://:p@ss%2Fw:rd@host", "rediss://:***@host"),
         ("redis://token@host", "redis://***@host"),
         ("unix://:pass@/run/s", "unix://:***@/run/s"),
         ("redis://host?password=pass&db=1", "redis://host?password=***&db=1"),

@@ -63,6 +63,7 @@ class Records:
         """Answers in their file that a later one has replaced."""
         self.settled: bool = True
         """Whether the file of failures holds just what has failed and has no answer."""
+        self._dropped: set[str] = set()
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -171,7 +172,7 @@ class Records:
 
     def failure(self, custom_id: str) -> bytes | None:
         """Return the line of the latest failure of *custom_id*, None if it has none or was answered."""
-        place = self.failed.find(custom_id)
+        place = None if custom_id in self._dropped else self.failed.find(custom_id)
         return None if place is None or self.is_answered(custom_id) else self._failure_at(place)
 
     def paid_lines(self) -> Iterator[bytes]:
@@ -187,7 +188,7 @@ class Records:
         for place in self.failed.places():
             line = self._failure_at(place)
             custom_id = journal_lines.recorded_id(line)
-            if custom_id is not None and not self.is_answered(custom_id):
+            if custom_id is not None and custom_id not in self._dropped and not self.is_answered(custom_id):
                 yield line if line.endswith(b"\n") else line + b"\n"
         self._readers[self.failures].close()  # Windows replaces no open file
 
@@ -202,6 +203,12 @@ class Records:
     def add_failure(self, custom_id: str, at: int) -> None:
         """Say that the latest failure of *custom_id* is in the log, at byte *at*."""
         self.failed.replace(custom_id, at << 1 | 1)
+        self._dropped.discard(custom_id)
+        self.settled = False
+
+    def drop_failure(self, custom_id: str) -> None:
+        """Let the failure of *custom_id* count no more: it leaves the file of failures when that is settled."""
+        self._dropped.add(custom_id)
         self.settled = False
 
     def close(self) -> None:

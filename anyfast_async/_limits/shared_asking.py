@@ -7,6 +7,7 @@ nothing.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from anyfast_async._core.limits.shared_balance import AT_ONCE, BEAT, SharedBalance
@@ -75,9 +76,18 @@ class Asking:
         self._refuse = refuse
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        """Rings when something is due, or before: what is due is put off with each call, and a timer is not cheap."""
+        self._due: float | None = None
+        """When the store has to be told or asked something, if there is nothing else to say; None: never, or now."""
+        self._until: float | None = None
+        """When a question that is out must be answered."""
+        self._is_late = False
+        """Whether it was given up."""
+        self._rings_at = 0.0
+        """When the timer does; uvloop's do not always tell."""
         self._listening: asyncio.Task[None] | None = None
         self._is_slow = False
-        """Whether the timer is for a sign of life alone."""
+        """Whether only a sign of life is due."""
         self._again = False
         self._why: Exception | None = None
         """The store is away."""
@@ -102,54 +112,77 @@ class Asking:
             self._again = True
             return
         balance = self._balance
-        if balance.state == "away" and self._timer is not None:
+        if balance.state == "away" and self._due is not None:
             if self._on_error == "fail" and self._scope.queued:
                 asyncio.get_running_loop().call_soon(self._refuse, self._why)
             return
-        if balance.state != "near" or self._plan(1 + len(balance.permits)) is not None:
-            self._begin()
-        elif self._timer is None or (self._is_slow and self._says_something):
-            self._set_timer()
+        loop = asyncio.get_running_loop()
+        if balance.state != "near" or self._wants_something(loop.time()):
+            self._begin(loop)
+        elif self._due is None or (self._is_slow and self._says_something):
+            self._set_timer(loop)
 
-    def _plan(self, most: int) -> tuple[int, int, tuple[int, ...]] | None:
-        scope = self._scope
-        now = asyncio.get_running_loop().time()
-        return self._balance.plan(now, scope.first_ones(most) if scope.queued else (), scope.queued)
+    def _wants_something(self, now: float) -> bool:
+        scope, balance = self._scope, self._balance
+        if scope.queued and balance.lacks_permits:
+            return True
+        waiting = scope.first_ones(1 + len(balance.permits)) if scope.queued else ()
+        return balance.plan(now, waiting, scope.queued) is not None
 
-    def _begin(self) -> None:
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._due = None
+        self._task = loop.create_task(self._run(loop), name="anyfast: store of limits")
+
+    def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
+        """See to it that the store is told what it has to know, sooner or later."""
+        balance = self._balance
+        if self._closed or (self._is_idle and not balance.held and not balance.owes and balance.state == "near"):
+            self._due = None
+            self._stop_timer()
+            return
+        self._is_slow = not self._says_something
+        now, seconds = loop.time(), SOON
+        if self._is_slow:
+            # With nothing in flight nothing is lost if it is late: half of a lease is soon enough.
+            seconds = max(SOON, balance.renew - now + (0 if balance.used else BEAT))
+        self._due = now + seconds
+        self._ring_by(loop, self._due)
+
+    def _ring_by(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
         if self._timer is not None:
+            if self._rings_at <= at:
+                return
             self._timer.cancel()
-            self._timer = None
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="anyfast: store of limits")
+        self._rings_at = at
+        self._timer = loop.call_at(at, self._ring)
 
     def _ring(self) -> None:
         self._timer = None
-        self._is_due = True
-        self._begin()
+        loop = asyncio.get_running_loop()
+        at = self._due if self._until is None else self._until
+        if at is None:
+            return
+        if at > loop.time():
+            self._ring_by(loop, at)
+        elif self._until is None:
+            self._is_due = True
+            self._begin(loop)
+        elif self._task is not None:
+            self._is_late = True
+            self._task.cancel()
 
-    def _set_timer(self) -> None:
-        """See to it that the store is told what it has to know, sooner or later."""
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        balance = self._balance
-        if self._closed or (self._is_idle and not balance.held and not balance.owes and balance.state == "near"):
-            return
-        self._is_slow = not self._says_something
-        loop = asyncio.get_running_loop()
-        seconds = SOON
-        if self._is_slow:
-            # With nothing in flight nothing is lost if it is late: half of a lease is soon enough.
-            seconds = max(SOON, balance.renew - loop.time() + (0 if balance.used else BEAT))
-        self._timer = loop.call_later(seconds, self._ring)
 
-    async def _run(self) -> None:
-        loop, balance = asyncio.get_running_loop(), self._balance
+    async def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        balance = self._balance
         try:
             while not self._closed:
                 self._again = False
                 question = self._next(loop.time())
-                if question is None or not await self._put(question):
+                if question is None or not await self._put(loop, question):
                     break
                 self._look()
                 if balance.opens > loop.time() and balance.told:
@@ -157,7 +190,7 @@ class Asking:
         finally:
             self._task = None
             if not self._closed:
-                self._set_timer()
+                self._set_timer(loop)
                 self._listen()
         if self._again:
             self.ask()
@@ -174,27 +207,45 @@ class Asking:
             return balance.news(now, waits=scope.queued > 0, leaving=self._is_idle)
         return question
 
-    async def _put(self, question: Question) -> bool:
+    async def _put(self, loop: asyncio.AbstractEventLoop, question: Question) -> bool:
         """Ask; return whether there was an answer."""
-        loop, balance = asyncio.get_running_loop(), self._balance
+        balance = self._balance
         sent, state = loop.time(), balance.state
+        why: Exception = TimeoutError()
+        reply = None
+        self._until = sent + PATIENCE
+        self._ring_by(loop, self._until)
         try:
-            async with asyncio.timeout(PATIENCE):
-                reply = await self._store.ask(self._name, question)
+            reply = await self._store.ask(self._name, question)
+        except asyncio.CancelledError:
+            if not self._is_late or self._task is None or self._task.cancelling() > 1:
+                raise
         except Exception as error:  # noqa: BLE001 - whatever is wrong with the store, calls must not hang for it
-            balance.lose(loop.time(), sent, *self._share, alone=self._on_error == "local_share")
-            self._why = error
-            if balance.alone or self._on_error != "local_share":
-                self._report(error, balance)
-            if balance.alone:
-                self._look()
-            elif self._on_error == "fail":
-                self._refuse(error)
+            why = error
+        finally:
+            self._until = None
+            if self._is_late and self._task is not None:
+                self._is_late = False
+                self._task.uncancel()
+        if reply is None:
+            self._lose(why, sent, loop.time())
             return False
         balance.take_in(sent, loop.time(), question, reply)
         if balance.state == "near" and state != "near":
             self._report(None, balance)
         return True
+
+    def _lose(self, why: Exception, sent: float, now: float) -> None:
+        """Take in that the store is away."""
+        balance = self._balance
+        balance.lose(now, sent, *self._share, alone=self._on_error == "local_share")
+        self._why = why
+        if balance.alone or self._on_error != "local_share":
+            self._report(why, balance)
+        if balance.alone:
+            self._look()
+        elif self._on_error == "fail":
+            self._refuse(why)
 
     def _listen(self) -> None:
         """Hear of places, while calls wait for some."""
@@ -216,9 +267,7 @@ class Asking:
     def end(self) -> None:
         """Stop at once, as when the loop is gone."""
         self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._stop_timer()
 
     async def aclose(self) -> None:
         """Give everything back."""
@@ -228,4 +277,7 @@ class Asking:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._balance.state == "near" and self._balance.contact is not None:
-            await self._put(self._balance.news(asyncio.get_running_loop().time(), leaving=True))
+            leaves = self._balance.news(asyncio.get_running_loop().time(), leaving=True)
+            with contextlib.suppress(Exception):  # then its lease ends by itself
+                async with asyncio.timeout(PATIENCE):
+                    await self._store.ask(self._name, leaves)

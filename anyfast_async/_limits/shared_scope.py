@@ -85,7 +85,8 @@ class SharedScope(Scope):
             self.tokens.wait(now, 0)  # counts what has ended
         other = self.balance.wait(now, tokens)
         if other is None:
-            self.ask()
+            if self.queued:  # else whoever wants to know will queue, and ask again
+                self.ask()
             return None
         return max(wait, other)
 

@@ -48,6 +48,8 @@ class FileStore:
         self._path = path
         self._thread: ThreadPoolExecutor | None = None
         self._database: sqlite3.Connection | None = None
+        self._files: list[int] = []
+        """What the files were when they were opened."""
         self._process = 0
 
     def __repr__(self) -> str:
@@ -84,7 +86,15 @@ class FileStore:
             message = f"{self._path}: {error}"
             raise StoreError(message) from None
 
+    def _which(self) -> list[int]:
+        """Return what tells the files from others of the same names."""
+        return [os.stat(name).st_ino for name in (self._path, f"{self._path}-shm") if os.path.exists(name)]
+
     def _opened(self) -> sqlite3.Connection:
+        if self._database is not None and self._which() != self._files:
+            # They were deleted; who goes on with them counts alone, as others begin with new ones.
+            self._database.close()
+            self._database = None
         if self._database is None:
             database = sqlite3.connect(self._path, timeout=BUSY, isolation_level=None, check_same_thread=False)
             database.execute("PRAGMA journal_mode=WAL")
@@ -93,7 +103,7 @@ class FileStore:
             database.execute(
                 "CREATE TABLE IF NOT EXISTS news (scope TEXT, client TEXT, PRIMARY KEY (scope, client)) WITHOUT ROWID"
             )
-            self._database = database
+            self._database, self._files = database, self._which()
         return self._database
 
     def _ask(self, scope: str, question: Question) -> StoreReply:

@@ -52,9 +52,19 @@ def arguments(question: Question, now: int = 0) -> list[str | int]:
 
 def reply_of(values: list[int]) -> StoreReply:
     """Return the answer of the script."""
-    names = ("born", "opens", "held", "others", "clients", "expires", "requests", "tokens", "asked")
-    permits = zip(values[9::2], values[10::2], strict=True)
-    return StoreReply(**dict(zip(names, values[:9], strict=True)), permits=tuple(permits))
+    born, opens, held, others, clients, expires, requests, tokens, asked, *permits = values
+    return StoreReply(
+        born=born,
+        opens=opens,
+        held=held,
+        others=others,
+        clients=clients,
+        expires=expires,
+        requests=requests,
+        tokens=tokens,
+        asked=asked,
+        permits=tuple(zip(permits[::2], permits[1::2], strict=True)),
+    )
 
 
 class ValkeyStore:
@@ -134,6 +144,12 @@ class ValkeyStore:
         password = self._connected().connection_pool.connection_kwargs.get("password")
         if password:
             words = words.replace(password, "***")
+        if isinstance(error, self._redis.exceptions.AskError):
+            words = (
+                "it is one node of a cluster, and another one has what is asked for: take a server that stands alone"
+            )
+        elif "unauthenticated" in words or isinstance(error, self._redis.exceptions.AuthenticationError):
+            words += " (user and password stand in the address: redis://user:password@host)"
         return StoreError(f"{self._url}: {words or type(error).__name__}")
 
     async def aclose(self) -> None:

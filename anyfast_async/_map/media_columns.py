@@ -73,6 +73,15 @@ class MediaTemplate:
         """Return what *row* is made of, as text."""
         return self.prompt.cells(row) | {name: _known_by(cell_at(row, name)) for name, _ in self._files()}
 
+    def as_json(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a row of JSON values of which the same message is made: paths as they are, bytes as ``data:`` URLs.
+
+        Raises:
+            TypeError: a column holds what cannot be sent.
+
+        """
+        return self.prompt.cells(row) | {name: _as_json(cell_at(row, name), what) for name, what in self._files()}
+
     def fill(self, row: Mapping[str, Any]) -> UserMessage | None:
         """Return the message for *row*, which lacks none of the columns; None if there is no text for it.
 
@@ -95,8 +104,7 @@ class MediaTemplate:
         return UserMessage(parts)
 
     def _part(self, cell: Any, what: What) -> Part:
-        if isinstance(cell, Mapping) and {"bytes", "path"} & cell.keys():  # as Hugging Face keeps them
-            cell = cell.get("bytes") if cell.get("bytes") is not None else cell.get("path")
+        cell = _taken_out(cell)
         if isinstance(cell, (bytes, bytearray, memoryview)):
             return _of_bytes(bytes(cell), what)
         if not isinstance(cell, str):
@@ -135,7 +143,29 @@ class MediaTemplate:
         return ImagePart(file) if what == "image" else FilePart(file.name, file)
 
 
+def _taken_out(cell: Any) -> Any:
+    """Return the bytes or the path of a file as Hugging Face keeps them; another cell as it is."""
+    if not isinstance(cell, Mapping) or not {"bytes", "path"} & cell.keys():
+        return cell
+    return cell.get("bytes") if cell.get("bytes") is not None else cell.get("path")
+
+
+def _as_json(cell: Any, what: What) -> Any:
+    if isinstance(cell, (list, tuple)):
+        return [_as_json(one, what) for one in cell]
+    cell = _taken_out(cell)
+    if isinstance(cell, (bytes, bytearray, memoryview)):
+        return _url_of(bytes(cell), what)[1]
+    return cell
+
+
 def _of_bytes(data: bytes, what: What) -> Part:
+    kind, url = _url_of(data, what)
+    return ImagePart(url) if what == "image" else FilePart(_named(kind), url)
+
+
+def _url_of(data: bytes, what: What) -> tuple[str, str]:
+    """Return the media type of a file, and the file as a ``data:`` URL."""
     try:
         kind = media_type(data, what)
     except ValueError as error:
@@ -143,8 +173,7 @@ def _of_bytes(data: bytes, what: What) -> Part:
     if len(data) > MOST:
         message = f"it is larger than {MOST} bytes"
         raise MediaError(message)
-    url = f"data:{kind};base64,{base64.b64encode(data).decode()}"
-    return ImagePart(url) if what == "image" else FilePart(_named(kind), url)
+    return kind, f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def _of_data(cell: str, what: What) -> Part:

@@ -45,7 +45,11 @@ def problem_with(url: str) -> str | None:
         return None if rest.strip("/") else "must be an address with a path"
     try:
         parts = urlsplit(url)
-        found = parts.hostname and parts.port != 0
+        found, database = parts.hostname and parts.port != 0, parts.path.strip("/")
     except ValueError:
         return "must be an address with a host and a port that is a number"
+    if "@" in database:  # redis-py would send what is before the first "/" as a password, to a host of that name
+        return "must be an address whose password is encoded: %2F for /, %3F for ?, %23 for #"
+    if database and not (database.isascii() and database.isdigit()):  # redis-py would take number 0
+        return "must be an address whose path is the number of a database, as in redis://host:6379/0"
     return None if found else "must be an address with a host"

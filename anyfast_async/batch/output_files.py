@@ -5,9 +5,10 @@ They are a journal, as ``client.map`` writes one too; what is said here is which
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+import re
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from anyfast_async._core.journal import journal_lines
 from anyfast_async._core.journal.send_again import ALL, SendAgain
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
     from anyfast_async.batch.input.survey import Survey
     from anyfast_async.completions import ChatCompletion
+
+
+_LEFT_OUT: Final = re.compile(rb'"response":null,"error":\{"code":"validation",')
+"""In the line of a row that could not be sent."""
 
 
 class Done:
@@ -145,6 +150,24 @@ class BatchFiles:
                 census.fresh += 1
                 census.unsendable += custom_id in unsendable
         return census
+
+    def drop_left_out(self, ids: Callable[[], Iterable[str]]) -> int:
+        """Take out the failures of rows that could not be sent and are no rows of the input any more.
+
+        Args:
+            ids: tells those of the input, if it is asked.
+
+        Returns:
+            How many they are.
+
+        """
+        records = self.journal.records
+        lines = filter(_LEFT_OUT.search, records.failed_lines())
+        gone = {custom_id for line in lines if (custom_id := journal_lines.recorded_id(line)) is not None}
+        gone = gone.difference(ids()) if gone else gone
+        for custom_id in gone:
+            records.drop_failure(custom_id)
+        return len(gone)
 
     @property
     def answered(self) -> int:

@@ -24,7 +24,7 @@ _UNITS: Final[dict[str, int]] = {
     **{f"{letter}b": 1000**n for n, letter in enumerate("kmg", 1)},
     **{f"{letter}ib": 1024**n for n, letter in enumerate("kmg", 1)},
 }
-_SIZE: Final = re.compile(r"(\d+)\s*([a-z]*)")
+_SIZE: Final = re.compile(r"([0-9]{1,18})\s*([a-z]*)")
 _FIELDS: Final = (*WIRE_FIELDS, "extra_body")
 _WHOLE: Final = 100
 

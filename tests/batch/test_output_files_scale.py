@@ -32,11 +32,11 @@ def measured(rows: int, folder: Path) -> dict[str, float]:
 
 
 def test_memory_hardly_grows_with_the_rows(tmp_path: Path) -> None:
-    """A hundred times the rows take 30 MiB more at most, never more than 200; what they take in time is printed."""
+    """A million rows take 45 MiB more than ten thousand at most, never more than 200; what they take in time is printed."""
     few, many = measured(FEW, tmp_path), measured(MANY, tmp_path)
     sys.stdout.write(f"{few}\n{many}\n")
 
     share = MANY / 1_000_000
     for when in ("after", "resumed", "peak"):
-        assert many[when] - few[when] <= max(3, 30 * share), when
+        assert many[when] - few[when] <= max(3, 45 * share), when
     assert many["peak"] <= 200

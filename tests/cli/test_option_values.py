@@ -20,7 +20,7 @@ def test_sizes(text: str, count: int) -> None:
     assert count == size(text)
 
 
-@pytest.mark.parametrize("text", ["", "0", "-1", "5XB", "1.5MB", "MiB"])
+@pytest.mark.parametrize("text", ["", "0", "-1", "5XB", "1.5MB", "MiB", "9" * 5000, "٣MB"])
 def test_no_sizes(text: str) -> None:
     """What is no size is refused."""
     with pytest.raises(click.BadParameter, match="is no size"):

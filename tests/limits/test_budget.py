@@ -76,6 +76,17 @@ def test_money_is_a_ceiling_too() -> None:
     assert spending.left(PRICES.models["m"]) == pytest.approx(40_000)
 
 
+def test_money_that_nobody_reports_counts_as_it_was_reserved() -> None:
+    """It is spent as far as anybody knows: the ceiling has that much less room."""
+    spending = Spending(Budget(usd=1), PRICES)
+    for cost in (0.5, 0.25):
+        spending.unknown(admitted(spending, 0, cost), Need())
+
+    assert (0.75, 0.0) == (spending.cost_assumed, spending.cost_reserved)
+    with pytest.raises(BudgetExceeded):
+        spending.admit(Need(0, 0.26))
+
+
 def test_without_a_budget_everything_is_counted_and_nothing_refused() -> None:
     """No budget is no ceiling, and nothing is reserved."""
     spending = Spending(None)

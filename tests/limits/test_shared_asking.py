@@ -297,6 +297,45 @@ async def test_a_long_call_keeps_its_place() -> None:
     await closed(long, other)
 
 
+@pytest.mark.parametrize("seed", range(2))
+async def test_calls_that_are_cancelled_leave_nothing_behind(seed: int) -> None:
+    """Wherever sixty of a hundred calls are cancelled, later the whole quota is there again, and no place is held."""
+    chance, sent = random.Random(seed), list[tuple[float, str, float]]()
+    store = CountedStore(chance.choice([0.001, 0.1]))  # the next room, or 50 ms each way
+    processes = [Process(name, store, sent, requests_per_minute=60, concurrency=10) for name in "ab"]
+
+    async def call(one: Process) -> None:
+        permit = await one.gate.acquire(one.scope, 100.0)
+        try:
+            sent.append((now(), one.name, 100.0))
+            await asyncio.sleep(chance.uniform(0.01, 2))
+        finally:
+            one.gate.release(permit)
+
+    calls = []
+    for _ in range(100):
+        calls.append(asyncio.create_task(call(chance.choice(processes))))
+        await asyncio.sleep(chance.choice([0, 0, 0.0003, 0.0007, 0.01, 0.3]))
+        if chance.random() < 0.6:
+            chance.choice(calls).cancel()
+            for _ in range(chance.randrange(3)):
+                await asyncio.sleep(0)
+    await asyncio.sleep(200)
+    assert {type(error) for error in await asyncio.gather(*calls, return_exceptions=True)} <= {
+        type(None),
+        asyncio.CancelledError,
+    }
+    assert [(one.gate.in_flight, one.gate.queued, one.balance.used) for one in processes] == [(0, 0, 0)] * 2
+    assert [sum(quota.held.values()) for quota in store._quotas.values()] == [0]
+    before = len(sent)
+    more = [asyncio.create_task(call(one)) for one in processes for _ in range(30)]
+    await asyncio.sleep(30)
+    assert len(sent) - before == 60
+    assert worst(sent) <= 60
+    await asyncio.gather(*more)
+    await closed(*processes)
+
+
 # -- what goes wrong -------------------------------------------------------------------------------------------------
 
 

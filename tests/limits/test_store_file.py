@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import pytest
 
 from anyfast_async import StoreError
 from anyfast_async._core.limits.shared_quota import Question
+from anyfast_async._limits import store_file
 from anyfast_async._limits.store_file import FileStore, machine_time
 
 
@@ -55,6 +57,52 @@ async def test_a_file_that_is_none_is_said(tmp_path: Path) -> None:
         with pytest.raises(StoreError, match=str(path)):
             await store.ask("x", asked("a", 1))
         await store.aclose()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="an open file cannot be deleted there")
+async def test_a_file_that_was_deleted_is_not_gone_on_with(tmp_path: Path) -> None:
+    """Whoever had it open meets the others in the new one, and knows that it has forgotten everything."""
+    one, other = FileStore(tmp_path / "quota"), FileStore(tmp_path / "quota")
+    born = (await one.ask("x", asked("a", 1, wanted=(1, 1)))).born
+    for path in await asyncio.to_thread(lambda: [*tmp_path.iterdir()]):
+        path.unlink()
+    first = await other.ask("x", asked("b", 1, wanted=(1,)))
+    await asyncio.sleep(0.02)  # the clock of the machine counts hundredths
+    reply = await one.ask("x", asked("a", 2, born=born, wanted=(1,)))
+    assert (first.requests, reply.requests, reply.permits) == (1, 1, ())
+    assert reply.born == first.born != born
+    assert reply.opens > 0
+    await asyncio.gather(one.aclose(), other.aclose())
+
+
+async def test_a_file_that_others_hold_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a second at most, so that nobody waits for it in vain; when it is free all goes on."""
+    monkeypatch.setattr(store_file, "BUSY", 0.05)
+    store = FileStore(tmp_path / "quota")
+    await store.ask("x", asked("a", 1, wanted=(1,)))
+    holder = sqlite3.connect(tmp_path / "quota", isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StoreError, match="locked"):
+        await store.ask("x", asked("a", 2, wanted=(1,)))
+    holder.execute("ROLLBACK")
+    holder.close()
+    assert (await store.ask("x", asked("a", 2, wanted=(1,)))).requests == 2
+    await store.aclose()
+
+
+async def test_a_full_disk_is_said_and_counts_nothing(tmp_path: Path) -> None:
+    """A booking that could not be written was not made."""
+    store = FileStore(tmp_path / "quota")
+    await store.ask("x", asked("a", 1, wanted=(1,)))
+    assert store._database is not None
+    pages = store._database.execute("PRAGMA page_count").fetchone()[0]
+    store._database.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StoreError, match="full"):
+        for number in range(2, 99):
+            await store.ask(f"scope {number}" * 400, asked("a", number, wanted=(1,)))
+    store._database.execute("PRAGMA max_page_count = 1000000")
+    assert (await store.ask("x", asked("a", 100, wanted=(1,)))).requests == 2
+    await store.aclose()
 
 
 def test_every_loop_and_every_child_may_use_it(tmp_path: Path) -> None:

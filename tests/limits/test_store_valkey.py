@@ -175,6 +175,23 @@ async def test_every_key_ends_by_itself(store: ValkeyStore, folder: Path) -> Non
     assert [key for key, end in keys.items() if not 0 < end < 400_000] == []
 
 
+async def test_a_server_that_threw_a_key_away_has_forgotten_all(store: ValkeyStore, folder: Path) -> None:
+    """Short of memory it evicts any key: what is left is not gone on with, and nothing hangs or is held for ever."""
+    for key in ("state", "requests", "tokens", "held", "leases", "want", "queue", "said:a"):
+        await asyncio.to_thread(lambda: connection(folder).flushall())
+        few = {"requests": 5, "places": 5, "tokens": 9}
+        born = (await store.ask("x", asked("a", 1, want=9, wanted=(1,) * 5, **few))).born
+        await store.ask("x", asked("b", 1, want=5, **few))
+        deleted: Any = await asyncio.to_thread(lambda key=key: connection(folder).delete(f"anyfast:{{x}}:{key}"))
+        async with asyncio.timeout(5):
+            reply = await store.ask("x", asked("a", 2, want=9, born=born, wanted=(1,), **few))
+            other = await store.ask("x", asked("b", 2, want=5, born=born, **few))
+        assert deleted == 1
+        assert reply.held + other.held == 5, key
+        forgets = key not in {"queue", "said:a"}
+        assert (reply.born != born, reply.opens > 0, len(reply.permits)) == (forgets, forgets, not forgets), key
+
+
 async def test_news_of_places_comes_at_once(store: ValkeyStore) -> None:
     """Who waits for a place hears of it when another gives one, not when it looks the next time."""
     await store.ask("x", asked("a", 1, places=1))
@@ -214,6 +231,57 @@ async def test_a_wrong_password_is_said_and_not_shown(url: StoreURL, folder: Pat
         await store.ask("x", asked("a", 1))
     assert PASSWORD not in str(caught.value)
     await store.aclose()
+
+
+async def test_a_password_that_is_missing_is_asked_for(url: StoreURL, folder: Path) -> None:
+    """The server's own words for it are of its protocol."""
+    store = ValkeyStore(StoreURL(f"unix://{folder}/s"))
+    with pytest.raises(StoreError, match=r"\(user and password stand in the address: redis://user:password@host\)$"):
+        await store.ask("x", asked("a", 1))
+    await store.aclose()
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        ("-MOVED 3999 10.0.0.7:6381", "it is one node of a cluster, and another one has what is asked for: take a "),
+        ("-READONLY You can't write against a read only replica.", "You can't write against a read only replica"),
+        ("-OOM command not allowed when used memory > 'maxmemory'.", "command not allowed when used memory >"),
+        ("-NOPERM User bob has no permissions to run the 'evalsha' command", "User bob has no permissions to run"),
+        ("-LOADING Valkey is loading the dataset in memory", "is loading the dataset"),
+        ("HTTP/1.1 400 Bad Request", "HTTP/1.1 400 Bad Request"),
+    ],
+)
+async def test_what_a_server_refuses_with_is_said(reply: str, words: str) -> None:
+    """In one line, without the password, and at once."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while word := await reader.readline():
+            if word.strip() in {b"AUTH", b"EVALSHA"}:
+                writer.write(b"+OK\r\n" if word.startswith(b"AUTH") else f"{reply}\r\n".encode())
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        store = ValkeyStore(StoreURL(f"redis://bob:{PASSWORD}@{address}"))
+        with pytest.raises(StoreError) as caught:
+            await store.ask("x", asked("a", 1))
+        await store.aclose()
+    assert str(caught.value).startswith(f"redis://bob:***@{address}: ")
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+async def test_a_connection_that_was_cut_meanwhile_is_not_used(store: ValkeyStore, folder: Path) -> None:
+    """Servers and balancers end connections that were idle for long: the next question goes over a new one."""
+    await store.ask("x", asked("a", 1, wanted=(1,)))
+
+    def cut() -> None:
+        with connection(folder) as server:
+            server.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+    await asyncio.to_thread(cut)
+    assert (await store.ask("x", asked("a", 2, wanted=(1,)))).requests == 2
 
 
 async def test_more_at_once_than_there_are_connections_wait(store: ValkeyStore, folder: Path) -> None:

@@ -64,9 +64,16 @@ PROXIES: Final = (
     Proxy("Envoy", "istio-envoy", None),
     # src/http-header-glue.c, http_response_errdoc_init
     Proxy("lighttpd", "lighttpd", r"\A<\?xml version=[^>]*>\s*<!DOCTYPE html PUBLIC .-//W3C//DTD XHTML 1\.0 Trans"),
+    # src/shrpx_http.cc of nghttp2, create_error_html
+    Proxy("nghttpx", "nghttpx", r"<footer>nghttpx"),
+    # configs/body_factory/default of Apache Traffic Server
+    Proxy("Traffic Server", "ats/", r'\A<HTML>\s*<HEAD>\s*<TITLE>[^<]*</TITLE>\s*</HEAD>\s*<BODY BGCOLOR="white"'),
+    # dist/plugins/default/error-response-plugin.js of http-proxy-middleware: 504, also where nobody listened
+    Proxy("http-proxy-middleware", "http-proxy-middleware", r"\AError occurred while trying to proxy: "),
     # forward proxies: src/errorpage.cc of Squid, data/templates of tinyproxy
     Proxy("Squid", "squid", r"<!--? ?ERR_[A-Z_]+|\(squid(?:/[^)<]*)?\)|id=.?ERR_[A-Z_]+"),
     Proxy("tinyproxy", "tinyproxy", r"tinyproxy"),
+    Proxy("Privoxy", "privoxy", r"<title>[^<]*\(Privoxy@|config\.privoxy\.org"),
 )
 """What is known of the proxies that stand in front of gateways; their sources are named above each."""
 LATE: Final = {"lighttpd": frozenset({404})}
@@ -76,6 +83,9 @@ says 404 where an upstream that had begun to answer is silent for too long."""
 OTHERS: Final = ("x-litellm-", "x-smg-error-")
 """Headers of other gateways: LiteLLM's, and those of the routers of SGLang. They put every failure of what is behind
 them into an error object of their own, a broken answer too: that states nothing of bills."""
+RELAY: Final = "llm_provider-"
+"""What LiteLLM puts before the names of headers that came from behind it. With a broken connection none came; with the
+page of a proxy between, its content type did."""
 
 
 class Speaker(NamedTuple):
@@ -114,7 +124,7 @@ def speaker(status: int, headers: Mapping[str, str], payload: Any) -> Speaker:
     if status == 407 or "proxy-authenticate" in headers:  # noqa: PLR2004 - RFC 9110 15.5.8
         return Speaker("proxy", False)
     if stated:
-        return Speaker("gateway", not any(name.startswith(OTHERS) for name in headers))
+        return Speaker("gateway", _is_of_the_gateway(headers))
     # RFC 9209 2.1.1: an intermediary names itself, and with ``error`` says that the answer is its own.
     if "error=" in (said := headers.get("proxy-status", "").rpartition(",")[2]):
         return Speaker("proxy", False, said.partition(";")[0].strip(' "')[:60])
@@ -127,6 +137,16 @@ def speaker(status: int, headers: Mapping[str, str], payload: Any) -> Speaker:
         return Speaker("proxy", False, name, status in LATE.get(name, ()))
     # new-api's middleware puts its id on whatever it answers; what a proxy answers in its place has none.
     return Speaker("gateway" if "x-oneapi-request-id" in headers else "unknown", False)
+
+
+def _is_of_the_gateway(headers: Mapping[str, str]) -> bool:
+    """Return whether an error object is the gateway's own, or what it said is relayed in one."""
+    if not any(name.startswith(OTHERS) for name in headers):
+        return True
+    behind = [name.removeprefix(RELAY) for name in headers if name.startswith(RELAY)]
+    if any(name.startswith(OTHERS) for name in behind):  # one of those behind another
+        return False
+    return "json" in headers.get(f"{RELAY}content-type", "").lower()
 
 
 def _proxy(status: int, headers: Mapping[str, str], text: str) -> str | None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 _SHARDS: Final = 256
 _FIRST: Final = 16
 _TAG: Final = (1 << 24) - 1
 _WORD: Final = (1 << 64) - 1
+_LATE: Final = 1 << 19
+"""Ids that may be waiting for an index."""
 
 
 class _Table:
@@ -92,6 +94,18 @@ class Index(_Table):
                     self._grow(shard)
         return again
 
+    def add_hashes(self, hashes: Iterable[int], begins: Iterable[int]) -> None:
+        """Do what :meth:`add` does for ids of which the *hashes* are given, and differ."""
+        tables = self._tables
+        for number, begin in zip(hashes, begins, strict=True):
+            shard, tag = number >> 56 & 255, number & _TAG
+            table = tables[shard]
+            mask = len(table) - 1
+            i = tag & mask
+            while table[i]:
+                i = (i + 1) & mask
+            self._fill(shard, i, begin + 1 << 24 | tag)
+
     def replace(self, custom_id: str, begin: int) -> None:
         """Say that the line of *custom_id* begins at byte *begin*, wherever one began before."""
         at, shard = self._probe(custom_id)
@@ -115,6 +129,52 @@ class Index(_Table):
         while (slot := table[i]) and (slot & _TAG != tag or not self._is_it(custom_id, (slot >> 24) - 1)):
             i = (i + 1) & mask
         return i, shard
+
+
+class LateIndex:
+    """An :class:`Index` that is made when it is asked for a line first, or when an id comes again.
+
+    Until then it is quicker to fill, and takes some hundred bytes an id: so it is made of half a million, too.
+
+    Args:
+        is_it: as in :class:`Index`.
+
+    """
+
+    def __init__(self, is_it: Callable[[str, int], bool]) -> None:
+        self._index = Index(is_it)
+        self._seen: set[int] | None = set()
+        """The hashes of all ids, which differ; None if the index is made."""
+        self._hashes = array("q")
+        self._begins = array("Q")
+
+    def add_many(self, custom_ids: Sequence[str], begins: Sequence[int]) -> list[int]:
+        """Do what :meth:`Index.add_many` does."""
+        if (seen := self._seen) is not None:
+            hashes, before = [*map(hash, custom_ids)], len(seen)
+            seen.update(hashes)
+            if len(seen) - before == len(hashes):
+                self._hashes.extend(hashes)
+                self._begins.extend(begins)
+                if len(seen) > _LATE:
+                    self._made()
+                return []
+        return self._made().add_many(custom_ids, begins)
+
+    def find(self, custom_id: str) -> int | None:
+        """Do what :meth:`Index.find` does."""
+        return self._made().find(custom_id)
+
+    def replace(self, custom_id: str, begin: int) -> None:
+        """Do what :meth:`Index.replace` does."""
+        self._made().replace(custom_id, begin)
+
+    def _made(self) -> Index:
+        if self._seen is not None:
+            self._seen = None
+            self._index.add_hashes(self._hashes, self._begins)
+            del self._hashes[:], self._begins[:]
+        return self._index
 
 
 class Seen(_Table):

@@ -199,6 +199,11 @@ class SharedBalance(Shown):
             while self.permits:
                 self.undo(self.permits.popleft())
 
+    @property
+    def lacks_permits(self) -> bool:
+        """Whether a call that waits lacks nothing but a permit, so that there is something to ask for."""
+        return not self.permits and self.is_rated and self.used < self.held
+
     def plan(self, now: float, waiting: Iterable[float], queued: int) -> tuple[int, int, tuple[int, ...]] | None:
         """Return places needed, places wanted and tokens of permits wanted, None if there is nothing to ask for.
 
@@ -206,6 +211,8 @@ class SharedBalance(Shown):
         """
         self._drop(now)
         permits = len(self.permits)
+        if not queued and self._rate * PREFETCH < 1 and not self.gives and self.used + permits <= self.held:
+            return None  # what was rated is less by now
         ahead = int(self.rate(now) * PREFETCH) if self.is_rated else 0
         busy = self.used + permits
         more = max(0, max(queued, ahead) - permits)

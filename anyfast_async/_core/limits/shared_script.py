@@ -47,7 +47,14 @@ local function read_state()
 end
 local state = read_state()
 local restored = born_before == state.born and seen > state.asked
-if now < state.asked - SET_BACK or restored or state.born == 0 then -- the clock was set, or a part was lost
+-- A server that is short of memory may throw any key away: what is left does not fit together, and its loops have no end.
+local function is_there(...) return redis.call('EXISTS', ...) == select('#', ...) end
+local whole = state.born > 0
+  and (state.request_total == 0 or is_there(prefix .. ':requests'))
+  and (state.token_total == 0 or is_there(prefix .. ':tokens'))
+  and (state.held == 0 or is_there(LEASES, HELD))
+  and (not is_there(QUEUE) or is_there(WANT, HELD))
+if now < state.asked - SET_BACK or restored or not whole then -- the clock was set, or a part was lost
   for _, name in ipairs(redis.call('ZRANGE', LEASES, 0, -1)) do redis.call('DEL', SAID .. name) end
   redis.call('DEL', STATE, LEASES, HELD, WANT, QUEUE, prefix .. ':requests', prefix .. ':tokens')
   state = read_state()

@@ -265,6 +265,9 @@ def _of_lines(check: _Check) -> Iterator[Rows]:
             if (tried := tried + 1) == _SHAPES:
                 alone += left
                 break
+        if not alone:
+            yield numbers, rows  # type: ignore[misc]  # none of them is None
+            continue
         for place in alone:
             if (record := source.record_in(numbers[place], lines[place])) is not None:
                 rows[place] = check.row(*record)

@@ -14,6 +14,7 @@ Record: TypeAlias = "tuple[int, dict[str, Any] | LineError]"
 """The number of a line or row, and what stands there."""
 
 _DELIMITERS: Final = ",;\t"
+_OLD_MAC: Final = "a carriage return stands in it; save the file with lines that end in LF or CR LF"
 
 
 class CsvTable:
@@ -34,12 +35,13 @@ class CsvTable:
         texts = (_text(data) for _, data in lines)
         first = next(texts, "")
         csv.field_size_limit(longest)
-        self.delimiter: str = max(_DELIMITERS, key=lambda one: len(next(csv.reader([first], delimiter=one), ())))
+        self.delimiter: str = max(_DELIMITERS, key=lambda one: _width(first, one))
         self._reader = csv.reader(chain([first], texts), delimiter=self.delimiter, strict=True)
         try:
             self.columns: list[str] = next(self._reader)
         except csv.Error as error:
-            raise LineError((f"is no header of a CSV file: {error}",)) from None
+            what = _OLD_MAC if "\r" in first.rstrip("\r\n") else error
+            raise LineError((f"is no header of a CSV file: {what}",)) from None
         if not _is_text(self.columns):
             raise LineError((not_in(encoding),))
         if not self.columns:
@@ -67,6 +69,14 @@ class CsvTable:
         if not _is_text(row):
             return LineError((not_in(self._encoding),))
         return dict(zip(self.columns, row, strict=True))
+
+
+def _width(line: str, delimiter: str) -> int:
+    """Return the number of cells, 0 if there are none."""
+    try:
+        return len(next(csv.reader([line], delimiter=delimiter), ()))
+    except csv.Error:
+        return 0
 
 
 def _is_text(row: list[str]) -> bool:

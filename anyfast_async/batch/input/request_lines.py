@@ -21,7 +21,6 @@ ID_NAMES: Final = ("custom_id", "id")
 GEMINI_IDS: Final = ("key", "custom_id", "id")
 """Where a request in Gemini's form may have its id."""
 _LONG: Final = re.compile(rb"[0-9]{16}")
-_LONG_IN_TEXT: Final = re.compile(r"[0-9]{16}")
 """Digits from which the fast reader may round."""
 _DIGITS: Final = bytes.maketrans(b"123456789", b"000000000")
 _LONG_RUN: Final = b"0" * 16
@@ -110,7 +109,7 @@ def exact_value(data: bytes) -> Any:
 
 def has_long_number(text: str) -> bool:
     """Return whether the fast reader may round a number in *text*."""
-    return _LONG_IN_TEXT.search(text) is not None
+    return has_long_number_in(text.encode("utf-8", "surrogatepass"))
 
 
 def has_long_number_in(data: bytes) -> bool:

@@ -84,7 +84,7 @@ class Survey:
     """At most :data:`KEPT_PROBLEMS`, in the order of the lines."""
     problem_count: int
     sha256: str
-    """Of the file."""
+    """Of the file; empty if it is not read again."""
     stamp: Stamp
     kinds: tuple[ProblemKind, ...] = ()
     """The problems by what they have in common, in the order of their first lines."""
@@ -117,6 +117,7 @@ def survey(
     digests: bool = True,
     measure: Measure | None = None,
     told: Callable[[int], object] | None = None,
+    read_again: bool = True,
 ) -> Survey:
     """Read the whole of *source* and check every row.
 
@@ -128,13 +129,14 @@ def survey(
             more rows. 8 bytes a row, and 4 for each column that is used.
         measure: how to tell what the rows will take: it stands in ``.measured`` then.
         told: called with the number of rows that were read since the last time.
+        read_again: whether :func:`rows` will read the file after this; if not, it is not known by its SHA-256.
 
     Raises:
         ConfigurationError: the file was changed meanwhile.
         OSError: it cannot be read.
 
     """
-    stamp, sha256 = stamp_of(source.path), fingerprint(source.path)
+    stamp, sha256 = stamp_of(source.path), fingerprint(source.path) if read_again else ""
     first = _Pass(source, skip_bad=skip_bad, digests=digests)
     left = sys.maxsize if measure is None or measure.first is None else measure.first
     for numbers, checked in checked_rows(source, measure, digests=digests):

@@ -54,10 +54,12 @@ class Recorder:
         self._write(ENDED, {"run": self._run, "seconds": round(now - self._began, 3), "status": status})
 
     def row(self, event: RowDone) -> None:
-        """Take in that a row is done."""
+        """Take in that a row is done; one that was not sent says nothing of how fast rows are, or of what they cost."""
+        if not event.is_sent:
+            return
         stretch, completion = self._now, event.completion
         figures = stretch.model(event.model)
-        self._sent = self._sent or bool(event.attempts)
+        self._sent = True
         if len(event.attempts) > 1 or event.error is not None:
             self._attempts(event)
         if event.error is not None:

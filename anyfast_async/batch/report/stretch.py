@@ -29,7 +29,7 @@ def width_after(seconds: float) -> float:
 
 @attrs.define
 class ModelFigures:
-    """What came of the rows that one model was asked."""
+    """What came of the rows that were sent to one model."""
 
     answered: int = 0
     failed: int = 0

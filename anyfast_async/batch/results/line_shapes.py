@@ -11,6 +11,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from operator import add
 from typing import Any, Final, TypeAlias
 
@@ -23,6 +24,7 @@ from anyfast_async._core.usage import Used
 from anyfast_async.batch.results.result_lines import usual_row
 from anyfast_async.batch.results.row import Row, Told, objects_in_texts
 
+_used: Final = partial(tuple.__new__, Used)
 Path: TypeAlias = tuple[str | int, ...]
 
 _REST: Final = rb'[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+"'
@@ -53,6 +55,8 @@ _SAID: Final[set[Path]] = {
     ("error",),
 }
 """What has to stand there as in the line that was read."""
+_SUMMED: Final = frozenset({"head", "sum", "tail"})
+"""Of a line of ours: what its checksum is of, and in between the checksum."""
 _SPELLINGS: Final = ((b",", b":"), (b", ", b": "))
 """How programs write JSON: ours, and Python's own."""
 
@@ -79,6 +83,8 @@ class LineShape:
             names: list[str] = []
             is_ours = journal_lines.stem_of(line) is not None
             pattern = b"".join(_pattern(value, (), names, _Spelling(comma, colon, is_ours)))
+            if is_ours:
+                pattern = b"(" + pattern + b")"
             if (found := re.fullmatch(pattern, text)) is not None and found[0]:
                 expression = re.compile(rb"(?:" + pattern + rb")\r?\n|[^\n]*+\n")
                 return cls(expression, names, body["choices"][0].get("finish_reason"))
@@ -102,16 +108,14 @@ class LineShape:
         if not places:
             return None
         try:
-            return self._told(lines, places, columns)
+            return self._told(places, columns)
         except ValueError:  # half a character, or what is no UTF-8
             return None
 
-    def _told(
-        self, lines: Sequence[bytes], places: list[int], columns: Mapping[str, Sequence[bytes]]
-    ) -> tuple[list[int], Told]:
-        values = {name: _values(cells) for name, cells in columns.items() if name != "sum"}
+    def _told(self, places: list[int], columns: Mapping[str, Sequence[bytes]]) -> tuple[list[int], Told]:
+        values = {name: _values(cells) for name, cells in columns.items() if name not in _SUMMED}
         none = [None] * len(places)
-        wrong = set(_damaged(lines, places, columns)) if "sum" in columns else set()
+        wrong = set(_damaged(columns)) if "sum" in columns else set()
         used: Sequence[Used | None] = none
         if "total" in values:
             prompt, completion = values["prompt_tokens"], values["completion_tokens"]
@@ -125,7 +129,7 @@ class LineShape:
             for some, whole in parts:
                 if some is not zeros:
                     wrong.update(n for n, (one, most) in enumerate(zip(some, whole, strict=True)) if one > most)
-            used = [*map(Used._make, zip(prompt, completion, cached, audio, image, strict=True))]
+            used = [*map(_used, zip(prompt, completion, cached, audio, image, strict=True))]
         count = len(places)
         told: dict[str, Sequence[Any]] = {
             **dict.fromkeys(Row._fields, none),
@@ -149,15 +153,12 @@ def _values(tokens: Sequence[bytes]) -> list[Any]:
     return values
 
 
-def _damaged(lines: Sequence[bytes], places: Sequence[int], columns: Mapping[str, Sequence[bytes]]) -> Iterator[int]:
+def _damaged(columns: Mapping[str, Sequence[bytes]]) -> Iterator[int]:
     """Yield the numbers of lines of ours that are not as they were written."""
-    crc32, before = zlib.crc32, journal_lines.BEFORE_SUM
-    ends = [len(token) + before for token in columns["custom_id"]]
-    sums = struct.unpack(f">{len(ends)}I", bytes.fromhex(b"".join(columns["sum"]).decode()))
-    for number, (place, end, wanted) in enumerate(zip(places, ends, sums, strict=True)):
-        line = lines[place]
-        if crc32(line[end + 9 : -1], crc32(line[:end])) != wanted:
-            yield number
+    found = [*map(zlib.crc32, columns["tail"], map(zlib.crc32, columns["head"]))]
+    wanted = [*struct.unpack(f">{len(found)}I", bytes.fromhex(b"".join(columns["sum"]).decode()))]
+    if found != wanted:
+        yield from (number for number, one in enumerate(found) if one != wanted[number])
 
 
 def shape_of(line: bytes) -> LineShape | None:
@@ -197,8 +198,8 @@ def _pattern(value: Any, path: Path, names: list[str], how: _Spelling) -> Iterat
 
 def _leaf(value: Any, path: Path, names: list[str], how: _Spelling) -> bytes:
     if path == ("id",) and how.is_ours:
-        names.append("sum")
-        return rb'"batch_req_[0-9a-f]{24}_([0-9a-f]{8})"'
+        names[:] = ["head", *names, "sum", "tail"]  # three groups, the first and the last of which hold the others
+        return rb'"batch_req_[0-9a-f]{24})_([0-9a-f]{8})("'
     if path in _COUNTS and type(value) is int:
         names.append(_COUNTS[path])
         return _COUNT

@@ -43,6 +43,17 @@ def batches(path: Path, names: Sequence[str] | None = None) -> Iterator[tuple[in
             number += batch.num_rows
 
 
+def are_texts(column: pa.Array) -> bool:
+    """Return whether each of the cells is text, and none is empty."""
+    import pyarrow as pa  # noqa: PLC0415 - an extra
+    import pyarrow.compute  # noqa: PLC0415
+
+    pc: Any = pyarrow.compute  # its functions are made when it is imported
+
+    is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    return is_text and not column.null_count and pc.min(pc.binary_length(column)).as_py() != 0
+
+
 def _together(metadata: Any) -> int:
     size = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
     fitting: int = _BYTES * metadata.num_rows // max(size, 1)
@@ -121,25 +132,32 @@ def _metadata(schema: pa.Schema) -> dict[bytes, bytes] | None:
 def _fields(kinds: Mapping[str, Kind]) -> list[pa.Field]:
     import pyarrow as pa  # noqa: PLC0415 - an extra
 
-    types = {"boolean": pa.bool_(), "integer": pa.int64(), "number": pa.float64()}
-    return [pa.field(name, types.get(kind, pa.string())) for name, kind in kinds.items()]
+    return [pa.field(name, type_of(kind)) for name, kind in kinds.items()]
+
+
+def type_of(kind: Kind) -> pa.DataType:
+    """Return the type of a column of this kind."""
+    import pyarrow as pa  # noqa: PLC0415 - an extra
+
+    return {"boolean": pa.bool_(), "integer": pa.int64(), "number": pa.float64()}.get(kind, pa.string())
 
 
 def _arrays(kinds: Mapping[str, Kind], cells: Mapping[str, Any]) -> list[pa.Array]:
     """Return columns of *cells*, which are lists, or arrays already."""
-    return [_array(field, kind, cells[field.name]) for kind, field in zip(kinds.values(), _fields(kinds), strict=True)]
+    return [array_of(kind, cells[name]) for name, kind in kinds.items()]
 
 
-def _array(field: pa.Field, kind: Kind, cells: Any) -> pa.Array:
+def array_of(kind: Kind, cells: Any) -> pa.Array:
+    """Return a column of *cells*, JSON values in a list, or an array already."""
     import pyarrow as pa  # noqa: PLC0415 - an extra
 
     if not isinstance(cells, (list, tuple)):
-        return cells.cast(field.type)
+        return cells.cast(type_of(kind))
     if kind == "json":
         cells = [None if one is None else json_text(one) for one in cells]
     elif kind == "number":
         cells = [None if one is None else float(one) for one in cells]
-    return pa.array(cells, field.type)
+    return pa.array(cells, type_of(kind))
 
 
 def _some(rows: Iterable[Row]) -> Iterator[list[Row]]:

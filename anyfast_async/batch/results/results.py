@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
+from operator import itemgetter
 from pathlib import Path
 from typing import Final, Self, TypeAlias
 
 import attrs
 
 from anyfast_async._core.journal import journal_lines
-from anyfast_async._core.journal.id_index import Index
+from anyfast_async._core.journal.id_index import LateIndex
 from anyfast_async._core.journal.log_replay import LogReplay
 from anyfast_async._core.usage import Used
 from anyfast_async._journal.disk import FileReader, lines_of
@@ -34,6 +35,8 @@ _FEW: Final = 4
 """Of how many lines one may be of another shape before the shape is learned anew."""
 _TRIED: Final = 8
 """Lines of which it is learned."""
+_PROMPT: Final = itemgetter(Used._fields.index("prompt"))
+_COMPLETION: Final = itemgetter(Used._fields.index("completion"))
 
 
 @attrs.frozen
@@ -64,27 +67,33 @@ class _File:
 
     def __init__(self, path: Path, read: Callable[[bytes], Row | None]) -> None:
         self.path = path
+        self.begin: int = 0
+        """Before this byte nothing counts."""
+        self.first: int = 1
+        """The number of the line there."""
         self._read = read
         self._reader = FileReader(path)
 
     def rows(self) -> Iterator[tuple[int, Row]]:
         """Yield each row, and where its line begins."""
         for at, line in lines_of(self.path):
-            row = self._read(line)
+            row = self._read(line) if at >= self.begin else None
             if row is not None:
                 yield at, row
 
     def blocks(self) -> Iterator[_Block]:
         """Yield what the lines say, some at a time."""
         shape: LineShape | None = None
-        first = 1
-        for begins, lines in _some_lines(self.path):
+        first = self.first
+        for begins, lines in _some_lines(self.path, self.begin):
             block = _Block()
             shaped, told = (shape and shape.read(lines)) or ((), {})
             if shaped:
-                block.add([begins[place] for place in shaped], told)
-            done = set(shaped)
-            others = [place for place in range(len(lines)) if place not in done]
+                block.add(begins if len(shaped) == len(lines) else [begins[place] for place in shaped], told)
+            others: Sequence[int] = ()
+            if len(shaped) < len(lines):
+                done = set(shaped)
+                others = [place for place in range(len(lines)) if place not in done]
             rows = [(begins[place], self._read(lines[place])) for place in others]
             good = [(begin, row) for begin, row in rows if row is not None]
             block.add([begin for begin, _ in good], told_of([row for _, row in good]))
@@ -112,14 +121,14 @@ class _File:
         self._reader.close()
 
 
-def _some_lines(path: Path) -> Iterator[tuple[list[int], list[bytes]]]:
-    """Yield lines, some at a time, and where they begin; the last one gets a line end if it has none."""
-    at = 0
+def _some_lines(path: Path, at: int = 0) -> Iterator[tuple[list[int], list[bytes]]]:
+    """Yield the lines from byte *at* on, some at a time, and where they begin; the last one gets a line end if needed."""
     try:
         file = path.open("rb")
     except FileNotFoundError:
         return
     with file:
+        file.seek(at)
         while lines := file.readlines(_BYTES):
             begins = [*accumulate(map(len, lines), initial=at)]
             at = begins.pop()
@@ -172,7 +181,7 @@ class Results:
         self._log = log
         self._files = (_File(output, _read), _File(log, _failure_in), _File(errors, _read))
         # A place is that of the line, and which file it is in.
-        self._index = Index(self._is_at)
+        self._index = LateIndex(self._is_at)
         self._last: tuple[int, Row | None] = (-1, None)
         """What was looked at last, and its place: whoever finds one mostly reads it then."""
         self._asked: dict[str, str] = {}
@@ -182,8 +191,11 @@ class Results:
         self._doubtful: frozenset[str] = frozenset()
 
     def __enter__(self) -> Self:
-        for _, line in lines_of(self._log):
+        for number, (at, line) in enumerate(lines_of(self._log), 1):
+            settled = self.past.settled
             self.past.add(line)
+            if self.past.settled > settled:  # what had failed before stands in the file of failures, or nowhere any more
+                self._files[1].begin, self._files[1].first = at, number
         self._doubtful = frozenset((*self.past.open, *self.past.maybe_billed))
         for which, file in enumerate(self._files):
             for block in file.blocks():
@@ -301,8 +313,12 @@ class Results:
         return True
 
     def _count(self, told: Told, times: int = 1) -> None:
-        for (outcome, kind), count in Counter(zip(told["outcome"], told["error_kind"], strict=True)).items():
-            self.counts.add(Standing(outcome, kind or ""), times=times * count)
+        rows = len(told["outcome"])
+        if told["outcome"].count("ok") == rows == told["error_kind"].count(None):
+            self.counts.add(Standing("ok", ""), times=times * rows)
+        else:
+            for (outcome, kind), count in Counter(zip(told["outcome"], told["error_kind"], strict=True)).items():
+                self.counts.add(Standing(outcome, kind or ""), times=times * count)
         used_by_model: dict[str | None, Sequence[Used]] = {}
         if len(set(told["model"])) == 1 and None not in told["used"]:
             used_by_model[told["model"][0]] = told["used"]
@@ -320,6 +336,5 @@ class Results:
             else:
                 for used in calls:
                     self.spent.add(self.asked(model), used, times)
-            prompt, completion, *_ = map(sum, zip(*calls, strict=True))
-            self.prompt_tokens += times * prompt
-            self.completion_tokens += times * completion
+            self.prompt_tokens += times * sum(map(_PROMPT, calls))
+            self.completion_tokens += times * sum(map(_COMPLETION, calls))

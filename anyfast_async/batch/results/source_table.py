@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -20,6 +20,9 @@ from anyfast_async.batch.input.survey import BadRow
 from anyfast_async.batch.results import parquet_tables
 from anyfast_async.batch.results.table import Kind, kinds_of
 from anyfast_async.errors import escaped
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _SOME: Final = 4096
 _KEPT: Final = 1000
@@ -88,8 +91,8 @@ class SourceTable:
             else:
                 yield SourceRow(self.id_of(number, value), value)
 
-    def ids(self) -> Iterator[list[str | None]]:
-        """Yield the ids of all rows, some at a time; None where a row has no valid one.
+    def ids(self) -> Iterator[Sequence[str | None] | pa.Array]:
+        """Yield the ids of all rows, some at a time, in lists or as they are in Parquet; None for no valid one.
 
         Raises:
             OSError: the file cannot be read.
@@ -98,6 +101,9 @@ class SourceTable:
         if self.is_parquet:
             name, left_out = self.source.id_column, bool(self.left_out)
             for begin, batch in parquet_tables.batches(self.source.path, None if name is None else [name]):
+                if name is not None and not left_out and parquet_tables.are_texts(batch.column(0)):
+                    yield batch.column(0)
+                    continue
                 given = [None] * batch.num_rows if name is None else batch.column(0).to_pylist()
                 yield [
                     one if type(one) is str and one and not left_out else self.id_of(number, {name or "": one})

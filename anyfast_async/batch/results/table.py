@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import islice
+from operator import itemgetter
 from typing import Any, Final, Literal, TypeAlias
 
 import attrs
@@ -29,7 +30,10 @@ _SOMETIMES: Final = {*_SELDOM, *_TOKENS}
 _ERRORS: Final[dict[str, Kind]] = {"error_kind": "text", "error": "text"}
 _ID: Final[dict[str, Kind]] = {"custom_id": "text"}
 _PROMPT: Final[dict[str, Kind]] = {"prompt": "text"}
-_CHOICE: Final = "choice_"
+CHOICE: Final = "choice_"
+"""How the columns of second and later choices begin."""
+OTHER: Final = "other text"
+"""What is told of rows: their texts, but for those that are objects."""
 _KINDS: Final[dict[type, Kind]] = {bool: "boolean", int: "integer", float: "number", str: "text"}
 _EXACT: Final = 2**53
 _SHARE: Final = 9
@@ -54,39 +58,13 @@ class FieldKinds:
 
     def look(self, objects: Sequence[Mapping[str, Any]]) -> None:
         """Take in the fields of some objects."""
-        names = [*objects[0]] if objects else []
-        columns: dict[str, list[Any]] = {}
-        try:
-            columns = {name: [one[name] for one in objects] for name in names}
-        except KeyError:
-            columns = {}
-        if not columns or sum(map(len, objects)) > len(names) * len(objects):  # they differ in their fields
-            columns = {}
-            for one in objects:
-                for name, value in one.items():
-                    columns.setdefault(name, []).append(value)
-        for name, values in columns.items():
-            self._fields[name] = self._joined(name, values)
+        self.add(FieldColumns.of(objects))
 
-    def _joined(self, name: str, values: Sequence[Any]) -> Kind | None:
-        """Return the kind of a field that holds *values* too."""
-        found = self._fields.get(name)
-        types = set(map(type, values)) - {type(None)}
-        for one in types:
-            kind = _KINDS.get(one, "json")
-            if kind == "integer":
-                whole = values if types == {int} and None not in values else [v for v in values if type(v) is int]
-                low, high = min(whole), max(whole)
-                most = max(high, -low)
-                if most > _EXACT:
-                    self._inexact.add(name)
-                if most > LARGEST:
-                    kind = "json"
-            if found is None or found == kind:
-                found = kind
-            else:
-                found = "number" if {found, kind} == {"integer", "number"} else "json"
-        return found
+    def add(self, columns: FieldColumns) -> None:
+        """Take in the fields of the objects of *columns*."""
+        for name, kind in columns.own_kinds.items():
+            self._fields[name] = _joint(self._fields.get(name), kind)
+        self._inexact |= columns.inexact
 
     def __len__(self) -> int:
         return len(self._fields)
@@ -98,6 +76,82 @@ class FieldKinds:
             name: "json" if kind == "number" and name in self._inexact else kind or "text"
             for name, kind in self._fields.items()
         }
+
+
+@attrs.frozen
+class FieldColumns:
+    """The fields of some objects as columns, with what stands in them."""
+
+    rows: Sequence[Mapping[str, Any] | None]
+    """The objects, and None where there is none."""
+    values: Mapping[str, Sequence[Any]]
+    """What stands in each field, in the order of their first coming; of a row that lacks it nothing."""
+    own_kinds: dict[str, Kind | None]
+    """What stands in each: None if only nulls."""
+    inexact: set[str]
+    """Fields with whole numbers that no float is."""
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, Any] | None]) -> FieldColumns:
+        """Return the columns of *rows*, objects or None."""
+        inexact: set[str] = set()
+        values = _by_field([one for one in rows if one is not None])
+        return cls(rows, values, {name: _kind_of(name, cells, inexact) for name, cells in values.items()}, inexact)
+
+    @property
+    def kinds(self) -> dict[str, Kind]:
+        """What stands in each in which there is more than nulls."""
+        return {
+            name: "json" if kind == "number" and name in self.inexact else kind
+            for name, kind in self.own_kinds.items()
+            if kind is not None
+        }
+
+    def aligned(self, name: str) -> Sequence[Any]:
+        """Return a cell for each row, None where it lacks the field."""
+        values = self.values[name]
+        if len(values) == len(self.rows):
+            return values
+        return [None if one is None else one.get(name) for one in self.rows]
+
+
+def _by_field(objects: Sequence[Mapping[str, Any]]) -> Mapping[str, Sequence[Any]]:
+    names = [*objects[0]] if objects else []
+    if sum(map(len, objects)) == len(names) * len(objects):
+        try:
+            return {name: [*map(itemgetter(name), objects)] for name in names}
+        except KeyError:
+            pass
+    columns: dict[str, list[Any]] = {}  # they differ in their fields
+    for one in objects:
+        for name, value in one.items():
+            columns.setdefault(name, []).append(value)
+    return columns
+
+
+def _kind_of(name: str, values: Sequence[Any], inexact: set[str]) -> Kind | None:
+    """Return what stands in a field; its name is added if there is a whole number in it that no float is."""
+    found: Kind | None = None
+    types = set(map(type, values)) - {type(None)}
+    for one in types:
+        kind = _KINDS.get(one, "json")
+        if kind == "integer":
+            whole = values if types == {int} and None not in values else [v for v in values if type(v) is int]
+            low, high = min(whole), max(whole)
+            most = max(high, -low)
+            if most > _EXACT:
+                inexact.add(name)
+            if most > LARGEST:
+                kind = "json"
+        found = _joint(found, kind)
+    return found
+
+
+def _joint(one: Kind | None, other: Kind | None) -> Kind | None:
+    """Return what stands in a column in which both do."""
+    if one is None or other is None or one == other:
+        return one or other
+    return "number" if {one, other} == {"integer", "number"} else "json"
 
 
 @attrs.define
@@ -134,8 +188,8 @@ class Columns:
     """Columns of :data:`_SELDOM` and :data:`_TOKENS` that a row has."""
     _names: dict[Key, str] | None = None
 
-    def look(self, told: Told) -> None:
-        """Take in some rows."""
+    def look(self, told: Told, columns: FieldColumns | None = None) -> None:
+        """Take in some rows; *columns* are those of their fields, if they are there already."""
         self._names = None
         fields = told["fields"]
         self._choices = max(self._choices, 1 + max(map(len, told["later"]), default=0))
@@ -147,7 +201,8 @@ class Columns:
                     self._others += outcome == "ok"
                     self._has_text |= bool(text)
         self._objects += len(objects)
-        self._fields.look(objects)
+        if not self._too_many:
+            self._fields.add(columns or FieldColumns.of(fields))
         if len(self._fields) > MOST:
             self._too_many, self._has_text = True, True
             self._fields = FieldKinds()
@@ -160,7 +215,7 @@ class Columns:
     def _fixed(self) -> dict[str, Kind]:
         """The columns behind the fields of answers, as they are called where nothing stands beside them."""
         text: dict[str, Kind] = {"text": "text"} if self._has_text or not self._are_objects else {}
-        later: dict[str, Kind] = {f"{_CHOICE}{number}": "text" for number in range(2, self._choices + 1)}
+        later: dict[str, Kind] = {f"{CHOICE}{number}": "text" for number in range(2, self._choices + 1)}
         seldom: dict[str, Kind] = {name: kind for name, kind in _SELDOM.items() if name in self._found}
         tokens: dict[str, Kind] = {name: kind for name, kind in _TOKENS.items() if name in self._found}
         cost: dict[str, Kind] = {} if self.cost_of is None else {"cost": "number"}
@@ -204,28 +259,33 @@ class Columns:
         """Return the cells of some rows by the names of the columns: JSON values, None for an empty one."""
         return self.named_cells({**told_of(rows), "prompt": prompts})
 
-    def named_cells(self, told: Mapping[str, Cells]) -> dict[str, Cells]:
+    def named_cells(self, told: Mapping[Any, Cells]) -> dict[str, Cells]:
         """Return the cells of some rows by the names of the columns.
 
         Args:
             told: what the rows are by the names of :class:`Row`, one list for each, of whatever kind. ``text``,
                 ``fields`` and ``later`` are looked at, and, unless there is a ``cost``, ``model`` and ``used``; the
-                others are passed on.
+                others are passed on. In place of ``fields`` there may be the :attr:`keys` of those that are columns,
+                and :data:`OTHER`.
 
         """
         names = self._named
         return {names[key]: self._cells(key, told) for key in self.keys}
 
-    def _cells(self, key: Key, told: Mapping[str, Cells]) -> Cells:
+    def _cells(self, key: Key, told: Mapping[Any, Cells]) -> Cells:
         if isinstance(key, tuple):
+            if key in told:
+                return told[key]
             (field,) = key
             return [None if one is None else one.get(field) for one in told["fields"]]
         if key == "text" and self._are_objects:
+            if OTHER in told:
+                return told[OTHER]
             return [text if own is None else None for text, own in zip(told["text"], told["fields"], strict=True)]
         if key == "cost" and self.cost_of is not None and key not in told:
             return [self.cost_of(model, used) for model, used in zip(told["model"], told["used"], strict=True)]
-        if key.startswith(_CHOICE):
-            place = int(key.removeprefix(_CHOICE)) - 2
+        if key.startswith(CHOICE):
+            place = int(key.removeprefix(CHOICE)) - 2
             return [next(islice(later or (), place, None), None) for later in told["later"]]
         return told[key]
 

@@ -156,6 +156,9 @@ def _done(found: Opened, spool: StdinCopy, shards: Shards | None) -> BatchEnd:
     census = files.census(ids_of(job.survey), {row.custom_id for row in job.survey.bad.values()})
     if found.is_changed:
         check_changed(job, census)
+    if gone := files.drop_left_out(lambda: ids_of(job.survey)):
+        rows_out, name = figures.rows_of(gone), job.options.input_name
+        say(f"{job.options.failures}: {rows_out} taken out that could not be sent, and that {name} has no more")
     found.note()
     if found.is_changed:
         files.journal.note("changed", job.header)

@@ -193,9 +193,9 @@ class SentSample:
         if total is None:
             known = {"prompt_tokens": self._prompt, "completion_tokens": self._completion, "cost": self._cost}[name]
             if not known:
-                return "not known: too few answers said what they used"
+                return "not known: no answer said what it used"
             about = shown(sum(known) / len(known) * self.population)
-            return f"roughly {about}; between what is not known: too few answers said what they used"
+            return f"about {about} (too few answers to say how exact that is)"
         return f"{shown(total.estimate)} (90 %: {shown(total.low)} to {shown(total.high)})"
 
 

@@ -111,6 +111,7 @@ def _checked(source: Source, name: str, options: Options, look: Callable[[Source
                 digests=not options.dry_run,
                 measure=measure if options.dry_run else None,
                 told=progress.rows,
+                read_again=not options.dry_run,
             )
     if found.problems and not (skip_bad and found.is_whole):
         _say_problems(found, name)

@@ -24,7 +24,7 @@ from anyfast_async.batch.results.inert_json import json_text
 from anyfast_async.batch.results.kept_answers import KeptAnswers
 from anyfast_async.batch.results.results import Look, Results
 from anyfast_async.batch.results.row import IN_DOUBT, Told
-from anyfast_async.batch.results.table import Columns, CostOf
+from anyfast_async.batch.results.table import Columns, CostOf, FieldColumns
 from anyfast_async.batch.results.table_files import check_written
 from anyfast_async.cli import exit_codes
 from anyfast_async.cli.display.figures import rows_of
@@ -249,9 +249,10 @@ def _few_collections() -> Iterator[None]:
 def _looking(columns: Columns, progress: ReadingProgress, kept: KeptAnswers | None, cost_of: CostOf | None) -> Look:
     def look(told: Told) -> None:
         progress.rows(len(told["custom_id"]))
-        columns.look(told)
+        fields = FieldColumns.of(told["fields"])
+        columns.look(told, fields)
         if kept is not None:
-            kept.add(told if cost_of is None else {**told, "cost": _costs(told, cost_of)})
+            kept.add(told if cost_of is None else {**told, "cost": _costs(told, cost_of)}, fields)
 
     return look
 
@@ -313,7 +314,11 @@ def _cost_of(found: Results, prices: Prices) -> CostOf:
 
 def _costs(told: Told, cost_of: CostOf) -> list[float | None]:
     """Return what each row cost; many cost the same."""
-    calls = [*zip(told["model"], told["used"], strict=True)]
+    models, used = told["model"], told["used"]
+    if len(set(models)) == 1:
+        costs = {one: cost_of(models[0], one) for one in set(used)}
+        return [*map(costs.__getitem__, used)]
+    calls = [*zip(models, used, strict=True)]
     known = {call: cost_of(*call) for call in set(calls)}
     return [known[call] for call in calls]
 

@@ -154,11 +154,12 @@ class JoinJob(ResultsJob):
     def _beside(
         self, kept: KeptAnswers, columns: Columns, found: Results, progress: ReadingProgress
     ) -> parquet_tables.CellsOf:
+        wanted = columns.keys
         answers = kept.ordered(self.table.ids(), found.doubtful)
 
         def beside(first: int, count: int) -> Mapping[str, Any]:
             progress.rows(count)
-            return columns.named_cells(answers.told(first, count))
+            return columns.named_cells(answers.told(first, count, wanted))
 
         return beside
 
@@ -244,4 +245,4 @@ def _left_out(source: Source | None, output: Path) -> Mapping[int, BadRow]:
     begun = (recorded_header(output) or {}).get("input") if source is not None else None
     if source is None or not isinstance(begun, Mapping) or not begun.get("bad"):
         return {}
-    return survey(source, skip_bad=True, digests=False).bad
+    return survey(source, skip_bad=True, digests=False, read_again=False).bad

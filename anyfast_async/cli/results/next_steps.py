@@ -13,6 +13,7 @@ from anyfast_async._core.json import codec
 from anyfast_async._core.prompt_template import TEXT
 from anyfast_async._journal.disk import replace
 from anyfast_async._journal.records import failures_of
+from anyfast_async._map.media_columns import MediaTemplate
 from anyfast_async._values.text import counted
 from anyfast_async.batch.input.request_lines import URL, LineError
 from anyfast_async.batch.input.source import Source
@@ -24,6 +25,7 @@ from anyfast_async.cli.display.terminal import say
 from anyfast_async.requests import as_request
 
 STDIN: Final = "-"
+_ID: Final = "custom_id"
 _INPUT: Final = "IN"
 """Stands for an input that is not known."""
 
@@ -42,10 +44,13 @@ class NextSteps:
 
     def command(self, *more: str) -> str:
         """Return the command that goes on with it, with *more* options."""
-        words = ["anyfast", "batch", "-i", self._input, "-o", str(self.output)]
+        return self._command(self._input, {}, *more)
+
+    def _command(self, given: str, asked: Mapping[str, str | None], *more: str) -> str:
+        words = ["anyfast", "batch", "-i", given, "-o", str(self.output)]
         if self.errors != failures_of(self.output):
             words += ["--errors", str(self.errors)]
-        asked = {name: value for name, value in self._begun_with() if name not in more}
+        asked = {name: value for name, value in self._begun_with() if name not in more} | dict(asked)
         words += [word for name, value in asked.items() for word in ((name, value) if value is not None else (name,))]
         return shlex.join((*words, *(f"--set={name}" for name in self._settings()), *more)) + self._redirected
 
@@ -54,8 +59,11 @@ class NextSteps:
         """What to do about rows that would fail again as they are."""
         again = "again.jsonl"
         ask = ("anyfast", "results", str(self.output), "--input", self._input, "--failed-input", again)
-        send = ("anyfast", "batch", "-i", again, "-o", str(self.output), "--changed")
-        return f"{shlex.join(ask)}; mend the rows in {again}, then: {shlex.join(send)}"
+        send = shlex.join(("anyfast", "batch", "-i", again, "-o", str(self.output), "--changed"))
+        how = self.header.get("input") or {}
+        if how.get("image") or how.get("document"):
+            send = self._command(again, {"--id": how.get("id") or _ID}, "--changed")
+        return f"{shlex.join(ask)}; mend the rows in {again}, then: {send}"
 
     @property
     def mending_input(self) -> str:
@@ -106,6 +114,9 @@ class NextSteps:
     def write(self, path: Path, found: Results) -> None:
         """Write the requests of the rows that have no answer, whole: with the batch's model, fields and system message.
 
+        Rows with images or documents stay rows of a table: a request would hold their files, which only the batch may
+        read.
+
         Raises:
             OSError: it cannot be written, or the input not be read.
 
@@ -125,18 +136,35 @@ class NextSteps:
                 try:
                     yield self._line(source, number, value)
                     count += 1
-                except LineError:
+                except (LineError, TypeError):
                     unreadable += 1
 
         replace(path, lines(self.source))
-        say(f"{path}: {counted(count)} requests of rows without an answer")
+        if isinstance(self.source.template, MediaTemplate):
+            say(f"{path}: {rows_of(count)} without an answer, with the paths of their files as they were; to send them:")
+            say(f"  {self._command(str(path), {'--id': _id_name(self.source)}, '--changed')}")
+        else:
+            say(f"{path}: {counted(count)} requests of rows without an answer")
         if unreadable:
             say(f"note: {rows_of(unreadable)} of {self.source.path} hold no request, and are not among them")
 
     def _line(self, source: Source, number: int, value: Mapping[str, Any]) -> bytes:
+        if isinstance(source.template, MediaTemplate):
+            own_id = {_id_name(source): source.id_of(number, value)}
+            if None in own_id.values():
+                raise LineError(("has no id",))
+            return codec.dumps(source.template.as_json(value) | own_id) + b"\n"
         row = source.line(number, value)
         fields = self.header.get("fields") or {}
         own = {"model": self.header.get("model")} if row.request.model is None else {}
         request = as_request(row.request, own | fields, system=self.header.get("system"))
         body = codec.body_of(request, stream=False)
         return codec.dumps({"custom_id": row.custom_id, "method": "POST", "url": URL, "body": body}) + b"\n"
+
+
+def _id_name(source: Source) -> str:
+    """Return what ids are called in a table of rows that go out again."""
+    name = source.id_column or _ID
+    while source.id_column is None and name in source.columns:
+        name = f"_{name}"
+    return name

@@ -79,3 +79,17 @@ def test_no_header(text: bytes) -> None:
     """Without a header there is no table."""
     with pytest.raises(LineError, match="names of the columns"):
         CsvTable(lines(text), 100)
+
+
+@pytest.mark.parametrize("text", [b"id,text\r1,a\r2,b\r", b"id,te\rxt\n1,a\n"])
+def test_line_ends_of_an_old_mac(text: bytes) -> None:
+    """Nobody sees a carriage return in the header; the error says that there is one, and what to do."""
+    with pytest.raises(LineError, match="carriage return stands in it; save the file with lines that end in LF"):
+        CsvTable(iter([(1, text)]), 100)
+
+
+def test_a_carriage_return_in_quotes_is_text() -> None:
+    """As it is in the rows."""
+    table = CsvTable(iter([(1, b'id,"te\rxt"\n'), (2, b'1,"a\rb"\n')]), 100)
+
+    assert [(2, {"id": "1", "te\rxt": "a\rb"})] == list(table)

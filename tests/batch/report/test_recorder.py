@@ -105,3 +105,20 @@ def test_a_full_disk_ends_nothing() -> None:
     record.begin(0.0)
     record.tick(stats(), 5.0)
     record.end(9.0, "complete")
+
+
+def test_rows_that_were_not_sent() -> None:
+    """Rows that equal ones were sent for, or that failed before, count for no rate: as in the tally."""
+    log = Log()
+    record = Recorder(log.note, 1.0)
+    record.begin(0.0)
+    for row in (
+        RowDone("a", None, TALLY, answer(), (OK,), "m"),
+        RowDone("b", None, TALLY, answer(), (), "m"),
+        RowDone("c", OutputError("no"), TALLY, None, (), "m"),
+    ):
+        record.row(row)
+    record.end(1.0, "complete")
+
+    (stretch,) = log.stretches
+    assert [(1, 0)] == [(one.answered, one.failed) for one in stretch.models.values()]

@@ -160,3 +160,23 @@ def test_bad_rows_alone(here: Path, anyfast: Callable[..., Any]) -> None:
     assert f"lines 2, 3, 102 and {WANTED['bad'] - 3:,} more: text: nothing stands there" in refused.err
     assert 1 == ran.code
     assert f"{WANTED['bad']:,} rows cannot be sent: out.errors.jsonl says why; mend them in in.csv, then:" in ran.err
+
+
+def test_left_out_and_then_taken_out(anyfast: Callable[..., Any], tmp_path: Path, monkeypatch: Any) -> None:
+    """A row that could not be sent, and that the input has no more, stands nowhere any more, and counts nowhere."""
+    monkeypatch.chdir(tmp_path)
+    command = ("batch", "-i", "in.jsonl", "-o", "out.jsonl", "--simulate", "--skip-bad")
+    rows = [json.dumps({"id": one, "messages": f"hi {one}"}) for one in ("a", "b", "a")]
+    Path("in.jsonl").write_text("\n".join(rows))
+    first = anyfast(*command)
+    named = [one["custom_id"] for one in lines_of("out.errors.jsonl")]
+    Path("in.jsonl").write_text("\n".join(rows[:2]))
+    then = anyfast(*command)
+    again = anyfast(*command)
+    told = anyfast("results", "out.jsonl", "--json")
+
+    assert (1, ["line-3"], 0, 0) == (first.code, named, then.code, again.code), first.err
+    assert "out.errors.jsonl: 1 row taken out that could not be sent, and that in.jsonl has no more" in then.err
+    assert "taken out" not in again.err
+    assert not Path("out.errors.jsonl").exists()
+    assert {"rows": 2, "answered": 2, "failed": 0}.items() <= json.loads(told.out).items()

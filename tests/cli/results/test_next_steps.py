@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shlex
 from collections.abc import Callable
@@ -14,6 +15,10 @@ from anyfast_async.cli.results.next_steps import NextSteps
 
 if TYPE_CHECKING:
     from anyfast_async.simulator import Simulator
+
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+)
 
 
 def words_after(text: str, start: str) -> list[str]:
@@ -120,3 +125,23 @@ def test_requests_replace_no_file(anyfast: Callable[..., Any]) -> None:
         assert 2 == anyfast("results", "out.jsonl", *more).code
     assert "mine\n" == Path("mine.jsonl").read_text()
     assert "needs --input" in anyfast("results", "out.jsonl", "--failed-input", "new.jsonl").err
+
+
+def test_rows_with_local_files(anyfast: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows whose images are files come out with their paths, and go on by the command that is said."""
+    monkeypatch.chdir(tmp_path)
+    Path("pictures").mkdir()
+    Path("pictures/a.png").write_bytes(PNG)
+    Path("in.csv").write_text("name,picture\nfirst,a.png\nsecond,b.png\n")
+    command = ("--template", "What is on {name}?", "--image", "picture", "--files-under", "pictures", "--simulate")
+    anyfast("batch", "-i", "in.csv", "-o", "out.jsonl", "--skip-bad", *command)
+
+    asked = anyfast("results", "out.jsonl", "--input", "in.csv", "--failed-input", "again.jsonl")
+    Path("pictures/b.png").write_bytes(PNG)
+    words = words_after(asked.err, "to send them:\n")
+    words[words.index("DIR")] = "pictures"
+    ran = anyfast(*words, "--simulate")
+
+    assert {"name": "second", "picture": "b.png", "custom_id": "line-3"} == json.loads(Path("again.jsonl").read_text())
+    assert 0 == ran.code, ran.err
+    assert {"line-2", "line-3"} == {json.loads(line)["custom_id"] for line in Path("out.jsonl").read_text().splitlines()}

@@ -396,3 +396,27 @@ def test_error_object_of_another_gateway(header: str, status: int, retry: str, b
     body = {"error": {"message": "litellm.APIConnectionError: payload is not completed", "type": None, "code": "500"}}
     found = error(status, body, {header: "1"})
     assert ("gateway", retry, billed) == (found.spoken_by, found.retry_class, found.billed)
+
+
+JSON_BEHIND = {"x-litellm-call-id": "1", "llm_provider-content-type": "application/json; charset=UTF-8"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "retry", "billed"),
+    [
+        (JSON_BEHIND, "refused", "no"),
+        ({**JSON_BEHIND, "llm_provider-content-type": "text/html"}, "ambiguous", "maybe"),
+        ({**JSON_BEHIND, "llm_provider-x-litellm-call-id": "2"}, "ambiguous", "maybe"),
+        ({"x-litellm-call-id": "1"}, "ambiguous", "maybe"),
+    ],
+)
+@pytest.mark.parametrize("status", [500, 503])
+def test_what_litellm_relays(headers: dict[str, str], status: int, retry: str, billed: str) -> None:
+    """Where the server behind it said so itself, in JSON, it is a refusal as without LiteLLM, and is sent again as often.
+
+    A broken connection brought no header of it, and a proxy's page is HTML. Behind a second LiteLLM nothing is known.
+    """
+    body = {"error": {"message": "litellm.ServiceUnavailableError: The model is overloaded.", "code": str(status)}}
+    found = error(status, body, headers)
+    assert ("gateway", retry, billed) == (found.spoken_by, found.retry_class, found.billed)
+    assert "ambiguous" == error(504, body, headers).retry_class

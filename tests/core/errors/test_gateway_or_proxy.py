@@ -80,6 +80,19 @@ LIGHTTPD = """<?xml version="1.0" encoding="iso-8859-1"?>
  </body>
 </html>
 """
+NGHTTPX = (
+    '<!DOCTYPE html><html lang="en"><title>502 Bad Gateway</title><body><h1>502 Bad Gateway</h1>'
+    "<footer>nghttpx</footer></body></html>"
+)
+TRAFFIC_SERVER = """<HTML>
+<HEAD>
+<TITLE>Could Not Connect</TITLE>
+</HEAD>
+
+<BODY BGCOLOR="white" FGCOLOR="black">
+<H1>Could Not Connect</H1>
+"""
+PRIVOXY = "<!DOCTYPE HTML><html><head>\n  <title>503 - Connect failed (Privoxy@localhost)</title>"
 JSON_OF_CLOUDFLARE = {
     "type": "https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/",
     "title": "Error 502: Bad gateway",
@@ -108,6 +121,12 @@ OWN = {"error": {"message": "m", "type": "new_api_error", "code": ""}}
         (503, {}, SQUID, "proxy", "Squid"),
         (503, {"server": "lighttpd/1.4.69"}, LIGHTTPD.replace("404 Not Found", "503"), "proxy", "lighttpd"),
         (404, {}, LIGHTTPD, "proxy", "lighttpd"),
+        (502, {"server": "nghttpx"}, NGHTTPX, "proxy", "nghttpx"),
+        (503, {}, NGHTTPX, "proxy", "nghttpx"),
+        (502, {"server": "ATS/9.2.9"}, TRAFFIC_SERVER, "proxy", "Traffic Server"),
+        (500, {}, TRAFFIC_SERVER, "proxy", "Traffic Server"),
+        (503, {}, PRIVOXY, "proxy", "Privoxy"),
+        (504, {}, "Error occurred while trying to proxy: 127.0.0.1/v1", "proxy", "http-proxy-middleware"),
         (502, {"server": "Caddy"}, "", "proxy", "Caddy"),
         (500, {"server": "nginx"}, "<html>an operator's own page", "proxy", "nginx"),
         (502, {}, "<html>a page of nobody that is known", "proxy", ""),

@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from anyfast_async._core.journal import id_index as module
-from anyfast_async._core.journal.id_index import Index, Seen
+from anyfast_async._core.journal.id_index import Index, LateIndex, Seen
 
 
 def index_of(lines: dict[int, str]) -> Index:
@@ -50,6 +52,27 @@ def test_equal_hashes_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
         index.replace(custom_id, at)
 
     assert list(lines) == [index.find(custom_id) for custom_id in lines.values()]
+
+
+@given(st.lists(st.lists(st.integers(0, 40), max_size=9), max_size=9), st.integers(0, 20), st.booleans())
+def test_late_is_as_good(blocks: list[list[int]], asked: int, is_small: bool) -> None:  # noqa: FBT001 - drawn
+    """An index that is made late says what one says that is there from the beginning, whenever it is asked."""
+    lines: dict[int, str] = {}
+    late, index = LateIndex(lambda one, at: lines[at] == one), index_of(lines)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_LATE", 3 if is_small else 1 << 19)
+        for number, block in enumerate(blocks):
+            ids = [f"row-{one}" for one in block]
+            begins = [*range(len(lines), len(lines) + len(ids))]
+            lines.update(zip(begins, ids, strict=True))
+            assert index.add_many(ids, begins) == late.add_many(ids, begins)
+            if number == asked:
+                assert index.find("row-1") == late.find("row-1")
+        if lines:
+            index.replace(lines[0], 0)
+            late.replace(lines[0], 0)
+
+    assert [index.find(f"row-{n}") for n in range(42)] == [late.find(f"row-{n}") for n in range(42)]
 
 
 def test_places_up_to_a_tebibyte() -> None:

@@ -99,3 +99,22 @@ def test_a_limiter_that_refuses_is_not_judged_by_the_time_of_answers() -> None:
     sizes = fed(window, lambda _: 1.15, 400)
 
     assert min(sizes) >= 20
+
+
+def test_nothing_is_slower_before_the_first_step() -> None:
+    """As somebody may ask at any time."""
+    assert AdaptiveWindow(4, 1, 10).slowed == 1.0
+
+
+def test_at_its_most_it_still_looks_below() -> None:
+    """Else the floor would be that of the first minutes for ever."""
+    sizes = fed(AdaptiveWindow(4, 1, 100), slots(10**6), 20_000)[-10_000:]
+
+    assert {90, 100} == {min(sizes), max(sizes)}
+
+
+def test_a_small_window_looks_one_below() -> None:
+    """A tenth of it would be nothing, and two of six are a third of the work."""
+    sizes = fed(AdaptiveWindow(6, 1, 6), slots(10**6), 4000)
+
+    assert {5, 6} == set(sizes)

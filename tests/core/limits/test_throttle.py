@@ -204,6 +204,10 @@ def test_refused_while_others_are_in_flight_there_are_fewer_next_time() -> None:
     succeed(throttle, at_once.pop(), now + 0.1)
     assert throttle.wait(now + 10) == 0
 
+    refuse(throttle, send(throttle, now + 10), now + 10, Suspicion())
+    assert throttle.places is not None, "one refusal more is about the number still, not the pace"
+    assert throttle.places.count == 3
+
 
 def test_minutes_of_refusals_teach_the_minutes_limit() -> None:
     """Ten seconds of refusals of several rows: what was granted in the last minute is the limit, and is waited for."""

@@ -66,6 +66,20 @@ def test_quantile_is_not_known_before_enough_is(after: str, needed: int) -> None
     assert hedging.after == pytest.approx(0.02, rel=0.04)
 
 
+def test_what_is_late_is_found_anew_with_every_sixteenth() -> None:
+    """It takes a look at all that is known, so not with each."""
+    hedging = Hedging(Hedge(after="p50"))
+    quick(hedging, 20)
+    before, changes = hedging.after, []
+    for number in range(1, 50):
+        hedging.answered(hedging.begin(0.0, lambda: False), 1.0 + number, 1.0 + number)
+        if hedging.after != before:
+            changes.append(number)
+            before = hedging.after
+
+    assert changes == [32, 48]
+
+
 def test_old_values_are_forgotten() -> None:
     """By number, and by time, so that what is known is bounded and of today."""
     firsts = FirstTokens(0.9)
@@ -84,6 +98,30 @@ def test_old_values_are_forgotten() -> None:
     firsts.add(0.2, 2.0 + 2 * LIFETIME)
     assert firsts.quantile() is None
     assert len(firsts._now) + len(firsts._before) <= 2
+
+
+def test_five_hundred_newer_ones_end_what_was_known_before() -> None:
+    """No slow hour is remembered once a thousand streams have come after it, to the very stream."""
+    firsts = FirstTokens(0.9)
+    for value in [1.0] * 500 + [0.1] * 500:
+        firsts.add(value, 0.0)
+    assert firsts.quantile() == pytest.approx(1.0, rel=0.04)
+
+    firsts.add(0.1, 0.0)
+    assert firsts.quantile() == pytest.approx(0.1, rel=0.04)
+
+
+def test_ten_quiet_minutes_end_what_was_known_before() -> None:
+    """Counted from the first of those that are known; a second less does not."""
+    for seconds, known_still in ((599.0, True), (600.0, False)):
+        firsts = FirstTokens(0.9)
+        for _ in range(100):
+            firsts.add(1.0, 5.0)
+        for _ in range(20):
+            firsts.add(0.1, 5.0 + seconds)
+        firsts.add(0.1, 5.0 + 2 * seconds)
+
+        assert (firsts.quantile() == pytest.approx(1.0, rel=0.04)) is known_still
 
 
 def test_odd_values_have_a_place() -> None:
@@ -153,6 +191,42 @@ def test_many_late_ones_are_a_slow_gateway() -> None:
     assert 1.0 in loud.gone
 
 
+def test_a_quarter_of_the_last_32_is_not_yet_slow() -> None:
+    """Eight of them may be late; a ninth is forgiven with the 32nd stream after it."""
+    hedging, loud = known()
+    for one in [loud.sent(1.0) for _ in range(9)]:
+        hedging.late(one)
+    quick(hedging, 23, at=20.0)
+    assert [] == loud.gone
+
+    quick(hedging, 1, at=20.0)
+    assert 1.0 in loud.gone
+
+
+def test_who_was_late_is_no_witness() -> None:
+    """That it was sent later and has come shows nothing: everything may be slow."""
+    hedging, loud = known()
+    first, second, _ = loud.sent(1.0), loud.sent(2.0), loud.sent(2.5)
+    hedging.late(first)
+    hedging.late(second)
+    hedging.answered(second, 10.0, 8.0)
+
+    assert [] == loud.gone
+
+
+def test_three_quarters_late_is_slow_whoever_says_it_first() -> None:
+    """A stream counts as late from when it is, not from when it is answered."""
+    hedging, loud = known()
+    others = [loud.sent(1.0) for _ in range(9)]
+    for one in others:
+        hedging.late(one)
+    for one in others:
+        hedging.gone(one)
+    hedging.late(loud.sent(5.0))
+
+    assert [] == loud.gone
+
+
 def test_answered_or_gone_is_nothing_to_ask_for() -> None:
     """A clock that rings too late, and a stream that has failed meanwhile."""
     hedging, loud = known()
@@ -199,6 +273,12 @@ def test_no_more_than_the_share_of_the_streams(budget: float, streams: int) -> N
     assert hedging.sent == len(loud.gone) <= budget * streams + 1e-9
 
 
+def test_nothing_is_counted_before_the_first() -> None:
+    """What ``stats()`` shows of hedges begins at zero."""
+    hedging = Hedging(Hedge())
+    assert (0, 0, 0.0) == (hedging.sent, hedging.won, hedging.tokens)
+
+
 def test_quiet_hours_buy_no_storm() -> None:
     """What is saved up is bounded."""
     hedging = Hedging(Hedge(after=0.1, budget=1.0))
@@ -223,6 +303,7 @@ def test_tokens_are_a_share_of_those_of_the_streams() -> None:
     assert hedging.afford(30.0) is None
     hedging.settle(150.0, 90.0)
     assert 100.0 == hedging.afford(30.0)
+    assert 110.0 == hedging.afford(110.0), "to the last token of the share"
     assert 90.0 == hedging.tokens
 
 

@@ -117,6 +117,46 @@ def test_probes_are_ever_less_often() -> None:
     assert {30.0} == {later - earlier for earlier, later in itertools.pairwise(probes[5:])}
 
 
+@pytest.mark.parametrize(("longest", "waits"), [(30.0, [1.0, 2.4, 4.8, 9.6]), (3.0, [1.0, 2.4, 3.6, 3.6])])
+def test_probes_of_many_clients_do_not_come_together(longest: float, waits: list[float]) -> None:
+    """Up to a fifth more, by chance; the first comes after a second, and none later than the longest allows."""
+    outage, waiting = Outage(), rows(2)
+    for row in (*waiting, waiting[0]):
+        outage.failed(0.0, row, reached=True, longest=longest, rand=1.0)
+    for row in waiting:
+        outage.enter(row, sent=True)
+
+    now, found = 0.0, list[float]()
+    for row in itertools.islice(itertools.cycle(waiting), 4):
+        found.append(outage.wait(now, row, longest))
+        now += found[-1]
+        assert 0.0 == outage.wait(now, row, longest)
+        outage.failed(now, row, reached=True, longest=longest, rand=1.0)
+
+    assert waits == pytest.approx(found)
+
+
+def test_second_outage_begins_from_the_start() -> None:
+    """With a second until its first probe and two until the next, whatever the one before had come to."""
+    outage, waiting = away(), rows(2)
+    for row in waiting:
+        outage.enter(row, sent=True)
+    now = 0.0
+    for row in itertools.islice(itertools.cycle(waiting), 4):
+        now += outage.wait(now, row, LONGEST)
+        assert 0.0 == outage.wait(now, row, LONGEST)
+        fail(outage, row, now)
+    assert outage.answered()
+
+    for row in (*waiting, waiting[0]):
+        fail(outage, row, 100.0)
+    assert {0, 1} == outage.outages
+    assert 1.0 == outage.wait(100.0, waiting[0], LONGEST)
+    assert 0.0 == outage.wait(101.0, waiting[0], LONGEST)
+    fail(outage, waiting[0], 101.0)
+    assert 2.0 == outage.wait(101.0, waiting[1], LONGEST)
+
+
 def test_probe_that_hangs_does_not_keep_the_next_one() -> None:
     """After the longest wait another row tries, while the first is still on its way."""
     outage, waiting = away(), rows(2)
@@ -149,6 +189,27 @@ def test_turn_of_a_row_that_is_cancelled_goes_to_another() -> None:
     assert outage.leave(first)
 
     assert 0 == outage.wait(1.0, second, LONGEST)
+
+
+def test_only_a_probe_that_failed_is_news() -> None:
+    """Requests that were on their way when the outage began wake nobody."""
+    outage, (first, second) = away(), rows(2)
+    outage.enter(first, sent=True)
+
+    assert not outage.failed(0.5, second, reached=True, longest=LONGEST, rand=0.0)
+    assert 0.0 == outage.wait(1.0, first, LONGEST)
+    assert outage.failed(1.5, first, reached=True, longest=LONGEST, rand=0.0)
+
+
+def test_who_leaves_without_the_turn_wakes_nobody() -> None:
+    """The row whose turn it is keeps it."""
+    outage, (first, second) = away(), rows(2)
+    outage.enter(first, sent=False)
+    outage.enter(second, sent=True)
+    assert 0 < outage.wait(1.0, second, LONGEST)
+
+    assert not outage.leave(second)
+    assert 0 == outage.wait(1.0, first, LONGEST)
 
 
 def test_old_answer_lets_one_more_try() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -34,6 +35,8 @@ def from_header(name: str, value: str) -> float | None:
         ("1704067204.5", 4.5),
         ("1704067204500", 4.5),
         ("1704067000", 0.0),
+        ("1672444800", 0.0),  # 366 days ago; further back it is no date
+        ("1672444799", 1672444799.0),
         ("30s", 30.0),
         ("1m6.5s", 66.5),
         ("500ms", 0.5),
@@ -100,6 +103,7 @@ def test_only_ascii_numbers_are_delays(value: str) -> None:
         ("nan", None),
         ("1500, 20", 1.5),
         ("2s", 2.0),
+        ("0.25", 0.00025),
     ],
 )
 def test_retry_after_in_milliseconds(value: str, seconds: float | None) -> None:
@@ -147,6 +151,9 @@ def test_order_of_the_hints(headers: dict[str, str], body: Any, message: str, se
             47.434392449,
         ),
         ({"details": [{"retryDelay": "38s"}]}, 38.0),
+        ({"retryDelay": {"seconds": 3}}, 3.0),
+        ({"retryDelay": {"nanos": 5}}, None),
+        ({"retryDelay": {"seconds": "3", "nanos": "x"}}, None),
         ({"error": {"details": {"retryDelay": "38s"}}}, 38.0),
         ({"error": "text"}, None),
         ("text", None),
@@ -157,6 +164,21 @@ def test_order_of_the_hints(headers: dict[str, str], body: Any, message: str, se
 def test_hints_in_the_body(body: Any, seconds: float | None) -> None:
     """Cloudflare's retry_after and Google's RetryInfo, and nothing that only looks like them."""
     assert seconds == retry_after({}, body, "", NOW)
+
+
+@pytest.mark.parametrize("within", [lambda inner: {"error": inner}, lambda inner: [inner]])
+def test_hints_are_looked_for_five_deep(within: Callable[[Any], Any]) -> None:
+    """And no deeper: what a server nests without end costs nothing, and says nothing."""
+    body: Any = {"retry_after": 7}
+    for depth in range(8):
+        assert (7.0 if depth <= 5 else None) == retry_after({}, body, "", NOW)
+        body = within(body)
+
+
+def test_fifty_of_a_list_are_looked_at() -> None:
+    """What a server repeats without end costs no more than a look at its beginning."""
+    assert 7.0 == retry_after({}, [{}] * 49 + [{"retry_after": 7}], "", NOW)
+    assert None is retry_after({}, [{}] * 50 + [{"retry_after": 7}], "", NOW)
 
 
 @pytest.mark.parametrize(

@@ -223,3 +223,19 @@ def test_nothing_said_is_empty() -> None:
     choice.add({"index": 0, "delta": {"thinking": "hm"}})
     assert not choice.empty
     assert choice.begun
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {"function_call": {"name": "f", "arguments": "{}"}},
+        {"content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,eA=="}}]},
+        {"reasoning_details": [{"type": "reasoning.encrypted", "data": "x"}]},
+        {"note": "unknown"},
+    ],
+)
+def test_whatever_is_said_is_a_beginning(delta: dict[str, Any]) -> None:
+    """A call of the old form, a part that is no text, a thought, an unknown text: each by itself."""
+    choice = ChoiceDraft(0)
+    choice.add({"index": 0, "delta": delta})
+    assert choice.begun

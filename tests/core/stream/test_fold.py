@@ -524,6 +524,14 @@ def test_usage_on_every_chunk() -> None:
     assert 2 == (answer.usage and answer.usage.total_tokens)
 
 
+def test_chunks_tell_the_usage_that_is_known_by_then() -> None:
+    """Whoever reads chunks need not add up what upstreams tell in pieces (Anthropic: input first, output last)."""
+    fold = Fold()
+    told = [fold.add({"choices": [], "usage": one}) for one in ({"prompt_tokens": 5}, {"completion_tokens": 3})]
+
+    assert [{"prompt_tokens": 5}, {"prompt_tokens": 5, "completion_tokens": 3}] == [one["usage"] for one in told]
+
+
 def test_usage_inside_the_choice() -> None:
     """Moonshot puts the usage into choices[0]; it is the answer's usage and no unknown field of the choice."""
     answer = folded(chunk({"content": "a"}, finish="stop", usage={"total_tokens": 5}))

@@ -297,3 +297,10 @@ def test_the_key_is_hidden_in_errors_alone() -> None:
     assert "sk-secret" == payload_of(reader.items[0])["choices"][0]["delta"]["content"]
     assert "bad key ***" in str(reader.error)
     assert "sk-secret" not in repr(reader.error)
+
+
+def test_what_says_nothing_is_counted_once() -> None:
+    """An error behind the end, and a scalar."""
+    reader = AnswerReader({}, clock=lambda: 0.0)
+    reader.feed(TEXT + END + FAILED + event(7))
+    assert (None, 2) == (reader.error, reader.ignored)

@@ -132,6 +132,7 @@ class Running:
             "dir": str(self.folder),
             "here": str(HERE),
             "bin": str(bin_folder),
+            "modules": str(bin_folder.parent),
             "python": str(python) if python.exists() else sys.executable,
             "patience": str(PATIENCE),
             "limit": self.peer.limit if self.limited else "",

