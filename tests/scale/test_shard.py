@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import attrs
 import pytest
@@ -162,13 +163,20 @@ def test_cut_off_it_stops(
             raise OSError(5, "the share is away")
         beat(self)
 
+    def wait(_: float) -> None:  # of who waits for the lease
+        nonlocal ahead
+        ahead += 31.0
+
+    ahead = 0.0
     monkeypatch.setattr(lease_module.Lease, "beat", beats)
-    settings = settings_of(lease=0.6)
+    monkeypatch.setattr(lease_module, "seconds", lambda: time.monotonic() + ahead)
+    settings = settings_of(lease=30.0)
     with ThreadPoolExecutor(2) as threads:
         first = threads.submit(run_shard, source, output, attrs.evolve(settings, concurrency=1))
-        while len(gateway.requests) < 5:
+        while len(gateway.requests) < 5 and not first.done():
             time.sleep(0.005)
         cut.set()
+        ahead += 20.0
         lost = first.result()
         sent = len(gateway.requests)
         assert lost.status == "lost"
@@ -176,8 +184,9 @@ def test_cut_off_it_stops(
         time.sleep(0.1)
         assert len(gateway.requests) == sent
         monkeypatch.setattr(lease_module, "_machine", lambda: "another")
+        monkeypatch.setattr(lease_module, "time", SimpleNamespace(sleep=wait, monotonic=time.monotonic))
         second = run_shard(source, output, settings)
-    assert second.status == "complete"
+    assert (second.status, second.stopped) == ("complete", None)
     assert sorted(ids_in(output)) == sorted(f"r{n}" for n in range(60))
     assert len(gateway.requests) <= 60 + len(lost.unfinished) + 1
 
@@ -249,7 +258,7 @@ def test_told_to_stop(
     leading.beat()
     turn = Turn(limits=Limits(), concurrency=2, session="a", control=control)
     with ThreadPoolExecutor(1) as threads:
-        call = threads.submit(run_shard, source, output, settings_of(lease=0.6), turn=turn)
+        call = threads.submit(run_shard, source, output, settings_of(), turn=turn)
         wait_for(lambda: len(gateway.requests) > 4)
         leading.grace = 5.0
         leading.beat()
