@@ -477,6 +477,7 @@ def test_every_file_is_drawn() -> None:
 TESTED_THROUGH: Final[Mapping[str, str]] = {
     "scale/parquet_pieces.py": "scale/test_split.py",
     "scale/object_store.py": "scale/test_stored_shard.py",
+    "scale/one_shard.py": "scale/test_shard.py",
     "scale/parquet_parts.py": "scale/test_shard.py",
     "scale/exchange.py": "scale/test_stored_shard.py",
     "scale/merge.py": "scale/test_sharded.py",

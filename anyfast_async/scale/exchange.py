@@ -25,7 +25,7 @@ _SENT: Final = "sent"
 """In the folder of a plan, once its pieces are in the store."""
 
 
-class Exchange:
+class ShardExchange:
     """The place of one run.
 
     Args:

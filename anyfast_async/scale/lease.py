@@ -71,6 +71,12 @@ class Beat:
         return self.said.get("over") is not None
 
     @property
+    def tally(self) -> Mapping[str, Any] | None:
+        """The counts of its shard, None if it has said none."""
+        state = (self.said.get("over") or {}).get("tally") or self.said.get("tally")
+        return state if isinstance(state, Mapping) else None
+
+    @property
     def files(self) -> int | None:
         """The number of the files that it writes, None as long as there are none."""
         number = self.said.get("files")

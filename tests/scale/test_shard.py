@@ -163,11 +163,12 @@ def test_cut_off_it_stops(
             raise OSError(5, "the share is away")
         beat(self)
 
+    ahead = 0.0
+
     def wait(_: float) -> None:  # of who waits for the lease
         nonlocal ahead
         ahead += 31.0
 
-    ahead = 0.0
     monkeypatch.setattr(lease_module.Lease, "beat", beats)
     monkeypatch.setattr(lease_module, "seconds", lambda: time.monotonic() + ahead)
     settings = settings_of(lease=30.0)

@@ -20,7 +20,7 @@ import pytest
 
 from anyfast_async import ConfigurationError
 from anyfast_async.scale import run_shard
-from anyfast_async.scale.exchange import Exchange
+from anyfast_async.scale.exchange import ShardExchange
 from anyfast_async.scale.lease import latest
 from anyfast_async.scale.object_store import Stored
 from anyfast_async.simulator import Latency, Simulator
@@ -58,7 +58,7 @@ def test_files_are_made_once(bucket: str) -> None:
     with pytest.raises(FileNotFoundError):
         found.read("beat-1")
     with pytest.raises(ConfigurationError, match="no address"):
-        Exchange("/a/path")
+        ShardExchange("/a/path")
 
 
 def test_a_shard(bucket: str, write_rows: WriteRows, settings_of: SettingsOf) -> None:
