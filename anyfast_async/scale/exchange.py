@@ -15,6 +15,7 @@ from anyfast_async._journal.records import failures_of, log_of
 from anyfast_async.errors import ConfigurationError
 from anyfast_async.scale.lease import Beat, latest
 from anyfast_async.scale.object_store import Stored, StoredFile, is_address
+from anyfast_async.scale.parquet_parts import part_of
 from anyfast_async.scale.plan import Plan, Shard
 
 _AT_ONCE: Final = 16
@@ -24,7 +25,7 @@ _SENT: Final = "sent"
 """In the folder of a plan, once its pieces are in the store."""
 
 
-class Exchange:
+class ShardExchange:
     """The place of one run.
 
     Args:
@@ -104,6 +105,8 @@ class Exchange:
             new = take_of(shard.output).with_name(f".{take_of(shard.output).name}.new")
             if leases.get(take_of(answers).name, new):
                 new.replace(take_of(shard.output))
+        part = part_of(shard.output)
+        self._root.within("outputs").get(part.name, part)
 
     def fetch_all(self, plan: Plan) -> None:
         """Copy back what there is of every shard."""

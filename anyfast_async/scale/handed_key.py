@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+import time
 from typing import Final
 
 from anyfast_async.errors import ConfigurationError
@@ -53,8 +54,10 @@ def handed_key(name: str, patience: float = PATIENCE) -> str:
         ConfigurationError: it did not come.
 
     """
+    end = time.monotonic() + patience
     with _changed:
-        if not _changed.wait_for(lambda: name in _kept, patience):
-            message = f"this worker was not handed the key of the run within {patience:g} s"
-            raise ConfigurationError(message)
+        while name not in _kept:
+            if not _changed.wait(max(0.0, end - time.monotonic())):
+                message = f"this worker was not handed the key of the run within {patience:g} s"
+                raise ConfigurationError(message)
         return _kept[name]

@@ -71,6 +71,12 @@ class Beat:
         return self.said.get("over") is not None
 
     @property
+    def tally(self) -> Mapping[str, Any] | None:
+        """The counts of its shard, None if it has said none."""
+        state = (self.said.get("over") or {}).get("tally") or self.said.get("tally")
+        return state if isinstance(state, Mapping) else None
+
+    @property
     def files(self) -> int | None:
         """The number of the files that it writes, None as long as there are none."""
         number = self.said.get("files")
@@ -268,9 +274,10 @@ class Lease(Shown):
         if self._saying is not None:
             said |= self._saying()
         self.folder.write(f"beat-{self.number}", json.dumps(said).encode())
-        if f"lease-{self.number + 1}" in self.folder.names():
+        names = self.folder.names()
+        if f"lease-{self.number + 1}" in names:
             self.is_lost = True
-        elif not self.is_lost:  # what was lost meanwhile stays lost
+        elif f"lease-{self.number}" in names and not self.is_lost:  # else it is another folder: a share that is away
             self._until = began + self.expires * HOLDS
 
     def claimed(self) -> Self:

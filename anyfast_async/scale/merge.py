@@ -18,6 +18,7 @@ from anyfast_async._journal.records import failures_of, log_of
 from anyfast_async.batch.input.survey import ids_of
 from anyfast_async.batch.output_files import BatchFiles
 from anyfast_async.batch.report.stretch import NOTE
+from anyfast_async.scale.parquet_parts import part_of, parts_folder
 from anyfast_async.scale.plan import Plan, outputs_of
 
 _BLOCK: Final = 1024 * 1024
@@ -96,6 +97,7 @@ def merge(plan: Plan, files: BatchFiles, *, is_last: bool) -> None:
         records.failures.unlink(missing_ok=True)
     _record(plan, files)
     if is_last:
+        _gather_parts(plan, records.answers)
         _note(plan, files)
 
 
@@ -114,6 +116,18 @@ def blocks_of(paths: Iterable[Path]) -> Iterator[bytes]:
                 last = block[-1:]
         if last != b"\n":
             yield b"\n"
+
+
+def _gather_parts(plan: Plan, output: Path) -> None:
+    """Put the Parquet files of the shards, where they have any, into one folder, in the order of the input."""
+    parts = [part for path in outputs_of(plan) if (part := part_of(path)).exists()]
+    if parts:
+        folder = parts_folder(output)
+        folder.mkdir(exist_ok=True)
+        for before in folder.glob("part-*.parquet"):
+            before.unlink()
+        for number, part in enumerate(parts):
+            part.replace(folder / f"part-{number:05d}.parquet")
 
 
 def _record(plan: Plan, files: BatchFiles) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Final
 from anyfast_async.errors import ConfigurationError, escaped
 
 INSTALL: Final = "pip install 'anyfast-async[fsspec]'"
+_PASSWORD: Final = re.compile(r"[^/]+://[^/@]*:[^/@]*@")
 _ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
@@ -37,8 +38,8 @@ class Stored:
 
     def __init__(self, address: str) -> None:
         self.address: str = address.rstrip("/")
-        if "@" in self.address.partition("://")[2].partition("/")[0]:
-            message = "an address with a user or a password in it would be seen on the way to workers: leave them out"
+        if _PASSWORD.match(self.address):
+            message = "an address with a password in it would be seen on the way to workers: leave it out"
             raise ConfigurationError(message)
         try:
             fsspec: Any = import_module("fsspec.core")  # an extra

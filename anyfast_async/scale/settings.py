@@ -71,6 +71,9 @@ class BatchSettings(Shown):
     """Whether rows that cannot be sent fail, instead of nothing being sent."""
     ordered: bool = False
     """Whether answers are put into the order of the input when all are there."""
+    parquet: bool = False
+    """Whether each shard writes its answers as Parquet, too, when all of it is done: ``OUTPUT.parquet``; of a whole run
+    the files are in a folder, ``out.parquet/part-00000.parquet``."""
     give_up_after: float | None = None
     """Seconds after which a shard stops if nothing was answered."""
     sync: Literal["batch", "each"] = "batch"

@@ -1,4 +1,4 @@
-"""One shard on one worker: a batch run from file to file, under a lease."""
+"""What one call for a shard does: a batch run from file to file, under a lease."""
 
 from __future__ import annotations
 
@@ -31,69 +31,15 @@ from anyfast_async.errors import ConfigurationError
 from anyfast_async.policies import Budget
 from anyfast_async.scale.control import Led
 from anyfast_async.scale.lease import Beat, Lease, LeaseFolder, LeaseLostError, PathFolder, beat_of, take
-from anyfast_async.scale.object_store import Stored, StoredFile, is_address
+from anyfast_async.scale.object_store import Stored, StoredFile
+from anyfast_async.scale.parquet_parts import part_of, write_part
 from anyfast_async.scale.settings import BatchSettings, Turn
 from anyfast_async.scale.shard_result import ShardResult, said_of
 from anyfast_async.scale.totals import state_of
 
 if TYPE_CHECKING:
-    from os import PathLike
-
     from anyfast_async.client import AnyFast
     from anyfast_async.prices import Prices
-
-
-def run_shard(
-    input: str | PathLike[str],  # noqa: A002 - what it is
-    output: str | PathLike[str],
-    settings: BatchSettings = BatchSettings(),  # noqa: B008 - frozen
-    *,
-    found: Survey | None = None,
-    turn: Turn | None = None,
-) -> ShardResult:
-    """Send the rows of one file and write their answers into another, as ``anyfast batch`` does; wait for the end.
-
-    For any engine that calls a function somewhere: it takes paths and plain values and returns counts, and it can be
-    called again after whatever happened to the call before. Rows with an answer are not sent again. Of several calls
-    for one output only one works at a time, wherever they run: it has a lease, kept up by a heartbeat in
-    ``OUTPUT.shard/``; the others wait until it ends, or stands still for ``settings.lease`` seconds. One that is cut
-    off from the files sends nothing any more before that time is over.
-
-    Args:
-        input: a file of rows, of any kind that ``anyfast batch`` reads without a template. It must not change.
-        output: the answers; beside it failed rows (``OUTPUT.errors.jsonl``) and the log (``OUTPUT.run``). They are
-            put there when a call ends in order; meanwhile they grow in ``OUTPUT.shard/``. Both may be addresses in an
-            object store (``s3://bucket/out.jsonl``, the extra ``[fsspec]``): what is there is copied to a temporary
-            folder of the worker, and what has been answered is copied back every ``settings.copy_every`` seconds.
-        settings: how rows are sent.
-        found: the input, looked at already; None: it is looked at now.
-        turn: what this call may do, where its limits are a part of others'; None: what *settings* say.
-
-    Returns:
-        What became of it. Errors are in it, as words, and not raised: engines change exceptions on their way.
-
-    """
-    try:
-        if is_address(input) or is_address(output):
-            from anyfast_async.scale.stored_shard import run_stored  # noqa: PLC0415 - it is made of this
-
-            return run_stored(str(input), str(output), settings, found, turn or _whole(settings))
-        return ShardRun(Path(input), Path(output), settings, found, turn or _whole(settings)).run()
-    except asyncio.CancelledError:
-        return ShardResult(status="interrupted")
-    except Exception as error:  # noqa: BLE001 - whatever it is, it must not travel as it is
-        return ShardResult(status="lost" if isinstance(error, LeaseLostError) else "stopped", stopped=said_of(error))
-
-
-def _whole(settings: BatchSettings) -> Turn:
-    budget = settings.budget
-    return Turn(
-        limits=settings.limits,
-        concurrency=settings.concurrency,
-        tokens=None if budget is None else budget.tokens,
-        usd=None if budget is None else budget.usd,
-        requests=None if budget is None else budget.requests,
-    )
 
 
 def _control(turn: Turn) -> Path | StoredFile | None:
@@ -143,6 +89,8 @@ class ShardRun:
             lease.begin(lambda: self._said, lambda: self._look(lease))
             result = self._done(lease, answers, found)
             if result.status != "lost":
+                if settings.parquet and result.status == "complete":
+                    write_part(answers, part_of(answers))
                 self._publish(lease, answers)
                 lease.let_go(attrs.asdict(result))
         return attrs.evolve(result, status="lost") if lease.is_lost else result
@@ -180,7 +128,7 @@ class ShardRun:
 
     def _publish(self, lease: Lease, answers: Path) -> None:
         """Put the files where they are looked for, each as a whole."""
-        for take_of in (lambda path: path, failures_of, log_of):
+        for take_of in (lambda path: path, failures_of, log_of, part_of):
             old, new = take_of(answers), take_of(self._output)
             if not old.exists():
                 new.unlink(missing_ok=True)

@@ -17,12 +17,12 @@ from anyfast_async.batch.output_files import BatchFiles, failures_of, open_batch
 from anyfast_async.batch.run_header import header_for
 from anyfast_async.batch.tally import Tally
 from anyfast_async.errors import AnyFastError, ConfigurationError
-from anyfast_async.scale.exchange import Exchange
+from anyfast_async.scale.exchange import ShardExchange
 from anyfast_async.scale.merge import merge, spread
 from anyfast_async.scale.plan import Plan, discard, found_again, kept, look_at, remove
 from anyfast_async.scale.settings import BatchSettings
-from anyfast_async.scale.sharded_run import ShardedRun, WorkersLostError
-from anyfast_async.scale.workers import OnExecutor, Workers
+from anyfast_async.scale.sharded_run import ShardedRun
+from anyfast_async.scale.workers import OnExecutor, Workers, WorkersLostError
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -104,7 +104,7 @@ def run_sharded(
     def whole() -> ShardedResult:
         source = open_source(Path(input), template=template, id_column=id_column)
         try:
-            exchange = None if through is None else Exchange(through)
+            exchange = None if through is None else ShardExchange(through)
             workers = OnExecutor(executor, slots)
             return _sharded(source, Path(output), settings, workers, shards, max_failures, exchange, say)
         finally:
@@ -125,7 +125,7 @@ def _sharded(  # noqa: PLR0917 - those of :func:`run_sharded`
     workers: Workers,
     shards: int | None,
     max_failures: float | None,
-    exchange: Exchange | None,
+    exchange: ShardExchange | None,
     say: Callable[[str], None],
 ) -> ShardedResult:
     plan = planned(source, answers, workers, shards=shards, skip_bad=settings.skip_bad, is_far=exchange is not None)

@@ -13,32 +13,31 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from anyfast_async._client.stats import Phase, Stats
+from anyfast_async._client.stats import Stats
 from anyfast_async._core.errors.failures import CLOSERS
-from anyfast_async._core.histogram import Histogram
 from anyfast_async._core.limits.rate_limit import PERIOD
 from anyfast_async.batch.counts import Census
 from anyfast_async.batch.run import TooManyFailuresError, allowed_failures
 from anyfast_async.batch.tally import Tally
 from anyfast_async.errors import AnyFastError, BudgetExceeded, NotSentError
 from anyfast_async.scale.control import Leading
-from anyfast_async.scale.exchange import Exchange
+from anyfast_async.scale.exchange import ShardExchange
 from anyfast_async.scale.lease import Beat, LeaseFolder, latest
+from anyfast_async.scale.one_shard import run_shard
 from anyfast_async.scale.plan import Plan, Shard
 from anyfast_async.scale.settings import BatchSettings, Turn
-from anyfast_async.scale.shard import run_shard, spent_on
+from anyfast_async.scale.shard import spent_on
 from anyfast_async.scale.shard_result import ShardResult
 from anyfast_async.scale.shares import Portion, Purse, Shares
-from anyfast_async.scale.totals import earlier, state_of, sum_into
-from anyfast_async.scale.workers import Workers
+from anyfast_async.scale.totals import earlier, state_of, stats_of, sum_into
+from anyfast_async.scale.workers import Workers, WorkersLostError
 
 if TYPE_CHECKING:
     from anyfast_async.batch.run import RowDone
 
 _TICK: Final = 0.5
 """Seconds between two looks at what the workers say."""
-_LOOKS: Final = 3.0
-"""The same, in a store."""
+_LOOKS: Final = 3.0  # the same, in a store
 _OUTPUT: Final = -1
 """In place of a shard's number: what was spent by runs before this plan."""
 _LOST: Final = 3
@@ -47,12 +46,6 @@ _LEFT_TO_THEMSELVES: Final = 10.0
 """Seconds beyond the grace after which a run that was told to stop no longer waits for its workers."""
 _OTHERS: Final = 60.0
 """Seconds for what other shards have in flight when one of them ends the run."""
-
-
-class WorkersLostError(AnyFastError):
-    """Shards took their workers down, or could not be given to any, again and again."""
-
-    kind = "workers"
 
 
 @attrs.define(eq=False)
@@ -91,7 +84,7 @@ class ShardedRun:
         max_failures: float | None = None,
         before: tuple[float, float, float] = (0.0, 0.0, 0.0),
         say: Callable[[str], None] = lambda _: None,
-        exchange: Exchange | None = None,
+        exchange: ShardExchange | None = None,
         recorded: float | None = None,
     ) -> None:
         total = plan.found.total
@@ -108,7 +101,7 @@ class ShardedRun:
         self.session: str = uuid.uuid4().hex
         self._plan, self._settings, self._workers, self._say = plan, settings, workers, say
         self._before, self._recorded = before, recorded
-        self.exchange: Exchange | None = exchange
+        self.exchange: ShardExchange | None = exchange
         self._leading = Leading(plan.control if exchange is None else exchange.control, self.session)
         self._next_look = 0.0
         self._shares = Shares(settings.limits, settings.concurrency)
@@ -148,19 +141,8 @@ class ShardedRun:
 
     def stats(self) -> Stats:
         """Return what the workers said last, taken together."""
-        said = [beat.said for given in self._running.values() if (beat := self._beats.get(given.shard.number))]
-        limits = Counter(one.get("limited_by") for one in said if one.get("limited_by") is not None)
-        return Stats(
-            in_flight=sum(one.get("in_flight", 0) for one in said),
-            queued=sum(one.get("queued", 0) for one in said),
-            limited_by=limits.most_common(1)[0][0] if limits else None,
-            held_for=max((one.get("held_for", 0.0) for one in said), default=0.0),
-            requests=sum(one.get("counted", (0, 0))[0] for one in said),
-            maybe_billed=sum(one.get("maybe_billed", 0) for one in said),
-            tokens_used=self.tally.tokens,
-            tokens_reserved=0,
-            total=_phase(self.tally.latency),
-        )
+        beats = (self._beats.get(given.shard.number) for given in self._running.values())
+        return stats_of([beat.said for beat in beats if beat is not None], self.tally)
 
     # -- the run -----------------------------------------------------------------------------------------------------
 
@@ -246,12 +228,14 @@ class ShardedRun:
                 attempt=self._attempts[shard.number],
             )
             self._attempts[shard.number] += 1
+            source, output = self._where(shard)
             given = _Given(shard, share, self._done_of(shard), self._leases[shard.number])
             try:
                 future = await asyncio.to_thread(
                     self._workers.submit,
                     run_shard,
-                    *self._where(shard),
+                    source,
+                    output,
                     self._settings,
                     found=shard.found,
                     turn=turn,
@@ -366,17 +350,17 @@ class ShardedRun:
         if self._purse.is_limited:
             self._purse.spent(_OUTPUT, self._before)
         for shard in self._plan.shards:
-            beat = sent = latest(self._leases_of(shard))
+            beat = latest(self._leases_of(shard))
             self._leases[shard.number] = 0 if beat is None else beat.number
-            state = None if beat is None else _tally_in(beat)
+            state = None if beat is None else beat.tally
             self._states[shard.number] = state_of(Tally(shard.found.total, 0)) if state is None else earlier(state)
             if self._purse.is_limited:
                 if self.exchange is not None:
                     self.exchange.fetch(shard, beat)
-                    beat = None  # what it has is not where it says any more, but here
-                self._purse.spent(shard.number, spent_on(shard.output, beat, self._settings.prices))
-            if sent is not None:
-                said = sent.said.get("sent") or ()
+                there = beat if self.exchange is None else None  # else it has come back
+                self._purse.spent(shard.number, spent_on(shard.output, there, self._settings.prices))
+            if beat is not None:
+                said = beat.said.get("sent") or ()
                 self._shares.remember((at, n, tokens) for at, n, tokens in said if at > now - PERIOD)
 
     def _listen(self) -> None:
@@ -399,7 +383,7 @@ class ShardedRun:
             if beat.said.get("session") != self.session:
                 return
             self._beats[shard.number] = beat
-            state = _tally_in(beat)
+            state = beat.tally
             if state is not None:
                 self._states[shard.number] = state
 
@@ -414,13 +398,3 @@ class ShardedRun:
             kinds = ", ".join(f"{kind} {count}" for kind, count in self.tally.kinds.most_common())
             message = f"{self.tally.failed} rows failed ({kinds}), more than max_failures={self._max_failures} allows"
             self._end_with(TooManyFailuresError(message))
-
-
-def _tally_in(beat: Beat) -> Mapping[str, Any] | None:
-    over = beat.said.get("over") or {}
-    state = over.get("tally") or beat.said.get("tally")
-    return state if isinstance(state, Mapping) else None
-
-
-def _phase(values: Histogram) -> Phase:
-    return Phase(values.percentile(50), values.percentile(95))

@@ -18,6 +18,7 @@ from anyfast_async._journal.records import failures_of, log_of
 from anyfast_async.batch.input.survey import Survey
 from anyfast_async.scale.lease import Lease, LeaseLostError
 from anyfast_async.scale.object_store import Stored
+from anyfast_async.scale.parquet_parts import part_of
 from anyfast_async.scale.settings import BatchSettings, Turn
 from anyfast_async.scale.shard import ShardRun, moved
 from anyfast_async.scale.shard_result import ShardResult
@@ -105,7 +106,7 @@ class StoredShard(ShardRun):
     def _publish(self, lease: Lease, answers: Path) -> None:
         self._end_copies()
         self._copy(lease, answers)
-        for take_of in _THREE:
+        for take_of in (*_THREE, part_of):
             path, name = take_of(answers), take_of(self._output).name
             if path.exists():
                 try:

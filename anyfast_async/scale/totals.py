@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from anyfast_async._client.stats import Phase, Stats
 from anyfast_async._core.histogram import Histogram
 from anyfast_async._limits.spent import Spent
 from anyfast_async.batch.counts import Counts
@@ -71,3 +72,19 @@ def earlier(state: Mapping[str, Any]) -> dict[str, Any]:
     tally.file = Counts(Counter(outcomes), Counter(kinds))
     tally.already = tally.file.answered
     return state_of(tally)
+
+
+def stats_of(said: Sequence[Mapping[str, Any]], tally: Tally) -> Stats:
+    """Return what workers said last, taken together."""
+    limits = Counter(one.get("limited_by") for one in said if one.get("limited_by") is not None)
+    return Stats(
+        in_flight=sum(one.get("in_flight", 0) for one in said),
+        queued=sum(one.get("queued", 0) for one in said),
+        limited_by=limits.most_common(1)[0][0] if limits else None,
+        held_for=max((one.get("held_for", 0.0) for one in said), default=0.0),
+        requests=sum(one.get("counted", (0, 0))[0] for one in said),
+        maybe_billed=sum(one.get("maybe_billed", 0) for one in said),
+        tokens_used=tally.tokens,
+        tokens_reserved=0,
+        total=Phase(tally.latency.percentile(50), tally.latency.percentile(95)),
+    )

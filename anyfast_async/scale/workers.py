@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any, Final, Protocol, Self, TypeVar
 
 from anyfast_async._http.settings import whole_in
+from anyfast_async.errors import AnyFastError
 from anyfast_async.scale.control import ABANDONED, ORPHANED
 
 R = TypeVar("R")
@@ -23,6 +24,12 @@ _IDLE: Final = 5.0
 """Seconds in which a process without work ends."""
 _END: Final = ORPHANED + 10.0
 """Seconds that a worker process goes on at most when the one that started it is gone."""
+
+
+class WorkersLostError(AnyFastError):
+    """Shards took their workers down, or could not be given to any, again and again."""
+
+    kind = "workers"
 
 
 class Workers(Protocol):

@@ -32,7 +32,7 @@ def measured(rows: int, folder: Path) -> dict[str, float]:
 
 
 def test_memory_hardly_grows_with_the_rows(tmp_path: Path) -> None:
-    """A million rows take 45 MiB more than ten thousand at most, never more than 200; what they take in time is printed."""
+    """A million rows take 45 MiB more than ten thousand at most, never over 200; what they take in time is printed."""
     few, many = measured(FEW, tmp_path), measured(MANY, tmp_path)
     sys.stdout.write(f"{few}\n{many}\n")
 

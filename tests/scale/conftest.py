@@ -48,7 +48,7 @@ def settings_of(gateway: Simulator) -> SettingsOf:
     """Settings for the gateway."""
 
     def make(**given: object) -> BatchSettings:
-        return BatchSettings(**{"model": "gemini-2.5-flash", "base_url": gateway.base_url, "lease": 2.0} | given)  # type: ignore[arg-type]
+        return BatchSettings(**{"model": "gemini-2.5-flash", "base_url": gateway.base_url, "lease": 5.0} | given)  # type: ignore[arg-type]
 
     return make
 

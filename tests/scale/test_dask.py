@@ -115,7 +115,7 @@ class Cluster:
         process.wait()
 
 
-def until(so: Callable[[], object], seconds: float = 120.0) -> None:
+def until(so: Callable[[], object], seconds: float = 600.0) -> None:
     end = time.monotonic() + seconds
     while not so():
         assert time.monotonic() < end

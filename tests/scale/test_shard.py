@@ -7,15 +7,16 @@ import pickle
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import attrs
 import pytest
 
 from anyfast_async import Budget, ConfigurationError, Limits
 from anyfast_async.errors import AnyFastError, BudgetExceeded, NotSentError
-from anyfast_async.scale import BatchSettings, ShardResult, run_shard
+from anyfast_async.scale import BatchSettings, ShardResult, run_shard, run_sharded
 from anyfast_async.scale import lease as lease_module
 from anyfast_async.scale.control import ABANDONED, ORPHANED, Leading, Led
 from anyfast_async.scale.lease import latest
@@ -39,6 +40,24 @@ def test_from_path_to_path(write_rows: WriteRows, settings_of: SettingsOf, tmp_p
     assert second.tally is not None
     assert (second.status, second.tally["already"], second.tally["answered"]) == ("complete", 40, 0)
     assert len(pickle.dumps(first)) < 5000
+
+
+def test_parquet_in_and_out(settings_of: SettingsOf, executor: Executor, gateway: Simulator, tmp_path: Path) -> None:
+    """A table is cut by its row groups, and each shard writes its rows as a part of one table, failed ones as well."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    texts = [f"row {n}" for n in range(30)]
+    pq.write_table(pa.table({"text": texts, "n": range(30)}), tmp_path / "in.parquet", row_group_size=7)
+    gateway.fail(400, when="row 17", times=1)
+    settings = settings_of(parquet=True)
+    given = {"executor": executor, "slots": 2, "template": "{text}", "id_column": "n", "shards": 4}
+    result = run_sharded(tmp_path / "in.parquet", tmp_path / "out.jsonl", settings, **given)  # type: ignore[arg-type]
+    assert result.exit_code == 1
+    parts = sorted((tmp_path / "out.parquet").iterdir())
+    assert [path.name for path in parts] == [f"part-{n:05d}.parquet" for n in range(len(parts))]
+    assert len(parts) > 1
+    rows = [row for path in parts for row in pq.read_table(path).to_pylist()]
+    assert sorted(int(row["custom_id"]) for row in rows) == list(range(30))
+    assert [row["custom_id"] for row in rows if row["outcome"] == "failed"] == ["17"]
 
 
 def test_what_failed_is_sent_again(
@@ -144,13 +163,21 @@ def test_cut_off_it_stops(
             raise OSError(5, "the share is away")
         beat(self)
 
+    ahead = 0.0
+
+    def wait(_: float) -> None:  # of who waits for the lease
+        nonlocal ahead
+        ahead += 31.0
+
     monkeypatch.setattr(lease_module.Lease, "beat", beats)
-    settings = settings_of(lease=0.6)
+    monkeypatch.setattr(lease_module, "seconds", lambda: time.monotonic() + ahead)
+    settings = settings_of(lease=30.0)
     with ThreadPoolExecutor(2) as threads:
         first = threads.submit(run_shard, source, output, attrs.evolve(settings, concurrency=1))
-        while len(gateway.requests) < 5:
+        while len(gateway.requests) < 5 and not first.done():
             time.sleep(0.005)
         cut.set()
+        ahead += 20.0
         lost = first.result()
         sent = len(gateway.requests)
         assert lost.status == "lost"
@@ -158,8 +185,9 @@ def test_cut_off_it_stops(
         time.sleep(0.1)
         assert len(gateway.requests) == sent
         monkeypatch.setattr(lease_module, "_machine", lambda: "another")
+        monkeypatch.setattr(lease_module, "time", SimpleNamespace(sleep=wait, monotonic=time.monotonic))
         second = run_shard(source, output, settings)
-    assert second.status == "complete"
+    assert (second.status, second.stopped) == ("complete", None)
     assert sorted(ids_in(output)) == sorted(f"r{n}" for n in range(60))
     assert len(gateway.requests) <= 60 + len(lost.unfinished) + 1
 
@@ -231,7 +259,7 @@ def test_told_to_stop(
     leading.beat()
     turn = Turn(limits=Limits(), concurrency=2, session="a", control=control)
     with ThreadPoolExecutor(1) as threads:
-        call = threads.submit(run_shard, source, output, settings_of(lease=0.6), turn=turn)
+        call = threads.submit(run_shard, source, output, settings_of(), turn=turn)
         wait_for(lambda: len(gateway.requests) > 4)
         leading.grace = 5.0
         leading.beat()

@@ -112,6 +112,11 @@ _RUNNING: Final = (
         help="Let the workers of a Dask scheduler send them; OUT.jsonl is on a path that all of them see.",
     ),
     click.option(
+        "--parquet",
+        is_flag=True,
+        help="With --processes or --dask: answers as Parquet, too, in the folder OUT.parquet.",
+    ),
+    click.option(
         "--through",
         metavar="s3://BUCKET/FOLDER",
         help="Without such a path: an object store through which rows and answers go. The folder is this run's alone.",
@@ -197,6 +202,7 @@ class Options:
     processes: int | None = None
     dask: str | None = None
     through: str | None = None
+    parquet: bool = False
 
     def __attrs_post_init__(self) -> None:
         if self.output is None and not self.dry_run:
@@ -231,6 +237,10 @@ class Options:
             return (
                 "--estimate, --limit and --preview send a few rows, which one process does: run this without "
                 "--processes or --dask first, and then with it, without these; what is answered is not sent again"
+            )
+        if self.parquet and not self.is_sharded:
+            return (
+                "--parquet is for --processes or --dask; of one process: anyfast results OUT.jsonl --table OUT.parquet"
             )
         if self.through is not None and not self.is_sharded:
             return "--through is for --dask or --processes: one process has its files where it is"

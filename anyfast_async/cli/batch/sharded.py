@@ -27,7 +27,7 @@ from anyfast_async.cli.client_options import SIMULATOR_KEY, STDIN, simulator
 from anyfast_async.cli.display.progress import progress_on
 from anyfast_async.cli.display.terminal import note, say
 from anyfast_async.cli.settings import key_of
-from anyfast_async.scale.exchange import Exchange
+from anyfast_async.scale.exchange import ShardExchange
 from anyfast_async.scale.object_store import Stored
 from anyfast_async.scale.plan import Plan, discard, folder_of, found_again, remove
 from anyfast_async.scale.settings import BatchSettings
@@ -79,7 +79,7 @@ def shards_of(options: Options) -> Iterator[Shards | None]:
             base_url = opened.enter_context(simulator().in_thread()).base_url
         opened.enter_context(_key_for_workers(options))
         opened.callback(discard, options.answers)
-        exchange = None if options.through is None else Exchange(options.through)
+        exchange = None if options.through is None else ShardExchange(options.through)
         yield Shards(options, opened.enter_context(_workers(options)), base_url, exchange)
 
 
@@ -136,7 +136,7 @@ class Shards:
     """One batch, done by other processes."""
 
     def __init__(
-        self, options: Options, workers: Workers, base_url: str | None, exchange: Exchange | None = None
+        self, options: Options, workers: Workers, base_url: str | None, exchange: ShardExchange | None = None
     ) -> None:
         self._options, self._workers, self._base_url, self._exchange = options, workers, base_url, exchange
         self._source: Source | None = None
@@ -243,6 +243,7 @@ class Shards:
             retry_failed=options.retry_failed,
             skip_bad=options.skip_bad,
             ordered=options.ordered,
+            parquet=options.parquet,
             give_up_after=options.give_up_after,
             sync=options.sync,
             **given,
