@@ -221,6 +221,15 @@ def shared(session: nox.Session) -> None:
 
 
 @nox.session
+def limiters(session: nox.Session) -> None:
+    """Let other limiters do what ours does, each in an environment of its own, and write down what is seen."""
+    install_wheel(session)
+    pythons = [str(Path(found).parent) for found in [interpreter("3.12")] if found]  # one of them needs it
+    path = os.pathsep.join([session.bin, *pythons, os.environ["PATH"]])
+    session.run("python", "benchmarks/limiters/run.py", *(session.posargs or ["--publish"]), env={"PATH": path})
+
+
+@nox.session
 @nox.parametrize("leg", ["python", "uvloop", "3.13"])
 def chaos(session: nox.Session, leg: str) -> None:
     """Run the storm of faults in full, here, on uvloop, and on Python 3.13; ANYFAST_SEED chooses another one."""

@@ -19,6 +19,7 @@ import contextlib
 import copy
 import os
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -33,8 +34,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PACKAGE = "anyfast_async"
 MONEY = ("_limits/budget.py", "_limits/reservation.py", "_limits/spent.py", "prices.py", "_journal/bill.py")
-SLOW = 90.0
-"""Seconds after which the tests of a file have noticed."""
+SLOW, WAITS = 60.0, 240.0
+"""Seconds of the processor, and by the clock, after which the tests of a file have noticed."""
 KNOWN = Path(__file__).with_suffix(".toml")
 """Changes that change nothing, with reasons."""
 OUTCOMES = ("noticed", "missed", "equal")
@@ -252,7 +253,7 @@ def in_a_copy(folder: Path, mutant: Mutant) -> bool:
 
     place = folder / PACKAGE / mutant.file
     place.write_text(ast.unparse(mutant.tree), encoding="utf-8")
-    child, until = planting.forked(run), time.monotonic() + SLOW
+    child, until = planting.forked(run, SLOW), time.monotonic() + WAITS
     try:
         while (status := planting.ended(child, until)) is None:
             time.sleep(0.02)
@@ -279,11 +280,16 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--files", default="", help="only those whose path holds this")
     parser.add_argument("--reach", type=Path, help="a file that keeps which tests reach what, for the next time")
+    parser.add_argument("--again", type=Path, help="what an earlier run has printed: only what it missed")
     asked = parser.parse_args()
 
     core = (path.relative_to(ROOT / PACKAGE).as_posix() for path in (ROOT / PACKAGE / "_core").rglob("*.py"))
     files = sorted(file for file in {*core, *MONEY} if asked.files in file and (ROOT / PACKAGE / file).is_file())
     found = [mutant for file in files for mutant in mutants_of(file)]
+    if asked.again is not None:
+        lines = asked.again.read_text(encoding="utf-8").splitlines()
+        missed = {re.sub(r":\d+ ", " ", line.removeprefix("missed: "), count=1) for line in lines}
+        found = [mutant for mutant in found if mutant.name in missed]
     chosen = random.Random(asked.seed).sample(found, min(asked.count, len(found)))
     known = {one["place"]: one["why"] for one in tomllib.loads(KNOWN.read_text(encoding="utf-8")).get("equal", ())}
     print(f"{len(found)} places in {len(files)} files; {len(chosen)} are tried", flush=True)

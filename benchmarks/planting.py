@@ -8,7 +8,9 @@ import gc
 import inspect
 import itertools
 import json
+import math
 import os
+import resource
 import signal
 import time
 from collections import defaultdict
@@ -23,8 +25,10 @@ import pytest
 
 MOST = 30.0
 """Seconds of tests, as they ran alone, that one change is tried with."""
-SLOWEST, SLOWER = 20.0, 8.0
-"""Seconds, and how many times what they took alone, after which tests have noticed."""
+SLOWEST, SLOWER = 8, 3
+"""Seconds of the processor, and how many times what they took alone, after which tests have noticed."""
+WAITS = 120.0
+"""Seconds by the clock after which a test that waits has."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +61,17 @@ def changed(before: CodeType, after: CodeType) -> tuple[CodeType, CodeType] | No
     return different[0]
 
 
-def forked(work: Callable[[], int]) -> int:
-    """Do something in a silent process of its own, which ends with what it returns; return its number."""
+def forked(work: Callable[[], int], seconds: float | None = None) -> int:
+    """Do something in a silent process of its own, which ends with what it returns; return its number.
+
+    *seconds* of the processor end it, however busy the machine is.
+    """
     child = os.fork()
     if child == 0:
         try:
             os.setsid()
+            if seconds is not None:
+                resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(seconds), math.ceil(seconds) + 1))
             null = os.open(os.devnull, os.O_RDWR)
             for stream in (0, 1, 2):
                 os.dup2(null, stream)
@@ -131,9 +140,9 @@ class Planter:
             if not items or not new:
                 self.told(number, None)
                 continue
-            child = forked(functools.partial(_try, session, items, new, caches))
             alone = sum(self.took.get(item.nodeid, 0.0) for item in items)
-            running[child] = number, time.monotonic() + max(SLOWEST, SLOWER * alone)
+            child = forked(functools.partial(_try, session, items, new, caches), SLOWEST + SLOWER * alone)
+            running[child] = number, time.monotonic() + WAITS
             while len(running) >= self.workers:
                 self._look(running)
         while running:

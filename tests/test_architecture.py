@@ -578,6 +578,7 @@ OWED: Final = {
 ACROSS: Final = {
     "test_architecture.py": "the house rules",
     "test_benchmarks.py": "the programs in benchmarks/",
+    "test_mutants.py": "changes of the source that no test need notice",
     "test_answers_untouched.py": "keys that are words: what the model says, and what a refusal says",
     "test_boundaries.py": "what a gateway may do to a client",
     "test_cancellation.py": "cancelling anything anywhere",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 import subprocess
@@ -72,3 +73,26 @@ def test_failures_are_told(measured: Any) -> None:
     assert said["requests"] == 1 + 2 * CALLS
     assert said["refused"] > 0
     assert said["errors"] == {"ClientResponseError": said["refused"]}
+
+
+def test_limiters_side_by_side(cache: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the clock that jumps, a semaphore lets 600 calls go in any minute, each in its turn, and never more."""
+    monkeypatch.setenv("ANYFAST_BENCH_CACHE", cache)
+    command = [sys.executable, str(ROOT / "benchmarks" / "limiters" / "run.py"), "by_hand", "--alone"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    (row,) = (line for line in ended.stdout.splitlines() if line.startswith("| by hand"))
+    assert row.split(" | ")[1:-1] == ["100 %", "100 %", "-", "-", "-", "0.0 s", "120"]
+
+
+def test_limiters_are_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worst window is found wherever it begins; who goes before his turn makes another late; parts are compared."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "limiters"))
+    judge: Any = importlib.import_module("judge")
+    assert judge.worst([(0, 1), (59.9, 2), (60, 4), (119.9, 8), (120, 16)], 60) == 24  # 60 s later is another minute
+    requests = [judge.Request(0, asked, arrived, 1) for asked, arrived in ((0, 9), (1, 2), (2, 3), (3, None))]
+    assert judge.late(requests[1:3], 10) == 0
+    assert judge.late(requests, 10) == 7  # it asked first, and the first went at 2
+    assert judge.late([*requests[:2], judge.Request(0, 2, None, 1)], 10) == 7
+    assert judge.jain([1, 1, 1, 1]) == 1
+    assert judge.jain([4, 0, 0, 0]) == 0.25

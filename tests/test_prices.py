@@ -62,7 +62,8 @@ def test_bad_files(tmp_path: Path, text: str, problems: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("amount", "text"), [(0, "0.00 EUR"), (1234.5, "1,234.50 EUR"), (0.0123, "0.012 EUR"), (0.5, "0.50 EUR")]
+    ("amount", "text"),
+    [(0, "0.00 EUR"), (1234.5, "1,234.50 EUR"), (0.0123, "0.012 EUR"), (0.5, "0.50 EUR"), (1, "1.00 EUR")],
 )
 def test_shown(amount: float, text: str) -> None:
     """Amounts have two digits after the point, small ones two that say something."""

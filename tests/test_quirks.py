@@ -306,6 +306,11 @@ TABLE: dict[str, tuple[Expected, Expected]] = {
         Fails(kind=APIStatusError, retry="ambiguous", status=408, code="408"),
         Fails(kind=APIStatusError, retry="ambiguous", status=408, code="408"),
     ),
+    "litellm-relayed-503": (failing(503, code="503"), failing(503, code="503")),
+    "litellm-lost-500": (
+        failing(500, retry="ambiguous", code="500"),
+        failing(500, retry="ambiguous", code="500"),
+    ),
     "delta-images": (
         Says(check=lambda c: c.images[0].data[:4] == b"\x89PNG"),
         Says(check=lambda c: c.images[0].data[:4] == b"\x89PNG"),
@@ -495,6 +500,8 @@ async def test_choice_without_an_end(sim: Simulator, once: AnyFast) -> None:
         ("varnish-503-retry-after", "maybe", "proxy"),
         ("lighttpd-late-404", "maybe", "proxy"),
         ("litellm-timeout-408", "maybe", "gateway"),
+        ("litellm-relayed-503", "no", "gateway"),
+        ("litellm-lost-500", "maybe", "gateway"),
         ("uvicorn-limit-concurrency", "maybe", "unknown"),
         ("tinyproxy-401", "no", "proxy"),
     ],

@@ -147,6 +147,8 @@ def explain(gate: Gate, limits: Limits, spending: Spending) -> Explanation:
         wait = max(0.0, line.expected(now, 0.0)) if line.queued or reason is not None else 0.0
         window = throttle.window
         where = f"{model}: " if model else ""
+        shared, helps = scope.shared() if reason is not None else ("", "")
+        advice = helps or ("" if reason is None else _ADVICE.get(reason, ""))
         found.append(
             Waiting(
                 model=model,
@@ -159,8 +161,8 @@ def explain(gate: Gate, limits: Limits, spending: Spending) -> Explanation:
                 slowed=None if window is None else window.slowed,
                 held_for=max(0.0, scope.held_until - now),
                 reserve=line.lane.reserve,
-                text=where + _said(line, reason, wait, now),
-                advice="" if reason is None else _ADVICE.get(reason, ""),
+                text=f"{where}{_said(line, reason, wait, now)} {shared}".rstrip(),
+                advice=advice,
             )
         )
     found.sort(key=lambda one: -one.queued)

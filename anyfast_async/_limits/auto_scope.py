@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 class AutoScope(Scope):
     """Follows its calls, to learn from how long they take."""
 
+    tells_tokens: bool = False
+    """Whether any answer has said how many tokens it has; until then each counts as one."""
+
     @classmethod
     def beginning(cls, auto: AutoConcurrency, requests: int | None, tokens: int | None) -> AutoScope:
         """Return one with a window, and limits per minute, None for none."""
@@ -32,12 +35,23 @@ class AutoScope(Scope):
         return permit
 
     def answered(self, permit: Permit, now: float) -> None:
-        """Take in an answer: a stream by its first content, when nobody knows yet how long it will be."""
-        window, taken = self.throttle.window, permit.taken
-        if window is None or not isinstance(taken, Followed):
-            return
-        seconds = now - permit.at
-        if taken.whole:
-            window.answered(self.throttle.in_flight, EACH, seconds, taken.answer or 0)
-        else:
-            window.answered(self.throttle.in_flight, FIRST, seconds, 1.0)
+        """Take in an answer, or the first content of a stream, when nobody knows yet how long it will be."""
+        taken = permit.taken
+        if isinstance(taken, Followed):
+            taken.begun = True
+            self._took(permit, taken, now)
+
+    def ended(self, permit: Permit, now: float) -> None:
+        """Take in the end of a stream."""
+        taken = permit.taken
+        if isinstance(taken, Followed) and taken.begun and taken.whole:
+            self._took(permit, taken, now)
+
+    def _took(self, permit: Permit, taken: Followed, now: float) -> None:
+        throttle = self.throttle
+        if throttle.window is not None:
+            kind, units = FIRST, 1.0
+            if taken.whole:
+                self.tells_tokens = self.tells_tokens or bool(taken.answer)
+                kind, units = EACH, float(taken.answer or not self.tells_tokens)
+            throttle.window.answered(throttle.in_flight, kind, now - permit.at, units, permit.number, throttle.number)

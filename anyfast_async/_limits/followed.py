@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 import attrs
 
@@ -11,6 +11,10 @@ from anyfast_async._core.limits.tokens_per_minute import Taken
 
 if TYPE_CHECKING:
     from anyfast_async._limits.lines import WaitingLine
+
+
+_NOWHERE: Final = Slot(0.0, 0.0)
+"""Where tokens are counted that are not limited."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -25,6 +29,8 @@ class Followed(Taken):
     """Tokens of its answer, if the gateway says so."""
     whole: bool = attrs.field(default=False, init=False)
     """Whether all of the answer is there."""
+    begun: bool = attrs.field(default=False, init=False)
+    """Whether it was answered, a stream by its first content."""
 
     @classmethod
     def of(cls, taken: Taken | None, at: float) -> Self:
@@ -32,7 +38,7 @@ class Followed(Taken):
         if isinstance(taken, cls):
             return taken
         if taken is None:
-            return cls(at, Slot(at, 0.0), 0.0)
+            return cls(at, _NOWHERE, 0.0)
         return cls(taken.at, taken.slot, taken.tokens)
 
     def come(self, line: WaitingLine, charged: float) -> None:

@@ -224,6 +224,7 @@ class Gate(Turns):
             return
         if taken.is_followed:
             taken.end(used, answer)
+            scope.ended(permit, asyncio.get_running_loop().time())
         if scope.tokens is not None:
             scope.tokens.settle(asyncio.get_running_loop().time(), taken, used)
             if scope.queued:
@@ -252,7 +253,8 @@ class Gate(Turns):
                 self._freed(scope, "outage")
             self._look_again(scope)
         elif scope.throttle.watching:
-            self._freed(scope, "throttling")
+            if scope.told:
+                self._freed(scope, "throttling")
             now = asyncio.get_running_loop().time()
             scope.answered(permit, now)
             scope.throttle.succeeded(permit, now, self.most_in_flight)

@@ -136,6 +136,10 @@ class Scope(Shown):
         }
         return max(waits, key=lambda name: waits[name])
 
+    def shared(self) -> tuple[str, str]:
+        """Return how its limits are shared with other clients, and what would help; empty if they are not."""
+        return "", ""
+
     def take(self, now: float, tokens: float) -> Permit:
         """Count a call that is admitted."""
         self.reserved += tokens
@@ -187,6 +191,9 @@ class Scope(Shown):
 
     def answered(self, permit: Permit, now: float) -> None:
         """Take in an answer, or of a stream its first content; some scopes learn from how long it took."""
+
+    def ended(self, permit: Permit, now: float) -> None:
+        """Take in what was used, which of a stream is known at its end; some scopes learn from that, too."""
 
     def give_back(self, permit: Permit, now: float) -> None:
         """Count a call that was admitted, and is not sent, as if it had never been."""

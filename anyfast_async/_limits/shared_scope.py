@@ -99,6 +99,26 @@ class SharedScope(Scope):
             return "concurrency"
         return "requests_per_minute" if balance.tokens is None else "tokens_per_minute"
 
+    def shared(self) -> tuple[str, str]:
+        """Return who has how much of what is shared, and what would help."""
+        balance = self.balance
+        if balance.state != "near":
+            meanwhile = (
+                f"calls go within {balance.share:.0%} of the limits until it is back"
+                if balance.alone
+                else "calls wait until it is back"
+            )
+            help_ = "It is asked again by itself; Limits(on_store_error=...) chooses what happens meanwhile."
+            return f"The store of the shared limits is away: {meanwhile}.", help_
+        others = balance.clients - 1
+        if others <= 0:
+            return "The limits are shared through a store, and no other client uses them now.", ""
+        waits = f", {balance.others} of them wait for a place" if balance.others else ""
+        held = f"{balance.held} of {balance.places} places are held here"
+        whose = "another client" if others == 1 else f"{others} other clients"
+        help_ = "It is one quota for all: raise it for all of them if the key is granted more, or run fewer clients."
+        return f"The limits are shared with {whose}{waits}; {held}.", help_
+
     def take(self, now: float, tokens: float) -> Permit:
         """Count a call that is admitted."""
         booked = self.balance.take(now, tokens)

@@ -25,6 +25,7 @@ LEAST: Final = 10
 _SYMMETRIC: Final = 1e-6
 _PERIOD: Final = 60.0
 _SPACING: Final = 0.1
+_USUAL: Final = 64
 
 
 @attrs.frozen
@@ -78,7 +79,9 @@ def seconds_under(limits: Limits, rows: int, tokens: float, latency: float) -> t
         latency: seconds that an answer takes.
 
     """
-    times = {"concurrency": math.ceil(rows / limits.most_in_flight) * latency}
+    # What a window will find nobody knows before; it is taken for as many as a batch sends at once if nothing is said.
+    at_once = limits.most_in_flight if limits.auto is None else min(limits.most_in_flight, _USUAL)
+    times = {"concurrency" if limits.auto is None else "window": math.ceil(rows / at_once) * latency}
     # The first minute's worth needs no minute; requests go ten a second, or more often if the limit is above that.
     if (per_minute := limits.requests_per_minute) is not None:
         minutes = math.ceil(rows / per_minute) - 1

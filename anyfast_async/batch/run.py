@@ -111,11 +111,6 @@ class RowDone:
     model: str = ""
     """The one that was asked."""
 
-    @property
-    def is_sent(self) -> bool:
-        """Whether the row was sent: not so where an equal one was, or where it failed before. ``Tally.sent`` of them."""
-        return bool(self.attempts)
-
 
 class BatchRun:
     """One run. It ends when all rows have a result, at the first error that is no row's own, or when told to.

@@ -7,7 +7,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import click
 
@@ -24,6 +24,7 @@ _UNITS: Final[dict[str, int]] = {
     **{f"{letter}b": 1000**n for n, letter in enumerate("kmg", 1)},
     **{f"{letter}ib": 1024**n for n, letter in enumerate("kmg", 1)},
 }
+AUTO: Final = "auto"
 _SIZE: Final = re.compile(r"([0-9]{1,18})\s*([a-z]*)")
 _FIELDS: Final = (*WIRE_FIELDS, "extra_body")
 _WHOLE: Final = 100
@@ -42,6 +43,25 @@ def size(text: str) -> int:
         message = f"{text!r} is no size; write it like 100MiB, 5MB or 1048576"
         raise click.BadParameter(message)
     return int(found[1]) * unit
+
+
+def at_once(text: str | int) -> int | Literal["auto"]:
+    """Return how many requests may be in flight: a number from 1 up, or ``"auto"`` to have it found.
+
+    Raises:
+        click.BadParameter: it is neither.
+
+    """
+    if text == AUTO:
+        return AUTO
+    try:
+        found = int(text)
+    except ValueError:
+        found = 0
+    if found < 1:
+        message = f"{text!r} is neither a whole number from 1 up nor auto"
+        raise click.BadParameter(message)
+    return found
 
 
 def share(text: str) -> float:

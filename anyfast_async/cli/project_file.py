@@ -48,11 +48,13 @@ class Setting:
     """Whether *least* itself is too little."""
     variable: str | None = None
     """Of the environment, which goes before."""
+    word: str | None = None
+    """That it may be in place of a number."""
 
     @property
     def allowed(self) -> str:
         """What it may be, in words."""
-        bound = f"{'above' if self.above else 'from'} {self.least:g}"
+        bound = f"{'above' if self.above else 'from'} {self.least:g}" + (f' or "{self.word}"' if self.word else "")
         return {
             "text": "a text that is not empty",
             "path": "a path, as a text",
@@ -63,6 +65,8 @@ class Setting:
 
     def takes(self, value: object) -> bool:
         """Tell whether it may be *value*."""
+        if self.word is not None and value == self.word:
+            return True
         if self.kind == "flag":
             return isinstance(value, bool)
         if self.kind in ("text", "path"):
@@ -88,7 +92,7 @@ SETTINGS: Final = {
         Setting("system", "text", ("batch", "chat")),
         Setting("max_tokens", "whole", ("batch", "chat"), least=1),
         Setting("temperature", "number", ("chat",)),
-        Setting("concurrency", "whole", ("batch",), least=1),
+        Setting("concurrency", "whole", ("batch",), least=1, word="auto"),
         Setting("rpm", "whole", ("batch",), least=1),
         Setting("tpm", "whole", ("batch",), least=1),
         Setting("budget_tokens", "whole", ("batch",)),

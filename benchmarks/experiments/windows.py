@@ -21,7 +21,7 @@ from typing import Final, Literal, Protocol
 import attrs
 from curves import Curve, drawn
 
-from anyfast_async._core.limits.adaptive_window import EACH, FIRST, AdaptiveWindow
+from anyfast_async._core.limits.adaptive_window import EACH, AdaptiveWindow
 
 Server = Literal["refuses", "queues", "slows"]
 Shape = Callable[[random.Random], float]
@@ -42,7 +42,7 @@ class Rule(Protocol):
     @property
     def count(self) -> float: ...
 
-    def answered(self, seconds: float, in_flight: int) -> None: ...
+    def answered(self, seconds: float, in_flight: int, number: int, newest: int) -> None: ...
 
     def refused(self) -> None: ...
 
@@ -52,14 +52,14 @@ class Taken:
 
     def __init__(self, *, streams: bool) -> None:
         self._window = AdaptiveWindow(4, 1, 1000)
-        self._kind = FIRST if streams else EACH
+        del streams  # their ends are heard, as of other answers
 
     @property
     def count(self) -> float:
         return self._window.count
 
-    def answered(self, seconds: float, in_flight: int) -> None:
-        self._window.answered(in_flight, self._kind, seconds, 1.0)
+    def answered(self, seconds: float, in_flight: int, number: int, newest: int) -> None:
+        self._window.answered(in_flight, EACH, seconds, 1.0, number, newest)
 
     def refused(self) -> None:
         self._window.refused()
@@ -73,8 +73,8 @@ class Aimd:
         self.count = 4.0
         self._sum, self._answers, self._least, self._rest = 0.0, 0, math.inf, 0
 
-    def answered(self, seconds: float, in_flight: int) -> None:
-        del in_flight
+    def answered(self, seconds: float, in_flight: int, number: int, newest: int) -> None:
+        del in_flight, number, newest
         self._sum += seconds
         self._answers += 1
         self._rest -= 1
@@ -98,7 +98,8 @@ class Gradient:
         self.count = 4.0
         self._sum, self._answers, self._long, self._rest = 0.0, 0, 0.0, 0
 
-    def answered(self, seconds: float, in_flight: int) -> None:
+    def answered(self, seconds: float, in_flight: int, number: int, newest: int) -> None:
+        del number, newest
         self._sum += seconds
         self._answers += 1
         self._rest -= 1
@@ -176,7 +177,8 @@ def run(rule: Rule, capacities: tuple[int, int], server: Server, shape: Shape, *
         elif now < seconds:
             _, kind, job = heapq.heappop(working if next_work == now else events)
             if kind == "first":
-                rule.answered(now - jobs[job][0], in_flight)
+                if not isinstance(rule, Taken):
+                    rule.answered(now - jobs[job][0], in_flight, job, number)
                 continue
             began, _ = jobs.pop(job)
             if kind == "refused":
@@ -185,8 +187,8 @@ def run(rule: Rule, capacities: tuple[int, int], server: Server, shape: Shape, *
             else:
                 active -= 1
                 found.answers.append(now)
-                if not streams:
-                    rule.answered(now - began, in_flight)
+                if not streams or isinstance(rule, Taken):
+                    rule.answered(now - began, in_flight, job, number)
             in_flight -= 1
         while waiting and active < capacity:
             active += 1
@@ -227,6 +229,26 @@ def table(seconds: float = 300.0) -> None:
                 print(f"| {server}, {name} | {signal} |" + "".join(cells), flush=True)
 
 
+def capacities(seconds: float = 260.0) -> None:
+    """Print for each capacity, change and server: the mean window, and answers over those that could be."""
+    print("| it takes at once | refuses | lets them wait | slows down |\n|---|---|---|---|")
+    for capacity in (4, 16, 64, 256):
+        for change, times in CHANGES.items():
+            after, cells = int(capacity * times), []
+            for server in ("refuses", "queues", "slows"):
+                seen = run(
+                    Taken(streams=False),
+                    (capacity, after),
+                    server,
+                    SHAPES["0.5 to 1.5 s"],
+                    streams=False,
+                    seconds=seconds,
+                )
+                since = seconds / 2 + 30
+                cells.append(f" {seen.window(since, seconds):.1f}, {seen.rate(since, seconds) / after:.0%} |")
+            print(f"| {capacity}, {change} ({after}) |" + "".join(cells), flush=True)
+
+
 def charts(folder: Path) -> None:
     """Draw how the window of each rule goes where the capacity is halved."""
     curves = []
@@ -241,8 +263,11 @@ def charts(folder: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--charts", type=Path, help="draw into this folder instead")
+    parser.add_argument("--capacities", action="store_true", help="the rule that was taken alone, for 4 to 256 at once")
     given = parser.parse_args()
-    if given.charts is None:
+    if given.capacities:
+        capacities()
+    elif given.charts is None:
         table()
     else:
         charts(given.charts)

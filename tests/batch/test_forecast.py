@@ -21,6 +21,7 @@ ROUNDS = 4000 if os.environ.get("ANYFAST_LONG") == "1" else 1000
     [
         (Limits(concurrency=64), 640, 0, 20.0, "concurrency"),
         (Limits(concurrency=64), 1, 0, 2.0, "concurrency"),
+        (Limits(concurrency="auto"), 640, 0, 20.0, "window"),
         (Limits(concurrency=1000, requests_per_minute=100), 1000, 0, 9 * 60 + 100 * 0.1 + 2, "requests_per_minute"),
         (Limits(concurrency=1000, requests_per_minute=3000), 300, 0, 300 * 0.02 + 2, "requests_per_minute"),
         (Limits(concurrency=1000, tokens_per_minute=1000), 10, 10_000, 9 * 60 + 2, "tokens_per_minute"),

@@ -47,6 +47,16 @@ def test_round_trip(anyfast: Callable[..., Any], folder: Path) -> None:
     assert tomllib.loads(first.out) == tomllib.loads(anyfast("config").out)
 
 
+def test_how_many_at_once_may_be_left_to_the_gateway(anyfast: Callable[..., Any], folder: Path) -> None:
+    """``concurrency = "auto"`` is a setting like a number; other words are refused with what is allowed."""
+    (folder / "anyfast.toml").write_text('concurrency = "auto"\n', encoding="utf-8")
+    assert tomllib.loads(anyfast("config").out) == {"concurrency": "auto"}
+
+    (folder / "anyfast.toml").write_text('concurrency = "many"\n', encoding="utf-8")
+    bad = anyfast("config")
+    assert (2, True) == (bad.code, 'concurrency: must be a whole number from 1 or "auto"' in bad.err)
+
+
 def test_where_each_is_said(anyfast: Callable[..., Any], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file, the profile, a variable: each value has its origin."""
     monkeypatch.setenv("ANYFAST_BASE_URL", "http://127.0.0.1:9")

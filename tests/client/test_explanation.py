@@ -10,9 +10,11 @@ import pytest
 from anyfast_async import AnyFast, Limits
 from anyfast_async._client.explanation import Explanation
 from anyfast_async._core.limits.refusal import Refusal
+from anyfast_async._core.limits.shared_balance import SharedBalance
 from anyfast_async._core.retry.suspicion import Suspicion
 from anyfast_async._limits.gate import Gate
 from anyfast_async._limits.scope import Permit, Scope
+from anyfast_async._limits.shared_scope import SharedScope
 
 pytestmark = pytest.mark.virtual
 
@@ -61,6 +63,36 @@ async def test_nothing_limits_a_client_that_is_free() -> None:
         "3 of 200 calls in flight, none waits.\n"
         "Nothing here holds calls back: what they take is the time of the answers."
     )
+
+
+@pytest.mark.parametrize(
+    ("state", "text", "advice"),
+    [
+        (
+            {"clients": 3, "others": 1},
+            "shared with 2 other clients, 1 of them wait for a place; 4 of 8 places",
+            "for all",
+        ),
+        ({"clients": 1}, "no other client uses them now", ""),
+        (
+            {"state": "away", "share": 0.25},
+            "is away: calls go within 25% of the limits until it is back",
+            "on_store_error",
+        ),
+        ({"state": "away", "alone": False}, "is away: calls wait until it is back", "on_store_error"),
+    ],
+)
+def test_what_is_shared_is_said(state: dict[str, Any], text: str, advice: str) -> None:
+    """Where a store holds the limits: how many share them, how much is held here, whether it is away, what helps."""
+    balance = SharedBalance(600, None, 8, "me")
+    balance.held = 4
+    for name, value in state.items():
+        setattr(balance, name, value)
+
+    said, helps = SharedScope.sharing(balance).shared()
+
+    assert text in said
+    assert advice in helps
 
 
 async def test_places() -> None:

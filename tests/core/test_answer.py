@@ -21,6 +21,7 @@ from anyfast_async._core.sse import Decoder
 from anyfast_async._core.stream.completeness import verdict
 from anyfast_async._core.stream.fold import Fold
 from anyfast_async._core.stream.reader import AnswerReader
+from anyfast_async._core.usual_answer import usual_completion
 from anyfast_async._http.api_key import Secret
 from anyfast_async.completions import ChatCompletion
 from anyfast_async.errors import (
@@ -753,3 +754,11 @@ def test_a_page_of_open_titles_is_read_in_linear_time() -> None:
         return time.process_time() - began
 
     assert min(taken() for _ in range(5)) < 0.2
+
+
+def test_a_usual_answer_may_say_more() -> None:
+    """Fields that nobody knows do not keep it from the short way; an error beside the choices does."""
+    body = {"choices": [{"index": 0, "message": {"content": "x"}, "finish_reason": "stop"}]}
+    found = [usual_completion(200, {}, json.dumps(body | more).encode()) for more in ({}, {"note": 1}, {"error": "no"})]
+
+    assert [True, True, False] == [one is not None for one in found]

@@ -153,11 +153,20 @@ def whole_answer(data: bytes) -> None:
         return
     value = codec.as_dict(found)
     same(codec.as_dict(codec.structure(value, ChatCompletion)), value, "back and forth")
-    same(codec.as_dict(codec.structure(codec.loads(codec.dumps(value)), ChatCompletion)), value, "by JSON")
+    same(codec.as_dict(codec.decode_completion(codec.dumps(value))), value, "by JSON")
     assert found.outcome
     repr(found), found.text, found.tool_calls, found.reasoning
-    if usual_completion(status, headers, body) is not None and "event-stream" not in label:
+    if usual_completion(status, headers, body) is not None and "event-stream" not in label and _is_json(body):
         same(codec.as_dict(answer._read(headers, body, now=NOW, hide=str)), value, "thorough")
+
+
+def _is_json(body: bytes) -> bool:
+    """Whether it is, to the letter: where strings hold line breaks, lines of an event stream cannot keep them all."""
+    try:
+        json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _read(pieces: Iterable[bytes], *, quick: bool) -> Any:
@@ -473,11 +482,11 @@ def options(data: bytes) -> None:
         (lambda said: option_values.fields_of(said.split("\n"), {}), lambda found: isinstance(found, dict)),
     ):
         try:
-            found = read(text)  # type: ignore[operator]
+            found = read(text)
         except click.UsageError as error:
             same(bool(error.message), True, "says what is wrong")
         else:
-            assert is_fine(found), f"{read}: {found!r}"  # type: ignore[no-untyped-call]
+            assert is_fine(found), f"{read}: {found!r}"
     shown = option_values.setting_of("--temperatur", ["--temperatur", text], ())
     assert shown is None or len(shlex.split(shown)) == 2
 

@@ -148,6 +148,19 @@ def test_answers_without_usage_count_as_reserved(opened: Callable[[], Journal]) 
         assert earlier(one)[0] == 1000 + 2 * 110
 
 
+def test_broken_attempts_of_a_run_without_a_budget_are_average_ones(opened: Callable[[], Journal]) -> None:
+    """Nothing was reserved for them, and they may have been billed: a later budget counts them like the others."""
+    with opened() as one:
+        row = RowWitness(one, "a")
+        for _ in range(2):
+            row.goes_out(Need())
+            row.unknown(Need(), answered=False)
+        one.started("c")
+        one.answered("c", answer("c", usage(100, 10)))
+    with opened() as one:
+        assert earlier(one) == (330, 600e-6, 3)
+
+
 def test_refused_rows_are_not_open(opened: Callable[[], Journal]) -> None:
     """A row is at work from the moment its request goes out until it is answered or refused, not before."""
     with opened() as one:

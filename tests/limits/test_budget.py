@@ -85,6 +85,7 @@ def test_money_that_nobody_reports_counts_as_it_was_reserved() -> None:
     assert (0.75, 0.0) == (spending.cost_assumed, spending.cost_reserved)
     with pytest.raises(BudgetExceeded):
         spending.admit(Need(0, 0.26))
+    assert spending.admit(Need(0, 0.25)) is not None, "to the last cent"
 
 
 def test_without_a_budget_everything_is_counted_and_nothing_refused() -> None:

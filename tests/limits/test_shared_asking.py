@@ -16,6 +16,8 @@ import attrs
 import pytest
 
 from anyfast_async import ConfigurationError, Limits, StoreError
+from anyfast_async._core.limits.shared_balance import SharedBalance
+from anyfast_async._core.limits.shared_permit import OwnSlot
 from anyfast_async._limits.gate import Gate
 from anyfast_async._limits.shared_limits import name_of
 from anyfast_async._limits.shared_scope import SharedScope
@@ -549,3 +551,39 @@ def test_a_key_in_a_file_counts_by_its_absolute_path(monkeypatch: pytest.MonkeyP
     names = {name_of(("https://gateway", path, "m")) for path in (Path("key"), tmp_path / "key")}
     assert len(names) == 1
     assert name_of(("https://gateway", tmp_path / "other", "m")) not in names
+
+
+def test_a_slot_counts_nothing_before_something_was_sent() -> None:
+    """What a client has sent is what it says that it has sent: neither of its share nor of the store's a call more."""
+    assert (0, 0.0, False) == ((slot := OwnSlot(1.0, False)).requests, slot.amount, slot.known)
+
+
+def test_a_place_is_given_only_to_who_waits() -> None:
+    """More than its part is kept while nobody waits, and given call by call, one for each that ends."""
+    ours = SharedBalance(requests=None, tokens=None, places=8, client="a", held=6, used=6, clients=2)
+    ours.left()
+    assert (5, 6, 0) == (ours.used, ours.held, ours.gives)
+
+    ours.others = 1
+    ours.left()
+    ours.left()
+    ours.left()
+    assert (2, 4, 2) == (ours.used, ours.held, ours.gives)
+
+
+def test_who_goes_on_alone_counts_its_own_minute() -> None:
+    """Two a minute: the third waits until the first is a minute old, the fourth until the second is."""
+    ours = SharedBalance(requests=2, tokens=None, places=9, client="a", state="away")
+    for at in (0.0, 30.0):
+        assert 0.0 == ours.wait(at, 1.0)
+        ours.take(at, 1.0)
+
+    assert 30.0 < (ours.wait(30.0, 1.0) or 0.0) < 30.2
+    assert 0.0 == ours.wait(60.2, 1.0)
+    ours.take(60.2, 1.0)
+    assert 29.8 < (ours.wait(60.2, 1.0) or 0.0) < 30.1
+    assert 0.0 == ours.wait(90.2, 1.0)
+
+    for _ in range(2):
+        assert 0.0 == ours.wait(500.0, 1.0)
+        ours.take(500.0, 1.0)

@@ -1,18 +1,19 @@
 """How many requests a gateway takes at once, found by trying: the window of ``Limits(concurrency="auto")``.
 
 Two things show that there are too many: refusals, and answers that take longer than they did when there were fewer. How
-long an answer takes is the time to its first token where it is streamed, else the time for each token of it: the whole
-time would grow with its length. What is long is measured against a *floor*, the mean of when there were fewer; single
-answers say nothing.
+long an answer takes is the time for each token of it: the whole time would grow with its length. For streams it may be
+the reader who takes it; so if their first tokens come as soon as when there were few, it is not the gateway.
 
-The window begins small and doubles with each step as long as nothing gets slower. Then it holds its base, tries now
-and then what is above (and goes on in larger steps if that is well), and now and then looks below, which keeps the
-floor true. Answers that take r times the floor show that it is r times too large; a refusal shows one too many. What
-does not get better with a smaller window was no fault of the window: then the floor has risen.
+A gateway that takes C at once answers within a *floor* as long as there are no more than C, and takes n / C of it when
+there are n. So each step of answers measures C: by how many times longer they took than the floor. The floor is
+measured by *down* steps, in which fewer are in flight; that more would go is shown by *up* steps, which go on in larger
+ones while all is well. Both figures are averages, weighted by how sure each step is (a scalar Kalman filter); a step
+that is off by more than chance allows begins them anew. Where the gateway has got slower rather than fuller, the down
+step that follows shows it, and the window is back. A refusal shows one too many.
 
-A step is counted in answers, so there is no clock. Those sent before it began do not count, and it takes as many as
-their scatter demands. The numbers by which this was chosen, and those of the rules that lost, stand in
-``benchmarks/experiments``.
+A step is counted in answers, so there is no clock. It begins when those that were sent before have ended: quick answers
+come first, and a step without slow ones would be taken for a fast gateway. It takes as many answers as their scatter
+demands. The numbers by which this was chosen, and those of the rules that lost, stand in ``benchmarks/experiments``.
 """
 
 from __future__ import annotations
@@ -25,24 +26,61 @@ FIRST: Final = 0
 EACH: Final = 1
 """Times for each token of whole answers."""
 
+STEADY: Final = 0.0001
+"""Variance that any step has beside chance."""
 
-Phase = Literal["at", "up", "down"]
+Phase = Literal["start", "at", "up", "down"]
+
+
+class Known:
+    """The logarithm of a figure that is seen again and again, with chance."""
+
+    __slots__ = ("value", "variance")
+
+    JUMP: ClassVar[float] = 2.5
+    """Standard errors that are no chance."""
+    LEAST: ClassVar[float] = 0.1
+    """What is no jump, however sure."""
+
+    def __init__(self) -> None:
+        self.value: float | None = None
+        self.variance = math.inf
+
+    def see(self, found: float, variance: float, drift: float) -> float:
+        """Take in what was *found*; return how far it has jumped, 0 if it may be chance."""
+        if self.value is None:
+            self.value, self.variance = found, variance
+            return 0.0
+        self.variance += drift
+        off = found - self.value
+        if abs(off) > self.LEAST and off * off > self.JUMP**2 * (self.variance + variance):
+            self.value, self.variance = found, variance
+            return off
+        gain = self.variance / (self.variance + variance)
+        self.value += gain * off
+        self.variance *= 1 - gain
+        return 0.0
 
 
 class Signal:
     """One kind of times: their floor, and those of the step that goes on."""
 
-    __slots__ = ("_squares", "_sum", "_units", "_variance", "_weight", "count", "floor")
+    __slots__ = ("_scatter", "_squares", "_sum", "_units", "count", "floor", "variance")
+
+    DRIFT: ClassVar[float] = 0.0001
+    """Variance that the floor gains from one look to the next."""
+    ENOUGH: ClassVar[int] = 8
+    """Of them, to say that nothing has changed."""
 
     def __init__(self) -> None:
         self.count = 0
         self._sum = self._units = self._squares = 0.0
-        self.floor: float | None = None
-        """Seconds that one takes when there are few."""
-        self._weight = 0.0
-        """Answers in it."""
-        self._variance: float | None = None
-        """Of single ones, relative to their mean."""
+        self.floor = Known()
+        """The logarithm of the seconds that one takes when there are few."""
+        self._scatter: float | None = None
+        """Variance of single ones, relative to their mean."""
+        self.variance = STEADY
+        """That of the step which ended last."""
 
     def add(self, seconds: float, units: float) -> None:
         """Take in an answer."""
@@ -57,208 +95,253 @@ class Signal:
         self._sum = self._units = self._squares = 0.0
 
     @property
-    def mean(self) -> float:
-        """Seconds that one takes in this step."""
-        return self._sum / self._units
-
-    @property
     def scatter(self) -> float:
         """The variance of single ones, relative to their mean."""
-        found = max(0.0, self._squares / self._units / (self.mean * self.mean) - 1) if self._sum else 0.0
-        return found if self._variance is None else (found + self._variance) / 2
+        mean = self._sum / self._units
+        found = max(0.0, self._squares / self._units / (mean * mean) - 1) if self._sum else 0.0
+        return found if self._scatter is None else (found + self._scatter) / 2
 
-    def end(self) -> tuple[float, float]:
-        """Return how many times the floor one takes in this step, and the variance of that figure."""
-        scatter = self.scatter
-        before = self._variance
-        if before is None or scatter > before:
-            self._variance = scatter  # a tail is soon believed, and
-        else:
-            self._variance = before + 0.1 * (scatter - before)  # not soon forgotten
-        if self.floor is None or not self.floor:
-            self.learn(math.inf)
-        floor = self.floor or 1.0
-        return self.mean / floor, self._variance * (1 / self.count + 1 / self._weight)
+    def end(self) -> float:
+        """End a step; return the logarithm of how many times the floor one takes in it, 0 before there is one."""
+        scatter, before = self.scatter, self._scatter
+        # A tail is soon believed, and not soon forgotten.
+        self._scatter = scatter if before is None or scatter > before else before + 0.1 * (scatter - before)
+        self.variance = self._scatter / self.count + STEADY
+        return 0.0 if self.floor.value is None else self.taken - self.floor.value
 
-    def learn(self, most: float) -> None:
-        """Take this step into the floor, in which no more than the last *most* answers count."""
-        self._weight = min(self._weight, most)
-        both = self._weight + self.count
-        self.floor = self.mean if self.floor is None else (self.floor * self._weight + self.mean * self.count) / both
-        self._weight = both
+    @property
+    def taken(self) -> float:
+        """The logarithm of the seconds that one takes in this step."""
+        return math.log(max(1e-9, self._sum / self._units))
 
-    def rise(self) -> None:
-        """Take what one takes in this step for the floor."""
-        self.floor, self._weight = self.mean, float(self.count)
+    @property
+    def is_usual(self) -> bool:
+        """Whether this step has shown that one takes no longer than the floor."""
+        if self.floor.value is None or self.count < self.ENOUGH:
+            return False
+        return self.taken - self.floor.value < Known.LEAST - math.sqrt(self.variance + self.floor.variance)
+
+    def look(self, drift: float) -> tuple[float, float]:
+        """Take this step into the floor; return by how much that has moved it, and how far it has jumped."""
+        before = self.floor.value
+        jumped = self.floor.see(self.taken, self.variance, drift)
+        after = self.floor.value
+        return (0.0 if before is None or after is None else after - before), jumped
 
 
 class AdaptiveWindow:
     """How many requests may be in flight."""
 
     __slots__ = (
-        *("_answers", "_base", "_calm", "_first", "_growth", "_least", "_most", "_phase", "_signals", "_skip"),
-        *("_step", "count", "slowed"),
+        *("_apart", "_calm", "_due", "_firsts", "_growth", "_known", "_least", "_most", "_newest", "_older", "_phase"),
+        *("_plan", "_rounds", "_sure", "_times", "count", "slowed"),
     )
 
     sure: ClassVar[bool] = False
     """That it was found says nothing of a rate that the limiter may have, too."""
-    UP: ClassVar[float] = 0.1
-    """Share by which a try is above the base; it doubles while all is well."""
-    DOWN: ClassVar[float] = 0.1
-    """Share by which a look is below the base."""
-    AIM: ClassVar[float] = 1.03
+    AIM: ClassVar[float] = 1.04
     """Times what was found that is aimed at: a place that waits for work costs more than a request that waits."""
-    SLOWER: ClassVar[float] = 0.06
-    """Share by which answers have to be slower to tell anything."""
+    UP: ClassVar[tuple[float, float]] = (0.12, 0.25)
+    """Share by which a try is above what was found, at least and (where answers scatter) at most; it doubles while all
+    is well."""
+    UP_REFUSING: ClassVar[float] = 0.1
+    """The same for a limiter that refuses."""
+    DOWN: ClassVar[float] = 0.2
+    """Share by which a look is below it."""
+    DRIFT: ClassVar[float] = 0.0004
+    """Variance that what was found gains from one step to the next."""
     FAR: ClassVar[float] = 0.3
-    """The same for a limiter that refuses, so that it has no queue; and for a large step down."""
-    CERTAIN: ClassVar[float] = 1.5
-    """Standard errors that are no chance."""
-    FEWEST: ClassVar[int] = 8
+    """Logarithm of the times that answers take longer at least to tell anything of a limiter that refuses: it has no
+    queue."""
+    FEWEST: ClassVar[int] = 12
     """Answers in a step."""
     ENOUGH: ClassVar[int] = 64
     """Answers that a step takes at most, or as many as are in flight if those are more."""
-    CYCLE: ClassVar[tuple[Phase, ...]] = (
-        *("up", "down", "at", "at", "up", "at", "at", "at"),
-        *("up", "down", "at", "at", "up", "at", "at", "at"),
-    )
-    """What comes after another; a small window, of which one is much, looks down half as often."""
-    FEW: ClassVar[int] = 3
-    """Requests in flight of which none can be spared to look down."""
+    SKIPPED: ClassVar[int] = 4
+    """Answers for each of those in flight, after which no longer is waited for the older ones."""
+    FEW: ClassVar[float] = 3.5
+    """Requests in flight of which none can be spared to look down, if nothing has changed."""
     CALM: ClassVar[int] = 16
     """Steps without a refusal after which the limiter is not one that refuses."""
+    AFTER: ClassVar[tuple[Phase, ...]] = ("at", "down", "at", "up")
+    """What comes after a jump, or when a look is due."""
+    USUAL: ClassVar[tuple[Phase, ...]] = ("at", "at", "at", "up")
 
     def __init__(self, start: int, least: int, most: int) -> None:
         self._least = least
         self._most = most
-        self._signals = (Signal(), Signal())
-        self._phase: Phase | Literal["start"] = "start"
-        self._base = float(start)
-        self._growth = self.UP
-        self._step = 0
+        self._times, self._firsts = Signal(), Signal()
+        self._phase: Phase = "start"
+        self._known = Known()
+        """What it takes at once."""
+        self._known.value = math.log(start)
+        self._growth = self.UP[0]
+        self._plan: list[Phase] = []
+        self._rounds = 0
+        """Plans since the last look down."""
+        self._apart = 2
+        """Plans from one look to the next."""
         self._calm = self.CALM
         """Steps since the last refusal."""
-        self._first: tuple[int, int, float] | None = None
-        """The window when it began to shrink; the window when answers were slowest since, and how slow."""
-        self._skip = self._answers = 0
+        self._sure = 0.1
+        """Standard error of the last step."""
+        self._newest: int | None = None
+        """The number of the last request that was sent before the step began; None while nothing was answered since."""
+        self._older = self._due = 0
         self.count: int = start
         self.slowed: float = 1.0
         """How many times the floor answers took in the last step."""
-        self._set(start)
+        self._set(start, anew=True)
 
-    def _set(self, wanted: float) -> None:
+    @property
+    def _takes(self) -> float:
+        """How many it takes at once, as far as is known."""
+        return min(max(self._least, math.exp(self._known.value or 0.0)), self._most)
+
+    def _set(self, wanted: float, *, anew: bool = False) -> None:
         before = self.count
         self.count = round(min(max(self._least, wanted), self._most))
-        self._skip = max(before, self.count)  # those that are in flight
-        self._answers = 0
-        for signal in self._signals:
-            signal.begin()
+        self._times.begin()
+        self._firsts.begin()
+        if anew or self.count != before:
+            self._newest, self._older = None, 1
 
-    def answered(self, in_flight: int, kind: int, seconds: float, units: float) -> None:
-        """Take in an answer that took *seconds* for *units*; *in_flight* is with the answered one."""
+    def answered(  # noqa: PLR0917 - for every answer
+        self, in_flight: int, kind: int, seconds: float, units: float, number: int, newest: int
+    ) -> None:
+        """Take in an answer that took *seconds* for *units*.
+
+        Args:
+            in_flight: how many there are, with the answered one.
+            kind: :data:`FIRST` or :data:`EACH`.
+            seconds: from its admission on.
+            units: tokens of the answer; 1 for a first token.
+            number: its place among all requests.
+            newest: the number of the one that was sent last.
+
+        """
         if in_flight < self.count or units <= 0:
             return  # a window that is not full says nothing
-        if self._skip:
-            self._skip -= 1
+        if kind == FIRST:
+            if self._older <= 0:
+                self._firsts.add(seconds, units)
             return
-        self._answers += 1
-        self._signals[kind].add(seconds, units)
-        if self._answers >= max(self.count, self.FEWEST):
-            scatter = max(signal.scatter for signal in self._signals if signal.count)
-            if self._answers >= min(max(self.count, self.ENOUGH), scatter / 0.005):
-                self._end()
+        if self._older > 0:
+            if self._newest is None:
+                self._newest, self._older, self._due = newest, in_flight, self.SKIPPED * in_flight
+            self._due -= 1
+            self._older -= number <= self._newest
+            if self._due <= 0:
+                self._older = 0
+            return
+        times = self._times
+        times.add(seconds, units)
+        if times.count >= max(self.count, min(self.FEWEST, 6 * self.count)) and times.count >= min(
+            max(self.count, self.ENOUGH), times.scatter / 0.005
+        ):
+            self._end()
 
     def refused(self, places: int = 1) -> None:
         """Take in that a request was refused while others were in flight: so many were too many, a quarter at most."""
         self._calm = 0
-        trying = self._phase in {"start", "up"}
         fewer = min(places, max(1, self.count // 4))
-        self._base = max(self._least, (self.count if trying else self._base) - fewer)
-        self._go("at")
+        known = self.count if self._phase in {"start", "up"} else self._takes
+        self._known.value, self._known.variance = math.log(max(self._least, known - fewer)), self.DRIFT
+        self._plan = ["at", *self.USUAL]
+        self._go("at", anew=True)
 
     # -- the end of a step -------------------------------------------------------------------------------------------
 
     def _end(self) -> None:
-        heard = [signal for signal in self._signals if signal.count]
-        found = [(signal.count / self._answers, *signal.end()) for signal in heard]
-        slower = sum(share * times for share, times, _ in found)
-        chance = self.CERTAIN * math.sqrt(sum(share * share * variance for share, _, variance in found))
-        self.slowed = slower
+        times, firsts = self._times, self._firsts
+        longer = times.end()
+        if firsts.count:
+            firsts.end()
+        own, floor = times.variance, min(1.0, times.floor.variance)
+        self.slowed, self._sure = math.exp(longer), math.sqrt(own)
         self._calm += 1
-        far = 1 + self.FAR + chance
-        allowed = 1 + max(self.SLOWER, chance) if self._calm >= self.CALM else far
         if self._phase == "start":
-            self._started(heard, slower, allowed=1.2 + chance / self.CERTAIN)
-        elif self._phase == "up":
-            self._tried(slower, allowed)
-        elif slower > (far if self._phase == "down" else allowed):
-            self._shrink(heard, slower, is_far=slower > far)
-        else:
-            self._first = None
-            if self._phase == "down":
-                for signal in heard:
-                    signal.learn(max(128, 4 * self.count))
-            self._next()
-
-    def _started(self, heard: list[Signal], slower: float, allowed: float) -> None:
-        if slower > allowed:
-            self._base = max(self.count / 2, self.AIM * self.count / slower)
-            self._go("at")
+            self._started(longer, own, floor)
             return
-        for signal in heard:
-            signal.learn(math.inf)
-        self._base = self.count
-        if self.count >= self._most:
-            self._go("at")
-        else:
-            self._set(self.count * 2)
-
-    def _tried(self, slower: float, allowed: float) -> None:
-        """Go on from a try: to a larger one, or back with what it has shown."""
-        self._first = None
-        if slower <= allowed and self.count < self._most:
-            self._base = self.count
+        if self._phase == "down":
+            self._looked()
+        elif self._phase == "up" and self._has_room(longer, math.sqrt(own + floor)):
+            self._known.value, self._known.variance = math.log(self.count), own
             self._growth = min(1.0, self._growth * 2)
-            self._set(max(self.count * (1 + self._growth), self.count + 1))
-            return
-        self._base = max(self._base, min(self.AIM * self.count / slower, self.count))
+            if self.count < self._most:
+                self._set(max(self.count * (1 + self._growth), self.count + 1))
+                return
+        elif self._calm >= self.CALM or longer > self.FAR + 2 * self._sure:
+            self._counted(longer, own)
         self._next()
 
-    def _shrink(self, heard: list[Signal], slower: float, *, is_far: bool) -> None:
-        """Make the window smaller, unless that has not helped so far."""
-        began, worst, was = self._first or (self.count, self.count, 0.0)
-        if slower > 1.1 * was:
-            self._first = began, self.count, slower
-        elif self.count <= 0.75 * worst and slower > was * (self.count / worst) ** 0.35:
-            for signal in heard:
-                signal.rise()
-            self._base, self._first = began, None
-            self._go("at")
-            return
-        # A queue in front of the first token makes that many times slower: one step down is not to be too large.
-        sharp = self._signals[FIRST].count > 0
-        least = (0.8 if sharp else 0.5) if is_far else 0.9
-        self._base = max(self.AIM * self.count / slower, least * self.count)
-        if is_far:
-            self._step = 3  # as soon as it is well again, the next is a try
-            self._go("at")
+    def _started(self, longer: float, own: float, floor: float) -> None:
+        if longer < 0.18 + 2 * math.sqrt(own + floor):
+            self._floor(0.0)
+            self._known.value, self._known.variance = math.log(self.count), own
+            if self.count < self._most:
+                self._set(self.count * 2)
+                return
         else:
-            self._next()
+            self._known.value, self._known.variance = math.log(self.count) - longer, own
+            self._plan = [*self.AFTER]
+        self._next()
+
+    def _looked(self) -> None:
+        """Take a look below for the floor; what was found by the floor before moves with it."""
+        self._rounds = 0
+        if self._floor(Signal.DRIFT):
+            self._apart, self._plan = 2, [*self.AFTER]
+        else:
+            self._apart = min(8, self._apart * 2)
+
+    def _floor(self, drift: float) -> bool:
+        moved, jumped = self._times.look(drift)
+        if self._phase != "start":
+            self._known.value = (self._known.value or 0.0) + moved
+        if self._firsts.count:
+            self._firsts.look(drift)
+        return jumped != 0
+
+    def _has_room(self, longer: float, sure: float) -> bool:
+        """Whether as many as were tried are taken, too."""
+        if self._calm < self.CALM:
+            return longer < self.FAR
+        above = math.log(self.count / self._takes)
+        return longer < min(0.5 * above, above - sure)
+
+    def _counted(self, longer: float, own: float) -> None:
+        """Take in what a step says of how many are taken."""
+        full = max(0.0, math.log(self.count / self._takes))
+        if longer - full > Known.LEAST + 2 * self._sure and self._firsts.is_usual:
+            self._times.floor.value = self._times.taken - full
+            return
+        jumped = self._known.see(math.log(self.count) - longer, own, self.DRIFT)
+        if jumped < 0:
+            self._apart, self._plan = 2, [*self.AFTER]
+        elif jumped > 0:
+            self._plan = ["up", "down", "at"]
+        if self._phase == "at" and self.count <= self._least:
+            self._floor(Signal.DRIFT)
 
     def _next(self) -> None:
-        step = self._step = (self._step + 1) % len(self.CYCLE)
-        wanted = self.CYCLE[step]
-        few = self.count < self.FEWEST
-        if wanted == "down" and (self._calm < self.CALM or (few and step == 1) or self.count <= self.FEW):
-            wanted = "at"
-        self._go(wanted)
+        if not self._plan:
+            self._rounds += 1
+            apart = self._apart if self._takes >= self.FEWEST - 4 else 2 * self._apart
+            is_due = self._rounds >= apart and self._calm >= self.CALM and self._takes > self.FEW
+            self._plan = [*(self.AFTER if is_due else self.USUAL)]
+        wanted = self._plan.pop(0)
+        self._go("at" if wanted == "down" and round(self._takes) <= self._least else wanted)
 
-    def _go(self, phase: Phase) -> None:
+    def _go(self, phase: Phase, *, anew: bool = False) -> None:
         self._phase = phase
+        takes = self._takes
+        is_calm = self._calm >= self.CALM
+        at = round(takes * self.AIM + (0.2 if takes < self.FEW else 0.0)) if is_calm else round(takes)
         if phase == "at":
-            self._growth = self.UP
-            self._set(self._base)
+            self._set(at, anew=anew)
         elif phase == "up":
-            self._set(max(self._base * (1 + self._growth), self._base + 1))
+            self._growth = min(self.UP[1], max(self.UP[0], 1.5 * self._sure)) if is_calm else self.UP_REFUSING
+            self._set(max(takes * (1 + self._growth), at + 1), anew=anew)
         else:
-            self._set(min(self._base * (1 - self.DOWN), self._base - 1))
+            self._set(min(takes * (1 - self.DOWN), round(takes) - 1), anew=anew)

@@ -166,8 +166,9 @@ class Throttle(Shown):
 
     def succeeded(self, entry: Entry, now: float, concurrency: int) -> None:
         """Take in that the gateway took a request; need not be told unless :attr:`watching`."""
-        self._testify(entry)
-        if isinstance(self.places, Places):
+        if self.trial is not None or self._apart:
+            self._testify(entry)
+        if self.places is not self.window and isinstance(self.places, Places):
             self.places.answered(self.in_flight)
             if self.places.sure:
                 self.rate = None
@@ -376,8 +377,13 @@ class Throttle(Shown):
         return max(self.learned.granted.since(now - RECENT) / seconds, 1.0)
 
     def _watch(self) -> None:
-        watched = (self.trial, self.ceiling, self.places)
-        self.watching = self.streak > 0 or bool(self._apart) or any(one is not None for one in watched)
+        self.watching = bool(
+            self.places is not None
+            or self.streak > 0
+            or self._apart
+            or self.trial is not None
+            or self.ceiling is not None
+        )
 
     def lift(self, now: float) -> None:
         """End the hold, and forget what the limiter was taken for."""

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from anyfast_async._core.json.jsontext import loads_strictly
-from anyfast_async._core.limits.token_estimate import ASSUMED, asked, tokens_of, tokens_of_each
+from anyfast_async._core.limits.token_estimate import ASSUMED, BYTES_PER_TOKEN, asked, tokens_of, tokens_of_each
 from anyfast_async._core.prompt_template import NOTHING, PromptTemplate, cell_at, cell_text
 from anyfast_async._limits.reservation import limits_of
 from anyfast_async.batch.input.file_lines import pieces_of
@@ -54,7 +54,11 @@ class Measure:
 
 Checked: TypeAlias = "tuple[str | None, Kind | None, bytes | None, LineError | None]"
 """What is told of a row: its id, its kind (None: it cannot be sent), what stands for its content, what is wrong."""
-Rows: TypeAlias = "tuple[Sequence[int], Sequence[Checked]]"
+Columns: TypeAlias = """tuple[
+    Sequence[str | None], Sequence[Kind | None], Sequence[bytes | None], Sequence[LineError | None]
+]"""
+"""The same of some rows, column by column: made so, and counted so, in a third of the time."""
+Rows: TypeAlias = "tuple[Sequence[int], Columns]"
 """Some rows with their numbers, in their order."""
 
 
@@ -109,33 +113,37 @@ class _Check:
         """Return the tokens of the prompt and of the answer."""
         return UNMEASURED if self._measure is None else self._measure.of(request)
 
-    def kinds(self, model: str | None, fixed: tuple[int, int], texts: Iterable[Sequence[str]]) -> Iterable[Kind]:
-        """Return the kinds of rows.
+    def kinds(
+        self, count: int, model: str | None, fixed: tuple[int, int], tokens: Callable[[], Iterable[Sequence[int]]]
+    ) -> Sequence[Kind]:
+        """Return the kinds of *count* rows.
 
         Args:
+            count: see above.
             model: of all.
             fixed: the tokens beside those of their texts, and those of the answer.
-            texts: of the rows, column by column.
+            tokens: returns those of the texts, column by column.
 
         """
         if self._measure is None:
-            return repeat((model, *UNMEASURED))
+            return [(model, *UNMEASURED)] * count
         prompt, answer = fixed
-        columns = [*map(tokens_of_each, texts)]
-        if len(columns) == 1:
-            return [(model, prompt + tokens, answer) for tokens in columns[0]]
-        return [(model, prompt + sum(tokens), answer) for tokens in zip(*columns, strict=True)]
+        columns = [*tokens()]
+        sums = columns[0] if len(columns) == 1 else [*map(sum, zip(*columns, strict=True))]
+        known = {one: (model, prompt + one, answer) for one in set(sums)}
+        return [*map(known.__getitem__, sums)]
 
-    def records(self, numbers: Sequence[int], records: Sequence[Mapping[str, Any] | LineError]) -> list[Checked]:
+    def records(self, numbers: Sequence[int], records: Sequence[Mapping[str, Any] | LineError]) -> Columns:
         """Check the rows of a table: together those that hold texts."""
-        if self.is_table and (rows := self._of_texts(numbers, records)) is not None:
-            return rows
+        if self.is_table and (found := self._of_texts(numbers, records)) is not None:
+            return found
         if not self.is_table or len(records) <= _FEW:
-            return [self.row(number, record) for number, record in zip(numbers, records, strict=True)]
+            return _columns([self.row(number, record) for number, record in zip(numbers, records, strict=True)])
         middle = len(records) // 2
-        return self.records(numbers[:middle], records[:middle]) + self.records(numbers[middle:], records[middle:])
+        halves = self.records(numbers[:middle], records[:middle]), self.records(numbers[middle:], records[middle:])
+        return tuple([*one, *other] for one, other in zip(*halves, strict=True))  # type: ignore[return-value]  # four
 
-    def _of_texts(self, numbers: Sequence[int], records: Sequence[Any]) -> list[Checked] | None:
+    def _of_texts(self, numbers: Sequence[int], records: Sequence[Any]) -> Columns | None:
         """Return the rows if all are good; None if each is to be looked at by itself."""
         source, template = self.source, self.source.template
         if set(map(type, records)) != {dict} or not isinstance(template, PromptTemplate):
@@ -148,14 +156,34 @@ class _Check:
         ids = _ids_in(source, numbers, records)
         if ids is None or not any(all(map(str.strip, column)) for column in columns.values()):
             return None
-        parts = (repeat(part) if isinstance(part, str) else columns[part.name] for part in template.parts)
-        prompts = [*map("".join, zip(*parts))]  # noqa: B905 - what stands between the columns has no end
         if self._fixed is None:
-            prompt, answer = self.tokens(as_request(prompts[0], {}))
-            self._fixed = prompt - tokens_of(prompts[0]), answer
-        kinds = self.kinds(None, self._fixed, [prompts])
-        cells = map(source.digests, records) if self.digests else repeat(None)
-        return [*zip(ids, kinds, cells, repeat(None))]
+            first = _prompt({name: column[:1] for name, column in columns.items()}, template)[0]
+            prompt, answer = self.tokens(as_request(first, {}))
+            self._fixed = prompt - tokens_of(first), answer
+        count = len(records)
+        kinds = self.kinds(count, None, self._fixed, lambda: [_tokens_of_prompts(columns, template)])
+        cells = [*map(source.digests, records)] if self.digests else [None] * count
+        return ids, kinds, cells, [None] * count
+
+
+def _columns(rows: Sequence[Checked]) -> Columns:
+    return tuple(zip(*rows, strict=True)) if rows else ((), (), (), ())  # type: ignore[return-value]  # four
+
+
+def _prompt(columns: Mapping[str, Sequence[str]], template: PromptTemplate) -> list[str]:
+    parts = (repeat(part) if isinstance(part, str) else columns[part.name] for part in template.parts)
+    return [*map("".join, zip(*parts))]  # noqa: B905 - what stands between the columns has no end
+
+
+def _tokens_of_prompts(columns: Mapping[str, Sequence[str]], template: PromptTemplate) -> Sequence[int]:
+    """Return the tokens of each prompt; where a character is a byte, they are told without making it."""
+    between = "".join(part for part in template.parts if isinstance(part, str))
+    if not (between.isascii() and all("".join(column).isascii() for column in columns.values())):
+        return tokens_of_each(_prompt(columns, template))
+    sizes = [map(len, columns[part.name]) for part in template.parts if not isinstance(part, str)]
+    size = len(between) + BYTES_PER_TOKEN - 1
+    sums = sizes[0] if len(sizes) == 1 else map(sum, zip(*sizes, strict=True))
+    return [(size + one) // BYTES_PER_TOKEN for one in sums]
 
 
 def _ids_in(source: Source, numbers: Sequence[int], records: Sequence[Mapping[str, Any]]) -> Sequence[str] | None:
@@ -194,6 +222,8 @@ def _texts_at(name: str, records: Sequence[Mapping[str, Any]]) -> list[str] | No
 
 _Piece: TypeAlias = tuple[Sequence[int], Sequence[Any]]
 """Numbers, and lines; of what is none an error."""
+_Taken: TypeAlias = tuple[Sequence[int], Columns]
+"""Places of lines, and what is told of them."""
 
 
 def _pieces(source: Source) -> Iterator[_Piece]:
@@ -236,66 +266,71 @@ class _KnownShape:
     rest: bytes
     """What stands for the rest of the content."""
 
-    def rows(self, check: _Check, numbers: Sequence[int], texts: list[Sequence[str]]) -> Iterator[Checked]:
+    def columns(self, check: _Check, numbers: Sequence[int], texts: list[Sequence[str]]) -> Columns:
         """Return what is told of rows with such numbers and texts."""
         ids = texts[0] if self.has_id else check.source.made_ids(numbers)
         asking = texts[1:] if self.has_id else texts
-        kinds = check.kinds(self.model, self.fixed, asking)
-        digest, rest = self.digest, self.rest
-        cells = repeat(None) if digest is None else [digest.of_texts(one) + rest for one in zip(*asking, strict=True)]
-        return zip(ids, kinds, cells, repeat(None))
+        kinds = check.kinds(len(numbers), self.model, self.fixed, lambda: map(tokens_of_each, asking))
+        digest, rest, none = self.digest, self.rest, [None] * len(numbers)
+        cells = none if digest is None else [digest.of_texts(one) + rest for one in zip(*asking, strict=True)]
+        return ids, kinds, cells, none
 
 
 def _of_lines(check: _Check) -> Iterator[Rows]:
-    source = check.source
     shapes: list[_KnownShape] = []
-    for numbers, lines in _pieces(source):
-        rows: list[Checked | None] = [None] * len(lines)
+    for numbers, lines in _pieces(check.source):
+        taken: list[_Taken] = []
         left = [place for place, line in enumerate(lines) if type(line) is bytes]
+        alone = [place for place, line in enumerate(lines) if type(line) is not bytes] if len(left) < len(lines) else []
         for known in [*shapes]:
-            left = _take(check, known, (numbers, lines), left, rows)
-        alone = [place for place, line in enumerate(lines) if type(line) is not bytes]
+            left = _take(check, known, (numbers, lines), left, taken)
         tried = 0
         while left:
             place, *left = left
             alone.append(place)
             if (fresh := _learned(check, numbers[place], lines[place])) is not None:
                 shapes = [fresh, *shapes[: _SHAPES - 1]]
-                left = _take(check, fresh, (numbers, lines), left, rows)
+                left = _take(check, fresh, (numbers, lines), left, taken)
             if (tried := tried + 1) == _SHAPES:
                 alone += left
                 break
-        if not alone:
-            yield numbers, rows  # type: ignore[misc]  # none of them is None
-            continue
-        for place in alone:
-            if (record := source.record_in(numbers[place], lines[place])) is not None:
-                rows[place] = check.row(*record)
-        found = [(number, row) for number, row in zip(numbers, rows, strict=True) if row is not None]
-        if found:
-            yield tuple(zip(*found, strict=True))  # type: ignore[misc]  # numbers and rows
+        if not alone and len(taken) == 1:
+            yield numbers, taken[0][1]
+        else:
+            yield from _put_together(check, (numbers, lines), taken, alone)
 
 
-def _take(
-    check: _Check,
-    known: _KnownShape,
-    piece: _Piece,
-    left: list[int],
-    rows: list[Checked | None],
-) -> list[int]:
-    """Put into *rows* those of the lines *left* that have a shape; return the places of the others."""
+def _put_together(check: _Check, piece: _Piece, taken: Sequence[_Taken], alone: Sequence[int]) -> Iterator[Rows]:
+    """Yield the rows of a piece in their order: those that were taken together, and those looked at *alone*."""
+    numbers, lines = piece
+    rows: list[Checked | None] = [None] * len(lines)
+    for places, columns in taken:
+        for place, row in zip(places, zip(*columns, strict=True), strict=True):
+            rows[place] = row
+    for place in alone:
+        if (record := check.source.record_in(numbers[place], lines[place])) is not None:
+            rows[place] = check.row(*record)
+    own = [number for number, row in zip(numbers, rows, strict=True) if row is not None]
+    if own:
+        yield own, _columns([row for row in rows if row is not None])
+
+
+def _take(check: _Check, known: _KnownShape, piece: _Piece, left: list[int], taken: list[_Taken]) -> list[int]:
+    """Add to *taken* those of the lines *left* that have a shape; return the places of the others."""
     if not left:
         return left
     numbers, lines = piece
-    found, texts = known.shape.read([lines[place] for place in left])
-    places = [left[place] for place in found]
-    told = known.rows(check, [numbers[place] for place in places], texts)
-    if len(places) == len(rows):
-        rows[:] = told
+    is_all = len(left) == len(lines)
+    found, texts = known.shape.read(lines if is_all else [lines[place] for place in left])
+    places = found if is_all else [left[place] for place in found]
+    if places:
+        is_all = len(places) == len(lines)
+        own = numbers if is_all else [numbers[place] for place in places]
+        taken.append((places, known.columns(check, own, texts)))
+    if len(places) == len(left):
         return []
-    for place, row in zip(places, told, strict=True):
-        rows[place] = row
-    return [place for place in left if rows[place] is None]
+    gone = {*places}
+    return [place for place in left if place not in gone]
 
 
 def _learned(check: _Check, number: int, line: bytes) -> _KnownShape | None:

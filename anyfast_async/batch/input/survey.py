@@ -139,8 +139,8 @@ def survey(
     stamp, sha256 = stamp_of(source.path), fingerprint(source.path) if read_again else ""
     first = _Pass(source, skip_bad=skip_bad, digests=digests)
     left = sys.maxsize if measure is None or measure.first is None else measure.first
-    for numbers, checked in checked_rows(source, measure, digests=digests):
-        ids, kinds, cells, errors = zip(*checked, strict=True)
+    for numbers, (ids, found, cells, errors) in checked_rows(source, measure, digests=digests):
+        kinds = found
         if left < len(kinds):
             kinds = (*kinds[:left], *(None if kind is None else (kind[0], *UNMEASURED) for kind in kinds[left:]))
         first.take(numbers, ids, kinds, cells)

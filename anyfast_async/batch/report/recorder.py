@@ -54,8 +54,8 @@ class Recorder:
         self._write(ENDED, {"run": self._run, "seconds": round(now - self._began, 3), "status": status})
 
     def row(self, event: RowDone) -> None:
-        """Take in that a row is done; one that was not sent says nothing of how fast rows are, or of what they cost."""
-        if not event.is_sent:
+        """Take in that a row is done; one that was not sent counts for no rate, as in ``Tally.sent``."""
+        if not event.attempts:
             return
         stretch, completion = self._now, event.completion
         figures = stretch.model(event.model)

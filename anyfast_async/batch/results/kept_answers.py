@@ -207,8 +207,7 @@ class OrderedAnswers:
             places: the numbers of the rows. Of batches that lie together all rows are taken (None).
 
         """
-        import pyarrow as pa  # noqa: PLC0415 - an extra
-        import pyarrow.compute  # noqa: PLC0415
+        import pyarrow.compute  # noqa: PLC0415 - an extra
 
         pc: Any = pyarrow.compute  # its functions are made when it is imported
 

@@ -122,7 +122,7 @@ class _File:
 
 
 def _some_lines(path: Path, at: int = 0) -> Iterator[tuple[list[int], list[bytes]]]:
-    """Yield the lines from byte *at* on, some at a time, and where they begin; the last one gets a line end if needed."""
+    """Yield the lines from byte *at* on, some at a time, and where they begin; the last has a line end, too."""
     try:
         file = path.open("rb")
     except FileNotFoundError:
@@ -194,7 +194,9 @@ class Results:
         for number, (at, line) in enumerate(lines_of(self._log), 1):
             settled = self.past.settled
             self.past.add(line)
-            if self.past.settled > settled:  # what had failed before stands in the file of failures, or nowhere any more
+            if (
+                self.past.settled > settled
+            ):  # what had failed before stands in the file of failures, or nowhere any more
                 self._files[1].begin, self._files[1].first = at, number
         self._doubtful = frozenset((*self.past.open, *self.past.maybe_billed))
         for which, file in enumerate(self._files):

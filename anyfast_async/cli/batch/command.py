@@ -256,12 +256,12 @@ async def _sent(
             run = job.run(client, files, todo, total=job.survey.total, census=ending.census)
         if before is not None:
             run.tally.carry_on(before)
-        record = Recorder(files.journal.note, round(time.time(), 3), options.concurrency)
+        record = Recorder(files.journal.note, round(time.time(), 3), options.workers)
         progress = progress_on(
             sys.stderr,
             run.tally,
             stats=client.stats,
-            concurrency=options.concurrency,
+            concurrency=options.workers,
             spend=job.spend,
             recorder=record,
             said=said_of(job),

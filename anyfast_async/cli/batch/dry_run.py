@@ -22,6 +22,7 @@ from anyfast_async.cli.display.terminal import say, write
 
 _LATENCY: Final = 5.0
 """Seconds that an answer is taken to need, where nothing is known."""
+TOO_FEW: Final = "too few to say how exact that is"
 _DRAWN = random.SystemRandom()
 
 
@@ -113,6 +114,11 @@ class SentSample:
         """Rows of it whose answers said what they used."""
         return len(self._prompt)
 
+    @property
+    def is_small(self) -> bool:
+        """Whether it says about how much all will take, and not between what."""
+        return bool(self._prompt) and None in self.totals().values()
+
     def row(self, event: RowDone) -> None:
         """Take in a row that is done."""
         used = used_by(event.completion.usage) if event.completion is not None else None
@@ -176,7 +182,8 @@ class SentSample:
 
     def lines(self, tally: Tally) -> Iterator[tuple[str, str]]:
         """Yield the estimate as a table."""
-        yield "estimate", f"for {figures.rows_of(self.population)}, from {counted(len(self._prompt))} of them"
+        few = f": {TOO_FEW}" if self.is_small else ""
+        yield "estimate", f"for {figures.rows_of(self.population)}, from {counted(len(self._prompt))} of them{few}"
         yield from self.ranges()
         seconds, limit = self.seconds(tally)
         left = figures.rows_of(self.population - self.size)
@@ -195,7 +202,7 @@ class SentSample:
             if not known:
                 return "not known: no answer said what it used"
             about = shown(sum(known) / len(known) * self.population)
-            return f"about {about} (too few answers to say how exact that is)"
+            return f"about {about}"
         return f"{shown(total.estimate)} (90 %: {shown(total.low)} to {shown(total.high)})"
 
 

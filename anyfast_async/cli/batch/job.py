@@ -62,7 +62,7 @@ class BatchJob:
             already=0 if census is None else census.already,
             before=None if census is None else census.counts,
             bad=() if census is None else self.survey.bad.values(),
-            concurrency=self.options.concurrency,
+            concurrency=self.options.limits.most_in_flight,
             max_failures=self.options.max_failures,
             system=self.options.system,
             via_stream=self.options.via_stream,

@@ -16,7 +16,7 @@ from anyfast_async.batch.input.formats import FORMATS, Format
 from anyfast_async.batch.output_files import failures_of
 from anyfast_async.cli.answer_schema import HELP, AnswerSchema, schema
 from anyfast_async.cli.client_options import ClientOptions
-from anyfast_async.cli.option_values import fields_of, outcomes, seconds, share, size, words
+from anyfast_async.cli.option_values import AUTO, at_once, fields_of, outcomes, seconds, share, size, words
 from anyfast_async.cli.settings import current
 from anyfast_async.policies import Budget, Limits
 
@@ -52,7 +52,11 @@ _REQUESTS: Final = (
 )
 _RUNNING: Final = (
     click.option(
-        "--concurrency", type=click.IntRange(1), default=64, metavar="N", help="Requests at once. Default: 64"
+        "--concurrency",
+        type=at_once,
+        default=64,
+        metavar="N|auto",
+        help="Requests at once; auto: as many as the gateway turns out to take. Default: 64",
     ),
     click.option("--rpm", type=click.IntRange(1), metavar="N", help="Requests in any minute. Default: no limit."),
     click.option("--tpm", type=click.IntRange(1), metavar="N", help="Tokens in any minute. Default: no limit."),
@@ -168,7 +172,7 @@ class Options:
     max_tokens: int | None
     schema: AnswerSchema | None
     settings: Sequence[str]
-    concurrency: int
+    concurrency: int | Literal["auto"]
     rpm: int | None
     tpm: int | None
     budget_tokens: int | None
@@ -307,6 +311,11 @@ class Options:
     def limits(self) -> Limits:
         """What the client allows itself."""
         return Limits(concurrency=self.concurrency, requests_per_minute=self.rpm, tokens_per_minute=self.tpm)
+
+    @property
+    def workers(self) -> int | None:
+        """Rows in work at once, None where the gateway decides that."""
+        return None if self.concurrency == AUTO else self.concurrency
 
     @property
     def budget(self) -> Budget | None:

@@ -13,7 +13,7 @@ from anyfast_async._core.journal.journal_lines import completion_in, error_in
 from anyfast_async._values.text import counted
 from anyfast_async.batch import BatchFiles, BatchLine, RowDone, Tally, rows
 from anyfast_async.batch.results.inert_json import json_text
-from anyfast_async.cli.batch.dry_run import SentSample, likely
+from anyfast_async.cli.batch.dry_run import TOO_FEW, SentSample, likely
 from anyfast_async.cli.batch.job import BatchJob
 from anyfast_async.cli.display import figures
 from anyfast_async.cli.display.progress import print_pairs, print_summary
@@ -130,7 +130,8 @@ class Preview:
     def _lines(self, sample: SentSample, tally: Tally) -> Iterator[tuple[str, str]]:
         answered = sample.count
         of = f"for {figures.rows_of(sample.population)}, from the first {counted(answered)}"
-        few = "they are few, and " if answered < min(_FEW, sample.population) else ""
+        few = f"{TOO_FEW}, and " if sample.is_small else ""
+        few = few or ("they are few, and " if answered < min(_FEW, sample.population) else "")
         yield "estimate", of if answered == sample.population else f"{of}: {few}others may be longer"
         yield from sample.ranges()
         left = sample.population - len(self.asked)

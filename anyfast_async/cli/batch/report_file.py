@@ -40,5 +40,8 @@ def said_of(job: BatchJob) -> Mapping[str, Any]:
             ("answers", "streamed" if options.via_stream else "not streamed"),
             ("command", job.command),
         ],
-        "limits": [(name, "none" if value is None else counted(value)) for name, value in limits.items()],
+        "limits": [
+            (name, "none" if value is None else counted(value) if isinstance(value, int) else value)
+            for name, value in limits.items()
+        ],
     }

@@ -186,7 +186,7 @@ class Shards:
     async def _sent(self, job: BatchJob, files: BatchFiles, plan: Plan) -> BatchEnd:
         options = self._options
         began = round(time.time(), 3)
-        record = Recorder(files.journal.note, began, options.concurrency)
+        record = Recorder(files.journal.note, began, options.workers)
         run = ShardedRun(
             plan,
             self._settings(job),
@@ -202,7 +202,7 @@ class Shards:
             sys.stderr,
             run.tally,
             stats=run.stats,
-            concurrency=options.concurrency,
+            concurrency=options.workers,
             spend=job.spend,
             recorder=record,
             said=said_of(job),
@@ -231,7 +231,7 @@ class Shards:
             via_stream=options.via_stream,
             timeout=options.timeout,
             into=None if options.schema is None else options.schema.kind,
-            concurrency=options.concurrency,
+            concurrency=options.limits.most_in_flight,
             limits=options.limits,
             budget=options.budget,
             prices=job.prices,
@@ -253,7 +253,8 @@ class Shards:
 def _say_division(run: ShardedRun, options: Options) -> None:
     """Say by how many workers limits are divided: the sum is what was asked for."""
     workers = run.slots
-    limits = [f"{counted(max(1, options.concurrency // workers))} rows at once"]
+    most = counted(max(1, options.limits.most_in_flight // workers))
+    limits = [f"{most} rows at once" if options.workers else f"as many rows at once as go, up to {most}"]
     if options.rpm is not None:
         limits.append(f"{counted(max(1, options.rpm // workers))} requests a minute")
     if options.tpm is not None:

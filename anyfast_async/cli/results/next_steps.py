@@ -141,7 +141,9 @@ class NextSteps:
 
         replace(path, lines(self.source))
         if isinstance(self.source.template, MediaTemplate):
-            say(f"{path}: {rows_of(count)} without an answer, with the paths of their files as they were; to send them:")
+            say(
+                f"{path}: {rows_of(count)} without an answer, with the paths of their files as they were; to send them:"
+            )
             say(f"  {self._command(str(path), {'--id': _id_name(self.source)}, '--changed')}")
         else:
             say(f"{path}: {counted(count)} requests of rows without an answer")

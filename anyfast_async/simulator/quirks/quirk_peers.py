@@ -156,6 +156,26 @@ def _timeout_408(wire: AnswerDraft) -> None:
     wire.refuse(408, encode({"error": error}), "application/json")
 
 
+def _litellm_error(wire: AnswerDraft, status: int, kind: str, said: str) -> None:
+    message = (
+        f"litellm.{kind}: {kind}: OpenAIException - {said}\n\n"
+        "LiteLLM: model group 'm' failed with the error above. No fallback was attempted."
+    )
+    error = {"message": message, "type": "internal_server_error", "param": None, "code": str(status)}
+    wire.refuse(status, encode({"error": error}), "application/json")
+
+
+def _relayed_503(wire: AnswerDraft) -> None:
+    said = "The model is overloaded. Please try again later."
+    _litellm_error(wire, 503, "ServiceUnavailableError", said)
+    wire.headers = {"x-litellm-timeout": "2.0", "llm_provider-content-type": "application/json"}
+
+
+def _lost_500(wire: AnswerDraft) -> None:
+    _litellm_error(wire, 500, "InternalServerError", "Connection error.")
+    wire.headers = {"x-litellm-timeout": "2.0"}
+
+
 PEERS = (
     Quirk(
         "caddy-clean-cut",
@@ -268,6 +288,20 @@ PEERS = (
         "LiteLLM 1.106.2 (timeout)",
         "both",
         _timeout_408,
+    ),
+    Quirk(
+        "litellm-relayed-503",
+        "status 503: the server behind it has refused, in JSON of its own, as llm_provider-content-type says",
+        "LiteLLM 1.106.2",
+        "both",
+        _relayed_503,
+    ),
+    Quirk(
+        "litellm-lost-500",
+        "status 500: the connection to the server behind it broke, and nobody knows when",
+        "LiteLLM 1.106.2",
+        "both",
+        _lost_500,
     ),
 )
 """What was seen in front of, under, and in place of a gateway."""

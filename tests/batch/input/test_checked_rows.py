@@ -128,7 +128,9 @@ def same(source: Source, *, digests: bool = True) -> list[Any]:
     for measure in (MEASURE, None):
         alone = plain([*one_by_one(source, measure, digests=digests)])
         some = checked_rows(source, measure, digests=digests)
-        assert alone == plain([row for numbers, rows in some for row in zip(numbers, rows, strict=True)])
+        assert alone == plain(
+            [row for numbers, rows in some for row in zip(numbers, zip(*rows, strict=True), strict=True)]
+        )
     return alone
 
 
@@ -200,7 +202,9 @@ def test_one_shape_is_checked_once(
         return row(check, number, record)
 
     monkeypatch.setattr(together._Check, "row", counted)
-    rows = [one for _, some in checked_rows(open_source(path), MEASURE, digests=True) for one in some]
+    rows = [
+        one for _, some in checked_rows(open_source(path), MEASURE, digests=True) for one in zip(*some, strict=True)
+    ]
 
     assert (1001, [1, 2, 3, 1001]) == (len(rows), sorted(set(alone)))
 

@@ -70,7 +70,7 @@ VALUES: st.SearchStrategy[Any] = st.sampled_from([None, True, "", "é", "\x1b", 
 TEXTS = (
     st.dictionaries(st.sampled_from(["a", "b", "text", "answer.a"]), NUMBERS | VALUES).map(json.dumps)
     | st.fixed_dictionaries({"a": NUMBERS, "b": VALUES}).map(json.dumps)
-    | st.sampled_from(["", "plain", "{", "[1]", "```json\n{\"a\": 1}\n```"])
+    | st.sampled_from(["", "plain", "{", "[1]", '```json\n{"a": 1}\n```'])
 )
 
 

@@ -285,6 +285,23 @@ def test_the_limits_hold(anyfast: Callable[..., Any], gateway: Simulator, write_
     assert (30, 3) == (len(gateway.requests), gateway.peak_in_flight)
 
 
+def test_the_gateway_may_decide_how_many_go_at_once(
+    anyfast: Callable[..., Any], gateway: Simulator, write_batch: Any, tmp_path: Path
+) -> None:
+    """With --concurrency auto rows begin by four, wait for the window, and all are answered."""
+    gateway.reply(ttft=0.02)
+    source, out = write_batch(*(f"row {n}" for n in range(60))), tmp_path / "out.jsonl"
+
+    ran = anyfast("batch", "-i", source, "-o", out, "--concurrency", "auto")
+
+    assert (0, 60, True) == (ran.code, len(gateway.requests), 4 <= gateway.peak_in_flight < 60)
+    assert "limited by --concurrency" not in ran.err
+    plan = anyfast("batch", "-i", source, "-o", out, "--concurrency", "auto", "--dry-run", "--json")
+    assert "--concurrency" not in plan.err
+    bad = anyfast("batch", "-i", source, "-o", out, "--concurrency", "many")
+    assert (2, True) == (bad.code, "'many' is neither a whole number from 1 up nor auto" in bad.err)
+
+
 def test_rows_that_went_bad_after_they_were_answered(
     gateway: Simulator, anyfast: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -144,4 +144,6 @@ def test_rows_with_local_files(anyfast: Callable[..., Any], tmp_path: Path, monk
 
     assert {"name": "second", "picture": "b.png", "custom_id": "line-3"} == json.loads(Path("again.jsonl").read_text())
     assert 0 == ran.code, ran.err
-    assert {"line-2", "line-3"} == {json.loads(line)["custom_id"] for line in Path("out.jsonl").read_text().splitlines()}
+    assert {"line-2", "line-3"} == {
+        json.loads(line)["custom_id"] for line in Path("out.jsonl").read_text().splitlines()
+    }

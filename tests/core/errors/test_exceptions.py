@@ -412,7 +412,7 @@ JSON_BEHIND = {"x-litellm-call-id": "1", "llm_provider-content-type": "applicati
 )
 @pytest.mark.parametrize("status", [500, 503])
 def test_what_litellm_relays(headers: dict[str, str], status: int, retry: str, billed: str) -> None:
-    """Where the server behind it said so itself, in JSON, it is a refusal as without LiteLLM, and is sent again as often.
+    """Where the server behind it said so itself, in JSON, it is a refusal as without LiteLLM, and sent again as often.
 
     A broken connection brought no header of it, and a proxy's page is HTML. Behind a second LiteLLM nothing is known.
     """

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from anyfast_async._core.http import body_end
-from anyfast_async._core.http.body_end import Chunked, MalformedError, Sized, TruncatedError, end_of_lines, line_before
+from anyfast_async._core.http.body_end import (
+    Chunked,
+    MalformedError,
+    Sized,
+    TruncatedError,
+    UntilClose,
+    end_of_lines,
+    line_before,
+)
 from anyfast_async._size_limits import MAX_SIZE_LINE, MAX_TRAILERS
 
 from ..reading import cuts
@@ -138,3 +146,12 @@ def test_line_before_a_chunk() -> None:
         lines = [b"%x\r\n" % size for size in range(max(1, taken - 9), taken) if len(b"%x" % size) + size + 4 == taken]
         assert lines in ([], [line_before(taken)])
         assert lines or not bytes(taken).startswith(line_before(taken))
+
+
+def test_a_body_until_the_close_ends_with_it() -> None:
+    """All that comes is the body, and it is over when nothing comes any more."""
+    body = UntilClose()
+    assert (b"a", b"b", False) == (body.feed(b"a"), body.feed(b"b"), body.done)
+
+    body.end()
+    assert body.done

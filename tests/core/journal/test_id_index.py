@@ -55,7 +55,7 @@ def test_equal_hashes_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @given(st.lists(st.lists(st.integers(0, 40), max_size=9), max_size=9), st.integers(0, 20), st.booleans())
-def test_late_is_as_good(blocks: list[list[int]], asked: int, is_small: bool) -> None:  # noqa: FBT001 - drawn
+def test_late_is_as_good(blocks: list[list[int]], asked: int, is_small: bool) -> None:
     """An index that is made late says what one says that is there from the beginning, whenever it is asked."""
     lines: dict[int, str] = {}
     late, index = LateIndex(lambda one, at: lines[at] == one), index_of(lines)

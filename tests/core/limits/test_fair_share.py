@@ -97,3 +97,11 @@ def test_a_refused_call_costs_its_lane_nothing() -> None:
 
     assert share.tag == 0.0
     assert share.mean is None
+
+
+def test_nothing_is_owed_before_anything_went() -> None:
+    """The first call goes to the urgent lane, however small the calls of the other are."""
+    urgent, other = Share(), Share(priority=1)
+    other.learn(0.5)
+
+    assert FairShares().first([other, urgent]) is urgent

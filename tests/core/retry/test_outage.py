@@ -71,6 +71,20 @@ def test_address_that_was_never_reached_is_not_waited_for() -> None:
     assert fail(outage, Row()), "somebody is there"
 
 
+def test_a_refusal_shows_that_somebody_is_there() -> None:
+    """After any answer three failures to connect are an outage, of one row too."""
+    outage, row = Outage(), Row()
+    assert (False, 0) == (outage.answered(), outage.successes)
+
+    assert [False, False, True] == [fail(outage, row, reached=False) for _ in range(3)]
+
+
+def test_success_where_nothing_failed_wakes_nobody() -> None:
+    """There is nothing to end; it is counted."""
+    outage = Outage()
+    assert (False, 1) == (outage.succeeded(0.0), outage.successes)
+
+
 def test_success_in_between_shows_that_it_is_the_rows() -> None:
     """Rows that fail while others, sent since, succeed never make an outage."""
     outage = Outage()

@@ -104,6 +104,8 @@ def test_only_ascii_numbers_are_delays(value: str) -> None:
         ("1500, 20", 1.5),
         ("2s", 2.0),
         ("0.25", 0.00025),
+        ("1704067204500", 4.5),
+        ("1672444800000", 0.0),  # 366 days ago
     ],
 )
 def test_retry_after_in_milliseconds(value: str, seconds: float | None) -> None:

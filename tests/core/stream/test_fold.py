@@ -524,6 +524,15 @@ def test_usage_on_every_chunk() -> None:
     assert 2 == (answer.usage and answer.usage.total_tokens)
 
 
+def test_unknown_texts_of_a_function_grow() -> None:
+    """What comes in pieces beside the arguments is put together, as it is everywhere else."""
+    calls = [{"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}", "note": "a"}}]
+    later = [{"index": 0, "function": {"note": "b"}}]
+
+    (call,) = message(chunk({"tool_calls": calls}), chunk({"tool_calls": later}))["tool_calls"]
+    assert {"name": "f", "arguments": "{}", "note": "ab"} == call["function"]
+
+
 def test_chunks_tell_the_usage_that_is_known_by_then() -> None:
     """Whoever reads chunks need not add up what upstreams tell in pieces (Anthropic: input first, output last)."""
     fold = Fold()

@@ -304,3 +304,34 @@ def test_what_says_nothing_is_counted_once() -> None:
     reader = AnswerReader({}, clock=lambda: 0.0)
     reader.feed(TEXT + END + FAILED + event(7))
     assert (None, 2) == (reader.error, reader.ignored)
+
+
+def test_an_event_that_is_taken_says_its_text() -> None:
+    """Who hands it on need not read it again, and does not: it stands among the items once."""
+    reader = AnswerReader({}, clock=lambda: 0.0)
+    for text in ("a", "b", "c"):
+        data = event(chunk({"content": text}))
+        assert reader.expects is (text != "a")
+        if not reader.expects:
+            reader.feed(data)
+        else:
+            assert text == reader.take(data)
+
+    assert ["a", "b", "c"] == [payload_of(item)["choices"][0]["delta"]["content"] for item in reader.items]
+    assert None is reader.take(event(chunk({"reasoning": "d"})))
+
+
+def test_what_an_event_is_glued_to() -> None:
+    """A chunk without ``data:`` whose line end was lost: the next event, on the same line, is read as well."""
+    glued = json.dumps(chunk({"content": "a"})).encode() + event(chunk({"content": "b"}, "stop"))
+    seen = read(glued, DONE)
+
+    assert (None, True) == (seen.error, seen.done)
+    assert ["a", "b"] == [one["choices"][0]["delta"]["content"] for one in seen.chunks]
+
+
+def test_every_text_is_content_however_it_is_recognised() -> None:
+    """The clock of the first token, and of silences, goes by it."""
+    reader = AnswerReader({}, clock=lambda: 0.0)
+    assert [True] * 4 == [reader.feed(event(chunk({"content": one}))) for one in "abcd"]
+    assert not reader.feed(event(chunk({"content": ""})))
