@@ -247,8 +247,11 @@ BUILT_IN: dict[str, set[str]] = {
     "_http/api_key.py": {"TypeError"},  # a key that somebody pickles
     "_journal/disk.py": {"FileNotFoundError"},  # of files: as the system says it
     "_journal/journal.py": {"FileNotFoundError", "PermissionError"},
+    "scale/exchange.py": {"OSError"},  # of pieces that did not arrive in a store
     "scale/lease.py": {"LeaseLostError"},  # of the files that a shard is kept in
+    "scale/object_store.py": {"OSError"},  # of a store, in its own words
     "scale/shard_result.py": {"OSError"},  # of a worker's files, as its system said it
+    "scale/stored_shard.py": {"FileNotFoundError"},  # a piece that is not in its store
     "_structured/partial_values.py": {"AttributeError", "IndexError", "KeyError"},  # as any object, list and mapping
     "openai/__init__.py": {"AttributeError", "ImportError"},
     "openai/_base.py": {"AttributeError"},
@@ -272,6 +275,7 @@ CAUGHT: dict[str, set[str]] = {
     "_http/local_files.py": {"ValueError"},
     "_http/transport.py": {"ConnectionTimeoutError", "ServerDisconnectedError"},  # aiohttp's
     "_http/wire.py": {"TruncatedError", "UnaskedError"},
+    "_limits/shared_asking.py": {"TimeoutError"},  # what a StoreError names as its cause
     "_structured/json_in_text.py": {"NoJsonError"},
     "_structured/parsing.py": {"FieldMismatchError"},
     "_tools/content.py": {"TypeError"},

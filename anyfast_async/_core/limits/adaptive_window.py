@@ -32,7 +32,7 @@ STEADY: Final = 0.0001
 Phase = Literal["start", "at", "up", "down"]
 
 
-class Known:
+class Tracked:
     """The logarithm of a figure that is seen again and again, with chance."""
 
     __slots__ = ("value", "variance")
@@ -75,7 +75,7 @@ class Signal:
     def __init__(self) -> None:
         self.count = 0
         self._sum = self._units = self._squares = 0.0
-        self.floor = Known()
+        self.floor = Tracked()
         """The logarithm of the seconds that one takes when there are few."""
         self._scatter: float | None = None
         """Variance of single ones, relative to their mean."""
@@ -119,7 +119,7 @@ class Signal:
         """Whether this step has shown that one takes no longer than the floor."""
         if self.floor.value is None or self.count < self.ENOUGH:
             return False
-        return self.taken - self.floor.value < Known.LEAST - math.sqrt(self.variance + self.floor.variance)
+        return self.taken - self.floor.value < Tracked.LEAST - math.sqrt(self.variance + self.floor.variance)
 
     def look(self, drift: float) -> tuple[float, float]:
         """Take this step into the floor; return by how much that has moved it, and how far it has jumped."""
@@ -172,7 +172,7 @@ class AdaptiveWindow:
         self._most = most
         self._times, self._firsts = Signal(), Signal()
         self._phase: Phase = "start"
-        self._known = Known()
+        self._known = Tracked()
         """What it takes at once."""
         self._known.value = math.log(start)
         self._growth = self.UP[0]
@@ -313,7 +313,7 @@ class AdaptiveWindow:
     def _counted(self, longer: float, own: float) -> None:
         """Take in what a step says of how many are taken."""
         full = max(0.0, math.log(self.count / self._takes))
-        if longer - full > Known.LEAST + 2 * self._sure and self._firsts.is_usual:
+        if longer - full > Tracked.LEAST + 2 * self._sure and self._firsts.is_usual:
             self._times.floor.value = self._times.taken - full
             return
         jumped = self._known.see(math.log(self.count) - longer, own, self.DRIFT)
