@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import base64
 import contextlib
 import gc
@@ -72,6 +73,7 @@ CLIENT: Final = textwrap.dedent("""
 """Calls once and prints by how many bytes its memory has grown, and the error."""
 
 
+@functools.cache
 def packed(piece: bytes, times: int, bits: int) -> bytes:
     """*piece*, again and again, compressed."""
     packer = zlib.compressobj(9, zlib.DEFLATED, bits)

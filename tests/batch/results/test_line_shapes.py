@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anyfast_async._core.journal import journal_lines
@@ -14,6 +15,7 @@ from anyfast_async.batch.results.line_shapes import LineShape, shape_of
 from anyfast_async.batch.results.result_lines import row_of
 from anyfast_async.batch.results.row import Row, object_in_text, objects_in_texts
 
+LONG = os.environ.get("ANYFAST_LONG") == "1"
 STEM = "a" * 24
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
 DETAILS = {"prompt_tokens_details": {"cached_tokens": 1, "audio_tokens": 0}, "completion_tokens_details": None}
@@ -141,6 +143,7 @@ HOSTILE = st.sampled_from(
 )
 
 
+@settings(max_examples=100 if LONG else 30)
 @given(st.lists(OBJECTS.map(json.dumps) | HOSTILE, max_size=5))
 def test_objects_in_texts(texts: list[str]) -> None:
     """Many texts at once are what they are one by one, whatever they would be if they were put together."""
