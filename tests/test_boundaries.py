@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import base64
 import contextlib
+import functools
 import gc
 import json
 import os

@@ -248,7 +248,7 @@ class Gateway:
 async def test_a_thousand_failures_at_once_are_told_apart(
     mocked: aioresponses.aioresponses, connect: Connect, verb: str
 ) -> None:
-    """A thousand calls (300 in short) fail side by side: each error has the id, message and attempts of its own call, and none is None."""
+    """Many calls fail side by side: each error has the id, message and attempts of its own call, and none is None."""
     gateway = Gateway(mocked)
     client = connect(NOWHERE, retry=RetryPolicy(retry_ratio=1))
     # In a map throttling never fails a row, so there is none there. A 429 holds its model, so each has one of its own;
