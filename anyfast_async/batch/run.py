@@ -192,7 +192,7 @@ class BatchRun:
         self._map: MapRun[Any] = run_of(
             self._taken(),
             plan,
-            concurrency=concurrency,
+            concurrency=min(concurrency, max(1, total)),
             stop_on=STOPPERS - CLOSERS,
             dedupe=dedupe,
             shelf=InJournal(files.journal.records, files.done.stays_answered) if dedupe else None,

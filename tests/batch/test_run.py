@@ -562,3 +562,12 @@ async def test_a_default_is_no_reason_to_warn(
     async with batch(connect(sim.base_url, limits=Limits(concurrency=3)), ["one", "two"]) as run:
         assert (await run.run()).answered == 2
     assert [str(warning.message) for warning in recwarn] == []
+
+
+async def test_more_at_once_than_there_are_rows(batch: Opened, sim: Simulator, connect: Callable[..., AnyFast]) -> None:
+    """Of a concurrency beyond the rows there are no more workers than rows: no number of them fills the memory."""
+    client = connect(sim.base_url, limits=Limits(concurrency=10**18))
+    async with batch(client, ["a", "b"], concurrency=10**18) as run:
+        await run.run()
+
+    assert 2 == run.tally.answered == len(sim.requests)
