@@ -95,7 +95,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @attrs.frozen
-class _Lines:
+class _LfLines:
     """Lines that end in LF, of a writer whose lines end in CR LF: so it quotes a cell with a CR, too."""
 
     _file: TextIO
@@ -107,7 +107,7 @@ class _Lines:
 def _write_csv(file: TextIO, kinds: Mapping[str, Kind], rows: Iterable[Mapping[str, Any]], own: frozenset[str]) -> int:
     count = 0
     ways = [(name, _own_cell if name in own else _csv_cell) for name in kinds]
-    table = csv.writer(_Lines(file), lineterminator=_CRLF)
+    table = csv.writer(_LfLines(file), lineterminator=_CRLF)
     table.writerow([name if name in own else cell(name) for name in kinds])
     for count, row in enumerate(rows, 1):  # noqa: B007 - how many there were
         table.writerow([way(row.get(name)) for name, way in ways])
