@@ -21,7 +21,7 @@ from anyfast_async._core.journal import journal_lines
 from anyfast_async._core.json import codec
 from anyfast_async._core.json.jsontext import loads_strictly
 from anyfast_async._core.usage import Used
-from anyfast_async.batch.results.result_lines import usual_row
+from anyfast_async.batch.results.result_lines import usual_row, usual_tokens
 from anyfast_async.batch.results.row import Row, Told, objects_in_texts
 
 _used: Final = partial(tuple.__new__, Used)
@@ -77,7 +77,7 @@ class LineShape:
         value, text = loads_strictly(line), line.rstrip(b"\r\n")
         body = value["response"]["body"]
         usage = body.get("usage")
-        if usage is not None and type(usage.get("total_tokens")) is not int:
+        if usage is not None and usual_tokens(usage) is None:
             return None
         for comma, colon in _SPELLINGS:
             names: list[str] = []

@@ -122,7 +122,7 @@ def usual_row(line: bytes) -> Row | None:
     if usage is None:
         prompt = completion = cached = reasoning = used = None
     elif type(usage) is dict:
-        tokens = _usual_tokens(usage) or tokens_of(codec.structure(usage, Usage))
+        tokens = usual_tokens(usage) or tokens_of(codec.structure(usage, Usage))
         prompt, completion, cached, reasoning, used = tokens
     else:
         return None
@@ -131,8 +131,8 @@ def usual_row(line: bytes) -> Row | None:
     return tuple.__new__(Row, (*told, None, None, (), used, None, None, None, None, "yes", None, created))
 
 
-def _usual_tokens(usage: dict[str, Any]) -> UsedTokens | None:
-    """Return what a *usage* says that adds up."""
+def usual_tokens(usage: dict[str, Any]) -> UsedTokens | None:
+    """Return what a *usage* says that adds up, None if it does not, or its numbers are of another kind."""
     get = usage.get
     prompt, completion, total = get("prompt_tokens"), get("completion_tokens"), get("total_tokens")
     if (

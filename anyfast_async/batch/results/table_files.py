@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+import attrs
+
 from anyfast_async._values.spreadsheet_cells import cell
 from anyfast_async.batch.input.packed_files import SUFFIXES, WRITTEN, check_packing, packed_for
 from anyfast_async.batch.results import parquet_tables
@@ -16,6 +18,7 @@ from anyfast_async.batch.results.inert_json import json_text
 from anyfast_async.batch.results.table import Kind
 from anyfast_async.errors import escaped
 
+_CRLF: Final = "\r\n"
 FORMATS: Final = (".csv", ".parquet", ".jsonl")
 
 
@@ -91,10 +94,20 @@ def replacing(path: Path) -> Iterator[Path]:
         new.unlink(missing_ok=True)
 
 
+@attrs.frozen
+class _Lines:
+    """Lines that end in LF, of a writer whose lines end in CR LF: so it quotes a cell with a CR, too."""
+
+    _file: TextIO
+
+    def write(self, line: str) -> int:
+        return self._file.write(f"{line.removesuffix(_CRLF)}\n")
+
+
 def _write_csv(file: TextIO, kinds: Mapping[str, Kind], rows: Iterable[Mapping[str, Any]], own: frozenset[str]) -> int:
     count = 0
     ways = [(name, _own_cell if name in own else _csv_cell) for name in kinds]
-    table = csv.writer(file, lineterminator="\n")
+    table = csv.writer(_Lines(file), lineterminator=_CRLF)
     table.writerow([name if name in own else cell(name) for name in kinds])
     for count, row in enumerate(rows, 1):  # noqa: B007 - how many there were
         table.writerow([way(row.get(name)) for name, way in ways])

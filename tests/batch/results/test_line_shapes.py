@@ -114,6 +114,23 @@ def test_unusual_lines_have_no_shape() -> None:
     assert shape_of(b"x") is None
 
 
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"total_tokens": 5},
+        USAGE | {"prompt_tokens": None},
+        USAGE | {"prompt_tokens": 3.0},
+        USAGE | {"completion_tokens": "2"},
+        USAGE | {"prompt_tokens_details": {"cached_tokens": 1.0}},
+        USAGE | {"prompt_tokens_details": {"cached_tokens": "1"}},
+        USAGE | {"completion_tokens_details": {"reasoning_tokens": 1.0}},
+    ],
+)
+def test_odd_usages_have_no_shape(usage: dict[str, Any]) -> None:
+    """Nor of a line whose usage lacks numbers, or has them in another form: those count as they are read one by one."""
+    assert shape_of(openai("a", body(usage=usage))) is None
+
+
 OBJECTS = st.dictionaries(
     st.text(max_size=3),
     st.recursive(st.none() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=4), st.lists),

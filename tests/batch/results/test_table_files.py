@@ -46,6 +46,17 @@ def test_csv(tmp_path: Path) -> None:
     assert all(char.isprintable() or char in "\n\t" for char in path.read_text(encoding="utf-8"))
 
 
+def test_own_cells(tmp_path: Path) -> None:
+    """Cells that were in a table before stay as they are, and each in its row, whatever ends lines elsewhere."""
+    path, cells = tmp_path / "t.csv", ["=1", "a\rb", "\r", "a\r", "a\r\nb", "\n", "", '"', " "]
+
+    write_table(path, {"a\rb": "text", "n": "integer"}, ({"a\rb": one, "n": 1} for one in cells), own={"a\rb"})
+
+    with path.open(encoding="utf-8", newline="") as file:
+        assert [["a\rb", "n"], *([one, "1"] for one in cells)] == [*csv.reader(file)]
+    assert path.read_bytes().startswith(b'"a\rb",n\n=1,1\n')
+
+
 def test_jsonl(tmp_path: Path) -> None:
     """JSON lines keep every value as it is, and are inert when shown on a terminal."""
     path = tmp_path / "t.jsonl"
