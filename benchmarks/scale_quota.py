@@ -21,9 +21,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dask_cluster import KEY, running
-from shared_processes import PROMPT, REQUESTS, TOKENS, WINDOW, Gateway, Store, worst
+from shared_processes import PROMPT, REQUESTS, TOKENS, Arrival, Gateway, Store, worst
 
 WORKERS = 4
+WINDOW = 61.2
+"""Seconds in which the limit is granted once: a minute and the slack of a store."""
 LENGTHS = {"requests": 100, "tokens": 390}
 
 
@@ -31,7 +33,7 @@ def write_rows(path: Path, rows: int, length: int) -> None:
     """Write an input."""
     with path.open("w") as file:
         for n in range(rows):
-            body = {"messages": [{"role": "user", "content": f"row-{n}: how far is it?"}], "max_tokens": length}
+            body = {"messages": [{"role": "user", "content": f"row-{n}:0:how far is it?"}], "max_tokens": length}
             line = {"custom_id": f"r{n}", "method": "POST", "url": "/v1/chat/completions", "body": body}
             file.write(json.dumps(line) + "\n")
 
@@ -89,24 +91,25 @@ async def run(name: str, kind: str, rows: int) -> list[str]:
 
 
 def judge(  # noqa: PLR0917
-    name: str, kind: str, rows: int, arrived: list[tuple[float, str, int]], answered: list[str], lost: int
+    name: str, kind: str, rows: int, arrived: list[Arrival], answered: list[str], lost: int
 ) -> list[str]:
     """Print what was seen; return what was out of bounds."""
-    requests, tokens = worst([(at, 1) for at, _, _ in arrived]), worst([(at, used) for at, _, used in arrived])
-    seconds = arrived[-1][0] - arrived[0][0]
+    requests, tokens = worst([(one.at, 1) for one in arrived]), worst([(one.at, one.tokens) for one in arrived])
+    began = arrived[0].at
+    seconds = arrived[-1].at - began
     whole = int(seconds / WINDOW)
     by_minute = [[0, 0] for _ in range(whole + 1)]
-    for at, _, used in arrived:
-        place = int((at - arrived[0][0]) / WINDOW)
+    for one in arrived:
+        place = int((one.at - began) / WINDOW)
         by_minute[place][0] += 1
-        by_minute[place][1] += used
+        by_minute[place][1] += one.tokens
     shares = [max(n / REQUESTS, cost / TOKENS) for n, cost in by_minute[1:whole]]
     used = sum(shares) / len(shares) if shares else math.nan
-    again = sum(n - 1 for n in Counter(who for _, who, _ in arrived).values())
+    again = sum(n - 1 for n in Counter(one.who for one in arrived).values())
     print(f"| {name} | {kind} | {rows} | {seconds:.0f} | {requests} | {tokens} | {used:.1%} | {again} | {lost} |")
-    begins = [at for at, _, _ in arrived]
-    full = max(begins, key=lambda end: sum(cost for at, _, cost in arrived if end - 60 < at <= end)) - begins[0]
-    first = Counter(who.split(":")[0] for at, who, _ in arrived if full - 60 < at - begins[0] <= full)
+    ends = [one.at for one in arrived]
+    full = max(ends, key=lambda end: sum(one.tokens for one in arrived if end - 60 < one.at <= end)) - began
+    first = Counter(one.who for one in arrived if full - 60 < one.at - began <= full)
     resent = sum(n - 1 for n in first.values())
     print(f"   the fullest minute ends after {full:.1f} s, {resent} of its requests were made for the second time")
     print("   minute by minute:", " ".join(f"{n}/{cost}" for n, cost in by_minute), flush=True)

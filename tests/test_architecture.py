@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -189,8 +190,13 @@ class Import(NamedTuple):
     line: int
 
 
-def imports_of(tree: ast.AST) -> Iterator[Import]:
+@functools.cache
+def imports_of(tree: ast.AST) -> tuple[Import, ...]:
     """Every import in a file, those inside of functions included."""
+    return tuple(_imports_in(tree))
+
+
+def _imports_in(tree: ast.AST) -> Iterator[Import]:
     typing_only: set[int] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":

@@ -21,7 +21,19 @@ import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import anyfast_async
-from anyfast_async import AnyFastError, Limits, RetryPolicy, Timeouts, batch, observing, otel, simulator, testing
+from anyfast_async import (
+    AnyFastError,
+    Limits,
+    RetryPolicy,
+    Timeouts,
+    batch,
+    observing,
+    otel,
+    scale,
+    simulator,
+    stores,
+    testing,
+)
 from anyfast_async.cli.app import anyfast
 from anyfast_async.simulator import Simulator
 
@@ -313,13 +325,13 @@ def test_every_page_is_in_the_contents() -> None:
 @pytest.mark.parametrize(
     ("pages", "exported"),
     [
-        (["api.md", "errors.md"], {*anyfast_async.__all__, "unless_disconnected"} - {"__version__"}),
+        (["api.md", "errors.md"], {*anyfast_async.__all__, *stores.__all__, "unless_disconnected"} - {"__version__"}),
         (
             ["simulator.md"],
             {*simulator.__all__, *testing.__all__} - {"SimulatorOptions"},
         ),  # they stand at Simulator itself
         (["observing.md"], {*observing.__all__, *otel.__all__}),
-        (["batch.md"], {*batch.__all__} - {*anyfast_async.__all__}),
+        (["batch.md"], {*batch.__all__, *scale.__all__} - {*anyfast_async.__all__}),
     ],
 )
 def test_every_public_name_is_described(pages: list[str], exported: set[str]) -> None:

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import itertools
 import json
+import os
 import random
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -22,6 +23,7 @@ from anyfast_async.errors import ResponseShapeError
 VECTORS: list[dict[str, Any]] = json.loads(
     (Path(__file__).parents[1] / "data" / "sse_vectors.json").read_text(encoding="utf-8")
 )["sse"]
+WHOLE = bool(os.environ.get("ANYFAST_LONG"))
 LONG = 70_000  # vectors above this many bytes are about size: cutting them everywhere would say nothing new
 
 
@@ -186,7 +188,7 @@ NOISE = st.sampled_from([b"", b"\xef\xbb\xbf", b"\xef\xbb", b"\xef", b"\xff", b"
 
 
 @pytest.mark.slow
-@settings(max_examples=2000 if LONG else 50, deadline=None)
+@settings(max_examples=2000 if WHOLE else 50, deadline=None)
 @given(st.tuples(NOISE, TEXTS.map(str.encode), NOISE).map(b"".join), st.lists(st.floats(0, 1), max_size=6))
 def test_decoder_equals_reference_however_cut(stream: bytes, places: list[float]) -> None:
     """Any stream of any line ends, cut anywhere, gives the events of a plain reading of the standard."""
@@ -196,7 +198,7 @@ def test_decoder_equals_reference_however_cut(stream: bytes, places: list[float]
 
 
 @pytest.mark.slow
-@settings(max_examples=2000 if LONG else 70, deadline=None)
+@settings(max_examples=2000 if WHOLE else 70, deadline=None)
 @given(st.binary(max_size=80), st.floats(0, 1))
 def test_any_bytes_decode_alike_whole_and_cut(stream: bytes, place: float) -> None:
     """Arbitrary bytes raise nothing, and a cut does not change what they give."""
