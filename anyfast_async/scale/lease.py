@@ -91,9 +91,11 @@ class LeaseFolder(Protocol):
 
     def names(self) -> list[str]:
         """Return the names in it; none if it is not there."""
+        ...
 
     def read(self, name: str) -> bytes:
         """Return what stands in a file; ``FileNotFoundError`` if there is none."""
+        ...
 
     def write(self, name: str, data: bytes) -> None:
         """Replace a file as a whole."""
@@ -103,6 +105,7 @@ class LeaseFolder(Protocol):
 
     def is_gone(self, name: str) -> bool:
         """Return whether it is known that the process that made a file is no more."""
+        ...
 
 
 class PathFolder:

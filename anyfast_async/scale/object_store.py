@@ -157,7 +157,8 @@ class StoredFile:
     """A small file in a store that is written anew now and then."""
 
     def __init__(self, folder: Stored, name: str) -> None:
-        self._folder, self.name = folder, name
+        self._folder = folder
+        self.name: str = name
 
     def __str__(self) -> str:
         return f"{self._folder}/{self.name}"

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import attrs
 
@@ -189,7 +189,8 @@ def planned(
     if not is_far:
         return look_at(source, output, pieces=pieces, submit=workers.submit, all_of=all_of, skip_bad=skip_bad)
     with ThreadPoolExecutor(1, "anyfast look") as thread:
-        return look_at(source, output, pieces=pieces, submit=thread.submit, all_of=all_of, skip_bad=skip_bad)
+        submit: Callable[..., Future[Survey]] = cast("Any", thread.submit)
+        return look_at(source, output, pieces=pieces, submit=submit, all_of=all_of, skip_bad=skip_bad)
 
 
 def _all_of(calls: Sequence[Callable[[], Future[R]]], workers: Workers) -> list[R]:

@@ -291,7 +291,8 @@ class AdaptiveWindow:
         """Take a look below for the floor; what was found by the floor before moves with it."""
         self._rounds = 0
         if self._floor(Signal.DRIFT):
-            self._apart, self._plan = 2, [*self.AFTER]
+            self._apart = 2
+            self._plan = [*self.AFTER]
         else:
             self._apart = min(8, self._apart * 2)
 
@@ -318,7 +319,8 @@ class AdaptiveWindow:
             return
         jumped = self._known.see(math.log(self.count) - longer, own, self.DRIFT)
         if jumped < 0:
-            self._apart, self._plan = 2, [*self.AFTER]
+            self._apart = 2
+            self._plan = [*self.AFTER]
         elif jumped > 0:
             self._plan = ["up", "down", "at"]
         if self._phase == "at" and self.count <= self._least:

@@ -112,8 +112,9 @@ class KeptAnswers:
         pc: Any = pyarrow.compute  # its functions are made when it is imported
 
         text = pa.large_string()
+        some_ids: Iterable[Any] = wanted
         ids = pa.chunked_array(
-            [some.cast(text) if isinstance(some, pa.Array) else pa.array(some, text) for some in wanted], text
+            [some.cast(text) if isinstance(some, pa.Array) else pa.array(some, text) for some in some_ids], text
         )
         known = pa.chunked_array(self._ids, text)
         distinct = pc.unique(known)
@@ -168,7 +169,7 @@ class OrderedAnswers:
         pc: Any = pyarrow.compute  # its functions are made when it is imported
 
         parts, order = self._parts(self._places.slice(first, count))
-        fields = {key[0]: kind for key, kind in wanted.items() if isinstance(key, tuple)}
+        fields: dict[str, Kind] = {key[0]: kind for key, kind in wanted.items() if isinstance(key, tuple)}
         are_columns = all(self._fit(which, fields) for which, _ in parts)
         types = {field.name: field.type for field in self._schema if field.name in wanted}
         if any(isinstance(key, str) and key.startswith(CHOICE) for key in wanted):
