@@ -196,7 +196,7 @@ def reliability(session: nox.Session) -> None:
     for number in ("first", "second"):
         for name, tests in (("marked", ["-m", "reliability"]), ("listed", ["-m", "not reliability", *listed])):
             report = Path(session.create_tmp()) / f"{number}-{name}.xml"
-            options = ["-q", "--timeout", "1800", f"--junit-xml={report}"]
+            options = ["-q", "--timeout", "1800", "-o", "junit_family=xunit1", f"--junit-xml={report}"]
             pytest(session, *options, *tests, env={"ANYFAST_LONG": "1"})
             runs.append(report)
     session.run("python", "benchmarks/promises.py", *map(str, runs), env={"ANYFAST_LONG": "1"})

@@ -27,7 +27,7 @@ LONG: Final = bool(os.environ.get("ANYFAST_LONG"))
 SECONDS: Final = float(os.environ.get("ANYFAST_SOAK", "1800")) if LONG else 1.5
 WIDE: Final = 32
 DRIFT: Final = (5 if LONG else 32) * 1024 * 1024
-"""Bytes by which the process may grow between the first third of the time and its end; half a second warms nothing up."""
+"""Bytes by which the process may grow from the first third of the time to its end; half a second warms up nothing."""
 
 pytestmark = [pytest.mark.reliability, pytest.mark.slow, pytest.mark.timeout(SECONDS + 120)]
 
