@@ -25,14 +25,13 @@ from anyfast_async.cli.batch.job import BatchJob, supervised
 from anyfast_async.cli.batch.opening import Opened, check_changed, opened
 from anyfast_async.cli.batch.options import STDIN, Options, batch_options
 from anyfast_async.cli.batch.preview import Preview
-from anyfast_async.cli.batch.report_file import said_of, write_report
+from anyfast_async.cli.batch.report_file import progress_of, write_report
 from anyfast_async.cli.batch.sharded import Shards, check_shards, forget_shards, shards_of
 from anyfast_async.cli.batch.summary import BatchEnd, note_recovery, report
 from anyfast_async.cli.client_options import gateway_options, no_key_option, retries_option
 from anyfast_async.cli.default_model import default_model
 from anyfast_async.cli.display import figures
 from anyfast_async.cli.display.money import price_options, prices_of
-from anyfast_async.cli.display.progress import progress_on
 from anyfast_async.cli.display.terminal import forsake, note, say
 from anyfast_async.cli.overwriting import check_report
 from anyfast_async.cli.signals import terminated_as_exit
@@ -257,18 +256,7 @@ async def _sent(
         if before is not None:
             run.tally.carry_on(before)
         record = Recorder(files.journal.note, round(time.time(), 3), options.workers)
-        progress = progress_on(
-            sys.stderr,
-            run.tally,
-            stats=client.stats,
-            concurrency=options.workers,
-            spend=job.spend,
-            recorder=record,
-            said=said_of(job),
-            longest=run.longest,
-            per_minute=options.rpm,
-            events=sys.stdout if options.as_json else None,
-        )
+        progress = progress_of(job, run, stats=client.stats, recorder=record)
         on_row = sample.row if sample is not None else preview.row if preview is not None else None
         number = await supervised(run, progress, on_row=on_row, grace=options.grace)
     ended = attrs.evolve(ending, run=run, signal=number, sample=sample)

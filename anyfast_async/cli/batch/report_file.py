@@ -1,17 +1,44 @@
-"""``anyfast batch --report``: what the log says of a run, and the page about the batch."""
+"""What ``anyfast batch`` shows and notes of a run while it lasts, and the page of ``--report``."""
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anyfast_async._values.text import counted
+from anyfast_async.batch import BatchRun
 from anyfast_async.batch.report.gathered import Run
+from anyfast_async.batch.report.recorder import Recorder
 from anyfast_async.cli.batch.job import BatchJob
 from anyfast_async.cli.batch.summary import BatchEnd
+from anyfast_async.cli.display.progress import BatchProgress, progress_on
 from anyfast_async.cli.report.writing import Files, write_page
+
+if TYPE_CHECKING:
+    from anyfast_async import Stats
+    from anyfast_async.scale.sharded_run import ShardedRun
+
+
+def progress_of(
+    job: BatchJob, run: BatchRun | ShardedRun, *, stats: Callable[[], Stats], recorder: Recorder
+) -> BatchProgress:
+    """Return what shows a run of *job*, whoever sends its rows, and gives it to the *recorder* of reports."""
+    options = job.options
+    return progress_on(
+        sys.stderr,
+        run.tally,
+        stats=stats,
+        concurrency=options.workers,
+        spend=job.spend,
+        recorder=recorder,
+        said=said_of(job),
+        longest=run.longest,
+        per_minute=options.rpm,
+        events=sys.stdout if options.as_json else None,
+    )
 
 
 def write_report(ending: BatchEnd) -> None:

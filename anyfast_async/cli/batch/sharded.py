@@ -21,10 +21,9 @@ from anyfast_async.batch.report.recorder import Recorder
 from anyfast_async.batch.run_header import checked_before, recorded
 from anyfast_async.cli.batch.job import BatchJob, supervised
 from anyfast_async.cli.batch.options import Options
-from anyfast_async.cli.batch.report_file import said_of
+from anyfast_async.cli.batch.report_file import progress_of
 from anyfast_async.cli.batch.summary import BatchEnd, named
 from anyfast_async.cli.client_options import SIMULATOR_KEY, STDIN, simulator
-from anyfast_async.cli.display.progress import progress_on
 from anyfast_async.cli.display.terminal import note, say
 from anyfast_async.cli.settings import key_of
 from anyfast_async.scale.exchange import ShardExchange
@@ -198,18 +197,7 @@ class Shards:
             recorded=began,
         )
         _say_division(run, options)
-        progress = progress_on(
-            sys.stderr,
-            run.tally,
-            stats=run.stats,
-            concurrency=options.workers,
-            spend=job.spend,
-            recorder=record,
-            said=said_of(job),
-            longest=run.longest,
-            per_minute=options.rpm,
-            events=sys.stdout if options.as_json else None,
-        )
+        progress = progress_of(job, run, stats=run.stats, recorder=record)
         signal = await supervised(run, progress, grace=options.grace)
         ended(plan, files, run)
         earlier = dict.fromkeys((*files.maybe_billed, *run.maybe_billed))
