@@ -34,12 +34,14 @@ class Taken(Shown):
     """Whether it waits in line."""
 
     is_followed: ClassVar[bool] = False
-    """Whether the call is followed to its end."""
+    """Whether its lane is told what the call has used."""
+    is_nothing: ClassVar[bool] = False
+    """Whether nothing was taken, and no call has it to itself."""
     line: ClassVar[Any] = None
     """The line of a lane that such a call came from."""
 
-    def end(self, used: float | None, answer: int | None) -> None:
-        """Take in what such a call has used, and how long its answer was, in tokens; None: nobody says."""
+    def end(self, used: float | None) -> None:
+        """Take in what such a call has used, in tokens; None: nobody says."""
 
 
 @attrs.define(eq=False, repr=False)
