@@ -101,9 +101,12 @@ class Scope(Shown):
         wait = self.throttle.wait(now, own)
         if wait is None:
             return None
-        if self.requests is not None and (other := self._for_requests(now)) > wait:
-            wait = other
-        if self.tokens is not None and (other := self._for_tokens(now, tokens)) > wait:
+        if self.requests is not None:
+            if (other := self.requests.wait(now, 1)) > wait:
+                wait = other
+            if self.pace is not None and (other := self.pace.wait(now)) > wait:
+                wait = other
+        if self.tokens is not None and (other := self.tokens.wait(now, tokens)) > wait:
             wait = other
         return wait
 

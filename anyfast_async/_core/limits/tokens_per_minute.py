@@ -64,9 +64,11 @@ class Tokens(Shown):
 
     def wait(self, now: float, amount: float) -> float:
         """Return the seconds until *amount* may be taken, 0 if it may be now."""
-        self._look(now)
+        line = self._line
+        if line:
+            self._look(now)
         wait = self.window.wait(now, amount)
-        return min(wait, self._line[0].at + self.PATIENCE - now) if self._line else wait
+        return min(wait, line[0].at + self.PATIENCE - now) if line else wait
 
     def take(self, now: float, amount: float) -> Taken:
         """Take *amount* at *now*."""
@@ -85,7 +87,8 @@ class Tokens(Shown):
         taken.used, taken.ended = used, True
         if not taken.lined or used == 0 or used > taken.tokens:
             self._count(now, taken, used)
-        self._look(now)
+        if self._line:
+            self._look(now)
 
     def _count(self, now: float, taken: Taken, tokens: float) -> None:
         self.window.settle(now, taken.slot, tokens - taken.tokens)
