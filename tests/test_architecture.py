@@ -112,6 +112,7 @@ CORE_ORDER: Final = (
         "json/jsontext.py",
         "limits/adaptive_window.py",
         "limits/answer_lengths.py",
+        "limits/answer_times.py",
         "limits/fair_share.py",
         "limits/learned_limits.py",
         "limits/rate_limit.py",
