@@ -110,7 +110,6 @@ CORE_ORDER: Final = (
         "journal/id_index.py",
         "journal/reserved_money.py",
         "json/jsontext.py",
-        "limits/adaptive_window.py",
         "limits/answer_lengths.py",
         "limits/answer_times.py",
         "limits/fair_share.py",
@@ -126,6 +125,7 @@ CORE_ORDER: Final = (
         "sse.py",
     },
     {
+        "limits/adaptive_window.py",
         "limits/refusal.py",
         "limits/shared_permit.py",
     },

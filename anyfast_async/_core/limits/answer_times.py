@@ -52,8 +52,8 @@ class Signal:
     DRIFT: ClassVar[float] = 0.0001
     """Variance that the floor gains from one look to the next."""
     DOUBT: ClassVar[float] = 0.1
-    """Or this share of the variance of a step beyond the usual, if that is more: a floor that chance has put too low would close the
-    window step by step, and below what the gateway takes nothing contradicts it."""
+    """Or this share of the variance of a step beyond the usual, if that is more: a floor that chance has put too low
+    would close the window step by step, and below what the gateway takes nothing contradicts it."""
     LITTLE: ClassVar[float] = 0.01
     """Variance of a step that is usual."""
     EXACT: ClassVar[float] = 0.005
@@ -133,8 +133,8 @@ class Signal:
     def look(self, drift: float) -> tuple[float, float]:
         """Take this step into the floor; return by how much that has moved it, and how far it has jumped."""
         before = self.floor.value
-        jumped = self.floor.see(
-            self.taken, self.variance, drift and max(drift, self.DOUBT * (self.variance - self.LITTLE))
-        )
+        if drift:
+            drift = max(drift, self.DOUBT * (self.variance - self.LITTLE))
+        jumped = self.floor.see(self.taken, self.variance, drift)
         after = self.floor.value
         return (0.0 if before is None or after is None else after - before), jumped

@@ -141,7 +141,7 @@ def test_a_tail_does_not_close_it(seed: int) -> None:
 
 
 def test_it_grows_until_something_is_found() -> None:
-    """While it doubles nobody can tell how fast those who wait will get on; at its most, or once it is found, one can."""
+    """While it doubles nobody can tell how fast those who wait will get on; at its most, or once found, one can."""
     window = AdaptiveWindow(4, 1, 1000)
     assert window.is_growing
 
