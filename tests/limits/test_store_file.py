@@ -261,22 +261,24 @@ async def test_a_budget_outlasts_its_store(tmp_path: Path) -> None:
 async def test_clients_spend_one_budget(tmp_path: Path) -> None:
     """Calls, streams and rows of two clients ask for what is not drawn yet, and together end where it does."""
     budget, limits = Budget(requests=9, name="march"), Limits(store=tmp_path / "quota")
-    with Simulator.in_thread() as sim:
+    async with Simulator() as sim:
         one, other = (
-            AnyFast("sk-0123456789abcdef", base_url=sim.base_url, model="m", budget=budget, limits=limits)
+            AnyFast(
+                "sk-0123456789abcdef", base_url=sim.base_url, model="gemini-2.5-flash", budget=budget, limits=limits
+            )
             for _ in range(2)
         )
         async with one, other:
             await one.complete("a")
             async with other.stream("b") as stream:
                 await stream.drain()
-            results = await other.map("cdef")
+            results = await other.map([*"cdef"])
             assert all(result.ok for result in results)
-            sim.fail(503, times=1, json={"error": {"message": "busy", "type": "overloaded"}})
+            sim.fail(429, retry_after=0.01, times=1)
             await one.complete("g")
             await one.complete("h")
             with pytest.raises(BudgetExceeded, match="'march' of 9 requests, shared by all who name it"):
                 await other.complete("i")
-            with pytest.raises(BudgetExceeded):
-                await one.map("j")
+            (last,) = await one.map(["j"])
+            assert isinstance(last.error, BudgetExceeded)
         assert len(sim.requests) == 9
