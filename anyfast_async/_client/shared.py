@@ -19,7 +19,7 @@ from anyfast_async.errors import ClientStateError
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Hashable
+    from collections.abc import Callable, Hashable
 
     from anyfast_async._core.retry.hedging import Hedging
     from anyfast_async._core.retry.retry_budget import RetryBudget
@@ -57,7 +57,7 @@ class Shared:
         max_head: int = MAX_HEAD,
         hooks: Hooks | None = None,
     ) -> None:
-        self.gate: Gate = Gate(limits, on_free=self._told_of_end)
+        self.gate: Gate = gate_of(limits, self._told_of_end)
         self._hooks = hooks
         self.retry_budget = retry_budget
         self.spending = spending
@@ -149,6 +149,15 @@ def _load() -> None:
     from anyfast_async._structured import parsing  # noqa: F401, PLC0415
 
     codec.load()
+
+
+def gate_of(limits: Limits, on_free: Callable[[Hold], None]) -> Gate:
+    """Return the gate of a client; *on_free* hears of ends of holds."""
+    if limits.store is None:
+        return Gate(limits, on_free)
+    from anyfast_async._limits.shared_gate import SharedGate  # noqa: PLC0415 - only who shares pays for it
+
+    return SharedGate(limits, on_free)
 
 
 def spending_of(budget: Budget | None, prices: Prices | None, limits: Limits) -> Spending:
