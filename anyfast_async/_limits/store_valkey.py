@@ -28,34 +28,25 @@ CONNECTIONS: Final = 8
 """At once: one asks, the others wait for news; whoever finds none waits for one."""
 
 
-def arguments(question: Question, now: int = 0) -> list[str | int]:
-    """Return a question as the script reads it; *now*: 0 for the server's own clock."""
+def arguments(question: Question, now: int = 0) -> tuple[str, str]:
+    """Return a question as the script reads it: who asks, and all numbers; *now*: 0 for the server's own clock."""
     q = question
-    values: list[str | int] = [q.client, now, q.number]
-    values += -1 if q.requests is None else q.requests, -1 if q.tokens is None else q.tokens, q.places
-    values += (
-        q.interval,
-        q.lease,
-        q.busy,
-        q.want,
-        q.gives,
-        q.born,
-        q.seen,
-        int(q.away),
-        int(q.leaving),
+    values = [
+        *(now, q.number, -1 if q.requests is None else q.requests, -1 if q.tokens is None else q.tokens, q.places),
+        *(q.interval, q.lease, q.busy, q.want, q.gives, q.born, q.seen, int(q.away), int(q.leaving)),
         len(q.wanted),
         *q.wanted,
-    )
+    ]
     for triples in (q.corrections, q.history):
         values.append(len(triples))
         for triple in triples:
             values += triple
-    return values
+    return q.client, " ".join(map(str, values))
 
 
-def reply_of(values: list[int]) -> StoreReply:
+def reply_of(text: bytes) -> StoreReply:
     """Return the answer of the script."""
-    born, opens, held, others, clients, expires, requests, tokens, asked, *permits = values
+    born, opens, held, others, clients, expires, requests, tokens, asked, *permits = map(int, text.split())
     return StoreReply(
         born=born,
         opens=opens,
@@ -70,16 +61,16 @@ def reply_of(values: list[int]) -> StoreReply:
     )
 
 
-def draw_arguments(draw: Draw, now: int = 0) -> list[str | int]:
+def draw_arguments(draw: Draw, now: int = 0) -> tuple[str, str]:
     """Return a question about a budget as its script reads it; *now*: 0 for the server's own clock."""
     q = draw
-    values: list[str | int] = [q.client, now, q.number, q.lease, q.born, int(q.leaving)]
-    return [*values, *q.limits, *q.total, *q.held, *q.least, *q.want]
+    values = now, q.number, q.lease, q.born, int(q.leaving), *q.limits, *q.total, *q.held, *q.least, *q.want
+    return q.client, " ".join(map(str, values))
 
 
-def drawn_of(values: list[int]) -> DrawReply:
+def drawn_of(text: bytes) -> DrawReply:
     """Return the answer of that script."""
-    born, opens, others, short, *rest = values
+    born, opens, others, short, *rest = map(int, text.split())
     granted, left, outstanding = (_amounts(rest[at : at + 3]) for at in (0, 3, 6))
     return DrawReply(
         born=born,
@@ -155,7 +146,7 @@ class ValkeyStore:
         """
         return drawn_of(await self._answer(BUDGET, budget, draw_arguments(draw)))
 
-    async def _answer(self, script: str, name: str, values: list[str | int]) -> Any:
+    async def _answer(self, script: str, name: str, values: tuple[str, str]) -> Any:
         key, client = f"anyfast:{{{name}}}", self._connected()
         try:
             try:

@@ -12,11 +12,8 @@ SCRIPT: Final = """
 -- tostring, .. and cjson keep fourteen.
 local KEPT, CHOOSY, RETELL, SET_BACK, YEAR = 3600000000, 2000000, 6500000, 10000000, 31622400000
 local STATE, LEASES, CLIENTS = KEYS[1] .. ':state', KEYS[1] .. ':leases', KEYS[1] .. ':clients'
-local client, position = ARGV[1], 1
-local function argument()
-  position = position + 1
-  return tonumber(ARGV[position])
-end
+local client, next_one = ARGV[1], string.gmatch(ARGV[2], '%S+')
+local function argument() return tonumber(next_one()) end
 local function amounts() return {argument(), argument(), argument()} end
 
 local now = argument()
@@ -110,5 +107,6 @@ for i = 1, 3 do
   answer[i + 7] = limits[i] < 0 and 0 or limits[i] - drawn[i]
   answer[i + 10] = outstanding[i]
 end
-return answer
+for i, one in ipairs(answer) do answer[i] = string.format('%.0f', one) end
+return table.concat(answer, ' ')
 """
