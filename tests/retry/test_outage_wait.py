@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 from collections import Counter
 from collections.abc import Callable
+from itertools import product
 from typing import Any, Final
 
 import attrs
@@ -136,11 +138,11 @@ WHEN: Final = {
     "two one after another": [5.0, 34.0],
     "three with hardly a break": [5.0, 30.5, 56.0],
 }
+SIZES: Final = [(8, 200, 0.1), (64, 200, 1.0), (64, 8, 1.0)]
+OUTAGES: Final = list(product(KINDS, WHEN, SIZES))[:: 1 if os.environ.get("ANYFAST_LONG") else 5]
 
 
-@pytest.mark.parametrize(("concurrency", "at_once", "latency"), [(8, 200, 0.1), (64, 200, 1.0), (64, 8, 1.0)])
-@pytest.mark.parametrize("when", WHEN)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "when", "concurrency", "at_once", "latency"), [(k, w, *s) for k, w, s in OUTAGES])
 async def test_outages_lose_no_row_and_cost_little(
     *, kind: str, when: str, concurrency: int, at_once: int, latency: float
 ) -> None:
