@@ -75,11 +75,9 @@ class Gateway:
     async def headed(self, answer: Answer) -> Answer:
         return answer
 
-    async def connected(
-        self, _: Any, __: Any, body: bytes, ___: Any, on_sent: Callable[[float], None], *____: Any
-    ) -> Answer:
+    async def connected(self, _: Any, __: Any, body: bytes, ___: Any, asker: Any, *____: Any) -> Answer:
         row = str(json.loads(body)["messages"][0]["content"])
-        on_sent(now())
+        asker.on_sent(now())
         self.sent.append(row)
         return await self.answer(row)
 
