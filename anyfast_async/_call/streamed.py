@@ -65,6 +65,8 @@ class StreamCall(Call[Receiver]):
             receiver.close()
             raise
         self.first_token = receiver.first_content
+        if self.scope.is_timed:
+            self.scope.begun(permit)
         if self.spec.hooks is not None and receiver.first_content is not None:
             telling.has_content(self, receiver.first_content)
         self.shared.in_flight.add(receiver)
