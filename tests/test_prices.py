@@ -93,6 +93,12 @@ def test_every_documented_model_has_a_list_price() -> None:
     assert "genai-prices" in prices.source
 
 
+@pytest.mark.parametrize("model", ["gemini-embedding-001", "whisper-1"])
+def test_what_is_not_priced_by_both_kinds_of_tokens_has_no_price(model: str) -> None:
+    """A model that is charged by its prompts alone, or by the hour, is not taken for one whose answers are free."""
+    assert Prices.listed().price(model) is None
+
+
 def test_list_prices_are_those_of_the_package() -> None:
     """For small and large prompts, cached tokens and images: the same sums as the package makes."""
     prices = Prices.listed(2.0)
