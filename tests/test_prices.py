@@ -42,6 +42,7 @@ def test_a_good_file(tmp_path: Path) -> None:
     [
         ("[", ["is not TOML"]),
         ("", ["models: there must be a table for each"]),
+        ("[models]", ["models: there must be a table for each"]),
         ("currency = 1\n[models.a]\nprompt = 1\ncompletion = 1", ["currency: must be text such as 'USD', not 1"]),
         ("[models.a]\nprompt = -1", ["models.a.prompt: is -1;", "models.a.completion: is missing;"]),
         ("[models.a]\nprompt = true\ncompletion = inf", ["models.a.prompt: is True;", "models.a.completion: is inf;"]),

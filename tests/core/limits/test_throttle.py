@@ -112,6 +112,18 @@ def test_a_second_row_that_is_refused_is_waited_for_longer() -> None:
         now = throttle.held_until
 
 
+def test_after_an_outage_one_goes_first() -> None:
+    """A gateway that comes back is asked by one request, and by more with each that it answers."""
+    throttle = Throttle()
+    throttle.hold()
+    first = send(throttle, 0.0)
+    assert throttle.wait(0.0) is None
+
+    succeed(throttle, first, 1.0)
+    send(throttle, 1.0)
+    assert throttle.wait(1.0) == 0
+
+
 @pytest.mark.parametrize(("asked", "held"), [(7.0, 7.0), (0.5, 0.5), (0.0, 0.05)])
 def test_the_servers_delay_is_kept(asked: float, held: float) -> None:
     """It wins; but one that asks for next to none is not tried at once for ever."""
