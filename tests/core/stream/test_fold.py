@@ -533,6 +533,13 @@ def test_unknown_texts_of_a_function_grow() -> None:
     assert {"name": "f", "arguments": "{}", "note": "ab"} == call["function"]
 
 
+@pytest.mark.parametrize("nothing", [None, "", {}])
+def test_an_error_that_says_nothing_is_not_passed_on(nothing: Any) -> None:
+    """Some gateways put an empty error on every chunk, which a browser would take for one; all else stays."""
+    payload = chunk({"content": "a"})
+    assert payload == Fold().add({**payload, "error": nothing})
+
+
 def test_chunks_tell_the_usage_that_is_known_by_then() -> None:
     """Whoever reads chunks need not add up what upstreams tell in pieces (Anthropic: input first, output last)."""
     fold = Fold()
