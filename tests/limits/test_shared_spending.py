@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import attrs
 import pytest
 
 from anyfast_async import AnyFast, Budget, BudgetExceeded, ConfigurationError, Limits, Price, Prices, StoreError
@@ -368,6 +367,3 @@ def test_a_store_without_budgets() -> None:
 
     with pytest.raises(ConfigurationError, match=r"needs a store with the method draw\(\)"):
         AnyFast("sk-0123456789abcdef", budget=Budget(tokens=1, name="x"), limits=Limits(store=Old()))
-    with pytest.raises(ConfigurationError, match=r"Budget.name must be a text that is not empty"):
-        Budget(tokens=1, name=" ")
-    assert attrs.evolve(Budget(tokens=1), name="a").name == "a"
