@@ -418,7 +418,7 @@ def test_server_and_client_of_aiohttp_are_apart() -> None:
 
 LONGEST: Final = 400
 LONGER: Final = {
-    "_map/map_run.py": (425, "one map: its workers, its source, its results"),
+    "_map/map_run.py": (431, "one map: its workers, its source, its results"),
     "errors.py": (410, "the exceptions, one class after another"),
     "_call/call.py": (490, "one logical call: its attempts, who ends it, its ledger"),
     "_journal/journal.py": (415, "one journal: opened, written, mended"),
@@ -519,7 +519,6 @@ TESTED_THROUGH: Final[Mapping[str, str]] = {
     "_limits/followed.py": "limits/test_lanes.py",  # what a lane learns of a call
     "_limits/shared_limits.py": "limits/test_shared_asking.py",  # several gates on one store
     "_limits/shared_scope.py": "limits/test_shared_asking.py",
-    "_core/limits/shared_balance.py": "limits/test_shared_asking.py",  # what clients have, beside each other
     "_core/limits/shared_permit.py": "limits/test_shared_asking.py",
     "_core/limits/shared_script.py": "limits/test_store_valkey.py",  # what a server runs
     "_values/store_url.py": "test_policies.py",

@@ -42,6 +42,7 @@ def test_a_good_file(tmp_path: Path) -> None:
     [
         ("[", ["is not TOML"]),
         ("", ["models: there must be a table for each"]),
+        ("[models]", ["models: there must be a table for each"]),
         ("currency = 1\n[models.a]\nprompt = 1\ncompletion = 1", ["currency: must be text such as 'USD', not 1"]),
         ("[models.a]\nprompt = -1", ["models.a.prompt: is -1;", "models.a.completion: is missing;"]),
         ("[models.a]\nprompt = true\ncompletion = inf", ["models.a.prompt: is True;", "models.a.completion: is inf;"]),
@@ -91,6 +92,12 @@ def test_every_documented_model_has_a_list_price() -> None:
     assert prices.missing([*GEMINI_MODELS, "gpt-4o", "no-such-model"]) == ["no-such-model"]
     assert (prices.currency, prices.source[:13]) == ("USD", "list price of")
     assert "genai-prices" in prices.source
+
+
+@pytest.mark.parametrize("model", ["gemini-embedding-001", "whisper-1"])
+def test_what_is_not_priced_by_both_kinds_of_tokens_has_no_price(model: str) -> None:
+    """A model that is charged by its prompts alone, or by the hour, is not taken for one whose answers are free."""
+    assert Prices.listed().price(model) is None
 
 
 def test_list_prices_are_those_of_the_package() -> None:

@@ -17,6 +17,7 @@ from anyfast_async._core.usage import Used, used_by
         (Usage(prompt_tokens=10, total_tokens=30), Used(10, 20)),
         (Usage(prompt_tokens=10, completion_tokens=5, total_tokens=12), Used(10, 5)),
         (Usage(total_tokens=7), Used(0, 7)),
+        (Usage(total_tokens=1), Used(0, 1)),
         (Usage(completion_tokens=7), None),
         (Usage(prompt_tokens=7), None),
         (Usage(prompt_tokens=-5, completion_tokens=7), Used(0, 7)),

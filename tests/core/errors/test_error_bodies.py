@@ -31,6 +31,8 @@ NOW = 1_000_000.0
         ({"success": False, "message": "m"}, "m", None),
         ({"errors": [{"message": "m", "code": 7003}], "result": None}, "m", 7003),
         ({"errors": ["m"]}, "m", None),
+        ({"error": {"message": "m", "code": 7}, "errors": ["other"]}, "m", 7),
+        ({"message": "m", "code": 7, "errors": ["other"]}, "m", 7),
         ({"error": [{"message": "m", "code": "c"}]}, "m", "c"),
         ({"error": {"error": [{"message": "m"}]}}, "m", None),
     ],

@@ -145,7 +145,7 @@ def test_line_before_a_chunk() -> None:
     for taken in (*range(600), *range(4090, 4110), *range(65_530, 65_550)):
         lines = [b"%x\r\n" % size for size in range(max(1, taken - 9), taken) if len(b"%x" % size) + size + 4 == taken]
         assert lines in ([], [line_before(taken)])
-        assert lines or not bytes(taken).startswith(line_before(taken))
+        assert lines or len(line_before(taken)) > taken
 
 
 def test_a_body_until_the_close_ends_with_it() -> None:

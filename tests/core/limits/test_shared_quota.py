@@ -222,6 +222,20 @@ def test_places_go_round_where_there_are_fewer_than_clients() -> None:
     assert turns == [*"abc"] * 3
 
 
+def test_who_has_its_part_lets_several_go_first() -> None:
+    """Six clients that have their part, and want more, let the seventh have the next place, which has none."""
+    quota = SharedQuota()
+    for name in "abcdef":
+        places(quota, 0, name, 1, places=6, busy=1, want=1)
+    for name in "abcdef":
+        places(quota, 1, name, 2, places=6, busy=1, want=2)
+    places(quota, 2, "g", 1, places=6, want=1)
+
+    places(quota, 3, "a", 3, places=6, want=2, gives=1)
+
+    assert quota.held == dict.fromkeys("abcdef", 1) | {"a": 0, "g": 1}
+
+
 def test_places_of_the_dead_are_free_after_the_lease() -> None:
     """A client that says nothing for the length of its lease holds nothing any more."""
     quota = SharedQuota()

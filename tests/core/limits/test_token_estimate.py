@@ -207,6 +207,23 @@ def test_a_long_text_beside_a_picture_teaches_nothing() -> None:
     assert expected.likely(mixed, 1, 1, 10**6) == 83_000 + 1
 
 
+def test_a_picture_beside_as_much_text_teaches_its_price() -> None:
+    """Half of a prompt is enough to tell what its picture was counted for."""
+    expected = Expected()
+    half = Asked({"text": 258.0, "image": 258.0}, {"text": 1032.0, "image": 3000.0})
+    expected.asked(half, 258 + 516)
+
+    assert expected.likely(half, 1, 1, 10**6) == 1032 + 516 + 1
+
+
+def test_a_prompt_that_cannot_be_estimated_teaches_nothing() -> None:
+    """Where the gateway counts tokens of what is not known to hold any, what is reserved for text stays as it was."""
+    expected = Expected()
+    expected.asked(asked(None), 5)
+
+    assert expected.likely(TEXT, 1, 1, 10**6) == 400 + 1
+
+
 def test_a_minute_reserves_less_than_the_longest() -> None:
     """Of answers of 20 and of 900 tokens each takes little more than their mean, and by itself may be 900 long."""
     expected = Expected()

@@ -156,6 +156,14 @@ def test_whole_calls_without_ids(said: list[tuple[str, dict[str, Any]]]) -> None
 # -- a new one, or the same? -----------------------------------------------------------------------------------------
 
 
+def test_a_name_that_is_said_with_each_piece_opens_no_call() -> None:
+    """Without id and index, what goes on with the arguments of the last call is of that one, named or not."""
+    calls, _ = fed(*([fragment(piece, name="f")] for piece in ('{"a":', "1", "}", '{"b":', "2}")))
+    assert [("", "f", '{"a":1}'), ("", "f", '{"b":2}')] == [
+        (call.id or "", call.name, call.arguments) for call in calls.calls
+    ]
+
+
 def test_a_further_object_has_the_name_of_the_call_before() -> None:
     """Behind whole arguments another object is another call of that function, and is handed on as one."""
     calls, handed_on = fed(
