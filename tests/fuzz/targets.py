@@ -198,6 +198,17 @@ def streamed_answer(data: bytes) -> None:
     same(_read(events, quick=True), whole, "by the event")
 
 
+def streamed_texts(data: bytes) -> None:
+    """What was said is what is read, to the last space: each line is a chunk's text, however the stream is cut."""
+    texts = [line.decode("utf-8", "replace") for line in data[2:].split(b"\n")]
+    chunks = [{"id": "c", "choices": [{"index": 0, "delta": {"content": text}}]} for text in texts]
+    events = [f"data: {json.dumps(one, ensure_ascii=data[:1] > b'a')}\n\n".encode() for one in chunks]
+    _, pieces = cut(data[:2] + b"".join(events))
+    for found, *_ in (_read([b"".join(events)]), _read(pieces, quick=True), _read(events, quick=True)):
+        read = [choice["message"].get("content") or "" for choice in found["choices"]]
+        same("".join(read), "".join(texts), "said")
+
+
 def delay(data: bytes) -> None:
     """Whatever asks to wait, it is for a finite time, or not at all."""
     lines = data.decode("utf-8", "surrogateescape").split("\n")
@@ -502,6 +513,7 @@ TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
         http_answer,
         whole_answer,
         streamed_answer,
+        streamed_texts,
         delay,
         structured_text,
         results_file,

@@ -214,6 +214,17 @@ def test_few_grants_prove_nothing() -> None:
     assert learned.wait(17.0) == 0.0
 
 
+@pytest.mark.parametrize("few", [1, 9])
+def test_as_few_grants_in_another_minute_are_the_limit(few: int) -> None:
+    """Even one a minute: what is found twice was not just left by others."""
+    learned = Learned()
+    for now in (0.0, 70.0):
+        grant(learned, few, now)
+        learned.refused(now + 16.0, proven=True)
+
+    assert learned.granted.limit == few
+
+
 def test_learned_limit_is_doubted_ever_more() -> None:
     """After two minutes in which nothing was refused it grows by 2 percent, after each further one by 4, 8 ..."""
     learned, now = Learned(), 0.0
