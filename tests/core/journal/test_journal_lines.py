@@ -251,7 +251,7 @@ def test_line_of_a_failure_tells_who_spoke_and_what_it_may_have_cost(status: int
 
 
 def test_line_of_an_answer_that_does_not_fit_has_the_answer() -> None:
-    """It was paid for: whoever mends the rows by hand finds it whole beside the error, which stays one of the output."""
+    """It was paid for: whoever mends rows by hand finds it whole beside the error, which stays one of the output."""
     error = OutputError("no JSON in it")
     error.completion = codec.structure({"choices": [{"message": {"content": "Paris!"}}], "x": 1}, ChatCompletion)
     response = json.loads(failure("a", error))["response"]
