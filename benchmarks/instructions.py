@@ -27,6 +27,9 @@ VALGRIND = shutil.which("valgrind") or ""
 COUNTED = re.compile(r"I\s+refs:\s+([\d,]+)")
 LENGTHS: Mapping[str, tuple[str, str, int, int]] = {
     "completion": ("ours", "await-64", 100, 500),
+    "same, adaptive": ("ours:auto", "await-64", 100, 500),
+    "same, in a lane": ("ours:lane", "await-64", 100, 500),
+    "same, by minutes": ("ours:minutes", "await-64", 100, 500),
     "event, text read": ("ours:tokens", "stream-once", 2, 12),
     "event, chunk read": ("ours:chunks", "stream-once", 2, 12),
     "lone event, text": ("ours:tokens", "stream-paced", 1, 3),

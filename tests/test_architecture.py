@@ -418,7 +418,7 @@ def test_server_and_client_of_aiohttp_are_apart() -> None:
 
 LONGEST: Final = 400
 LONGER: Final = {
-    "_map/map_run.py": (425, "one map: its workers, its source, its results"),
+    "_map/map_run.py": (431, "one map: its workers, its source, its results"),
     "errors.py": (410, "the exceptions, one class after another"),
     "_call/call.py": (490, "one logical call: its attempts, who ends it, its ledger"),
     "_journal/journal.py": (415, "one journal: opened, written, mended"),

@@ -120,7 +120,7 @@ class Shared:
                 raise ClientStateError(message)
             self._begin_anew()
             await self.transport.leave_loop()
-        _load()
+        load()
         self.in_flight.ticks = in_notebook()
         self.loop, self.process = running, os.getpid()
 
@@ -132,7 +132,7 @@ class Shared:
             one.begin_anew()
 
 
-def _load() -> None:
+def load() -> None:
     """Load what takes an answer and what says a failure, before anything is sent.
 
     Later there may be no file descriptor free to read a module with, or the package may have been replaced: an answer

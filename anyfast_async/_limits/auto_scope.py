@@ -2,56 +2,59 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, ClassVar
 
 import attrs
 
 from anyfast_async._core.limits.adaptive_window import EACH, FIRST, AdaptiveWindow
-from anyfast_async._limits.followed import Followed
+from anyfast_async._limits.followed import Nothing
 from anyfast_async._limits.scope import Permit, Scope, limits_of
 
 if TYPE_CHECKING:
+    from anyfast_async._core.usage import Used
     from anyfast_async.policies import AutoConcurrency
 
 
 @attrs.define(eq=False, repr=False)
 class AutoScope(Scope):
-    """Follows its calls, to learn from how long they take."""
+    """Learns from how long its calls take."""
 
-    tells_tokens: bool = False
+    window: AdaptiveWindow = attrs.field(kw_only=True)
+    tells_tokens: bool = attrs.field(default=False, init=False)
     """Whether any answer has said how many tokens it has; until then each counts as one."""
+    nothing: Nothing = attrs.field(factory=lambda: Nothing.of(None), init=False)
+
+    is_timed: ClassVar[bool] = True
 
     @classmethod
     def beginning(cls, auto: AutoConcurrency, requests: int | None, tokens: int | None) -> AutoScope:
         """Return one with a window, and limits per minute, None for none."""
-        scope = cls(*limits_of(requests, tokens))
-        scope.throttle.adapt(AdaptiveWindow(auto.start, auto.least, auto.most))
+        scope = cls(*limits_of(requests, tokens), window=AdaptiveWindow(auto.start, auto.least, auto.most))
+        scope.throttle.adapt(scope.window)
         return scope
 
     def take(self, now: float, tokens: float) -> Permit:
         """Count a call that is admitted."""
         permit = Scope.take(self, now, tokens)
-        permit.taken = Followed.of(permit.taken, permit.at)
+        if permit.taken is None:
+            permit.taken = self.nothing
         return permit
 
-    def answered(self, permit: Permit, now: float) -> None:
-        """Take in an answer, or the first content of a stream, when nobody knows yet how long it will be."""
-        taken = permit.taken
-        if isinstance(taken, Followed):
-            taken.begun = True
-            self._took(permit, taken, now)
+    def begun(self, permit: Permit) -> None:
+        """Take in the first content of a stream, when nobody knows yet how long it will be."""
+        throttle, now = self.throttle, asyncio.get_running_loop().time()
+        self.window.answered(throttle.in_flight, FIRST, now - permit.at, 1.0, permit.number, throttle.number)
 
-    def ended(self, permit: Permit, now: float) -> None:
-        """Take in the end of a stream."""
-        taken = permit.taken
-        if isinstance(taken, Followed) and taken.begun and taken.whole:
-            self._took(permit, taken, now)
-
-    def _took(self, permit: Permit, taken: Followed, now: float) -> None:
+    def answered(self, permit: Permit, used: Used | None) -> None:
+        """Take in that all of an answer is there; None: it does not say what it used."""
         throttle = self.throttle
-        if throttle.window is not None:
-            kind, units = FIRST, 1.0
-            if taken.whole:
-                self.tells_tokens = self.tells_tokens or bool(taken.answer)
-                kind, units = EACH, float(taken.answer or not self.tells_tokens)
-            throttle.window.answered(throttle.in_flight, kind, now - permit.at, units, permit.number, throttle.number)
+        if throttle.in_flight < self.window.count:
+            return  # a window that is not full says nothing
+        tokens = 0 if used is None else used.completion
+        if tokens:
+            self.tells_tokens = True
+        elif self.tells_tokens:
+            return
+        seconds = asyncio.get_running_loop().time() - permit.at
+        self.window.answered(throttle.in_flight, EACH, seconds, tokens or 1, permit.number, throttle.number)

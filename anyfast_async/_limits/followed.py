@@ -25,19 +25,11 @@ class Followed(Taken):
     line: WaitingLine | None = attrs.field(default=None, init=False)  # type: ignore[misc]  # others have none
     charged: float = attrs.field(default=0.0, init=False)
     """Tokens that its lane was charged; 0 if nobody waited."""
-    answer: int | None = attrs.field(default=None, init=False)
-    """Tokens of its answer, if the gateway says so."""
-    whole: bool = attrs.field(default=False, init=False)
-    """Whether all of the answer is there."""
-    begun: bool = attrs.field(default=False, init=False)
-    """Whether it was answered, a stream by its first content."""
 
     @classmethod
     def of(cls, taken: Taken | None, at: float) -> Self:
         """Return it for a call that was let in just now, and has *taken* so much of a limit of tokens."""
-        if isinstance(taken, cls):
-            return taken
-        if taken is None:
+        if taken is None or taken.is_nothing:
             return cls(at, _NOWHERE, 0.0)
         return cls(taken.at, taken.slot, taken.tokens)
 
@@ -47,9 +39,8 @@ class Followed(Taken):
         self.charged = charged
         line.took()
 
-    def end(self, used: float | None, answer: int | None) -> None:
+    def end(self, used: float | None) -> None:
         """Put what it has really used in place of what its lane was charged."""
-        self.answer, self.whole = answer, True
         share = None if self.line is None else self.line.lane.share
         if share is None or used is None:
             return
@@ -58,3 +49,21 @@ class Followed(Taken):
         if self.charged:
             share.correct(self.charged, used)
             self.charged = used
+
+
+@attrs.define(eq=False, repr=False)
+class Nothing(Taken):
+    """What calls have taken that went at once, where tokens are not limited; one stands for all of a *line*."""
+
+    is_nothing: ClassVar[bool] = True
+    line: WaitingLine | None = None  # type: ignore[misc]  # others have none
+
+    @classmethod
+    def of(cls, line: WaitingLine | None) -> Self:
+        """Return it for the calls that come from a *line*, None if that does not matter."""
+        return cls(0.0, _NOWHERE, 0.0, line=line)
+
+    def end(self, used: float | None) -> None:
+        """Let the lane learn what its calls use: it was charged nothing."""
+        if used and self.line is not None and self.line.lane.share is not None:
+            self.line.lane.share.learn(used)

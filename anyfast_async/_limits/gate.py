@@ -215,16 +215,15 @@ class Gate(Turns):
         permit.scope.give_back(permit, asyncio.get_running_loop().time())
         self._left(permit.scope)
 
-    def settle(self, permit: Permit, used: float, answer: int | None = None) -> None:
-        """Put the tokens that a call really used in place of those reserved for it; *answer*: those of its answer."""
+    def settle(self, permit: Permit, used: float) -> None:
+        """Put the tokens that a call really used in place of those reserved for it."""
         scope = permit.scope
         scope.known(permit)
         taken = permit.taken
         if taken is None:
             return
         if taken.is_followed:
-            taken.end(used, answer)
-            scope.ended(permit, asyncio.get_running_loop().time())
+            taken.end(used)
         if scope.tokens is not None:
             scope.tokens.settle(asyncio.get_running_loop().time(), taken, used)
             if scope.queued:
@@ -232,10 +231,14 @@ class Gate(Turns):
 
     def answered_whole(self, permit: Permit, used: Used | None) -> None:
         """Take in that all of an answer is there, and what it says that it used; None: it does not say it."""
-        if used is not None:
-            self.settle(permit, used.tokens, used.completion)
-        elif permit.taken is not None:
-            permit.taken.end(None, None)
+        taken, scope = permit.taken, permit.scope
+        if taken is not None and used is not None:
+            if not taken.is_nothing:
+                self.settle(permit, used.tokens)
+            elif taken.line is not None:
+                taken.end(used.tokens)
+        if scope.is_timed:
+            scope.answered(permit, used)
 
     # -- what the gateway's answers say ------------------------------------------------------------------------------
 
@@ -255,9 +258,7 @@ class Gate(Turns):
         elif scope.throttle.watching:
             if scope.told:
                 self._freed(scope, "throttling")
-            now = asyncio.get_running_loop().time()
-            scope.answered(permit, now)
-            scope.throttle.succeeded(permit, now, self.most_in_flight)
+            scope.throttle.succeeded(permit, asyncio.get_running_loop().time(), self.most_in_flight)
             if scope.queued:
                 self._look_at(scope)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from anyfast_async._core.limits.fair_share import FairShares, Share
+from anyfast_async._limits.followed import Nothing
 from anyfast_async._limits.lines import LaneState, WaitingLine
 from anyfast_async.errors import ClientStateError, ConfigurationError
 from anyfast_async.policies import Lane
@@ -76,6 +77,7 @@ class Entrance:
         line = lane.lines.get(scope)
         if line is None:
             line = lane.lines[scope] = WaitingLine(scope, lane, self._gate)
+            line.nothing = Nothing.of(line)
             scope.lines.append(line)
             scope.throttle.kept += line.unused
         return line
@@ -91,14 +93,16 @@ class Entrance:
         if gate.closed:
             message = "the client is closed"
             raise ClientStateError(message)
-        line = self.line(scope)
-        if (
-            gate.in_flight < gate.places + lane.unused
-            and not scope.queued
-            and scope.wait(now, tokens, line.unused) == 0
-        ):
+        line = lane.lines.get(scope) or self.line(scope)
+        free, own = (lane.unused, line.unused) if lane.reserve else (0, 0)
+        if gate.in_flight < gate.places + free and not scope.queued and scope.wait(now, tokens, own) == 0:
             gate.in_flight += 1
-            return scope.take(now, tokens).follow(line, 0.0)
+            permit = scope.take(now, tokens)
+            if scope.tokens is not None:
+                return permit.follow(line, 0.0)
+            permit.taken = line.nothing
+            line.took()
+            return permit
         return None
 
     def queue(

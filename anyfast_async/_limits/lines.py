@@ -17,6 +17,7 @@ from anyfast_async.errors import QueueFullError
 
 if TYPE_CHECKING:
     from anyfast_async._core.limits.fair_share import FairShares, Share
+    from anyfast_async._core.limits.tokens_per_minute import Taken
     from anyfast_async._limits.scope import Permit, Scope
 
 PACE: Final = 32
@@ -49,8 +50,6 @@ class LaneState(Shown):
     """Places that are kept free for it."""
     share: Share | None = None
     """What it has had; None while there is no other lane."""
-    in_flight: int = 0
-    """Calls of it, where it has a name."""
     ready: list[tuple[int, int, WaitingLine]] = attrs.field(factory=list)
     """Its lines with waiters, by the order of the first one; an entry counts if the line is ``listed`` with it."""
 
@@ -58,9 +57,14 @@ class LaneState(Shown):
     """Of a lane with a name: where its calls wait."""
 
     @property
+    def in_flight(self) -> int:
+        """Calls of it, where it has a name."""
+        return sum(line.in_flight for line in self.lines.values())
+
+    @property
     def unused(self) -> int:
         """How many places are kept free for it now."""
-        return self.reserve - self.in_flight if self.reserve > self.in_flight else 0
+        return max(0, self.reserve - self.in_flight) if self.reserve else 0
 
 
 @attrs.define(eq=False, repr=False)
@@ -76,7 +80,9 @@ class WaitingLine(Shown):
     listed: int | None = None
     """The number of its entry, ready or for later; None while only the end of a call can move it."""
     in_flight: int = 0
-    """Calls that came from here, where they are followed."""
+    """Calls of a named lane that came from here."""
+    nothing: Taken | None = None
+    """What those have taken that go at once, where tokens are not limited."""
     served: deque[float] = attrs.field(factory=lambda: deque(maxlen=PACE))
     """When the last of those who waited went, since anybody waits."""
 
@@ -123,7 +129,6 @@ class WaitingLine(Shown):
         """Count a call that goes."""
         lane = self.lane
         self.in_flight += 1
-        lane.in_flight += 1
         if lane.reserve:
             self.scope.throttle.kept -= self.in_flight <= lane.reserve
             self.turns.places += lane.in_flight <= lane.reserve
@@ -132,7 +137,6 @@ class WaitingLine(Shown):
         """Count a call that has ended."""
         lane = self.lane
         self.in_flight -= 1
-        lane.in_flight -= 1
         if lane.reserve:
             self.scope.throttle.kept += self.in_flight < lane.reserve
             self.turns.places -= lane.in_flight < lane.reserve
@@ -328,4 +332,3 @@ class Turns:
         self.in_flight = self.queued = self.counted = 0
         for lane in self.lanes:
             lane.ready.clear()
-            lane.in_flight = 0

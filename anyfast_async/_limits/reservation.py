@@ -55,7 +55,7 @@ class Account:
 
     """
 
-    __slots__ = ("_asked", "_model", "_price", "_prompt", "_reserved", "_scope", "_spending", "_witness", "pending")
+    __slots__ = ("_asked", "_counted", "_model", "_price", "_reserved", "_scope", "_spending", "_witness", "pending")
 
     def __init__(  # noqa: PLR0917 - made for each call: names cost time
         self,
@@ -70,7 +70,7 @@ class Account:
         self._scope = scope
         self._asked = request
         self._model = model
-        self._prompt: Asked | None = None
+        self._counted: tuple[Asked, tuple[int | None, int]] | None = None
         self._reserved: Reserved | None = None
         self.pending: Pending | None = None
         """Of a request in flight from whose answer something is learned."""
@@ -87,31 +87,40 @@ class Account:
 
     @property
     def prompt(self) -> Asked:
-        """What is asked, counted when somebody wants to know."""
-        if self._prompt is None:
-            self._prompt = asked(self.request)
-        return self._prompt
+        """What is asked."""
+        return self._count()[0]
+
+    @property
+    def bounds(self) -> tuple[int | None, int]:
+        """The longest answer that is allowed, None if it is not said, and how many are asked for."""
+        return self._count()[1]
+
+    def _count(self) -> tuple[Asked, tuple[int | None, int]]:
+        """Count what is asked, when somebody wants to know."""
+        if self._counted is None:
+            self._counted = asked(self.request), limits_of(self.request)
+        return self._counted
 
     def likely(self) -> float:
         """Return the tokens to count within a minute."""
         scope = self._scope
         if scope.tokens is None or self._asked is None:
             return 0.0
-        return scope.expected.likely(self.prompt, *limits_of(self.request), scope.tokens.limit)
+        return scope.expected.likely(self.prompt, *self.bounds, scope.tokens.limit)
 
     def _possible(self, spending: Spending, price: Price | None) -> Need:
         """Return what to reserve of a budget."""
         if self._asked is None:
             return Need()
         left = spending.left(price)
-        before, answer = self._scope.expected.possible(self.prompt, *limits_of(self.request), left)
+        before, answer = self._scope.expected.possible(self.prompt, *self.bounds, left)
         return Need(before + answer, 0.0 if price is None else price.bound(before, answer))
 
     def _assumed(self) -> Need:
         """Return what a request is taken to have used of which nothing is known, and for which nothing was reserved."""
         if self._asked is None:
             return Need()
-        longest, n = limits_of(self.request)
+        longest, n = self.bounds
         return Need(self.prompt.tokens + n * min(ASSUMED, longest or ASSUMED))
 
     # -- before a request --------------------------------------------------------------------------------------------
@@ -156,7 +165,7 @@ class Account:
             spending.unsent(self._reserved)
             raise
         if self._asked is not None and (is_reserving or scope.tokens is not None):
-            max_tokens, n = limits_of(self.request)
+            max_tokens, n = self.bounds
             self.pending = scope.expected.begin(max_tokens, permit.at)
             if scope.tokens is not None and permit.taken is not None:
                 longest = scope.expected.longest(self.prompt, max_tokens, n)
@@ -200,7 +209,7 @@ class Account:
         pending, self.pending = self.pending, None
         if pending is None:
             return
-        expected, (max_tokens, n) = self._scope.expected, limits_of(self.request)
+        expected, (max_tokens, n) = self._scope.expected, self.bounds
         expected.end(pending, max_tokens, n, now, None if used is None else used.completion)
         if used is not None and used.prompt:
             expected.asked(self.prompt, used.prompt)
@@ -251,7 +260,7 @@ class AccountOfRun(Account):
             run.unsent(self._of_run)
             raise
         if run.is_reserving and self.pending is None:
-            self.pending = self._scope.expected.begin(limits_of(self.request)[0], permit.at)
+            self.pending = self._scope.expected.begin(self.bounds[0], permit.at)
 
     def refused(self, now: float, *, sent: bool, unbilled: bool) -> None:
         """Take in that a request is not billed: neither budget has less for it."""
@@ -278,6 +287,8 @@ def limits_of(request: ChatRequest | None) -> tuple[int | None, int]:
     if request is None:
         return 0, 1
     given: Mapping[str, Any] = request.extra_body or {}  # its fields win
+    if not given and request.max_completion_tokens is None and request.n is None:
+        return request.max_tokens, 1
     n = given.get("n", request.n)
     named = (given.get(name, getattr(request, name)) for name in ("max_completion_tokens", "max_tokens"))
     # Which of the two counts differs by model.

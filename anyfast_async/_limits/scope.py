@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import attrs
 
@@ -21,6 +21,7 @@ from anyfast_async._values.bases import Shown
 if TYPE_CHECKING:
     from anyfast_async._core.limits.tokens_per_minute import Taken, Tokens
     from anyfast_async._core.retry.suspicion import Suspicion
+    from anyfast_async._core.usage import Used
     from anyfast_async._limits.lines import WaitingLine
     from anyfast_async.observing import Hold
 
@@ -51,6 +52,9 @@ class Scope(Shown):
     """Calls that wait in front of it."""
     lines: list[WaitingLine] = attrs.field(factory=list)
     """Where they wait: a line for each lane, first that of the calls without one."""
+
+    is_timed: ClassVar[bool] = False
+    """Whether it learns from how long answers take."""
 
     @classmethod
     def within(cls, requests: int | None, tokens: int | None) -> Scope:
@@ -97,9 +101,12 @@ class Scope(Shown):
         wait = self.throttle.wait(now, own)
         if wait is None:
             return None
-        if self.requests is not None and (other := self._for_requests(now)) > wait:
-            wait = other
-        if self.tokens is not None and (other := self._for_tokens(now, tokens)) > wait:
+        if self.requests is not None:
+            if (other := self.requests.wait(now, 1)) > wait:
+                wait = other
+            if self.pace is not None and (other := self.pace.wait(now)) > wait:
+                wait = other
+        if self.tokens is not None and (other := self.tokens.wait(now, tokens)) > wait:
             wait = other
         return wait
 
@@ -189,11 +196,11 @@ class Scope(Shown):
             if permit.taken.line is not None:
                 permit.taken.line.left()
 
-    def answered(self, permit: Permit, now: float) -> None:
-        """Take in an answer, or of a stream its first content; some scopes learn from how long it took."""
+    def begun(self, permit: Permit) -> None:
+        """Take in the first content of a stream, where it is timed."""
 
-    def ended(self, permit: Permit, now: float) -> None:
-        """Take in what was used, which of a stream is known at its end; some scopes learn from that, too."""
+    def answered(self, permit: Permit, used: Used | None) -> None:
+        """Take in that all of an answer is there, where it is timed; None: it does not say what it used."""
 
     def give_back(self, permit: Permit, now: float) -> None:
         """Count a call that was admitted, and is not sent, as if it had never been."""
@@ -202,7 +209,7 @@ class Scope(Shown):
         if self.tokens is not None and permit.taken is not None:
             self.tokens.settle(now, permit.taken, 0)
         if permit.taken is not None:
-            permit.taken.end(0.0, None)
+            permit.taken.end(0.0)
         if self.pace is not None:
             self.pace.give_back()
         self.throttle.give_back(permit, now)

@@ -161,7 +161,7 @@ class Recovery:
         if delay is None and patience is not None and patience.is_open(error, retries.resends):
             return 0.0
         if delay and call.ledger:
-            call.ledger[-1] = attrs.evolve(call.ledger[-1], delay=delay)
+            call.rewrite_last(delay=delay)
         return delay
 
     async def heard(self) -> None:

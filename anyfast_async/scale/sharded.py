@@ -177,6 +177,7 @@ def planned(
     if shards is not None and (isinstance(shards, bool) or not isinstance(shards, int) or shards < 1):
         message = f"shards must be a whole number from 1 up, not {shards!r}"
         raise ConfigurationError(message)
+    workers.begin()
     begun_before = found_again(source, output)
     if begun_before is not None:
         return begun_before

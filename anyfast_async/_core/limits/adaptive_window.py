@@ -19,6 +19,7 @@ demands. The numbers by which this was chosen, and those of the rules that lost,
 from __future__ import annotations
 
 import math
+from operator import mul, truediv
 from typing import ClassVar, Final, Literal
 
 FIRST: Final = 0
@@ -65,7 +66,7 @@ class Tracked:
 class Signal:
     """One kind of times: their floor, and those of the step that goes on."""
 
-    __slots__ = ("_scatter", "_squares", "_sum", "_units", "count", "floor", "variance")
+    __slots__ = ("_scatter", "floor", "seconds", "units", "variance")
 
     DRIFT: ClassVar[float] = 0.0001
     """Variance that the floor gains from one look to the next."""
@@ -73,8 +74,9 @@ class Signal:
     """Of them, to say that nothing has changed."""
 
     def __init__(self) -> None:
-        self.count = 0
-        self._sum = self._units = self._squares = 0.0
+        self.seconds: list[float] = []
+        """What each answer of this step took; reckoned once for all of them."""
+        self.units: list[float] = []
         self.floor = Tracked()
         """The logarithm of the seconds that one takes when there are few."""
         self._scatter: float | None = None
@@ -82,23 +84,23 @@ class Signal:
         self.variance = STEADY
         """That of the step which ended last."""
 
-    def add(self, seconds: float, units: float) -> None:
-        """Take in an answer."""
-        self.count += 1
-        self._sum += seconds
-        self._units += units
-        self._squares += seconds * seconds / units
-
     def begin(self) -> None:
         """Begin a step."""
-        self.count = 0
-        self._sum = self._units = self._squares = 0.0
+        self.seconds.clear()
+        self.units.clear()
+
+    @property
+    def count(self) -> int:
+        """Answers in this step."""
+        return len(self.units)
 
     @property
     def scatter(self) -> float:
         """The variance of single ones, relative to their mean."""
-        mean = self._sum / self._units
-        found = max(0.0, self._squares / self._units / (mean * mean) - 1) if self._sum else 0.0
+        seconds, units = self.seconds, self.units
+        taken, of = sum(seconds), sum(units)
+        squares = sum(map(truediv, map(mul, seconds, seconds), units))
+        found = max(0.0, squares * of / (taken * taken) - 1) if taken else 0.0
         return found if self._scatter is None else (found + self._scatter) / 2
 
     def end(self) -> float:
@@ -112,7 +114,7 @@ class Signal:
     @property
     def taken(self) -> float:
         """The logarithm of the seconds that one takes in this step."""
-        return math.log(max(1e-9, self._sum / self._units))
+        return math.log(max(1e-9, sum(self.seconds) / sum(self.units)))
 
     @property
     def is_usual(self) -> bool:
@@ -133,8 +135,8 @@ class AdaptiveWindow:
     """How many requests may be in flight."""
 
     __slots__ = (
-        *("_apart", "_calm", "_due", "_firsts", "_growth", "_known", "_least", "_most", "_newest", "_older", "_phase"),
-        *("_plan", "_rounds", "_sure", "_times", "count", "slowed"),
+        *("_apart", "_calm", "_due", "_firsts", "_growth", "_known", "_least", "_left", "_most", "_newest", "_older"),
+        *("_phase", "_plan", "_rounds", "_sure", "_times", "count", "slowed"),
     )
 
     sure: ClassVar[bool] = False
@@ -157,6 +159,8 @@ class AdaptiveWindow:
     """Answers in a step."""
     ENOUGH: ClassVar[int] = 64
     """Answers that a step takes at most, or as many as are in flight if those are more."""
+    EXACT: ClassVar[float] = 0.005
+    """Variance of a step for which no more answers are waited."""
     SKIPPED: ClassVar[int] = 4
     """Answers for each of those in flight, after which no longer is waited for the older ones."""
     FEW: ClassVar[float] = 3.5
@@ -188,6 +192,8 @@ class AdaptiveWindow:
         self._newest: int | None = None
         """The number of the last request that was sent before the step began; None while nothing was answered since."""
         self._older = self._due = 0
+        self._left = 0
+        """Answers after which it is looked whether the step has enough of them."""
         self.count: int = start
         self.slowed: float = 1.0
         """How many times the floor answers took in the last step."""
@@ -203,6 +209,7 @@ class AdaptiveWindow:
         self.count = round(min(max(self._least, wanted), self._most))
         self._times.begin()
         self._firsts.begin()
+        self._left = max(self.count, min(self.FEWEST, 6 * self.count))
         if anew or self.count != before:
             self._newest, self._older = None, 1
 
@@ -224,7 +231,8 @@ class AdaptiveWindow:
             return  # a window that is not full says nothing
         if kind == FIRST:
             if self._older <= 0:
-                self._firsts.add(seconds, units)
+                self._firsts.seconds.append(seconds)
+                self._firsts.units.append(units)
             return
         if self._older > 0:
             if self._newest is None:
@@ -235,10 +243,18 @@ class AdaptiveWindow:
                 self._older = 0
             return
         times = self._times
-        times.add(seconds, units)
-        if times.count >= max(self.count, min(self.FEWEST, 6 * self.count)) and times.count >= min(
-            max(self.count, self.ENOUGH), times.scatter / 0.005
-        ):
+        times.seconds.append(seconds)
+        times.units.append(units)
+        self._left -= 1
+        if self._left <= 0:
+            self._weigh()
+
+    def _weigh(self) -> None:
+        """End the step, or wait for half of the answers that seem to be missing."""
+        missing = min(max(self.count, self.ENOUGH), self._times.scatter / self.EXACT) - self._times.count
+        if missing > 0:
+            self._left = math.ceil(missing / 2)
+        else:
             self._end()
 
     def refused(self, places: int = 1) -> None:

@@ -28,13 +28,14 @@ class Slot:
 class Window:
     """A limit over a sliding window of 60 seconds."""
 
-    __slots__ = ("_slots", "limit", "taken")
+    __slots__ = ("_newest", "_slots", "limit", "taken")
 
     def __init__(self, limit: float) -> None:
         self.limit: float = limit
         self.taken: float = 0.0
         """In the last 60 seconds, as of the last call."""
         self._slots: deque[Slot] = deque()
+        self._newest = Slot(-math.inf, 0.0)
 
     def _expire(self, now: float) -> None:
         slots = self._slots
@@ -48,23 +49,25 @@ class Window:
 
         More than the whole limit may be taken from an empty window only, so that a large request is not starved.
         """
-        self._expire(now)
+        slots = self._slots
+        if slots and slots[0].end + PERIOD <= now:
+            self._expire(now)
         room = self.limit - self.taken
-        if amount <= room or not self._slots:
+        if amount <= room or not slots:
             return 0.0
-        for slot in self._slots:
+        for slot in slots:
             room += slot.amount
             if amount <= room:
                 return slot.end + PERIOD - now
-        return self._slots[-1].end + PERIOD - now
+        return slots[-1].end + PERIOD - now
 
     def take(self, now: float, amount: float) -> Slot:
         """Take *amount* at *now*; the returned slot is for :meth:`settle`."""
-        slots = self._slots
-        if not slots or (slot := slots[-1]).end <= now:
+        slot = self._newest
+        if slot.end <= now:
             self._expire(now)
-            slot = Slot(now + SLOT, 0.0)
-            slots.append(slot)
+            slot = self._newest = Slot(now + SLOT, 0.0)
+            self._slots.append(slot)
         slot.amount += amount
         self.taken += amount
         return slot
@@ -80,7 +83,8 @@ class Window:
 
     def remember(self, now: float, age: float, amount: float) -> None:
         """Count *amount* that was taken *age* seconds before *now*; the oldest first, before anything is taken."""
-        self._slots.append(Slot(now - age + SLOT, amount))
+        self._newest = Slot(now - age + SLOT, amount)
+        self._slots.append(self._newest)
         self.taken += amount
 
     def settle(self, now: float, slot: Slot, difference: float) -> None:
@@ -124,7 +128,7 @@ class Spacing:
 
     def take(self, now: float) -> None:
         """Count a request at *now*."""
-        self._due = max(self._due, now) + self.interval
+        self._due = (now if now > self._due else self._due) + self.interval  # noqa: FURB136 - for every request
 
     def give_back(self) -> None:
         """Count one less."""

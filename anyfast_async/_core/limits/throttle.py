@@ -378,7 +378,7 @@ class Throttle(Shown):
 
     def _watch(self) -> None:
         self.watching = bool(
-            self.places is not None
+            self.places is not self.window
             or self.streak > 0
             or self._apart
             or self.trial is not None

@@ -34,12 +34,14 @@ class Taken(Shown):
     """Whether it waits in line."""
 
     is_followed: ClassVar[bool] = False
-    """Whether the call is followed to its end."""
+    """Whether its lane is told what the call has used."""
+    is_nothing: ClassVar[bool] = False
+    """Whether nothing was taken, and no call has it to itself."""
     line: ClassVar[Any] = None
     """The line of a lane that such a call came from."""
 
-    def end(self, used: float | None, answer: int | None) -> None:
-        """Take in what such a call has used, and how long its answer was, in tokens; None: nobody says."""
+    def end(self, used: float | None) -> None:
+        """Take in what such a call has used, in tokens; None: nobody says."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -62,9 +64,11 @@ class Tokens(Shown):
 
     def wait(self, now: float, amount: float) -> float:
         """Return the seconds until *amount* may be taken, 0 if it may be now."""
-        self._look(now)
+        line = self._line
+        if line:
+            self._look(now)
         wait = self.window.wait(now, amount)
-        return min(wait, self._line[0].at + self.PATIENCE - now) if self._line else wait
+        return min(wait, line[0].at + self.PATIENCE - now) if line else wait
 
     def take(self, now: float, amount: float) -> Taken:
         """Take *amount* at *now*."""
@@ -83,7 +87,8 @@ class Tokens(Shown):
         taken.used, taken.ended = used, True
         if not taken.lined or used == 0 or used > taken.tokens:
             self._count(now, taken, used)
-        self._look(now)
+        if self._line:
+            self._look(now)
 
     def _count(self, now: float, taken: Taken, tokens: float) -> None:
         self.window.settle(now, taken.slot, tokens - taken.tokens)

@@ -7,7 +7,7 @@ from collections import deque
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from anyfast_async._core.limits.rate_limit import Slot
@@ -439,7 +439,6 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
 @given(STEPS)
 def test_counts_stay_right_and_every_wait_ends(steps: list[tuple[str, float, int]]) -> None:
     """Nothing in flight is lost, no hold is longer than 72 s, and with nothing in flight one may go after the wait."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from anyfast_async._core.retry import backoff
@@ -31,7 +31,6 @@ def test_backoff_waits_at_least_as_long_as_asked() -> None:
 STEPS = st.lists(st.tuples(st.sampled_from(["call", "retry", "retry"]), st.floats(0, 5)), max_size=200)
 
 
-@settings(max_examples=150, deadline=None)
 @given(STEPS, st.floats(0, 1))
 def test_retry_budget_is_never_exceeded(steps: list[tuple[str, float]], ratio: float) -> None:
     """Over any sequence: retries are at most ratio * calls + reserve + one per second."""

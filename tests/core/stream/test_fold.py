@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from anyfast_async._core.json import codec
@@ -663,7 +663,6 @@ def test_lone_surrogates_are_replaced() -> None:
     )
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(st.text(max_size=5), max_size=8))
 def test_tokens_and_text_agree(pieces: list[str]) -> None:
     """Whatever the pieces, the tokens handed on are the completion's text, and it is the pieces put together."""
@@ -672,7 +671,6 @@ def test_tokens_and_text_agree(pieces: list[str]) -> None:
     assert "".join(pieces) == shown == fold.completion().text
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.text(min_size=1, max_size=20), st.data())
 def test_text_survives_any_split_of_its_escapes(text: str, data: st.DataObject) -> None:
     """A text cut between any two UTF-16 units comes out whole."""
