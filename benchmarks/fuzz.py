@@ -85,7 +85,7 @@ def _overflows() -> None:
 
 FAULTS: Mapping[str, tuple[str, Callable[[], None]]] = {
     "loses a byte": ("event_stream", _loses_a_byte),
-    "reads a digit": ("http_answer", _reads_a_digit),
+    "reads a digit": ("chunked_body", _reads_a_digit),
     "loses a space": ("streamed_texts", _loses_a_space),
     "overflows": ("delay", _overflows),
 }

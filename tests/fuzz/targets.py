@@ -125,6 +125,16 @@ def http_answer(data: bytes) -> None:
     same(_answered(body[at : at + 1] for at in range(len(body))), whole, "by the byte")
 
 
+def chunked_body(data: bytes) -> None:
+    """What was sent is what comes, whatever lines it holds: what stands between zero bytes is a chunk."""
+    chunks = [chunk for chunk in data[2:].split(b"\0") if chunk]
+    sent = b"HTTP/1.1 200 \r\nTransfer-Encoding: chunked\r\n\r\n"
+    sent += b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
+    _, pieces = cut(data[:2].ljust(2) + sent)
+    for found in (_answered([sent]), _answered(pieces)):
+        same(found[2], b"".join(chunks), "sent")
+
+
 STATUSES: Final = (200, 200, 200, 201, 204, 301, 400, 401, 404, 408, 409, 429, 500, 503, 504, 524)
 LABELS: Final = ("application/json", "text/event-stream", "text/plain", "text/html", "")
 
@@ -203,7 +213,7 @@ def streamed_texts(data: bytes) -> None:
     texts = [line.decode("utf-8", "replace") for line in data[2:].split(b"\n")]
     chunks = [{"id": "c", "choices": [{"index": 0, "delta": {"content": text}}]} for text in texts]
     events = [f"data: {json.dumps(one, ensure_ascii=data[:1] > b'a')}\n\n".encode() for one in chunks]
-    _, pieces = cut(data[:2] + b"".join(events))
+    _, pieces = cut(data[:2].ljust(2) + b"".join(events))
     for found, *_ in (_read([b"".join(events)]), _read(pieces, quick=True), _read(events, quick=True)):
         read = [choice["message"].get("content") or "" for choice in found["choices"]]
         same("".join(read), "".join(texts), "said")
@@ -511,6 +521,7 @@ TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
     for one in (
         event_stream,
         http_answer,
+        chunked_body,
         whole_answer,
         streamed_answer,
         streamed_texts,
