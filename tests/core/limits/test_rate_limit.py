@@ -181,6 +181,18 @@ def test_late_timers_are_made_up_for() -> None:
     assert now == pytest.approx(1000 * pace.interval, rel=0.01)
 
 
+def test_a_request_that_was_not_sent_leaves_the_pace_as_it_was() -> None:
+    """What is given back keeps nobody waiting."""
+    pace = Spacing(60)
+    pace.tighten()
+    pace.take(0.0)
+    before = pace.wait(0.0)
+    pace.take(0.0)
+    pace.give_back()
+
+    assert pace.wait(0.0) == pytest.approx(before)
+
+
 # -- a limit that nobody stated --------------------------------------------------------------------------------------
 
 
