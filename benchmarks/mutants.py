@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -38,7 +38,6 @@ SLOW, WAITS = 60.0, 240.0
 """Seconds of the processor, and by the clock, after which the tests of a file have noticed."""
 KNOWN = Path(__file__).with_suffix(".toml")
 """Changes that change nothing, with reasons."""
-OUTCOMES = ("noticed", "missed", "equal")
 EARLY = "-Wignore::pytest.PytestAssertRewriteWarning"
 """What is imported before pytest is asked has no better messages; nobody reads them here."""
 COMPARED = {
@@ -206,7 +205,9 @@ def enter(folder: Path) -> None:
     sys.path.insert(0, str(folder))
 
 
-def in_forks(folder: Path, chosen: Sequence[Mutant], workers: int, reach: Path) -> Iterator[tuple[Mutant, bool | None]]:
+def in_forks(
+    folder: Path, chosen: Sequence[Mutant], asked: argparse.Namespace
+) -> Iterator[tuple[Mutant, planting.Outcome | None]]:
     """Try mutants by changing functions where they are; None for those that only an import shows."""
     changes, numbers = [], []
     for mutant in chosen:
@@ -225,10 +226,13 @@ def in_forks(folder: Path, chosen: Sequence[Mutant], workers: int, reach: Path) 
         enter(folder)
         with os.fdopen(write, "w") as pipe:
 
-            def told(number: int, noticed: bool | None) -> None:
-                print(number, {None: ""}.get(noticed, int(bool(noticed))), file=pipe, flush=True)
+            def told(number: int, outcome: planting.Outcome | None) -> None:
+                print(number, outcome or "", file=pipe, flush=True)
 
-            planter = planting.Planter(changes, told, folder / PACKAGE, workers, reach)
+            known = asked.reach or folder / "reach.json"
+            planter = planting.Planter(
+                changes, told, folder / PACKAGE, workers=asked.workers, known=known, most=asked.most
+            )
             return int(pytest.main(options(tests), plugins=[planter]))
 
     child = planting.forked(run) if numbers else None
@@ -236,16 +240,16 @@ def in_forks(folder: Path, chosen: Sequence[Mutant], workers: int, reach: Path) 
     with os.fdopen(read) as pipe:
         left = set(range(len(numbers)))
         for line in pipe:
-            number, _, noticed = line.rstrip("\n").partition(" ")
+            number, outcome = line.rstrip("\n").split(" ")
             left.discard(int(number))
-            yield numbers[int(number)], bool(int(noticed)) if noticed else None
+            yield numbers[int(number)], outcome or None
     if child is not None and (os.waitpid(child, 0)[1] or left):
         message = f"the tests could not be collected or run; {len(left)} mutants were not tried"
         raise SystemExit(message)
 
 
-def in_a_copy(folder: Path, mutant: Mutant) -> bool:
-    """Try a mutant by writing it into a copy of the project; return whether it was noticed."""
+def in_a_copy(folder: Path, mutant: Mutant) -> planting.Outcome:
+    """Try a mutant by writing it into a copy of the project."""
 
     def run() -> int:
         enter(folder)
@@ -255,11 +259,19 @@ def in_a_copy(folder: Path, mutant: Mutant) -> bool:
     place.write_text(ast.unparse(mutant.tree), encoding="utf-8")
     child, until = planting.forked(run, SLOW), time.monotonic() + WAITS
     try:
-        while (status := planting.ended(child, until)) is None:
+        while (outcome := planting.ended(child, until)) is None:
             time.sleep(0.02)
     finally:
         shutil.copy(ROOT / PACKAGE / mutant.file, place)
-    return status != 0
+    return outcome
+
+
+def outcomes(log: Path | None) -> Mapping[str, planting.Outcome]:
+    """Return what came out of those in a log, by name; what took too long by the clock is tried once more."""
+    if log is None or not log.exists():
+        return {}
+    pairs = (line.partition(" ") for line in log.read_text(encoding="utf-8").splitlines())
+    return {name: outcome for outcome, _, name in pairs if outcome != "late"}
 
 
 def copied(folder: str) -> Path:
@@ -272,57 +284,92 @@ def copied(folder: str) -> Path:
     return place
 
 
-def main() -> None:
-    """Plant them, and print what was not noticed."""
+class Report:
+    """What comes out, as it does: printed, counted, and written into a log for the next time."""
+
+    def __init__(self, log: Path | None) -> None:
+        self.log = log
+        self.known = {one["place"] for one in tomllib.loads(KNOWN.read_text(encoding="utf-8")).get("equal", ())}
+        self.done: dict[str, Counter[str]] = defaultdict(Counter)
+
+    def count(self, mutant: Mutant, outcome: planting.Outcome) -> None:
+        """Take in what came out of one; what need not be noticed is told apart."""
+        said = "equal" if outcome == "missed" and mutant.name in self.known else outcome
+        self.done[room(mutant.file)][said] += 1
+        if said != "noticed":
+            print(f"{said}: {mutant.file}:{mutant.line} {mutant.name.partition(' ')[2]}", flush=True)
+
+    def take(self, mutant: Mutant, outcome: planting.Outcome) -> None:
+        """Take in what came out of one just now."""
+        if self.log is not None:
+            with self.log.open("a", encoding="utf-8") as log:
+                log.write(f"{outcome} {mutant.name}\n")
+        self.count(mutant, outcome)
+
+    def figures(self) -> Iterator[str]:
+        """Return the figures of each room, and of all."""
+        for name, figures in sorted(self.done.items()):
+            yield row(name, figures)
+        yield row("all", sum(self.done.values(), Counter[str]()))
+
+
+def given() -> argparse.Namespace:
+    """Return what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--count", type=int, default=600)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--files", default="", help="only those whose path holds this")
+    parser.add_argument("--most", type=float, default=30.0, help="seconds of tests for each, as they take unchanged")
     parser.add_argument("--reach", type=Path, help="a file that keeps which tests reach what, for the next time")
     parser.add_argument("--again", type=Path, help="what an earlier run has printed: only what it missed")
-    asked = parser.parse_args()
+    parser.add_argument("--log", type=Path, help="a file of what came out: what stands in it is not tried once more")
+    return parser.parse_args()
 
+
+def found_in(files: str, again: Path | None) -> list[Mutant]:
+    """Return the mutants of the files whose path holds *files*; of what was printed *again*, what was missed."""
     core = (path.relative_to(ROOT / PACKAGE).as_posix() for path in (ROOT / PACKAGE / "_core").rglob("*.py"))
-    files = sorted(file for file in {*core, *MONEY} if asked.files in file and (ROOT / PACKAGE / file).is_file())
-    found = [mutant for file in files for mutant in mutants_of(file)]
-    if asked.again is not None:
-        lines = asked.again.read_text(encoding="utf-8").splitlines()
-        missed = {re.sub(r":\d+ ", " ", line.removeprefix("missed: "), count=1) for line in lines}
-        found = [mutant for mutant in found if mutant.name in missed]
+    there = sorted(file for file in {*core, *MONEY} if files in file and (ROOT / PACKAGE / file).is_file())
+    found = [mutant for file in there for mutant in mutants_of(file)]
+    if again is None:
+        return found
+    lines = again.read_text(encoding="utf-8").splitlines()
+    missed = {re.sub(r":\d+ ", " ", line.removeprefix("missed: "), count=1) for line in lines}
+    return [mutant for mutant in found if mutant.name in missed]
+
+
+def main() -> None:
+    """Plant them, and print what was not noticed."""
+    asked = given()
+    found = found_in(asked.files, asked.again)
     chosen = random.Random(asked.seed).sample(found, min(asked.count, len(found)))
-    known = {one["place"]: one["why"] for one in tomllib.loads(KNOWN.read_text(encoding="utf-8")).get("equal", ())}
-    print(f"{len(found)} places in {len(files)} files; {len(chosen)} are tried", flush=True)
+    tried = outcomes(asked.log)
+    left = [mutant for mutant in chosen if mutant.name not in tried]
+    print(f"{len(found)} places; {len(chosen)} are tried, {len(left)} of them now", flush=True)
 
-    done: Counter[tuple[str, str]] = Counter()
-    by_import: list[Mutant] = []
-
-    def take(mutant: Mutant, noticed: bool) -> None:
-        outcome = "noticed" if noticed else "equal" if mutant.name in known else "missed"
-        done[room(mutant.file), outcome] += 1
-        if not noticed:
-            print(f"{outcome}: {mutant.file}:{mutant.line} {mutant.name.partition(' ')[2]}", flush=True)
-
+    report, by_import = Report(asked.log), list[Mutant]()
+    for mutant in chosen:
+        if mutant.name in tried:
+            report.count(mutant, tried[mutant.name])
     with contextlib.ExitStack() as stack:
         folders = [copied(stack.enter_context(tempfile.TemporaryDirectory())) for _ in range(asked.workers)]
-        for mutant, noticed in in_forks(folders[0], chosen, asked.workers, asked.reach or folders[0] / "reach.json"):
-            if noticed is None:
+        for mutant, outcome in in_forks(folders[0], left, asked):
+            if outcome is None:
                 by_import.append(mutant)
             else:
-                take(mutant, noticed)
+                report.take(mutant, outcome)
 
         def plant(mutant: Mutant) -> None:
             folder = folders.pop()
             try:
-                take(mutant, in_a_copy(folder, mutant))
+                report.take(mutant, in_a_copy(folder, mutant))
             finally:
                 folders.append(folder)
 
         with ThreadPoolExecutor(asked.workers) as pool:
             list(pool.map(plant, by_import))
-    for name in sorted({name for name, _ in done}):
-        print(row(name, *(done[name, outcome] for outcome in OUTCOMES)))
-    print(row("all", *(sum(done[name, outcome] for name, one in done if one == outcome) for outcome in OUTCOMES)))
+    print(*report.figures(), sep="\n")
 
 
 def room(file: str) -> str:
@@ -330,10 +377,13 @@ def room(file: str) -> str:
     return file.rpartition("/")[0] or file
 
 
-def row(name: str, noticed: int, missed: int, equal: int) -> str:
+def row(name: str, figures: Mapping[str, int]) -> str:
     """Return the figures of a room in words."""
-    total = noticed + missed + equal
-    tail = f"; {equal} change nothing" if equal else ""
+    equal, late = figures.get("equal", 0), figures.get("late", 0)
+    total = sum(figures.values()) - equal
+    noticed = figures.get("noticed", 0) + late
+    tail = f"; {late} of them by the clock" if late else ""
+    tail += f"; {equal} more change nothing" if equal else ""
     return f"{name}: {noticed} of {total} noticed ({noticed / max(1, total):.1%}){tail}"
 
 

@@ -18,17 +18,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FunctionType
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import coverage
 import pytest
 
-MOST = 30.0
-"""Seconds of tests, as they ran alone, that one change is tried with."""
 SLOWEST, SLOWER = 8, 3
 """Seconds of the processor, and how many times what they took alone, after which tests have noticed."""
 WAITS = 120.0
-"""Seconds by the clock after which a test that waits has."""
+"""Seconds by the clock after which a test that waits has; on a busy machine it may be one that has no turn."""
+
+Outcome: TypeAlias = Literal["noticed", "missed", "late"]
+"""Late is what took too long by the clock: noticed, on a machine that had nothing else to do."""
 
 
 @dataclass(frozen=True)
@@ -81,14 +82,17 @@ def forked(work: Callable[[], int], seconds: float | None = None) -> int:
     return child
 
 
-def ended(child: int, until: float) -> int | None:
-    """Return the status of a forked process, None while it runs; after *until* (monotonic) it is killed."""
+def ended(child: int, until: float) -> Outcome | None:
+    """Return what came out of a forked process, None while it runs; after *until* (monotonic) it is killed."""
     number, status = os.waitpid(child, os.WNOHANG)
-    if not number and time.monotonic() > until:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-    return status if number or time.monotonic() > until else None
+    if number:
+        return "noticed" if status else "missed"
+    if time.monotonic() <= until:
+        return None
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return "late"
 
 
 class Planter:
@@ -96,24 +100,28 @@ class Planter:
 
     Args:
         changes: what to plant.
-        told: called with the number of a change and whether it was noticed; None: no test that was collected reaches
-            it, or nothing calls it after the import.
+        told: called with the number of a change and what came out; None: no test that was collected reaches it, or
+            nothing calls it after the import.
         package: its folder.
         workers: how many are tried at once.
         known: a file that keeps what the tests reach; where there is one it is believed, and tests that are new are
             taken to reach what their own file is about.
+        most: seconds of tests, as they ran alone, that one change is tried with.
 
     """
 
     def __init__(
         self,
         changes: Sequence[Change],
-        told: Callable[[int, bool | None], None],
+        told: Callable[[int, Outcome | None], None],
         package: Path,
+        *,
         workers: int,
         known: Path,
+        most: float,
     ) -> None:
-        self.changes, self.told, self.package, self.workers, self.known = changes, told, package, workers, known
+        self.changes, self.told, self.package, self.workers = changes, told, package, workers
+        self.known, self.most = known, most
         self.reach: dict[str, dict[str, list[int]]] = {}
         """Tests, the files that they reach, and the lines."""
         self.took: dict[str, float] = {}
@@ -152,10 +160,10 @@ class Planter:
     def _look(self, running: dict[int, tuple[int, float]]) -> None:
         time.sleep(0.01)
         for child, (number, until) in [*running.items()]:
-            status = ended(child, until)
-            if status is not None:
+            outcome = ended(child, until)
+            if outcome is not None:
                 del running[child]
-                self.told(number, status != 0)
+                self.told(number, outcome)
 
     def _measure(self, session: pytest.Session) -> None:
         """Run each test once, unchanged, in a fork; see what it takes, and which lines it reaches."""
@@ -185,7 +193,7 @@ class Planter:
         reaching = [item for item in items if reaches(item)]
         reaching.sort(key=lambda item: (not is_own(item), self.took.get(item.nodeid, 0.0)))
         total = itertools.accumulate(self.took.get(item.nodeid, 0.0) for item in reaching)
-        return [item for item, seconds in zip(reaching, total, strict=True) if seconds <= MOST] or reaching[:1]
+        return [item for item, seconds in zip(reaching, total, strict=True) if seconds <= self.most] or reaching[:1]
 
 
 def _place(code: CodeType) -> tuple[str, str, int, tuple[str, ...]]:

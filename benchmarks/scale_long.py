@@ -4,7 +4,8 @@
 
 Every process of the command is ended by SIGKILL after a third and after two thirds of the rows; the same command goes
 on. Seconds and rows/s are of all three runs together; *going on* is the time from the start of a command until it has a
-connection to the gateway again. Peaks are in MiB: of the process that leads, of the largest other one, and of all.
+connection to the gateway again; *killed at*: the answers that were in files then. Peaks are in MiB: of the process that
+leads, of the largest other one, and of all.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Watched:
         self.folder, self._port = folder, urlsplit(url).port or 0
         self.leading = self.largest = self.whole = 0.0
         self.connected: float | None = None
+        self._counted: dict[Path, tuple[int, int]] = {}
         environment = {**os.environ, "ANYFAST_BASE_URL": url, "ANYFAST_API_KEY": "sk-made-up-for-the-stub"}
         command = [sys.executable, "-m", "anyfast_async", "batch", "-i", "in.jsonl", "-o", "out.jsonl", "-m", "m"]
         self.began = time.monotonic()
@@ -76,23 +78,32 @@ class Watched:
         self.largest = max([self.largest, *sizes.values()])
         self.whole = max(self.whole, self.leading + sum(sizes.values()))
 
-    def answered(self, each: int) -> int:
-        """Return about how many rows have an answer in the files, of *each* bytes."""
+    def answered(self) -> int:
+        """Return how many rows have an answer in the files; of a shard's files the largest holds all of them."""
         outputs = [*self.folder.glob("out.jsonl.shards/outputs/*.jsonl")]
         outputs += [path.parent / path.name.removesuffix(".shard") for path in self.folder.glob("*/outputs/*.shard")]
         total = 0
         for output in {self.folder / "out.jsonl", *outputs}:
-            sizes = [
-                one.stat().st_size
-                for one in (output, *output.parent.glob(f"{output.name}.shard/answers-*.jsonl"))
-                if one.exists()
-            ]
-            total += max(sizes, default=0)
-        return total // each
+            files = (output, *output.parent.glob(f"{output.name}.shard/answers-*.jsonl"))
+            total += max((self._lines_of(one) for one in files), default=0)
+        return total
 
-    def until(self, rows: int, each: int) -> None:
+    def _lines_of(self, path: Path) -> int:
+        """Return the lines of a file that only grows, counted from where they were counted to."""
+        at, lines = self._counted.get(path, (0, 0))
+        try:
+            with path.open("rb") as file:
+                file.seek(at)
+                while block := file.read(1 << 20):
+                    at, lines = at + len(block), lines + block.count(b"\n")
+        except FileNotFoundError:
+            return 0
+        self._counted[path] = at, lines
+        return lines
+
+    def until(self, rows: int) -> None:
         """Wait until so many rows have an answer, or it ends."""
-        while self.process.poll() is None and self.answered(each) < rows:
+        while self.process.poll() is None and self.answered() < rows:
             self.look()
             time.sleep(0.2)
 
@@ -107,13 +118,14 @@ def run(url: str, folder: Path, rows: int, words: list[str], concurrency: int) -
     """Return the row of a table."""
     for path in folder.glob("out*"):
         subprocess.run(["rm", "-rf", str(path)], check=True)  # noqa: S603, S607
-    each, seconds, waits = 1100, 0.0, []
+    seconds, waits, killed = 0.0, [], []
     leading = largest = whole = 0.0
     for part in (rows // 3, 2 * rows // 3, None):
         watched = Watched(url, folder, words, concurrency)
         if part is not None:
-            watched.until(part, each)
+            watched.until(part)
             watched.kill()
+            killed.append(watched.answered())
         else:
             while watched.process.poll() is None:
                 watched.look()
@@ -127,9 +139,11 @@ def run(url: str, folder: Path, rows: int, words: list[str], concurrency: int) -
     with (folder / "out.jsonl").open() as file:
         ids = Counter(json.loads(line)["custom_id"] for line in file)
     lost, twice = rows - len(ids), sum(ids.values()) - len(ids)
+    at = " and ".join(f"{one:,}" for one in killed)
     going_on = " and ".join(f"{one:.1f}" for one in waits[1:])
+    way = " ".join(words) or "one process"
     return (
-        f"| {' '.join(words) or 'one process'} | {seconds:.0f} | {rows / seconds:,.0f} | {waits[0]:.1f} | {going_on} | "
+        f"| {way} | {seconds:.0f} | {rows / seconds:,.0f} | {at} | {waits[0]:.1f} | {going_on} | "
         f"{leading:.0f} | {largest:.0f} | {whole:.0f} | {lost} | {twice} |"
     )
 
@@ -144,8 +158,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, running() as gateway:
         folder = Path(name)
         write_rows(folder / "in.jsonl", given.rows)
-        print("| way | seconds | rows/s | begins, s | going on, s | leads | largest | all | lost | twice |", flush=True)
-        print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
+        print(
+            "| way | seconds | rows/s | killed at | begins, s | going on, s | leads | largest | all | lost | twice |",
+            flush=True,
+        )
+        print("|---|---|---|---|---|---|---|---|---|---|---|", flush=True)
         for way in given.ways:
             words = [] if way == "plain" else ["--processes", way]
             print(run(gateway.url, folder, given.rows, words, given.concurrency), flush=True)

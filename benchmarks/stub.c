@@ -29,7 +29,7 @@ enum { ONCE, EACH, PACED };
 
 /* What the command line sets: see usage(). */
 static long events = 200, interval_us = 20000, delay_ms, tail_ms, tail_every, limit, window_ms = 1000, retry_after, burst = 1;
-static int mode = ONCE, stamped;
+static int mode = ONCE, stamped, noted = -1;
 
 static long requests, completions, streams, refused, connections, open_now, open_most, unread;
 
@@ -44,7 +44,7 @@ struct conn {
     long event;      /* the next one to send */
     long long due;   /* when, for what waits */
     size_t place;    /* in the heap */
-    struct text in, out;
+    struct text in, out, said; /* said: the last text of the request, where requests are noted */
     size_t sent;     /* of out */
 };
 
@@ -90,7 +90,7 @@ static void addf(struct text *t, const char *format, ...) {
 
 #define TOKENS 1000 /* different texts, of one length: a client may take a stream that repeats itself for broken */
 
-static struct text completion, stream_head, tokens[TOKENS], first_chunk, last_chunk, whole_stream;
+static struct text completion, before_length, stream_head, tokens[TOKENS], first_chunk, last_chunk, whole_stream;
 
 static const char OPENING[] =
     "{\"id\":\"chatcmpl-20260427111505260254000NBdvZFoP\",\"object\":\"chat.completion%s\",\"created\":1777288505,"
@@ -149,8 +149,9 @@ static void prepare(void) {
         "report-to: {\"group\":\"nel\",\"max_age\":604800,\"endpoints\":[{\"url\":\"https://reports.invalid/nel\"}]}\r\n"
         "nel: {\"success_fraction\":0,\"report_to\":\"nel\",\"max_age\":604800}\r\n"
         "alt-svc: h3=\":443\"; ma=86400\r\n";
-    addf(&completion, "HTTP/1.1 200 OK\r\ncontent-type: application/json; charset=utf-8\r\n%scontent-length: %zu\r\n\r\n",
-         common, body.len);
+    addf(&before_length, "HTTP/1.1 200 OK\r\ncontent-type: application/json; charset=utf-8\r\n%scontent-length: ", common);
+    add(&completion, before_length.at, before_length.len);
+    addf(&completion, "%zu\r\n\r\n", body.len);
     add(&completion, body.at, body.len);
     free(body.at);
     addf(&stream_head, "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n%s"
@@ -211,6 +212,7 @@ static void hang_up(struct conn *c) {
     close(c->fd);
     free(c->in.at);
     free(c->out.at);
+    free(c->said.at);
     free(c);
 }
 
@@ -280,8 +282,36 @@ static int begin_stream(struct conn *c, long long now) {
     return flush(c) && next_turn(c);
 }
 
+/* Write down the last text of a request, a line of its own, as it stands in the JSON; it will be the answer, too. */
+static void note(struct conn *c, const char *body, size_t len) {
+    static const char name[] = "\"content\":\"";
+    const char *at = NULL, *next = body, *over = body + len;
+    c->said.len = 0;
+    while ((next = memmem(next, (size_t)(over - next), name, sizeof name - 1))) at = next += sizeof name - 1;
+    if (!at) return;
+    for (next = at; next < over && *next != '"'; next++)
+        if (*next == '\\') next++;
+    add(&c->said, at, (size_t)((next < over ? next : over) - at));
+    add(&c->said, "\n", 1);
+    if (write(noted, c->said.at, c->said.len) != (ssize_t)c->said.len) die("write");
+    c->said.len--;
+}
+
+static void repeat(struct conn *c) {
+    struct text body = {0};
+    addf(&body, OPENING, "");
+    addf(&body, "\"message\":{\"role\":\"assistant\",\"content\":\"");
+    add(&body, c->said.at, c->said.len);
+    addf(&body, "\"},\"logprobs\":null,\"finish_reason\":\"stop\"}],%s", USAGE);
+    add(&c->out, before_length.at, before_length.len);
+    addf(&c->out, "%zu\r\n\r\n", body.len);
+    add(&c->out, body.at, body.len);
+    free(body.at);
+}
+
 static int reply(struct conn *c) {
-    add(&c->out, completion.at, completion.len);
+    if (c->said.len) repeat(c);
+    else add(&c->out, completion.at, completion.len);
     completions++;
     c->busy = 0;
     return flush(c);
@@ -332,6 +362,7 @@ static int serve(struct conn *c) {
         if (head + length > LARGEST) { hang_up(c); return 0; }
         if (c->in.len < head + length) return 1;
         int wants_stream = has_stream(c->in.at + head, length);
+        if (noted >= 0) note(c, c->in.at + head, length);
         c->in.len -= head + length;
         memmove(c->in.at, c->in.at + head + length, c->in.len);
         if (!answer(c, wants_stream)) return 0;
@@ -396,7 +427,8 @@ static void arm(int timer) {
 
 static int usage(void) {
     fputs("stub [--events N] [--mode once|each|paced] [--interval-us N] [--burst STREAMS] [--stamp 1]\n"
-          "     [--delay-ms N] [--tail-ms N] [--tail-every N] [--limit N] [--window-ms N] [--retry-after S]\n", stderr);
+          "     [--delay-ms N] [--tail-ms N] [--tail-every N] [--limit N] [--window-ms N] [--retry-after S]\n"
+          "     [--noted FILE]\n", stderr);
     return 2;
 }
 
@@ -410,7 +442,9 @@ int main(int argc, char **argv) {
         while (j < known && strcmp(argv[i], options[j].name)) j++;
         if (j < known) *options[j].value = atol(argv[i + 1]);
         else if (!strcmp(argv[i], "--stamp")) stamped = atoi(argv[i + 1]);
-        else if (!strcmp(argv[i], "--mode"))
+        else if (!strcmp(argv[i], "--noted")) {
+            if ((noted = open(argv[i + 1], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666)) < 0) die(argv[i + 1]);
+        } else if (!strcmp(argv[i], "--mode"))
             mode = !strcmp(argv[i + 1], "each") ? EACH : !strcmp(argv[i + 1], "paced") ? PACED : ONCE;
         else return usage();
     }

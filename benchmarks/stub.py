@@ -61,8 +61,9 @@ def build() -> Path:
 class Stub:
     """A running stub: where it listens, and, when it has ended, what it counted."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, pid: int) -> None:
         self.url = f"http://127.0.0.1:{port}/v1"
+        self.pid = pid
         self.counts: dict[str, Any] = {}
 
 
@@ -95,7 +96,7 @@ def running(*, core: int | None = None, **options: int | str) -> Iterator[Stub]:
         if not first:
             message = f"the stub gateway did not start: {' '.join(command)}"
             raise NoStubError(message)
-        stub = Stub(int(first))
+        stub = Stub(int(first), process.pid)
         try:
             yield stub
         finally:

@@ -42,6 +42,7 @@ def test_a_good_file(tmp_path: Path) -> None:
     [
         ("[", ["is not TOML"]),
         ("", ["models: there must be a table for each"]),
+        ("[models]", ["models: there must be a table for each"]),
         ("currency = 1\n[models.a]\nprompt = 1\ncompletion = 1", ["currency: must be text such as 'USD', not 1"]),
         ("[models.a]\nprompt = -1", ["models.a.prompt: is -1;", "models.a.completion: is missing;"]),
         ("[models.a]\nprompt = true\ncompletion = inf", ["models.a.prompt: is True;", "models.a.completion: is inf;"]),
@@ -91,6 +92,12 @@ def test_every_documented_model_has_a_list_price() -> None:
     assert prices.missing([*GEMINI_MODELS, "gpt-4o", "no-such-model"]) == ["no-such-model"]
     assert (prices.currency, prices.source[:13]) == ("USD", "list price of")
     assert "genai-prices" in prices.source
+
+
+@pytest.mark.parametrize("model", ["gemini-embedding-001", "whisper-1"])
+def test_what_is_not_priced_by_both_kinds_of_tokens_has_no_price(model: str) -> None:
+    """A model that is charged by its prompts alone, or by the hour, is not taken for one whose answers are free."""
+    assert Prices.listed().price(model) is None
 
 
 def test_list_prices_are_those_of_the_package() -> None:
@@ -155,6 +162,20 @@ def test_sums_are_those_of_their_calls() -> None:
 
     assert spent.cost(prices) == pytest.approx(total)
     assert (spent.calls, spent.unknown, len([*spent.models])) == (15, 0, 3)
+
+
+def test_many_calls_at_once_cost_what_they_cost_one_by_one() -> None:
+    """Long prompts have their own price, however short their answers are and whatever they are counted with."""
+    prices = Prices.listed()
+    for prompts in ([10, 199_999, 200_000], [10, 200_001, 1_000_000], []):
+        calls = [Used(prompt, 77, cached=5) for prompt in prompts]
+        one_by_one, at_once = Spent(), Spent()
+        for used in calls:
+            one_by_one.add("gemini-2.5-pro", used)
+        at_once.extend("gemini-2.5-pro", calls)
+
+        assert at_once == one_by_one
+        assert at_once.cost(prices) == one_by_one.cost(prices)
 
 
 def test_a_sum_says_what_it_does_not_know() -> None:

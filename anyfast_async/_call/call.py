@@ -13,6 +13,8 @@ from abc import abstractmethod
 from collections.abc import Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+import attrs
+
 from anyfast_async._clocks.clocks import Interruptible, Wait, late
 from anyfast_async._core.json.codec import maker, put
 from anyfast_async._core.usage import used_by
@@ -83,7 +85,8 @@ class Call(Interruptible, Generic[T]):
         self._content = content
         self.idempotency_key: str | None = None
         """The same on all of its attempts."""
-        self.ledger: list[Attempt] = []
+        self.ledger: tuple[Attempt, ...] = ()
+        """Its attempts that have ended, in their order."""
         self.began = self._loop.time()
         self.queued = 0.0
         """How long its attempts waited for admission, all together."""
@@ -271,8 +274,9 @@ class Call(Interruptible, Generic[T]):
         account, scope, is_row = self.account, self.scope, self.ending is not None
         if self._recovery is not None:
             await self._recovery.heard()
-        if is_row and self.shared.spending.budget is not None:
-            await account.room()
+        budget = self.shared.spending.budget
+        if budget is not None and (is_row or budget.name is not None):
+            await account.room(patient=is_row)
         try:
             if is_row and scope.outage.since is not None:
                 return await self.recovery.patience.admitted(None)
@@ -364,9 +368,7 @@ class Call(Interruptible, Generic[T]):
         if self.idempotency_key is None and self._content is not None:
             self.idempotency_key = new_idempotency_key()
         route = spec.route if spec.hooks is None else telling.starts(self)
-        return self.shared.transport.at_once(
-            route, spec.key.fixed, self._content, self.idempotency_key, self.on_sent, in_one
-        )
+        return self.shared.transport.at_once(route, spec.key.fixed, self._content, self.idempotency_key, self, in_one)
 
     async def answered(self, asked: Exchange | None, *, in_one: bool = False) -> Exchange:
         """Send the request if it was not *asked* yet; return when the head of the answer is there, and taken in.
@@ -378,7 +380,7 @@ class Call(Interruptible, Generic[T]):
         spec, transport = self.spec, self.shared.transport
         if asked is None:
             route = spec.route if self.story is None else self.story.route
-            sending = route, spec.key, self._content, self.idempotency_key, self.on_sent
+            sending = route, spec.key, self._content, self.idempotency_key, self
             asked = await transport.connected(*sending, spec.timeouts.connect, in_one)
         exchange = await transport.headed(asked)
         self.connect, self.status = exchange.connect_seconds, exchange.status
@@ -409,7 +411,7 @@ class Call(Interruptible, Generic[T]):
         now = self._loop.time()
         self.took = now - self.began
         seconds = now - permit.at
-        self.ledger.append(maker(Attempt)(len(self.ledger) + 1, outcome, 200, seconds, billed, 0.0))
+        self.ledger += (maker(Attempt)(len(self.ledger) + 1, outcome, 200, seconds, billed, 0.0),)
         # From a stream's head on it is plain that it was let through.
         if (first := seconds if self.first_token is None else self.first_token) < self.scope.quickest:
             self.scope.quickest = first
@@ -432,7 +434,7 @@ class Call(Interruptible, Generic[T]):
         sent = self._is_out or self.status is not None or error.billed != "no"
         self._count(permit, error.billed, sent=sent)
         self._write(permit, error.kind, status, error.billed)
-        error.attempts = tuple(self.ledger)
+        error.attempts = self.ledger
         return error
 
     def _rest(self) -> None:
@@ -455,26 +457,30 @@ class Call(Interruptible, Generic[T]):
 
     def _write(self, permit: Permit, outcome: str, status: int | None, billed: Billed) -> None:
         seconds = self._loop.time() - permit.at
-        self.ledger.append(Attempt(len(self.ledger) + 1, outcome, status, seconds, billed))
+        self.ledger += (Attempt(len(self.ledger) + 1, outcome, status, seconds, billed),)
+
+    def rewrite_last(self, **changes: Any) -> None:
+        """Change what is written of the last attempt: more is known of it by now."""
+        self.ledger = (*self.ledger[:-1], attrs.evolve(self.ledger[-1], **changes))
 
     def _told(self, error: E) -> E:
         """Return *error* with what all attempts say."""
-        error.attempts = tuple(self.ledger)
+        error.attempts = self.ledger
         error.billed = worst((error.billed, *(attempt.billed for attempt in self.ledger)))
         return error
 
-    def traced(self, completion: ChatCompletion) -> ChatCompletion:
-        """Return *completion* with the trace of this call."""
+    def traced(self, result: ChatCompletion) -> ChatCompletion:
+        """Return the completion *result* with the trace of this call."""
         trace = maker(Trace)(
             self.queued,
             self.connect,
             self.first_token,
             self._loop.time() - self.began if self.took is None else self.took,
-            tuple(self.ledger),
-            completion.trace.ignored if completion.trace is not None else 0,
+            self.ledger,
+            result.trace.ignored if result.trace is not None else 0,
         )
-        put(completion, "trace", trace)
-        return completion
+        put(result, "trace", trace)
+        return result
 
 
 def worst(billed: Iterable[Billed]) -> Billed:

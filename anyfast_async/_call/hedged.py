@@ -196,7 +196,7 @@ class HedgedCall(StreamCall):
             self._pay(0.0)
         self._hedging.won += 1
         telling.attempt_ended(self, error)
-        rival.take_over(self.ledger)
+        self.ledger = rival.take_over(self.ledger)
         return receiver
 
     async def _end_race(self, *, is_written: bool) -> None:
@@ -234,7 +234,7 @@ class HedgedCall(StreamCall):
 
     def _put_beside(self) -> None:
         """Write the second attempt before the first: what stands last in a ledger is what the call has ended with."""
-        self.ledger[-1:-1] = self._beside
+        self.ledger = (*self.ledger[:-1], *self._beside, *self.ledger[-1:])
         self._beside.clear()
 
     def settle(self, permit: Permit, usage: Usage | None, *, estimated: bool = False) -> None:
@@ -273,7 +273,7 @@ class Rival(StreamCall):
         self._first = first
         self._permit: Permit | None = permit
         self.idempotency_key = first.idempotency_key
-        self.ledger = [*first.ledger, _ON_ITS_WAY]
+        self.ledger = (*first.ledger, _ON_ITS_WAY)
         self._before = len(self.ledger)
         self._head_start = 0.0
         """Seconds that the first attempt was on its way before."""
@@ -312,10 +312,10 @@ class Rival(StreamCall):
             self._permit = None
         return self.ledger[-1] if len(self.ledger) > self._before else None
 
-    def take_over(self, ledger: list[Attempt]) -> None:
-        """Be the call from here on, the attempts of which stand in *ledger*."""
-        ledger += self.ledger[self._before :]
-        self.ledger = ledger
+    def take_over(self, ledger: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
+        """Be the call from here on, the attempts of which stand in *ledger*; return that with its own."""
+        self.ledger = ledger + self.ledger[self._before :]
+        return self.ledger
 
     def _at_once(self, now: float) -> Permit | None:  # noqa: ARG002 - it was admitted already
         permit, self._permit = self._permit, None
@@ -350,7 +350,7 @@ class Rival(StreamCall):
         self._mark()
 
     def _mark(self) -> None:
-        self.ledger[-1] = HedgeAttempt(**attrs.asdict(self.ledger[-1]))
+        self.ledger = (*self.ledger[:-1], HedgeAttempt(**attrs.asdict(self.ledger[-1])))
 
     def settle(self, permit: Permit, usage: Usage | None, *, estimated: bool = False) -> None:
         """Put what the gateway says was used in place of what was reserved."""

@@ -8,8 +8,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, ClassVar
 
-import attrs
-
 from anyfast_async._call.call import Call, worst
 from anyfast_async._core import answer
 from anyfast_async._core.json import codec
@@ -97,7 +95,7 @@ class StreamCall(Call[Receiver]):
         last = self.ledger[-1]
         if last.outcome in ("ok", "left"):
             self.shared.gate.maybe_billed += last.outcome == "ok"
-            self.ledger[-1] = attrs.evolve(last, outcome=error.kind, billed=error.billed)
+            self.rewrite_last(outcome=error.kind, billed=error.billed)
         self._told(error)
 
     def was_read(self, completion: ChatCompletion, error: AnyFastError | None) -> None:
@@ -140,6 +138,7 @@ class DrainCall(Call[ChatCompletion]):
 
     waits_for: ClassVar[Wait] = "first_token"
     streams: ClassVar[bool] = True
+    told = Call.traced
 
     def __init__(
         self,
@@ -153,10 +152,6 @@ class DrainCall(Call[ChatCompletion]):
         self._fold = Fold()
         """What came in the last attempt."""
         self._request_id: str | None = None
-
-    def told(self, result: ChatCompletion) -> ChatCompletion:
-        """Return the completion with its trace."""
-        return self.traced(result)
 
     async def run(self) -> ChatCompletion:
         """Make the call; its error holds what came in the last attempt."""

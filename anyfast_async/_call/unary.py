@@ -61,6 +61,4 @@ class CompletionCall(UnaryCall[ChatCompletion]):
 
     __slots__ = ()
 
-    def told(self, result: ChatCompletion) -> ChatCompletion:
-        """Return the completion with its trace."""
-        return self.traced(result)
+    told = Call.traced

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from anyfast_async._core.http.body_end import TruncatedError
@@ -26,6 +27,7 @@ ERROR_PATIENCE: Final = 2.0
 """Seconds that the body of an error may take after its head."""
 
 
+_NO_FIELDS: Final[Mapping[str, str]] = MappingProxyType({})
 Take: TypeAlias = Callable[[bytes], bool]
 """Takes a chunk of a body, if it is what was expected; returns whether it was."""
 
@@ -50,6 +52,13 @@ class PacedSink(Sink, Protocol):
         """Wait until more may be fed."""
 
 
+class Asker(Protocol):
+    """Who asks."""
+
+    def on_sent(self, at: float) -> None:
+        """Take in that a piece of the request was sent, at loop time *at*: the clocks of the answer start there."""
+
+
 class Link(Protocol):
     """What an exchange goes over."""
 
@@ -64,7 +73,7 @@ class Link(Protocol):
 
 
 class Explain(Protocol):
-    """Makes our exception of what broke an exchange off."""
+    """Makes our exception of what broke an exchange off; one for all, because a method of its own for each costs."""
 
     def __call__(self, cause: BaseException | None, exchange: Exchange, *, answering: bool) -> APIConnectionError:
         """Return it; None stands for an orderly end that came too early."""
@@ -77,7 +86,7 @@ class Exchange:
     Args:
         link: what carries it, which tells it what comes.
         host: the host's name, for messages.
-        on_sent: told the loop time each time when a piece of the request is sent.
+        asker: told when a piece of the request is sent.
         secret: the key, which is taken out of what is said about errors. What the server sends stays as it came.
         explain: makes our exception of what broke the exchange off.
         loop: the running one.
@@ -89,17 +98,17 @@ class Exchange:
     """
 
     __slots__ = (
-        *("asked", "connect_seconds", "framed", "headers", "hide", "host", "in_one", "link", "on_sent", "reused"),
+        *("asked", "asker", "connect_seconds", "framed", "headers", "host", "in_one", "link", "reused"),
         *("sent_at", "status", "whole"),
-        *("_broken", "_enough", "_explain", "_limit", "_loop", "_over", "_paused", "_pieces", "_sink", "_size"),
-        *("_take", "_waiter"),
+        *("_broken", "_enough", "_explain", "_limit", "_loop", "_over", "_paused", "_pieces", "_secret", "_sink"),
+        *("_size", "_take", "_waiter"),
     )
 
     def __init__(  # noqa: PLR0917 - made for each call: names cost time
         self,
         link: Link,
         host: str,
-        on_sent: Callable[[float], None],
+        asker: Asker,
         secret: Secret,
         explain: Explain,
         loop: asyncio.AbstractEventLoop | None = None,
@@ -111,9 +120,8 @@ class Exchange:
     ) -> None:
         self.link = link
         self.host = host
-        self.on_sent = on_sent
-        self.hide: Callable[[str], str] = secret.hide
-        """Takes the key out of what is said about an error."""
+        self.asker = asker
+        self._secret = secret
         self.sent_at: float = sent_at
         """Loop time of the last piece of the request."""
         self.asked: bool = sent_at > 0
@@ -126,11 +134,11 @@ class Exchange:
         self.whole: bytes | None = None
         """The body, if it came in one piece with its head."""
         self.status: int = 0
-        self.headers: Mapping[str, str] = {}
+        self.headers: Mapping[str, str] = _NO_FIELDS
         """With lower-case names."""
         self._explain = explain
         self._loop = loop or asyncio.get_running_loop()
-        self._pieces: list[bytes] = []
+        self._pieces: list[bytes] | None = None
         self._size = 0
         self._enough = HOLD
         self._limit = MAX_STREAM
@@ -141,13 +149,18 @@ class Exchange:
         self._broken: APIConnectionError | ResponseShapeError | None = None
         self._waiter: asyncio.Future[None] | None = None
 
+    @property
+    def hide(self) -> Callable[[str], str]:
+        """Takes the key out of what is said about an error."""
+        return self._secret.hide
+
     # -- told by the link --------------------------------------------------------------------------------------------
 
     def sent(self, *, whole: bool = True) -> None:
         """A piece of the request was sent, and it is *whole*."""
         self.asked = whole
         self.sent_at = self._loop.time()
-        self.on_sent(self.sent_at)
+        self.asker.on_sent(self.sent_at)
 
     def unasked(self) -> None:
         """The answer came before all of the request was sent."""
@@ -177,6 +190,8 @@ class Exchange:
             self.close()
             sink.fail(ResponseShapeError(f"the stream is larger than {self._limit} bytes"))
             return False
+        if self._pieces is None:
+            self._pieces = []
         self._pieces.append(data)
         if self._size >= self._enough:
             self._wake()
@@ -279,7 +294,7 @@ class Exchange:
         A sink that cannot take more calls :meth:`pause`, and :meth:`resume` when it can; what was read already still
         comes.
         """
-        pieces, self._pieces = self._pieces, []
+        pieces, self._pieces = self._pieces or (), None
         was_paused, self._paused = self._paused, False
         self._sink, self._limit, self._size = sink, limit, 0
         over, self._over = self._over, False
@@ -340,7 +355,7 @@ class Exchange:
 
     def _taken(self) -> bytes:
         """Return what is there, which is gone then."""
-        pieces, self._pieces, self._size = self._pieces, [], 0
+        pieces, self._pieces, self._size = self._pieces or (), None, 0
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _wake(self) -> None:

@@ -10,14 +10,13 @@ long lines.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Final
 
 import aiohttp
 
 from anyfast_async._core.http.compression import BombError, check_ratio
-from anyfast_async._http.exchange import Exchange
+from anyfast_async._http.exchange import Asker, Exchange
 
 
 class SentHeaders(dict[str, str]):
@@ -46,12 +45,12 @@ class SessionTrace:
     """How far a request is, before there is an exchange.
 
     Args:
-        on_sent: told the loop time each time when a piece of the request is sent.
+        asker: told when a piece of the request is sent.
 
     """
 
-    def __init__(self, on_sent: Callable[[float], None]) -> None:
-        self._on_sent = on_sent
+    def __init__(self, asker: Asker) -> None:
+        self._asker = asker
         self._connecting_since = 0.0
         self.connect_seconds: float | None = None
         self.reused = False
@@ -80,7 +79,7 @@ class SessionTrace:
     def sent(self) -> None:
         """Take in that a piece of the request is sent, or will be at once."""
         self.sent_at = asyncio.get_running_loop().time()
-        self._on_sent(self.sent_at)
+        self._asker.on_sent(self.sent_at)
 
 
 async def _on_connect_start(_: object, ctx: SimpleNamespace, __: object) -> None:

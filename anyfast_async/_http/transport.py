@@ -31,7 +31,7 @@ from yarl import URL
 
 from anyfast_async._core.http.connection_trust import Trust
 from anyfast_async._http.early_answer import listen, refusal
-from anyfast_async._http.exchange import Exchange, Link
+from anyfast_async._http.exchange import Asker, Exchange, Explain, Link
 from anyfast_async._http.keepalive import Kept
 from anyfast_async._http.pool import Target, abandon, clear, is_known, new_session
 from anyfast_async._http.request_headers import Route
@@ -66,6 +66,22 @@ def _warn_of_surplus(trust: Trust, route: Route) -> None:
     )
 
 
+def _explained(hint: str, cause: BaseException | None, exchange: Exchange, *, answering: bool) -> APIConnectionError:
+    """Return our exception for what broke *exchange* off; no method, so that no exchange holds one of its own."""
+    from anyfast_async._http.connection_errors import connection_error  # noqa: PLC0415 - loaded by `_client/shared`
+
+    return connection_error(
+        cause,
+        exchange.host,
+        hint,
+        reused=exchange.reused,
+        answering=answering,
+        asked=exchange.asked,
+        status=exchange.status,
+        hide=exchange.hide,
+    )
+
+
 class Transport:
     """The pooled connections of a client. It belongs to the loop in which it is first used.
 
@@ -88,6 +104,7 @@ class Transport:
         on_loop_end: Callable[[], None] = lambda: None,
     ) -> None:
         self._hint = hint
+        self._explain: Explain = functools.partial(_explained, hint)
         self._ssl = ssl_context
         self._proxy = proxy
         self._max_head = max_head
@@ -116,13 +133,12 @@ class Transport:
         secret: Secret | None,
         body: bytes | None,
         idempotency_key: str | None,
-        on_sent: Callable[[float], None],
+        asker: Asker,
         in_one: bool = False,
     ) -> Exchange | None:
         """Send a request on a connection that has waited, None if there is none: then :meth:`connected` makes one.
 
-        *on_sent* is told the loop time each time when a piece of the request is sent: the clocks that wait for the
-        answer start there. *in_one*: only the whole answer is of use.
+        *asker* is told when a piece of the request is sent. *in_one*: only the whole answer is of use.
         """
         target = self._targets.get(route.origin)
         if target is None or secret is None or self._closed or is_hooked():
@@ -131,7 +147,7 @@ class Transport:
         if kept is None:
             return None
         link = kept.wire
-        exchange = Exchange(link, route.host, on_sent, secret, self._explained, self._loop, reused=True, in_one=in_one)
+        exchange = Exchange(link, route.host, asker, secret, self._explain, self._loop, reused=True, in_one=in_one)
         link.begin(exchange, kept)
         link.send(route, secret, idempotency_key, body)
         return exchange
@@ -142,7 +158,7 @@ class Transport:
         key: Key,
         body: bytes | None,
         idempotency_key: str | None,
-        on_sent: Callable[[float], None],
+        asker: Asker,
         connect_timeout: float | None,
         in_one: bool = False,
     ) -> Exchange:
@@ -155,17 +171,17 @@ class Transport:
         secret = key.fixed
         if secret is None:
             secret = await key.get()
-            if (found := self.at_once(route, secret, body, idempotency_key, on_sent, in_one)) is not None:
+            if (found := self.at_once(route, secret, body, idempotency_key, asker, in_one)) is not None:
                 return found
         session = self._session
         if session is None or self._closed or (self._ssl is None and route.secure):
             session = await self._session_for(route)
-        progress = SessionTrace(on_sent)
+        progress = SessionTrace(asker)
         patience = _to_connect(connect_timeout)
         try:
             if self._is_direct and not is_hooked() and (route.secure or self._proxy is None):
                 kept = await self._connected(session, route, progress, patience)
-                exchange = self._on(kept.wire, route, secret, progress, on_sent, in_one=in_one)
+                exchange = self._on(kept.wire, route, secret, progress, asker, in_one=in_one)
                 kept.wire.begin(exchange, kept)
                 await listen(kept, exchange, is_secure=route.secure)
                 kept.wire.send(route, secret, idempotency_key, body)
@@ -173,7 +189,7 @@ class Transport:
                 fields = SentHeaders(route.fields(secret, idempotency_key))
                 response = await self._asked(session, route, progress, patience, fields, body)
                 reading = Reading(response, is_last=route.is_last)
-                exchange = self._on(reading, route, secret, progress, on_sent)
+                exchange = self._on(reading, route, secret, progress, asker)
                 reading.begin(exchange)
         except (aiohttp.ClientError, OSError, http_exceptions.HttpProcessingError) as error:
             failure = self._unanswered(error, route, progress)
@@ -205,13 +221,13 @@ class Transport:
         route: Route,
         secret: Secret,
         progress: SessionTrace,
-        on_sent: Callable[[float], None],
+        asker: Asker,
         *,
         in_one: bool = False,
     ) -> Exchange:
         """Return an exchange on a *link* that was made with this *progress*."""
         return Exchange(
-            *(link, route.host, on_sent, secret, self._explained, self._loop),
+            *(link, route.host, asker, secret, self._explain, self._loop),
             reused=progress.reused,
             connect_seconds=progress.connect_seconds,
             sent_at=progress.sent_at,
@@ -228,20 +244,6 @@ class Transport:
             reused=progress.reused,
             answering=False,
             connecting=self._proxy is not None and not progress.is_connected,
-        )
-
-    def _explained(self, cause: BaseException | None, exchange: Exchange, *, answering: bool) -> APIConnectionError:
-        from anyfast_async._http.connection_errors import connection_error  # noqa: PLC0415 - loaded by `_client/shared`
-
-        return connection_error(
-            cause,
-            exchange.host,
-            self._hint,
-            reused=exchange.reused,
-            answering=answering,
-            asked=exchange.asked,
-            status=exchange.status,
-            hide=exchange.hide,
         )
 
     async def _connected(

@@ -38,6 +38,9 @@ REORDER_WINDOW: Final = 4
 LISTING: Final = 1.0
 """Seconds after the deadline in which a source is still asked for what was not sent, unless it has a length."""
 
+GROUP: Final = 1000
+"""Workers that begin together; the last of them begins the next ones when there is an item for it."""
+
 MOST_ASIDE: Final = 1000
 """Items that stand aside at most while others take their places."""
 
@@ -86,7 +89,7 @@ class MapRun(Generic[T]):
         self._exhausted = False
         self._failure: BaseException | None = None
         self._workers: list[asyncio.Task[None]] = []
-        self._running = 0
+        self._running = self._unbegun = 0
         self._landed = 0
         """Items that were in work, and are not any more."""
         self._ready: deque[Result[T]] = deque()
@@ -145,9 +148,7 @@ class MapRun(Generic[T]):
             self._entered = stack.pop_all()
         if self._totals is not None:
             self._totals.begin()
-        self._running = self._concurrency
-        loop = asyncio.get_running_loop()
-        self._workers = [loop.create_task(self._work()) for _ in range(self._concurrency)]
+        self._begin(self._concurrency)
         return self
 
     async def __aexit__(
@@ -268,8 +269,22 @@ class MapRun(Generic[T]):
 
     # -- workers -----------------------------------------------------------------------------------------------------
 
-    async def _work(self) -> None:
-        aside, ready, call, record = self._aside, self._ready, self._call, self._record
+    def _begin(self, workers: int) -> None:
+        """Begin so many workers, as far as there are items for them."""
+        self._unbegun = max(0, workers - GROUP)
+        calls = [self._call] * (workers - self._unbegun)
+        if self._unbegun:
+            calls[-1] = self._begin_more_and_call
+        self._running += len(calls)
+        loop = asyncio.get_running_loop()
+        self._workers += [loop.create_task(self._work(call)) for call in calls]
+
+    async def _begin_more_and_call(self, index: int, item: Any) -> Result[T]:
+        self._begin(self._unbegun)
+        return await self._call(index, item)
+
+    async def _work(self, call: Callable[[int, Any], Awaitable[Result[T]]]) -> None:
+        aside, ready, record = self._aside, self._ready, self._record
         most = sys.maxsize if self._ordered else self._concurrency  # ordered, the place was reserved before
         result: Result[T] | None = None
         try:
@@ -311,7 +326,7 @@ class MapRun(Generic[T]):
             return False
         self._running += 1
         self._workers = [worker for worker in self._workers if not worker.done()]
-        self._workers.append(asyncio.get_running_loop().create_task(self._work()))
+        self._workers.append(asyncio.get_running_loop().create_task(self._work(self._call)))
         return True
 
     def _are_others_done(self) -> bool:

@@ -231,7 +231,7 @@ def _trace(call: Call[Any], completion: ChatCompletion | None) -> Trace:
         connect=call.connect,
         first_token=call.first_token,
         total=total,
-        attempts=tuple(call.ledger),
+        attempts=call.ledger,
     )
 
 

@@ -25,6 +25,7 @@ from anyfast_async._version import __version__
 from anyfast_async.errors import ConfigurationError, escaped
 from anyfast_async.scale.handed_key import HandedKey, forget
 from anyfast_async.scale.object_store import Stored, is_address
+from anyfast_async.scale.workers import prepare
 
 R = TypeVar("R")
 
@@ -93,6 +94,9 @@ class DaskWorkers:
         """Have *call* called."""
         future: Future[R] = self._executor.submit(call, *args, **kwargs)
         return future
+
+    def begin(self) -> None:
+        """Do nothing: they made ready when they were asked."""
 
     def heal(self) -> None:
         """Wait until there is a worker again.
@@ -252,6 +256,8 @@ def _asked(client: Any, folder: Path | Stored) -> Mapping[str, Any]:
 def _told(token: tuple[str, str] | None) -> dict[str, Any]:
     """Return what there is to know of a worker; called on it. Whether there is a key, never the key."""
     distributed: Any = import_module("distributed")
+    if token is not None:
+        prepare()
     return {
         "version": __version__,
         "python": ".".join(platform.python_version_tuple()[:2]),

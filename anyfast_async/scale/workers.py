@@ -8,8 +8,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager, suppress
 from typing import Any, Final, Protocol, Self, TypeVar
 
 from anyfast_async._http.settings import whole_in
@@ -47,8 +47,19 @@ class Workers(Protocol):
         """Have *call* called by a worker."""
         ...
 
+    def begin(self) -> None:
+        """Have them make ready, without waiting for it: there will be work soon."""
+
     def heal(self) -> None:
         """Make sure that there are workers again after one was lost."""
+
+
+def prepare() -> None:
+    """Load what sending needs: called by a worker that has nothing to do yet."""
+    import anyfast_async.client  # noqa: F401, PLC0415 - who leads sends nothing
+    from anyfast_async._client.shared import load  # noqa: PLC0415
+
+    load()
 
 
 class OnExecutor:
@@ -76,6 +87,9 @@ class OnExecutor:
         """Have *call* called."""
         return self._executor.submit(call, *args, **kwargs)
 
+    def begin(self) -> None:
+        """Do nothing: what an executor makes of calls is its own affair."""
+
     def heal(self) -> None:
         """Do nothing: an executor that is broken stays so."""
 
@@ -88,6 +102,7 @@ class Processes:
     def __init__(self, number: int) -> None:
         self._number = whole_in("processes", number, 1, MOST)
         self._pool = self._new()
+        self._begun: ProcessPoolExecutor | None = None
 
     def _new(self) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")  # a fork of a process with threads and a loop is none of both
@@ -108,6 +123,14 @@ class Processes:
         """Have *call* called."""
         with _interrupts_kept():
             return self._pool.submit(call, *args, **kwargs)
+
+    def begin(self) -> None:
+        """Start them, as many as there are processors for, while this process reads the input."""
+        if self._begun is not self._pool:
+            self._begun = self._pool
+            with suppress(OSError, BrokenExecutor):  # whoever gives them work hears of it
+                for _ in range(min(self._number, os.cpu_count() or 1)):
+                    self.submit(prepare)
 
     def heal(self) -> None:
         """Start other processes: where one is lost, the pool ends all."""

@@ -100,13 +100,13 @@ class Wires:
         self.open: set[Link] = set()
 
     def at_once(  # noqa: PLR0917 - as the transport
-        self, route: Any, secret: Secret, body: Any, key: str | None, on_sent: Any, in_one: bool = False
+        self, route: Any, secret: Secret, body: Any, key: str | None, asker: Any, in_one: bool = False
     ) -> Exchange:
         loop = asyncio.get_running_loop()
         says = self.gateway(len(self.sent))
         self.sent.append((loop.time(), key, body))
         link = Link()
-        exchange = Exchange(link, "gateway", on_sent, secret, self._broken, loop, reused=True, in_one=in_one)
+        exchange = Exchange(link, "gateway", asker, secret, self._broken, loop, reused=True, in_one=in_one)
         self.open.add(link)
         link.playing = loop.create_task(self._play(exchange, says))
         link.playing.add_done_callback(lambda _: self.open.discard(link))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from anyfast_async import errors
@@ -705,7 +705,6 @@ def test_long_server_text_is_cut_in_the_message_only() -> None:
 # -- hostile bodies ---------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     st.integers(100, 599),
     st.one_of(

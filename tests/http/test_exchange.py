@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
@@ -57,6 +58,10 @@ def explained(cause: BaseException | None, exchange: Exchange, *, answering: boo
     return connection_error(cause, exchange.host, reused=exchange.reused, answering=answering)
 
 
+NOBODY = SimpleNamespace(on_sent=lambda _: None)
+"""Asks, and does not care when that was sent."""
+
+
 @pytest.fixture
 async def link() -> Link:
     return Link()
@@ -65,7 +70,7 @@ async def link() -> Link:
 @pytest.fixture
 async def exchange(link: Link) -> Exchange:
     """An exchange whose head has come."""
-    made = Exchange(link, "host", lambda _: None, Secret("sk-0123456789abcdef"), explained)
+    made = Exchange(link, "host", NOBODY, Secret("sk-0123456789abcdef"), explained)
     made.sent()
     made.began(200, {"a": "b"})
     return made
@@ -74,7 +79,7 @@ async def exchange(link: Link) -> Exchange:
 async def test_time_of_the_last_piece_is_told(link: Link) -> None:
     """Each piece of the request that goes out is told to whoever keeps the clock, and remembered."""
     times: list[float] = []
-    exchange = Exchange(link, "host", times.append, Secret("sk-0123456789abcdef"), explained)
+    exchange = Exchange(link, "host", SimpleNamespace(on_sent=times.append), Secret("sk-0123456789abcdef"), explained)
     exchange.sent()
     await asyncio.sleep(0.001)
     exchange.sent()
@@ -83,12 +88,12 @@ async def test_time_of_the_last_piece_is_told(link: Link) -> None:
 
 async def test_head_is_waited_for(link: Link) -> None:
     """Opening ends when the head is there, and raises when the exchange breaks off before it."""
-    exchange = Exchange(link, "host", lambda _: None, Secret("sk-0123456789abcdef"), explained)
+    exchange = Exchange(link, "host", NOBODY, Secret("sk-0123456789abcdef"), explained)
     asyncio.get_running_loop().call_soon(exchange.began, 204, {})
     await exchange.opened()
     assert 204 == exchange.status
 
-    broken = Exchange(link, "host", lambda _: None, Secret("sk-0123456789abcdef"), explained, reused=True)
+    broken = Exchange(link, "host", NOBODY, Secret("sk-0123456789abcdef"), explained, reused=True)
     broken.failed(None, answering=False)
     with pytest.raises(APIConnectionError, match="closed the connection without an answer") as caught:
         await broken.opened()

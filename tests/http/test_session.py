@@ -81,7 +81,7 @@ def _nobody(_: float) -> None:
 
 def begun(response: Response, *, is_last: bool = False, on_sent: Callable[[float], None] = _nobody) -> Exchange:
     reading = Reading(response, is_last=is_last)  # type: ignore[arg-type]
-    exchange = Exchange(reading, "host", on_sent, Secret(KEY), explained)
+    exchange = Exchange(reading, "host", SimpleNamespace(on_sent=on_sent), Secret(KEY), explained)
     reading.begin(exchange)
     return exchange
 
@@ -122,7 +122,7 @@ def test_headers_do_not_show() -> None:
 async def test_what_aiohttp_tells_of_a_request() -> None:
     """Connecting is timed, reuse is seen, and each piece that is sent starts the clocks anew."""
     sent: list[float] = []
-    progress = SessionTrace(sent.append)
+    progress = SessionTrace(SimpleNamespace(on_sent=sent.append))
     told: Any = SimpleNamespace(trace_request_ctx=progress)
     trace = tracing()
     trace.freeze()

@@ -7,6 +7,7 @@ import gzip
 import json
 import socket
 from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -125,7 +126,9 @@ async def wire(pipe: Pipe, before: Before, trust: Trust) -> Wire:
 
 
 def begun(wire: Wire, place: Place, *, asked: bool = True) -> Exchange:
-    exchange = Exchange(wire, "host", lambda _: None, SECRET, explained, sent_at=1.0 if asked else 0.0)
+    exchange = Exchange(
+        wire, "host", SimpleNamespace(on_sent=lambda _: None), SECRET, explained, sent_at=1.0 if asked else 0.0
+    )
     wire.begin(exchange, place)
     return exchange
 

@@ -38,6 +38,14 @@ def test_requests_are_counted_before_they_are_sent() -> None:
     assert spending.requests == 2
 
 
+@pytest.mark.parametrize(
+    ("budget", "needed"), [(None, False), (Budget(requests=2), False), (Budget(tokens=9), True), (Budget(usd=9), True)]
+)
+def test_only_what_is_limited_is_estimated(budget: Budget | None, needed: bool) -> None:
+    """Prompts are looked at where tokens or money have an end, and not for the number of requests."""
+    assert Spending(budget, PRICES).is_reserving == needed
+
+
 def test_tokens_fit_with_what_is_reserved() -> None:
     """Spent and reserved and what is needed must fit; what was used takes the place of what was reserved."""
     spending = Spending(Budget(tokens=100))

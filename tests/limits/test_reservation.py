@@ -248,6 +248,39 @@ async def test_a_waiter_is_estimated_anew_when_its_turn_comes() -> None:
     assert asyncio.get_running_loop().time() < 15
 
 
+async def test_a_short_answer_keeps_its_rest_until_those_sent_before_it_have_ended() -> None:
+    """What it did not use may be needed for a long answer that is still on its way: no minute has more than that."""
+    gate = Gate(Limits(tokens_per_minute=10_000))
+    scope, sent = gate.scope("a"), []
+    assert scope.tokens is not None
+    account = Account(Spending(None), scope, ChatRequest("x" * 84, max_tokens=900))
+    for _ in range(8):
+        account.goes_out(gate, await gate.acquire(scope, 0))
+        account.answered(1.0, Used(50, 20))
+    for _ in range(2):
+        sent.append(await gate.acquire(scope, account.likely()))
+        account.goes_out(gate, sent[-1])
+    reserved = scope.tokens.window.taken
+
+    gate.settle(sent[1], 60)
+    assert scope.tokens.window.taken == reserved
+    gate.settle(sent[0], 60)
+    assert scope.tokens.window.taken == 120
+
+
+async def test_a_budget_beside_a_number_that_is_found() -> None:
+    """Calls that are followed to their end, because what may be in flight is found, count in a budget as others do."""
+    gate, spending = Gate(Limits(concurrency="auto")), Spending(Budget(tokens=10_000))
+    scope = gate.scope("a")
+    account = Account(spending, scope, ChatRequest("x" * 84, model="m", max_tokens=900))
+    for _ in range(9):
+        account.goes_out(gate, permit := await gate.acquire(scope, 0))
+        account.answered(1.0, Used(50, 20))
+        gate.release(permit)
+
+    assert (spending.tokens, spending.reserved) == (630, 0)
+
+
 async def test_a_stream_that_was_left_is_estimated_from_its_text() -> None:
     """Prompt and text, reasoning included."""
     account = Account(Spending(None), Gate(Limits()).scope("a"), ChatRequest("abcd"))

@@ -148,6 +148,28 @@ async def test_concurrency_is_exact() -> None:
 
 
 @virtual
+@pytest.mark.parametrize("kind", ["list", "generator", "async generator"])
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_more_at_once_than_there_are_items(kind: str, ordered: bool) -> None:
+    """Whoever asks for a thousand million at once gets as many workers as there are items, or a group of them."""
+
+    async def slowly() -> AsyncIterator[int]:
+        for item in range(2500):
+            yield item
+
+    source = {"list": range(2500), "generator": (n for n in range(2500)), "async generator": slowly()}[kind]
+    running = run(source, taking(lambda _: 1), concurrency=10**9, ordered=ordered)
+    most = 0
+
+    async with running as results:
+        async for _ in results:
+            most = max(most, len(asyncio.all_tasks()))
+
+    assert asyncio.get_running_loop().time() == 1.0, "all of them were in work at once"
+    assert most <= 3000 + 1
+
+
+@virtual
 async def test_source_is_pulled_only_as_results_are_taken() -> None:
     """A reader that takes nothing stops the source: what is in work and what is ready, and no more."""
     source = Source()

@@ -9,7 +9,7 @@ import os
 import random
 from collections import Counter, deque
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import pytest
@@ -69,10 +69,8 @@ class Gateway:
     async def headed(self, answer: Answer) -> Answer:
         return answer
 
-    async def connected(
-        self, _: Any, __: Any, body: bytes, ___: Any, on_sent: Callable[[float], None], *____: Any
-    ) -> Answer:
-        on_sent(now())
+    async def connected(self, _: Any, __: Any, body: bytes, ___: Any, asker: Any, *____: Any) -> Answer:
+        asker.on_sent(now())
         self.sent.append(now())
         outcome = self.decide(now(), body)
         await asyncio.sleep(self.latency if outcome.status == 200 else 0.005)
@@ -165,9 +163,11 @@ async def ran(
 # -- one row ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("concurrency", "latency"), [(4, 0.05), (64, 0.05), (64, 1.0)])
-@pytest.mark.parametrize("row", [7, 1000])
-@pytest.mark.parametrize("refusal", REFUSALS)
+RUNS: Final = [(4, 0.05), (64, 0.05), (64, 1.0)]
+REFUSED: Final = [(*each, *run) for *each, run in itertools.product(REFUSALS, [7, 1000], RUNS)][:: 1 if LONG else 4]
+
+
+@pytest.mark.parametrize(("refusal", "row", "concurrency", "latency"), REFUSED)
 async def test_always_refused_row_fails_alone(refusal: str, row: int, concurrency: int, latency: float) -> None:
     """One of 2 000: it fails with what the gateway said, soon after the others, which it does not hold up."""
     gateway = Gateway(refusing([f"{row}"], REFUSALS[refusal]), latency)
@@ -286,7 +286,7 @@ async def test_refusals_of_everything_fail_no_row(asked: str | None) -> None:
 
 @pytest.mark.parametrize("refusal", ["429", "429, Retry-After", "503, Retry-After"])
 @pytest.mark.reliability
-@pytest.mark.parametrize("seed", range(20 if LONG else 4))
+@pytest.mark.parametrize("seed", range(20 if LONG else 2))
 @pytest.mark.parametrize(("kind", "limit", "seconds"), [(sliding, 20, 3.0), (fixed, 20, 3.0), (sliding, 100, 60.0)])
 async def test_unlucky_row_is_no_bad_row(
     kind: Callable[[int, float], Callable[[float, bytes], Answer]], limit: int, seconds: float, seed: int, refusal: str

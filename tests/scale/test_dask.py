@@ -12,6 +12,7 @@ import os
 import pickle
 import random
 import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -39,9 +40,14 @@ pytestmark = [
 ]
 LONG = os.environ.get("ANYFAST_LONG") == "1"
 ROWS = int(os.environ.get("ANYFAST_ROWS", "20000" if LONG else "2000"))
+TURNS = range(*(int(n) for n in os.environ.get("ANYFAST_TURNS", "0-20" if LONG else "0-2").split("-")))
+"""Each kills another worker at another moment; ``ANYFAST_TURNS=7-9`` are the eighth and the ninth."""
 TIMES = 20 if LONG else 2
 KEY = "sk-key-of-the-workers-0123456789"
 GATEWAY = Path(__file__).parents[1] / "batch" / "programs" / "counting_gateway.py"
+STUB = Path(__file__).parents[2] / "benchmarks" / "stub.py"
+QUICK = pytest.mark.parametrize("cluster", ["quick"], indirect=True)
+"""A gateway in C for many rows: one in Python takes as much of a processor as the workers do."""
 IN_FLIGHT = 32
 
 
@@ -61,6 +67,11 @@ class Cluster:
     def asked(self) -> list[str]:
         """What the gateway was asked, in order."""
         return (self.folder / "asked").read_text().splitlines()
+
+    @property
+    def asked_so_far(self) -> int:
+        """How much the gateway was asked, for what looks at it again and again."""
+        return (self.folder / "asked").read_bytes().count(b"\n")
 
     def _start(self, name: str, module: str, *words: str, key: bool = False) -> subprocess.Popen[str]:
         environment = {**os.environ, "ANYFAST_BASE_URL": self.gateway, "PYTHONPATH": ""}
@@ -139,6 +150,11 @@ def cluster(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]
 def gateway_of(folder: Path, seconds: str = "0.02") -> Iterator[str]:
     """A gateway that writes down what it is asked; its address."""
     (folder / "asked").touch()
+    if seconds == "quick":
+        running = runpy.run_path(str(STUB))["running"]
+        with running(noted=str(folder / "asked"), delay_ms=20) as stub:
+            yield stub.url
+        return
     command = [sys.executable, str(GATEWAY), str(folder / "asked"), seconds]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as gateway:
         assert gateway.stdout is not None
@@ -197,16 +213,17 @@ def workers_at_work(cluster: Cluster) -> set[int]:
 # -- what must hold --------------------------------------------------------------------------------------------------
 
 
+@QUICK
 def test_a_worker_is_killed(cluster: Cluster) -> None:
     """One of two workers is killed at a random moment: 0 lost, 0 twice, sent again at most what it had in flight."""
     source = write_rows(cluster.folder)
     cluster.worker("0"), cluster.worker("1")
-    for turn in range(TIMES):
+    for turn in TURNS:
         chance = random.Random(turn)
-        before = len(cluster.asked)
+        before = cluster.asked_so_far
         run = begun(cluster, source)
         moment = chance.randint(10, ROWS * 9 // 10)
-        until(lambda: len(cluster.asked) > before + moment or run.poll() is not None, 600)  # noqa: B023
+        until(lambda: cluster.asked_so_far > before + moment or run.poll() is not None, 600)  # noqa: B023
         killed = chance.choice([name for name in cluster.processes if name != "scheduler"])
         cluster.stop(killed)
         cluster.worker(str(turn + 2))  # in its place, while the run goes on
@@ -218,6 +235,7 @@ def test_a_worker_is_killed(cluster: Cluster) -> None:
             path.unlink()
 
 
+@QUICK
 @pytest.mark.parametrize("round_", range(TIMES // 4 or 1))
 def test_the_scheduler_is_killed(cluster: Cluster, round_: int) -> None:
     """Without a scheduler the run ends and says so; with a new one the same command ends it: 0 lost, 0 twice."""
@@ -225,7 +243,7 @@ def test_the_scheduler_is_killed(cluster: Cluster, round_: int) -> None:
     source = write_rows(cluster.folder)
     run = begun(cluster, source)
     moment = random.Random(round_).randint(10, ROWS // 2)
-    until(lambda: len(cluster.asked) > moment or run.poll() is not None, 600)
+    until(lambda: cluster.asked_so_far > moment or run.poll() is not None, 600)
     cluster.stop("scheduler")
     _, err = run.communicate()
     assert run.returncode == 3, err
@@ -252,11 +270,11 @@ def test_a_worker_stands_still(cluster: Cluster, round_: int) -> None:
     source = write_rows(cluster.folder)
     run = begun(cluster, source)
     moment = random.Random(round_).randint(10, ROWS // 3)
-    until(lambda: len(cluster.asked) > moment or run.poll() is not None, 600)
+    until(lambda: cluster.asked_so_far > moment or run.poll() is not None, 600)
     still = cluster.processes["one"]
     still.send_signal(signal.SIGSTOP)
     time.sleep(33)
-    before = len(cluster.asked)
+    before = cluster.asked_so_far
     still.send_signal(signal.SIGCONT)
     print(f"stood still after {moment}; {before} were asked when it was back")
     _, err = run.communicate()
@@ -269,14 +287,14 @@ def test_ctrl_c(cluster: Cluster) -> None:
     cluster.worker("one"), cluster.worker("two")
     source = write_rows(cluster.folder)
     run = begun(cluster, source)
-    until(lambda: len(cluster.asked) > ROWS // 10)
+    until(lambda: cluster.asked_so_far > ROWS // 10)
     run.send_signal(signal.SIGINT)
     _, err = run.communicate()
     assert run.returncode == 130, err
-    asked = len(cluster.asked)
+    asked = cluster.asked_so_far
     assert asked < ROWS
     time.sleep(1)
-    assert len(cluster.asked) == asked
+    assert cluster.asked_so_far == asked
     again = begun(cluster, source)
     again.communicate()
     assert again.returncode == 0
@@ -288,7 +306,7 @@ def test_the_key_is_nowhere(cluster: Cluster) -> None:
     cluster.worker("one")
     source = write_rows(cluster.folder)
     run = begun(cluster, source)
-    until(lambda: len(cluster.asked) > 50)
+    until(lambda: cluster.asked_so_far > 50)
     seen = everything_of(cluster)
     run.send_signal(signal.SIGINT)
     seen["screen"] = "".join(run.communicate()).encode()
@@ -309,10 +327,10 @@ def test_the_key_is_handed_over_tls(tmp_path: Path) -> None:
             assert cluster.address.startswith("tls://")
             cluster.worker("one", key=False)
             run = begun(cluster, write_rows(tmp_path, 600), key=True)
-            until(lambda: len(cluster.asked) > 20)
+            until(lambda: cluster.asked_so_far > 20)
             cluster.worker("two", key=False)
             cluster.stop("one")  # the other one goes on, with the key
-            until(lambda: len(cluster.asked) > 100)
+            until(lambda: cluster.asked_so_far > 100)
             seen = everything_of(cluster)
             out, err = run.communicate()
             assert run.returncode == 0, err

@@ -12,8 +12,7 @@ import pytest
 
 from anyfast_async import AnyFast, Limits, RetryPolicy
 
-COUNT = 1000 if os.environ.get("ANYFAST_LONG") else 100
-AT_ONCE = 50
+COUNT, AT_ONCE = (1000, 50) if os.environ.get("ANYFAST_LONG") else (50, 25)
 
 
 async def _break(client: AnyFast) -> None:

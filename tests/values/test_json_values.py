@@ -24,7 +24,7 @@ from unittest.mock import patch
 import attrs
 import pydantic
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from anyfast_async._core.json import codec, jsontext
@@ -328,7 +328,6 @@ def is_bad(value: Any) -> bool:
     return not isinstance(value, (str, list, tuple, type(None)))
 
 
-@settings(max_examples=300, deadline=None)
 @given(TREES)
 def test_any_value_is_written_or_named(value: Any) -> None:
     """A value comes back equal from its JSON, or every path in the error leads to something that JSON cannot hold."""
@@ -373,7 +372,6 @@ def contains_itself(value: Any) -> bool:
     return bool(parts)
 
 
-@settings(max_examples=300, deadline=None)
 @given(graphs())
 def test_any_graph_is_written_or_its_cycle_named(value: Any) -> None:
     """A cycle is found exactly where there is one, and its path leads to a container around it."""

@@ -59,8 +59,10 @@ class AdaptiveWindow:
     """Answers in a step."""
     ENOUGH: ClassVar[int] = 64
     """Answers that a step takes at most, or more if so many are in flight."""
-    ROUNDS: ClassVar[int] = 6
-    """Answers for each of those in flight that a step takes at most if those are more; one where more are tried."""
+    MOST_ROUNDS: ClassVar[int] = 6
+    """Answers for each of those in flight that a step takes at most if those are more."""
+    ROUNDS: ClassVar[dict[Phase, int]] = {"start": 3, "up": 1}
+    """The same where more are tried than were before: for as short as may be, in case they are too many."""
     SLOWER: ClassVar[tuple[float, float]] = (0.18, 0.5)
     """Logarithm of the times that answers take longer at the start while they are not slower for certain: before
     chance, and with it. Once there are twice as many as are taken it is 0.69."""
@@ -163,7 +165,7 @@ class AdaptiveWindow:
 
     def _weigh(self) -> None:
         """End the step, or wait for half of the answers that seem to be missing."""
-        times, most = self._times, self.count * (1 if self._phase == "up" else self.ROUNDS)
+        times, most = self._times, self.count * self.ROUNDS.get(self._phase, self.MOST_ROUNDS)
         missing = min(max(most, self.ENOUGH), times.scatter / times.EXACT) - times.count
         if missing > 0:
             self._left = math.ceil(missing / 2)

@@ -150,7 +150,9 @@ class Shards:
         self._plan = found_again(source, options.answers.absolute())
         if self._plan is None:
             self._known = checked_before(source, recorded(options.answers), needs_rows=False)
-        if self._plan is None and self._known is None:
+        if self._plan is not None:
+            self._workers.begin()
+        elif self._known is None:
             try:
                 self._plan = self._planned(source)
             except UncutError:

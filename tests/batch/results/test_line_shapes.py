@@ -160,7 +160,7 @@ HOSTILE = st.sampled_from(
 )
 
 
-@settings(max_examples=100 if LONG else 30)
+@settings(max_examples=100 if LONG else 15)
 @given(st.lists(OBJECTS.map(json.dumps) | HOSTILE, max_size=5))
 def test_objects_in_texts(texts: list[str]) -> None:
     """Many texts at once are what they are one by one, whatever they would be if they were put together."""

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from anyfast_async._core.errors.gateway_or_proxy import is_statement, speaker, words_of
 
+STATEMENT = {"error": {"message": "no"}}
+
 NGINX = (
     "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1></center>\r\n"
     "<hr><center>nginx/1.22.1</center>\r\n</body>\r\n</html>\r\n"
@@ -210,3 +212,19 @@ def test_words_hold_no_tag(page: str) -> None:
     """Whatever the page, no tag of it is left, and nothing is raised."""
     assert "<p>" not in words_of(page, 500, 400)
     speaker(500, {"content-type": "text/html"}, page)
+
+
+@pytest.mark.parametrize(
+    ("behind", "stated"),
+    [
+        ({"llm_provider-content-type": "application/json; charset=UTF-8"}, True),
+        ({"llm_provider-content-type": "application/json", "llm_provider-x-litellm-call-id": "2"}, False),
+        ({}, False),
+    ],
+)
+def test_an_error_that_another_gateway_relays_is_a_statement_where_json_came_from_behind(
+    behind: dict[str, str], stated: bool
+) -> None:
+    """LiteLLM puts all into an error object, a broken connection too: only what was relayed says that nothing costs."""
+    found = speaker(500, {"x-litellm-call-id": "1", **behind}, STATEMENT)
+    assert ("gateway", stated) == (found.by, found.stated)

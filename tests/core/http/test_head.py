@@ -14,7 +14,7 @@ from typing import Any, Final
 import pytest
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import HttpResponseParser
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from anyfast_async._core.http.body_end import MalformedError, Sized, UntilClose
@@ -334,7 +334,6 @@ def test_every_case_has_one_verdict(number: int) -> None:
         assert len({str(verdict(pieces)) for pieces in cuts(begun)}) == 1, begun
 
 
-@settings(max_examples=300, deadline=None)
 @given(
     st.one_of(st.lists(PARTS, max_size=12).map(b"".join), st.sampled_from(EVERY), st.binary(max_size=60)),
     st.lists(st.integers(0, 10_000), max_size=8),

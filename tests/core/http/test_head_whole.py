@@ -9,7 +9,7 @@ import random
 from typing import Any, Final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from anyfast_async._core.http.body_end import MalformedError
@@ -127,14 +127,12 @@ PIECES = st.sampled_from([
 ])  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None)
 @given(st.one_of(st.lists(PIECES, max_size=12).map(b"".join), st.binary(max_size=60)), st.sampled_from([60, MAX_HEAD]))
 def test_what_is_taken_is_read_the_same(data: bytes, limit: int) -> None:
     """Whatever comes."""
     check(data, limit)
 
 
-@settings(max_examples=400, deadline=None)
 @given(
     st.lists(st.tuples(st.from_regex(r"[A-Za-z!#$%&'*+.^_`|~0-9-]{1,12}", fullmatch=True), st.text(max_size=12))),
     st.binary(max_size=20),

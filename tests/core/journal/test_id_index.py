@@ -109,3 +109,14 @@ def test_numbers_are_counted(numbers: list[int]) -> None:
         assert counts[key] == seen.count(number)
 
     assert len(counts) == len(seen)
+
+
+def test_numbers_that_came_in_bulk_are_known_one_by_one() -> None:
+    """However they were counted, and wherever they collide, what came before has come before."""
+    alike = [7 + (number << 24) for number in range(11)]  # one table, one place
+    seen = Seen()
+
+    assert set() == seen.again(alike)
+    assert [2] * 11 == [seen.count(number) for number in alike]
+    assert {*alike} == seen.again(alike)
+    assert [4] * 11 == [seen.count(number) for number in alike]

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from anyfast_async._core.json import jsontext
@@ -17,7 +17,6 @@ from anyfast_async._core.json.jsontext import InvalidJSONError
 from anyfast_async._values import json_reading
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     st.binary(max_size=40)
     | st.text(st.sampled_from('{}[]",:0123456789eE+-.nulltrue\\d8f" \ud800'), max_size=30).map(
@@ -56,7 +55,6 @@ def test_halves_are_left_alone_on_request() -> None:
     assert {"a": "\ud83d"} == jsontext.loads(b'{"a":"\\ud83d"}', mend=False)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.text(max_size=20) | st.text(st.sampled_from("a\ud83d\ude00\udfff\ufeff\U0001f600"), max_size=8))
 def test_mended_text(text: str) -> None:
     """Mended text can be encoded, whole text stays as it is, and mending twice is mending once."""

@@ -6,7 +6,7 @@ import itertools
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from anyfast_async._core.limits.rate_limit import PERIOD, SLOT, Learned, Spacing, Window
@@ -40,7 +40,6 @@ def check_promise(limit: float, taken: list[tuple[float, float]]) -> None:
         assert total <= limit * (1 + 1e-9) or first == last
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     st.floats(1, 1000),
     st.lists(st.tuples(st.floats(0, 400), st.floats(0, 1) | st.sampled_from([0.05, 1.0, 1.5])), max_size=60),
@@ -86,7 +85,6 @@ def test_oversize_waits_for_an_empty_window_and_fills_it() -> None:
     assert [(0.0, 25)] == run(10, [(0.0, 25)])
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 20), st.floats(0, 50), st.floats(-1, 2), st.floats(0, 100)), max_size=40))
 def test_settling_keeps_the_sum_right(steps: list[tuple[float, float, float, float]]) -> None:
     """Corrected up or down, soon or late, the slots' sum counts: never below zero, zero when all are gone."""
@@ -183,6 +181,18 @@ def test_late_timers_are_made_up_for() -> None:
     assert now == pytest.approx(1000 * pace.interval, rel=0.01)
 
 
+def test_a_request_that_was_not_sent_leaves_the_pace_as_it_was() -> None:
+    """What is given back keeps nobody waiting."""
+    pace = Spacing(60)
+    pace.tighten()
+    pace.take(0.0)
+    before = pace.wait(0.0)
+    pace.take(0.0)
+    pace.give_back()
+
+    assert pace.wait(0.0) == pytest.approx(before)
+
+
 # -- a limit that nobody stated --------------------------------------------------------------------------------------
 
 
@@ -212,6 +222,17 @@ def test_few_grants_prove_nothing() -> None:
     learned.refused(16.0, proven=True)
 
     assert learned.wait(17.0) == 0.0
+
+
+@pytest.mark.parametrize("few", [1, 9])
+def test_as_few_grants_in_another_minute_are_the_limit(few: int) -> None:
+    """Even one a minute: what is found twice was not just left by others."""
+    learned = Learned()
+    for now in (0.0, 70.0):
+        grant(learned, few, now)
+        learned.refused(now + 16.0, proven=True)
+
+    assert learned.granted.limit == few
 
 
 def test_learned_limit_is_doubted_ever_more() -> None:

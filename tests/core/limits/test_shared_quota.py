@@ -19,6 +19,7 @@ from anyfast_async._core.limits.shared_quota import (
     Question,
     SharedQuota,
     StoreReply,
+    interval,
 )
 
 SECOND = 1_000_000
@@ -102,6 +103,11 @@ def test_hardly_anything_of_the_limit_is_lost() -> None:
         due[client] = now + reply.permits[0][0] / SECOND
     assert 600 * 10 * 0.98 <= sum(got.values()) <= 600 * 11
     assert max(got.values()) <= 1.06 * min(got.values())
+
+
+def test_fifty_a_second_go_at_any_limit() -> None:
+    """More where that is a limit of more; without one there is nothing to spread."""
+    assert [0, 20_600, 20_600, 1_030] == [interval(limit) for limit in (None, 60, 3_000, 60_000)]
 
 
 def test_order_is_that_of_the_questions() -> None:
@@ -220,6 +226,20 @@ def test_places_go_round_where_there_are_fewer_than_clients() -> None:
         turns.append(holder)
         places(quota, number / 10, holder, number, places=1, want=5, gives=1)
     assert turns == [*"abc"] * 3
+
+
+def test_who_has_its_part_lets_several_go_first() -> None:
+    """Six clients that have their part, and want more, let the seventh have the next place, which has none."""
+    quota = SharedQuota()
+    for name in "abcdef":
+        places(quota, 0, name, 1, places=6, busy=1, want=1)
+    for name in "abcdef":
+        places(quota, 1, name, 2, places=6, busy=1, want=2)
+    places(quota, 2, "g", 1, places=6, want=1)
+
+    places(quota, 3, "a", 3, places=6, want=2, gives=1)
+
+    assert quota.held == dict.fromkeys("abcdef", 1) | {"a": 0, "g": 1}
 
 
 def test_places_of_the_dead_are_free_after_the_lease() -> None:

@@ -7,9 +7,10 @@ from collections import deque
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from anyfast_async._core.limits.adaptive_window import AdaptiveWindow
 from anyfast_async._core.limits.rate_limit import Slot
 from anyfast_async._core.limits.refusal import Refusal
 from anyfast_async._core.limits.throttle import Throttle
@@ -101,6 +102,30 @@ def test_several_rows_hold_for_a_second() -> None:
     for sent in several[200:]:
         refuse(throttle, sent, 0.0, Suspicion())
     assert throttle.held_until == 2.0
+
+
+def test_a_second_row_that_is_refused_is_waited_for_longer() -> None:
+    """Two rows refused one after the other speak of a limiter of minutes: four seconds, not two."""
+    throttle, now = Throttle(), 0.0
+    for held in (1.0, 4.0):
+        refuse(throttle, send(throttle, now), now, Suspicion())
+        assert throttle.held_until - now == held
+        now = throttle.held_until
+
+
+def test_after_an_outage_one_goes_first() -> None:
+    """A gateway that comes back is asked by one request, and by more with each that it answers."""
+    throttle = Throttle()
+    assert not throttle.ramps
+    throttle.hold()
+    assert not throttle.ramps
+    first = send(throttle, 0.0)
+    assert throttle.ramps
+    assert throttle.wait(0.0) is None
+
+    succeed(throttle, first, 1.0)
+    send(throttle, 1.0)
+    assert throttle.wait(1.0) == 0
 
 
 @pytest.mark.parametrize(("asked", "held"), [(7.0, 7.0), (0.5, 0.5), (0.0, 0.05)])
@@ -207,6 +232,28 @@ def test_refused_while_others_are_in_flight_there_are_fewer_next_time() -> None:
     refuse(throttle, send(throttle, now + 10), now + 10, Suspicion())
     assert throttle.places is not None, "one refusal more is about the number still, not the pace"
     assert throttle.places.count == 3
+
+
+def test_the_end_of_refusals_is_heard_of_behind_answers_to_what_was_sent_before() -> None:
+    """An answer from before a refusal does not end the watch: the next one shows that the limiter takes more again."""
+    throttle, now = Throttle(), 0.0
+    for sent in cascade(throttle, 50, 10, 0.0):
+        succeed(throttle, sent, 0.5)
+    while throttle.learned.granted.limit == math.inf:
+        now = throttle.held_until
+        refuse(throttle, send(throttle, now), now, Suspicion())
+    now += 100
+    for _ in range(64):
+        succeed(throttle, send(throttle, now), now)
+        now += 60
+    assert not throttle.watching
+    before = send(throttle, now)
+    refuse(throttle, send(throttle, now), now, Suspicion())
+
+    succeed(throttle, before, now + 0.1)
+    assert (throttle.streak, throttle.watching) == (1, True)
+    succeed(throttle, send(throttle, now + 70), now + 70)
+    assert (throttle.streak, throttle.watching) == (0, False)
 
 
 def test_minutes_of_refusals_teach_the_minutes_limit() -> None:
@@ -396,7 +443,6 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
 @given(STEPS)
 def test_counts_stay_right_and_every_wait_ends(steps: list[tuple[str, float, int]]) -> None:
     """Nothing in flight is lost, no hold is longer than 72 s, and with nothing in flight one may go after the wait."""
@@ -421,3 +467,15 @@ def test_counts_stay_right_and_every_wait_ends(steps: list[tuple[str, float, int
     assert wait is not None
     assert wait <= 200
     assert throttle.wait(now + wait) == pytest.approx(0, abs=1e-6)
+
+
+def test_refusals_of_what_was_sent_before_count_one_by_one_for_a_window() -> None:
+    """A window hears of answers from its first, and loses one place by each refusal of a cascade, not more."""
+    throttle, window = Throttle(), AdaptiveWindow(32, 1, 64)
+    throttle.adapt(window)
+    assert throttle.watching
+
+    sent = [send(throttle, 0.0) for _ in range(32)]
+    for one in sent[:6]:
+        refuse(throttle, one, 0.0, Suspicion())
+    assert window.count == 26

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from anyfast_async import AssistantMessage, AudioPart, ChatRequest, FilePart, ImagePart, UserMessage, VideoPart
 from anyfast_async._core.json import codec
-from anyfast_async._core.limits.token_estimate import ASSUMED, Asked, Expected, asked, tokens_of
+from anyfast_async._core.limits.token_estimate import ASSUMED, Asked, Expected, asked, tokens_of, tokens_of_each
 from anyfast_async.messages import FunctionCall, ToolCall
 
 TEXT = Asked({"text": 100.0}, {"text": 400.0})
@@ -24,6 +24,12 @@ def data(media_type: str, size: int) -> str:
 def test_tokens_of() -> None:
     """A text's tokens go by its bytes, whatever it holds."""
     assert [0, 1, 2, 3, 1] == [tokens_of(t) for t in ("", "abcd", "abcde", "你好你", "\ud800")]
+
+
+@pytest.mark.parametrize("texts", [[], ["", "abcd", "abcde"], ["abcde", "你好你", ""]])
+def test_tokens_of_many_texts_are_those_of_each(texts: list[str]) -> None:
+    """Plain ones, which are counted together, and others."""
+    assert [tokens_of(text) for text in texts] == tokens_of_each(texts)
 
 
 @pytest.mark.parametrize(
@@ -205,6 +211,23 @@ def test_a_long_text_beside_a_picture_teaches_nothing() -> None:
     expected.asked(mixed, 15_000)
 
     assert expected.likely(mixed, 1, 1, 10**6) == 83_000 + 1
+
+
+def test_a_picture_beside_as_much_text_teaches_its_price() -> None:
+    """Half of a prompt is enough to tell what its picture was counted for."""
+    expected = Expected()
+    half = Asked({"text": 258.0, "image": 258.0}, {"text": 1032.0, "image": 3000.0})
+    expected.asked(half, 258 + 516)
+
+    assert expected.likely(half, 1, 1, 10**6) == 1032 + 516 + 1
+
+
+def test_a_prompt_that_cannot_be_estimated_teaches_nothing() -> None:
+    """Where the gateway counts tokens of what is not known to hold any, what is reserved for text stays as it was."""
+    expected = Expected()
+    expected.asked(asked(None), 5)
+
+    assert expected.likely(TEXT, 1, 1, 10**6) == 400 + 1
 
 
 def test_a_minute_reserves_less_than_the_longest() -> None:

@@ -183,7 +183,7 @@ def test_tokens_of_any_minute(caps: int, shorter: int, latency: str) -> None:
     Reserved never is more than the limit.
     """
     cap = 2000
-    for seed in range(12 if LONG else 2):
+    for seed in range(12 if LONG else 1):
         with_cap, without = (
             simulated(caps * cap, cap, cap / shorter, seed, latency, given=given) for given in (True, False)
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from anyfast_async._core.retry import backoff
@@ -31,7 +31,6 @@ def test_backoff_waits_at_least_as_long_as_asked() -> None:
 STEPS = st.lists(st.tuples(st.sampled_from(["call", "retry", "retry"]), st.floats(0, 5)), max_size=200)
 
 
-@settings(max_examples=150, deadline=None)
 @given(STEPS, st.floats(0, 1))
 def test_retry_budget_is_never_exceeded(steps: list[tuple[str, float]], ratio: float) -> None:
     """Over any sequence: retries are at most ratio * calls + reserve + one per second."""
@@ -53,6 +52,13 @@ def test_retry_budget_in_an_outage() -> None:
     assert 60 == sum(budget.withdraw(t / 10) for t in range(1, 601))
     assert 10 == sum(budget.withdraw(1000.0) for _ in range(50))
     assert not budget.withdraw(999.0), "a clock that goes backwards earns nothing"
+
+
+def test_retry_budget_that_earns_slowly() -> None:
+    """One in ten seconds is one in ten seconds, whenever it is asked for."""
+    budget = RetryBudget(0.0, per_second=0.1)
+    assert 10 == sum(budget.withdraw(0.0) for _ in range(50))
+    assert [9, 19, 29] == [at for at in range(1, 30, 2) if budget.withdraw(at + 1.01)]
 
 
 def test_retry_budget_earns_from_calls() -> None:

@@ -327,7 +327,7 @@ class Scope(RuleBasedStateMachine):
 
 
 TestWhateverHappens = Scope.TestCase
-TestWhateverHappens.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestWhateverHappens.settings = settings(stateful_step_count=40)
 
 
 # -- who is sent again -----------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from anyfast_async._core.retry.retry_after import duration, in_words, retry_after
@@ -239,7 +239,6 @@ def test_duration(text: str, seconds: float | None) -> None:
     assert seconds == pytest.approx(duration(text)) if seconds is not None else duration(text) is None
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.text(st.characters(codec="ascii"), max_size=20) | st.text(max_size=10))
 def test_any_text_is_a_delay_or_none(value: str) -> None:
     """Whatever a server writes anywhere, the result is a finite number of seconds from 0 up, or nothing."""

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from anyfast_async._core.sse import Event
@@ -46,7 +46,6 @@ HALVES = ["\ud83d", "\ude00"]
 TEXTS = st.text(max_size=12) | st.text(st.sampled_from('"\\{},:\n\u2028é😀 contentdelta'), max_size=12)
 
 
-@settings(max_examples=200, deadline=None)
 @given(TEXTS, TEXTS, st.booleans(), st.booleans(), st.booleans())
 def test_texts_are_what_decoding_gives(first: str, second: str, spaces: bool, ascii: bool, around: bool) -> None:  # noqa: A002
     """Any text in the same chunk is recognised, however JSON spells it, and is the text that the whole JSON holds."""
@@ -167,7 +166,6 @@ def test_an_item_stands_for_a_chunk() -> None:
     assert payload_of(CHUNK) is CHUNK
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["a", "é", "", *HALVES]), st.integers(0, 2), st.booleans()), max_size=12))
 def test_folding_texts_is_folding_chunks(steps: list[tuple[str, int, bool]]) -> None:
     """However texts of several templates and whole chunks follow each other, the fold is that of all whole chunks."""

@@ -123,11 +123,18 @@ SECRET = {"type": "redacted_thinking"}
             [SECRET | {"data": "a"}, SECRET | {"data": "b"}],
             [SECRET | {"data": "a"}, SECRET | {"data": "b"}],
         ),
+        ("thinking_blocks", [THINKING | {"thinking": "a"}, {"type": "text", "thinking": "b"}], None),
         (
             "annotations",
             [{"type": "url_citation", "url": "a"}, {"type": "url_citation", "url": "b"}],
             [{"type": "url_citation", "url": "a"}, {"type": "url_citation", "url": "b"}],
         ),
+        (
+            "reasoning_details",
+            [{"index": 0, "text": "a"}, TEXT | {"text": "b"}],
+            [TEXT | {"text": "ab"}],
+        ),
+        ("reasoning_details", [TEXT | {"type": "reasoning.encrypted", "data": "x"}, {"index": 0, "data": "y"}], None),
         ("x", [{"index": 0, "id": "a", "t": "1"}, {"index": 0, "id": "b", "t": "2"}], None),
         ("x", [{"t": "1"}, {"t": "2"}], None),
         ("x", [1, {"index": 0}, "y"], None),

@@ -101,16 +101,44 @@ def test_texts_by_template_are_the_texts(texts: list[str], odd: int) -> None:
 
 
 def test_chunks_of_nothing_in_common_are_not_compared_for_ever() -> None:
-    """After some templates that were of no use no more are made; one that is of use gives new trials."""
+    """After some templates that were of no use no more are made."""
     reader = AnswerReader(HEADERS, clock=lambda: 0.0)
     for number in range(2 * TRIALS):
         reader.feed(event({**chunk({"content": "x"}), "id": str(number)}))
-    assert all(isinstance(item, dict) for item in reader.items)
-    reader.items.clear()
-
     reader.feed(event(chunk({"content": "y"})) * 3)
 
-    assert [chunk({"content": "y"})] * 3 == [payload_of(item) for item in reader.items]
+    assert all(isinstance(item, dict) for item in reader.items)
+    assert [chunk({"content": "y"})] * 3 == [*reader.items][-3:]
+
+
+def test_a_template_that_is_of_use_gives_new_trials() -> None:
+    """However often what chunks have in common changes, those that are alike are told by their bytes."""
+    reader = AnswerReader(HEADERS, clock=lambda: 0.0)
+    for number in range(3 * TRIALS):
+        reader.feed(event({**chunk({"content": "x"}), "id": str(number)}) * 3)
+
+    assert [dict, tuple, tuple] * (3 * TRIALS) == [type(item) for item in reader.items]
+
+
+@pytest.mark.parametrize("last", [DONE, END, FAILED, b"data: half"])
+def test_nothing_is_expected_where_an_answer_ends(last: bytes) -> None:
+    """What comes then is read as a whole, however much it looks like a text of the answer."""
+    reader = AnswerReader(HEADERS, clock=lambda: 0.0)
+    reader.feed(TEXT)
+    assert reader.expects
+
+    reader.feed(last)
+    assert not reader.expects
+
+
+def test_half_an_object_outside_of_any_event_says_nothing() -> None:
+    """It is counted as such, and is no event; one that is whole counts for itself, whatever comes behind it."""
+    seen = read(b'{"half": \n', TEXT)
+    assert (1, None, 1) == (len(seen.chunks), seen.error, seen.ignored)
+
+    seen = read(b'{"error":{"message":"boom"}} and more\n', TEXT)
+    assert seen.error is not None
+    assert "boom" in seen.error
 
 
 # -- the end ---------------------------------------------------------------------------------------------------------
