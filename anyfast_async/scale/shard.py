@@ -291,6 +291,13 @@ def _budget(turn: Turn, before: tuple[float, float, int]) -> Budget | None:
     """Return a budget that leaves what the turn gives: it counts what the shard has spent before, too."""
     if turn.tokens is None and turn.usd is None and turn.requests is None:
         return None
+    if turn.budget is not None:
+        return Budget(
+            tokens=None if turn.tokens is None else int(turn.tokens),
+            usd=turn.usd,
+            requests=turn.requests,
+            name=turn.budget,
+        )
     return Budget(
         tokens=None if turn.tokens is None else int(before[0] + turn.tokens),
         usd=None if turn.usd is None else before[1] + turn.usd,
