@@ -164,6 +164,20 @@ def test_sums_are_those_of_their_calls() -> None:
     assert (spent.calls, spent.unknown, len([*spent.models])) == (15, 0, 3)
 
 
+def test_many_calls_at_once_cost_what_they_cost_one_by_one() -> None:
+    """Long prompts have their own price, however short their answers are and whatever they are counted with."""
+    prices = Prices.listed()
+    for prompts in ([10, 199_999, 200_000], [10, 200_001, 1_000_000], []):
+        calls = [Used(prompt, 77, cached=5) for prompt in prompts]
+        one_by_one, at_once = Spent(), Spent()
+        for used in calls:
+            one_by_one.add("gemini-2.5-pro", used)
+        at_once.extend("gemini-2.5-pro", calls)
+
+        assert at_once == one_by_one
+        assert at_once.cost(prices) == one_by_one.cost(prices)
+
+
 def test_a_sum_says_what_it_does_not_know() -> None:
     """Calls without usage are counted; one model without a price and there is no sum."""
     spent = Spent()

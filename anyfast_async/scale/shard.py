@@ -159,7 +159,10 @@ class ShardRun:
             if files.journal.records.past.header is None:
                 files.journal.note("header", header)
             files.journal.guard = lease.check
-            census = files.census(ids_of(found), {row.custom_id for row in found.bad.values()})
+            records = files.journal.records
+            census = Census()
+            if len(records.answered) or len(records.failed):  # else reading every row would find nothing
+                census = files.census(ids_of(found), {row.custom_id for row in found.bad.values()})
             if census.already == found.total:
                 tally = Tally(found.total, census.already, file=census.counts)
                 result = ShardResult(

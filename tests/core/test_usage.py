@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from anyfast_async import CompletionTokensDetails, PromptTokensDetails, Usage
-from anyfast_async._core.usage import Used, used_by
+from anyfast_async._core.usage import SAME_AS, Used, used_by
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,12 @@ from anyfast_async._core.usage import Used, used_by
 def test_what_total_has_beyond_is_completion(usage: Usage | None, used: Used | None) -> None:
     """Thinking that is reported beside the completion is billed as completion; zeros, or one number, say nothing."""
     assert used == used_by(usage)
+
+
+def test_an_answer_that_was_given_to_more_than_one_row_costs_once() -> None:
+    """The others name the row that was sent, and have used nothing."""
+    shared = Usage(prompt_tokens=0, completion_tokens=0, total_tokens=0, extra={SAME_AS: "row-1"})
+    assert Used(0, 0) == used_by(shared)
 
 
 def test_parts_are_no_larger_than_the_whole() -> None:

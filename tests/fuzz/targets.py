@@ -125,6 +125,16 @@ def http_answer(data: bytes) -> None:
     same(_answered(body[at : at + 1] for at in range(len(body))), whole, "by the byte")
 
 
+def chunked_body(data: bytes) -> None:
+    """What was sent is what comes, whatever lines it holds: what stands between zero bytes is a chunk."""
+    chunks = [chunk for chunk in data[2:].split(b"\0") if chunk]
+    sent = b"HTTP/1.1 200 \r\nTransfer-Encoding: chunked\r\n\r\n"
+    sent += b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
+    _, pieces = cut(data[:2].ljust(2) + sent)
+    for found in (_answered([sent]), _answered(pieces)):
+        same(found[2], b"".join(chunks), "sent")
+
+
 STATUSES: Final = (200, 200, 200, 201, 204, 301, 400, 401, 404, 408, 409, 429, 500, 503, 504, 524)
 LABELS: Final = ("application/json", "text/event-stream", "text/plain", "text/html", "")
 
@@ -196,6 +206,17 @@ def streamed_answer(data: bytes) -> None:
     events = [one + b"\n\n" for one in body.split(b"\n\n")]
     events[-1] = events[-1][:-2]
     same(_read(events, quick=True), whole, "by the event")
+
+
+def streamed_texts(data: bytes) -> None:
+    """What was said is what is read, to the last space: each line is a chunk's text, however the stream is cut."""
+    texts = [line.decode("utf-8", "replace") for line in data[2:].split(b"\n")]
+    chunks = [{"id": "c", "choices": [{"index": 0, "delta": {"content": text}}]} for text in texts]
+    events = [f"data: {json.dumps(one, ensure_ascii=data[:1] > b'a')}\n\n".encode() for one in chunks]
+    _, pieces = cut(data[:2].ljust(2) + b"".join(events))
+    for found, *_ in (_read([b"".join(events)]), _read(pieces, quick=True), _read(events, quick=True)):
+        read = [choice["message"].get("content") or "" for choice in found["choices"]]
+        same("".join(read), "".join(texts), "said")
 
 
 def delay(data: bytes) -> None:
@@ -500,8 +521,10 @@ TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
     for one in (
         event_stream,
         http_answer,
+        chunked_body,
         whole_answer,
         streamed_answer,
+        streamed_texts,
         delay,
         structured_text,
         results_file,

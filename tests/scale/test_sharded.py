@@ -256,6 +256,10 @@ def test_bad_arguments(write_rows: WriteRows, settings_of: SettingsOf, tmp_path:
         for wrong in ({"shards": 0}, {"slots": 0}, {"shards": True}):
             with pytest.raises(ConfigurationError, match="must be"):
                 run_sharded(write_rows(1), tmp_path / "out.jsonl", settings_of(), executor=threads, **wrong)
+        with pytest.raises(ConfigurationError, match="input must be a file"):
+            run_sharded("s3://b/in.jsonl", tmp_path / "out.jsonl", settings_of(), executor=threads)
+        with pytest.raises(ConfigurationError, match="output must be a file"):
+            run_sharded(write_rows(1), "s3://b/out.jsonl", settings_of(), executor=threads)
         with pytest.raises(ConfigurationError, match="name no model"):
             run_sharded(write_rows(1), tmp_path / "out.jsonl", settings_of(model=None), executor=threads)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from anyfast_async import APIStatusError
 from anyfast_async._core.errors import error_bodies, exceptions
 
 NOW = 1_000_000.0
@@ -70,3 +71,34 @@ def test_words_and_code_are_kept(payload: Any, message: str, code: Any) -> None:
 def test_what_is_no_error(payload: Any) -> None:
     """Answers, wrappers that say that all is well, and events of a type that nobody knows."""
     assert not error_bodies.is_error(payload)
+
+
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [
+        ("INVALID_ARGUMENT", 400),
+        ("FAILED_PRECONDITION", 400),
+        ("UNAUTHENTICATED", 401),
+        ("PERMISSION_DENIED", 403),
+        ("NOT_FOUND", 404),
+        ("RESOURCE_EXHAUSTED", 429),
+        ("INTERNAL", 500),
+        ("UNAVAILABLE", 503),
+        ("DEADLINE_EXCEEDED", 504),
+        ("rate_limit_error", 429),
+        ("authentication_error", 401),
+        ("invalid_request_error", 400),
+        ("overloaded_error", 529),
+        ("insufficient_quota", 429),
+        ("invalid_api_key", 401),
+        ("prompt_blocked", 400),
+        ("model_not_found", 503),
+        ("server_error", 500),
+    ],
+)
+def test_a_word_inside_a_success_has_its_status(word: str, status: int) -> None:
+    """As google/rpc/code.proto, Anthropic's and OpenAI's pages and the gateway have it, by the code or the type."""
+    for name in ("status", "code", "type"):
+        found = exceptions.inband_error({"error": {"message": "m", name: word}}, {}, now=NOW)
+        assert isinstance(found, APIStatusError)
+        assert status == found.status_code

@@ -420,3 +420,13 @@ def test_what_litellm_relays(headers: dict[str, str], status: int, retry: str, b
     found = error(status, body, headers)
     assert ("gateway", retry, billed) == (found.spoken_by, found.retry_class, found.billed)
     assert "ambiguous" == error(504, body, headers).retry_class
+
+
+def test_what_is_no_answer_is_shown_from_its_beginning() -> None:
+    """A page in place of a completion: its first words are in the message, a part of it is kept, and no key."""
+    page = b"<html>It works! sk-0123456789abcdef " + b"x" * 100_000
+    error = exceptions.shape_error({}, page, "the answer is no JSON", status=200)
+
+    assert str(error).startswith("the answer is no JSON: <html>It works! ")
+    assert (200, 400) == (error.status_code, len(error.body))
+    assert "0123456789abcdef" not in f"{error} {error.body}"

@@ -215,7 +215,12 @@ def test_words_hold_no_tag(page: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("behind", "stated"), [({"llm_provider-content-type": "application/json; charset=UTF-8"}, True), ({}, False)]
+    ("behind", "stated"),
+    [
+        ({"llm_provider-content-type": "application/json; charset=UTF-8"}, True),
+        ({"llm_provider-content-type": "application/json", "llm_provider-x-litellm-call-id": "2"}, False),
+        ({}, False),
+    ],
 )
 def test_an_error_that_another_gateway_relays_is_a_statement_where_json_came_from_behind(
     behind: dict[str, str], stated: bool

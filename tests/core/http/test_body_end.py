@@ -140,6 +140,17 @@ def test_what_is_missing_is_told() -> None:
         Chunked().end()
 
 
+def test_a_body_of_a_stated_length_ends_with_its_last_byte() -> None:
+    """One of no bytes is there at once; one of a single byte is not, and is cut where that does not come."""
+    assert Sized(0).done
+    body = Sized(1)
+    with pytest.raises(TruncatedError, match="1 bytes are missing"):
+        body.end()
+
+    assert (b"a", True, b"b") == (body.feed(b"ab"), body.done, body.rest)
+    body.end()
+
+
 def test_line_before_a_chunk() -> None:
     """It is the one line with which a chunk takes just so many bytes; where there is none it is before nothing."""
     for taken in (*range(600), *range(4090, 4110), *range(65_530, 65_550)):

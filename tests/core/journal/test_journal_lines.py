@@ -18,6 +18,7 @@ from anyfast_async import (
     Choice,
     IncompleteStreamError,
     InsufficientQuotaError,
+    OutputError,
     RateLimitError,
     ResponseTimeout,
     Usage,
@@ -247,6 +248,16 @@ def test_line_of_a_failure_tells_who_spoke_and_what_it_may_have_cost(status: int
     again = journal_lines.error_in(journal_lines.error_line("a", error, stem="0" * 24))
 
     assert (error.billed, error.spoken_by, error.kind) == (again.billed, again.spoken_by, again.kind)
+
+
+def test_line_of_an_answer_that_does_not_fit_has_the_answer() -> None:
+    """It was paid for: whoever mends rows by hand finds it whole beside the error, which stays one of the output."""
+    error = OutputError("no JSON in it")
+    error.completion = codec.structure({"choices": [{"message": {"content": "Paris!"}}], "x": 1}, ChatCompletion)
+    response = json.loads(failure("a", error))["response"]
+
+    assert (200, codec.as_dict(error.completion)) == (response["status_code"], response["body"])
+    assert type(journal_lines.error_in(failure("a", error))) is OutputError
 
 
 def test_line_of_a_lost_request_tells_what_it_may_have_cost() -> None:

@@ -85,3 +85,19 @@ def test_inputs_and_models_are_remembered() -> None:
 
     assert {"1", "2", "3"} == past.inputs
     assert [("m",), ("other",)] == [past.asked_for("m-001"), past.asked_for("other")]
+
+
+def test_a_log_tells_what_was_sent_within_the_last_minute() -> None:
+    """So a run that goes on stays within its limits: when, how many requests and how many tokens."""
+    past = past_of(
+        journal_lines.record("sent", [100.0, 5, 700]),
+        journal_lines.record("sent", [130.0, 2, 90]),
+        journal_lines.record("sent", [170.0, 1, 30]),
+    )
+
+    assert [(130.0, 2, 90), (170.0, 1, 30)] == past.sent
+
+
+def test_a_log_tells_that_answers_of_another_program_are_there() -> None:
+    """They count as answers, and were made of what nobody knows."""
+    assert (False, True) == (past_of().foreign, past_of(journal_lines.record("foreign", True)).foreign)

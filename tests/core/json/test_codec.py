@@ -430,6 +430,14 @@ def test_any_answer_goes_back_out(message: dict[str, Any]) -> None:
     assert same(message | {"role": "assistant"}, codec.message_to_wire(found))
 
 
+@pytest.mark.parametrize("name", ["", None, 5])
+def test_a_call_of_no_function_does_not_go_back_out(name: Any) -> None:
+    """Upstreams refuse a history with a call that names none; what else an answer says goes back."""
+    message = {"content": "x", "tool_calls": [{"id": "a", "function": {"name": name, "arguments": "{}"}}]}
+    found = codec.decode_completion(json.dumps({"choices": [{"message": message}]}).encode()).message
+    assert {"role": "assistant", "content": "x"} == codec.message_to_wire(found)
+
+
 def test_an_empty_list_of_tool_calls_does_not_go_back_out() -> None:
     """An answer of vLLM has "tool_calls": [], which in a request is invalid; the history leaves it out."""
     found = codec.decode_completion(b'{"choices":[{"message":{"content":"x","tool_calls":[]}}]}').message

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import heapq
+import math
+import random
+from collections import deque
 from collections.abc import Callable
 
 import pytest
 
-from anyfast_async._core.limits.adaptive_window import EACH, AdaptiveWindow
+from anyfast_async._core.limits.adaptive_window import EACH, FIRST, AdaptiveWindow
 
 
 def fed(window: AdaptiveWindow, seconds: Callable[[int], float], answers: int, kind: int = EACH) -> list[int]:
@@ -117,3 +121,73 @@ def test_a_small_window_looks_one_below() -> None:
     sizes = fed(AdaptiveWindow(6, 1, 6), slots(10**6), 4000)
 
     assert {5, 6} == set(sizes)
+
+
+# -- against a gateway with a queue ----------------------------------------------------------------------------------
+
+WORK: dict[str, Callable[[random.Random], float]] = {
+    "constant": lambda _: 1.0,
+    "uniform": lambda chance: chance.uniform(0.5, 1.5),
+    "exponential": lambda chance: chance.expovariate(1.0),
+}
+
+
+def windows(capacity: Callable[[float], int], work: Callable[[random.Random], float], seconds: float) -> list[float]:
+    """Send as many as the window lets to a gateway that works at *capacity* at once; return the window each second."""
+    window, chance, now = AdaptiveWindow(4, 1, 1000), random.Random(7), 0.0
+    ends, waiting, began = list[tuple[float, int]](), deque[int](), dict[int, float]()
+    sizes, number = list[float](), 0
+    while now < seconds:
+        while len(began) < window.count:
+            number += 1
+            began[number] = now
+            waiting.append(number)
+        while waiting and len(ends) < capacity(now):
+            heapq.heappush(ends, (now + work(chance), waiting.popleft()))
+        before, (now, ended) = now, heapq.heappop(ends)
+        sizes += [window.count] * (math.ceil(now) - math.ceil(before))
+        in_flight = len(began)
+        window.answered(in_flight, EACH, now - began.pop(ended), 1.0, ended, number)
+    return sizes
+
+
+def mean(sizes: list[float]) -> float:
+    return sum(sizes) / len(sizes)
+
+
+@pytest.mark.parametrize("capacity", [5, 16, 48])
+@pytest.mark.parametrize("kind", WORK)
+def test_of_a_gateway_that_queues_it_finds_what_is_worked_at_at_once(kind: str, capacity: int) -> None:
+    """From the second minute on within a fifth or one, and half to twice of it at any time.
+
+    Within half a minute it is near, but where answers are spread widely: there a step takes more of them.
+    """
+    sizes = windows(lambda _: capacity, WORK[kind], 400.0)
+
+    assert kind == "exponential" or sizes[30] >= 0.75 * capacity
+    assert capacity / 2 <= min(sizes[60:]) <= max(sizes[60:]) <= 2 * capacity
+    assert mean(sizes[60:]) == pytest.approx(capacity, rel=0.2, abs=1)
+
+
+@pytest.mark.parametrize("kind", WORK)
+@pytest.mark.parametrize("after", [8, 32])
+def test_what_a_gateway_takes_may_halve_or_double(kind: str, after: int) -> None:
+    """The window is there within a minute."""
+    sizes = windows(lambda now: 16 if now < 150 else after, WORK[kind], 400.0)
+
+    assert mean(sizes[60:150]) == pytest.approx(16, rel=0.25)
+    assert mean(sizes[210:]) == pytest.approx(after, rel=0.2)
+    assert after / 2 <= min(sizes[210:]) <= max(sizes[210:]) <= 2 * after
+
+
+def test_a_slow_reader_is_no_full_gateway() -> None:
+    """Streams that are read twice as slowly, whose first tokens come as soon as before, do not shrink the window."""
+    window, sizes = AdaptiveWindow(4, 1, 64), list[int]()
+    for number in range(6000):
+        slow = 2.0 if number > 3000 else 1.0
+        newest = number + window.count
+        window.answered(window.count, FIRST, 0.1, 1.0, number, newest)
+        window.answered(window.count, EACH, slow, 1.0, number, newest)
+        sizes.append(window.count)
+
+    assert min(sizes[3000:]) >= 48

@@ -26,6 +26,14 @@ def test_rate_doubles_while_it_searches() -> None:
     assert 20 <= rate.per_second <= 60
 
 
+def test_a_slow_rate_grows_to_twice_of_itself_at_most() -> None:
+    """One request that had to wait, of one in ten seconds, says no more than one of many a second."""
+    rate = Rate(0.1)
+    rate.take(0.0)
+    rate.take(5.0)
+    assert rate.per_second == pytest.approx(0.2)
+
+
 def test_rate_that_is_not_used_up_does_not_grow() -> None:
     """Few requests prove nothing of what would be granted."""
     rate = Rate(5.0)

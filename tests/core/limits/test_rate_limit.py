@@ -181,6 +181,18 @@ def test_late_timers_are_made_up_for() -> None:
     assert now == pytest.approx(1000 * pace.interval, rel=0.01)
 
 
+def test_a_request_that_was_not_sent_leaves_the_pace_as_it_was() -> None:
+    """What is given back keeps nobody waiting."""
+    pace = Spacing(60)
+    pace.tighten()
+    pace.take(0.0)
+    before = pace.wait(0.0)
+    pace.take(0.0)
+    pace.give_back()
+
+    assert pace.wait(0.0) == pytest.approx(before)
+
+
 # -- a limit that nobody stated --------------------------------------------------------------------------------------
 
 
@@ -210,6 +222,17 @@ def test_few_grants_prove_nothing() -> None:
     learned.refused(16.0, proven=True)
 
     assert learned.wait(17.0) == 0.0
+
+
+@pytest.mark.parametrize("few", [1, 9])
+def test_as_few_grants_in_another_minute_are_the_limit(few: int) -> None:
+    """Even one a minute: what is found twice was not just left by others."""
+    learned = Learned()
+    for now in (0.0, 70.0):
+        grant(learned, few, now)
+        learned.refused(now + 16.0, proven=True)
+
+    assert learned.granted.limit == few
 
 
 def test_learned_limit_is_doubted_ever_more() -> None:

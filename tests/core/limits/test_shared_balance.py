@@ -90,6 +90,33 @@ def test_without_the_store_at_least_one_is_in_flight() -> None:
     assert ours.wait(0.0, 1.0) is None
 
 
+def test_what_was_used_as_it_was_taken_is_not_told() -> None:
+    """The store has booked it as it was: there is nothing to ask it for."""
+    ours = SharedBalance(requests=600, tokens=1000, places=8, client="a")
+    question = ours.question(0.0, [100.0], 1)
+    assert question is not None
+    ours.take_in(0.0, 0.0, question, StoreReply(born=77, held=1, permits=((0, 5),)))
+    booked = ours.take(0.0, 100.0)
+
+    ours.correct(booked, 0, 0.0)
+    assert not ours.owes
+    ours.correct(booked, 0, -1.0)
+    assert ours.owes
+
+
+def test_permits_are_asked_for_ahead_by_what_calls_took_lately() -> None:
+    """Where fifteen go in a second one more is booked before it is asked for, with their tokens: one is no rule."""
+    ours = SharedBalance(requests=6000, tokens=10**6, places=99, client="a", held=99)
+    for number in range(30):
+        ours.take(number / 15, 1000.0 if number == 29 else 100.0)
+        ours.left()
+
+    question = ours.question(2.0, [], 0)
+    assert question is not None
+    assert len(question.wanted) == 1
+    assert 100 < question.wanted[0] < 400
+
+
 def test_how_many_go_is_known_within_a_second() -> None:
     """Ten a second for two seconds: it is about ten, and soon none when they stop."""
     ours = SharedBalance(requests=None, tokens=None, places=99, client="a", held=99)

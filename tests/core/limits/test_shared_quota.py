@@ -19,6 +19,7 @@ from anyfast_async._core.limits.shared_quota import (
     Question,
     SharedQuota,
     StoreReply,
+    interval,
 )
 
 SECOND = 1_000_000
@@ -102,6 +103,11 @@ def test_hardly_anything_of_the_limit_is_lost() -> None:
         due[client] = now + reply.permits[0][0] / SECOND
     assert 600 * 10 * 0.98 <= sum(got.values()) <= 600 * 11
     assert max(got.values()) <= 1.06 * min(got.values())
+
+
+def test_fifty_a_second_go_at_any_limit() -> None:
+    """More where that is a limit of more; without one there is nothing to spread."""
+    assert [0, 20_600, 20_600, 1_030] == [interval(limit) for limit in (None, 60, 3_000, 60_000)]
 
 
 def test_order_is_that_of_the_questions() -> None:

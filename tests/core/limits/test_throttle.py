@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from anyfast_async._core.limits.adaptive_window import AdaptiveWindow
 from anyfast_async._core.limits.rate_limit import Slot
 from anyfast_async._core.limits.refusal import Refusal
 from anyfast_async._core.limits.throttle import Throttle
@@ -115,8 +116,11 @@ def test_a_second_row_that_is_refused_is_waited_for_longer() -> None:
 def test_after_an_outage_one_goes_first() -> None:
     """A gateway that comes back is asked by one request, and by more with each that it answers."""
     throttle = Throttle()
+    assert not throttle.ramps
     throttle.hold()
+    assert not throttle.ramps
     first = send(throttle, 0.0)
+    assert throttle.ramps
     assert throttle.wait(0.0) is None
 
     succeed(throttle, first, 1.0)
@@ -463,3 +467,15 @@ def test_counts_stay_right_and_every_wait_ends(steps: list[tuple[str, float, int
     assert wait is not None
     assert wait <= 200
     assert throttle.wait(now + wait) == pytest.approx(0, abs=1e-6)
+
+
+def test_refusals_of_what_was_sent_before_count_one_by_one_for_a_window() -> None:
+    """A window hears of answers from its first, and loses one place by each refusal of a cascade, not more."""
+    throttle, window = Throttle(), AdaptiveWindow(32, 1, 64)
+    throttle.adapt(window)
+    assert throttle.watching
+
+    sent = [send(throttle, 0.0) for _ in range(32)]
+    for one in sent[:6]:
+        refuse(throttle, one, 0.0, Suspicion())
+    assert window.count == 26

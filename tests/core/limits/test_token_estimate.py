@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from anyfast_async import AssistantMessage, AudioPart, ChatRequest, FilePart, ImagePart, UserMessage, VideoPart
 from anyfast_async._core.json import codec
-from anyfast_async._core.limits.token_estimate import ASSUMED, Asked, Expected, asked, tokens_of
+from anyfast_async._core.limits.token_estimate import ASSUMED, Asked, Expected, asked, tokens_of, tokens_of_each
 from anyfast_async.messages import FunctionCall, ToolCall
 
 TEXT = Asked({"text": 100.0}, {"text": 400.0})
@@ -24,6 +24,12 @@ def data(media_type: str, size: int) -> str:
 def test_tokens_of() -> None:
     """A text's tokens go by its bytes, whatever it holds."""
     assert [0, 1, 2, 3, 1] == [tokens_of(t) for t in ("", "abcd", "abcde", "你好你", "\ud800")]
+
+
+@pytest.mark.parametrize("texts", [[], ["", "abcd", "abcde"], ["abcde", "你好你", ""]])
+def test_tokens_of_many_texts_are_those_of_each(texts: list[str]) -> None:
+    """Plain ones, which are counted together, and others."""
+    assert [tokens_of(text) for text in texts] == tokens_of_each(texts)
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,13 @@ def test_retry_budget_in_an_outage() -> None:
     assert not budget.withdraw(999.0), "a clock that goes backwards earns nothing"
 
 
+def test_retry_budget_that_earns_slowly() -> None:
+    """One in ten seconds is one in ten seconds, whenever it is asked for."""
+    budget = RetryBudget(0.0, per_second=0.1)
+    assert 10 == sum(budget.withdraw(0.0) for _ in range(50))
+    assert [9, 19, 29] == [at for at in range(1, 30, 2) if budget.withdraw(at + 1.01)]
+
+
 def test_retry_budget_earns_from_calls() -> None:
     """Calls earn their share beyond the reserve, up to a ceiling: an hour of success does not buy a storm."""
     budget = RetryBudget(0.2)

@@ -123,6 +123,7 @@ SECRET = {"type": "redacted_thinking"}
             [SECRET | {"data": "a"}, SECRET | {"data": "b"}],
             [SECRET | {"data": "a"}, SECRET | {"data": "b"}],
         ),
+        ("thinking_blocks", [THINKING | {"thinking": "a"}, {"type": "text", "thinking": "b"}], None),
         (
             "annotations",
             [{"type": "url_citation", "url": "a"}, {"type": "url_citation", "url": "b"}],

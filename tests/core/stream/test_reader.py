@@ -131,6 +131,16 @@ def test_nothing_is_expected_where_an_answer_ends(last: bytes) -> None:
     assert not reader.expects
 
 
+def test_half_an_object_outside_of_any_event_says_nothing() -> None:
+    """It is counted as such, and is no event; one that is whole counts for itself, whatever comes behind it."""
+    seen = read(b'{"half": \n', TEXT)
+    assert (1, None, 1) == (len(seen.chunks), seen.error, seen.ignored)
+
+    seen = read(b'{"error":{"message":"boom"}} and more\n', TEXT)
+    assert seen.error is not None
+    assert "boom" in seen.error
+
+
 # -- the end ---------------------------------------------------------------------------------------------------------
 
 

@@ -164,6 +164,21 @@ def test_a_name_that_is_said_with_each_piece_opens_no_call() -> None:
     ]
 
 
+def test_all_so_far_is_handed_on_once() -> None:
+    """Where each fragment holds all that came before it, what is new of it is handed on when it comes."""
+    pieces = ['{"a"', '{"a": 1, "b"', '{"a": 1, "b": 2}']
+    calls, handed_on = fed(*([fragment(piece, index=0, name="f")] for piece in pieces))
+    assert [("", "f", pieces[-1])] == told(calls)
+    assert ['{"a"', ': 1, "b"', ": 2}"] == [one["function"]["arguments"] for one in handed_on]
+
+
+def test_an_object_inside_of_the_arguments_is_no_beginning() -> None:
+    """A piece that begins with a brace, where the arguments are open, goes on with them."""
+    pieces = ['{"some long name": ', '{"a":', '{"b":1}', "}}"]
+    calls, handed_on = fed(*([fragment(piece, index=0, name="f" if piece is pieces[0] else None)] for piece in pieces))
+    assert [("f", "".join(pieces))] == [one[1:] for one in told(calls)] == [one[1:] for one in plain(handed_on)]
+
+
 def test_a_further_object_has_the_name_of_the_call_before() -> None:
     """Behind whole arguments another object is another call of that function, and is handed on as one."""
     calls, handed_on = fed(
