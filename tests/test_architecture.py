@@ -115,6 +115,8 @@ CORE_ORDER: Final = (
         "limits/fair_share.py",
         "limits/learned_limits.py",
         "limits/rate_limit.py",
+        "limits/budget_amounts.py",
+        "limits/budget_script.py",
         "limits/shared_quota.py",
         "limits/shared_script.py",
         "retry/backoff.py",
@@ -126,6 +128,7 @@ CORE_ORDER: Final = (
     },
     {
         "limits/refusal.py",
+        "limits/shared_budget.py",
         "limits/shared_permit.py",
     },
     {
@@ -519,8 +522,11 @@ TESTED_THROUGH: Final[Mapping[str, str]] = {
     "_limits/followed.py": "limits/test_lanes.py",  # what a lane learns of a call
     "_limits/shared_limits.py": "limits/test_shared_asking.py",  # several gates on one store
     "_limits/shared_scope.py": "limits/test_shared_asking.py",
+    "_limits/shared_gate.py": "limits/test_shared_asking.py",
     "_core/limits/shared_permit.py": "limits/test_shared_asking.py",
     "_core/limits/shared_script.py": "limits/test_store_valkey.py",  # what a server runs
+    "_core/limits/budget_script.py": "limits/test_store_valkey.py",
+    "_core/limits/budget_amounts.py": "core/limits/test_shared_budget.py",
     "_values/store_url.py": "test_policies.py",
     "stores.py": "limits/test_shared_asking.py",
     "_limits/spent.py": "test_prices.py",  # what is priced

@@ -35,6 +35,7 @@ GOOD: list[tuple[type[Any], str, list[Any]]] = [
     (Budget, "tokens", [None, 0, 1]),
     (Budget, "requests", [None, 0, 1]),
     (Budget, "usd", [None, 0, 0.01, 5]),
+    (Budget, "name", [None, "march"]),
 ]
 BAD: list[tuple[type[Any], str, list[Any]]] = [
     (Limits, "concurrency", [0, -1, 1.0, True, None, "5", NAN]),
@@ -56,6 +57,7 @@ BAD: list[tuple[type[Any], str, list[Any]]] = [
     (Budget, "tokens", [-1, 1.0, True]),
     (Budget, "requests", [-1, "1"]),
     (Budget, "usd", [-0.01, NAN, True, "5"]),
+    (Budget, "name", ["", " ", 5, True]),
 ]
 
 
@@ -142,7 +144,7 @@ def test_defaults() -> None:
         "outage_patience": 1800,
         "resend_after_timeout": False,
     } == attrs.asdict(RetryPolicy())
-    assert {"tokens": None, "requests": None, "usd": None} == attrs.asdict(Budget())
+    assert {"tokens": None, "requests": None, "usd": None, "name": None} == attrs.asdict(Budget())
 
 
 @pytest.mark.parametrize("policy", [Limits(), Timeouts(), RetryPolicy(), Budget()], ids=lambda p: type(p).__name__)

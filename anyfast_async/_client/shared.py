@@ -10,6 +10,7 @@ from anyfast_async._client.in_flight import InFlight
 from anyfast_async._clocks.notebook import in_notebook
 from anyfast_async._core.histogram import Phases
 from anyfast_async._http.transport import Transport
+from anyfast_async._limits.budget import Spending
 from anyfast_async._limits.gate import Gate
 from anyfast_async._observers.hooks import LOG_ALONE
 from anyfast_async._observers.log import LOG
@@ -18,15 +19,15 @@ from anyfast_async.errors import ClientStateError
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Hashable
+    from collections.abc import Callable, Hashable
 
     from anyfast_async._core.retry.hedging import Hedging
     from anyfast_async._core.retry.retry_budget import RetryBudget
-    from anyfast_async._limits.budget import Spending
     from anyfast_async._limits.scope import Scope
     from anyfast_async._observers.hooks import Hooks
     from anyfast_async.observing import Hold
-    from anyfast_async.policies import Hedge, Limits
+    from anyfast_async.policies import Budget, Hedge, Limits
+    from anyfast_async.prices import Prices
 
 
 class Shared:
@@ -56,7 +57,7 @@ class Shared:
         max_head: int = MAX_HEAD,
         hooks: Hooks | None = None,
     ) -> None:
-        self.gate: Gate = Gate(limits, on_free=self._told_of_end)
+        self.gate: Gate = gate_of(limits, self._told_of_end)
         self._hooks = hooks
         self.retry_budget = retry_budget
         self.spending = spending
@@ -127,6 +128,7 @@ class Shared:
     def _begin_anew(self) -> None:
         """Forget what was on its way in another loop."""
         self.gate.reset()
+        self.spending.begin_anew()
         self.in_flight.clear()
         for one in self.hedging.values():
             one.begin_anew()
@@ -147,3 +149,26 @@ def load() -> None:
     from anyfast_async._structured import parsing  # noqa: F401, PLC0415
 
     codec.load()
+
+
+def gate_of(limits: Limits, on_free: Callable[[Hold], None]) -> Gate:
+    """Return the gate of a client; *on_free* hears of ends of holds."""
+    if limits.store is None:
+        return Gate(limits, on_free)
+    from anyfast_async._limits.shared_gate import SharedGate  # noqa: PLC0415 - only who shares pays for it
+
+    return SharedGate(limits, on_free)
+
+
+def spending_of(budget: Budget | None, prices: Prices | None, limits: Limits) -> Spending:
+    """Return what counts the spending of a client.
+
+    Raises:
+        ConfigurationError: the budget is shared, and nothing says where it is kept.
+
+    """
+    if budget is None or budget.name is None:
+        return Spending(budget, prices)
+    from anyfast_async._limits.shared_spending import SharedSpending  # noqa: PLC0415 - only who shares pays for it
+
+    return SharedSpending(budget, prices, limits)

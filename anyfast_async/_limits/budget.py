@@ -49,11 +49,17 @@ class Earlier:
         self.requests: int = requests
 
 
-class _RowBudget(NamedTuple):
+class RowBudget(NamedTuple):
     """A row that waits for room."""
 
     need: Callable[[], Need]
     granted: asyncio.Future[Reserved]
+    patient: bool
+    """Whether it waits for what others may give back."""
+
+
+class NotDrawnError(BudgetExceeded):
+    """A budget that is shared has to be asked before the call can go; nothing was sent."""
 
 
 class Spending:
@@ -91,7 +97,7 @@ class Spending:
         """Of calls that are not in it yet: many are added up in less time than one by one."""
         self.earlier: Earlier = Earlier()
         self._files: set[Path] = set()
-        self._waiting: deque[_RowBudget] = deque()
+        self._waiting: deque[RowBudget] = deque()
 
     @property
     def spent(self) -> Spent:
@@ -147,8 +153,10 @@ class Spending:
         """Rows that wait for room."""
         return sum(not row.granted.done() for row in self._waiting)
 
-    async def room(self, need: Callable[[], Need]) -> Reserved | None:
+    async def room(self, need: Callable[[], Need], *, patient: bool = True) -> Reserved | None:
         """Reserve what one request needs as soon as there is room; first come, first served.
+
+        Who is not *patient* waits for nobody, as in :meth:`admit`.
 
         Raises:
             BudgetExceeded: there would be no room if all that is in flight took nothing.
@@ -158,8 +166,8 @@ class Spending:
             return None
         if not self._waiting and (found := self._now(need())) is not None:
             return found
-        row = _RowBudget(need, asyncio.get_running_loop().create_future())
-        self._waiting.append(row)
+        row = RowBudget(need, asyncio.get_running_loop().create_future(), patient)
+        self._line_up(row)
         try:
             return await row.granted
         except asyncio.CancelledError:
@@ -170,6 +178,15 @@ class Spending:
             if row in self._waiting:
                 self._waiting.remove(row)
                 self._serve()
+
+    def _line_up(self, row: RowBudget) -> None:
+        self._waiting.append(row)
+
+    def begin_anew(self) -> None:
+        """Go on in another loop, or in a child process."""
+
+    async def aclose(self) -> None:
+        """Give back what is not spent, where the budget is shared."""
 
     def close(self) -> None:
         """End every row that waits, with ``ClientStateError``."""

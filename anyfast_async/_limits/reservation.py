@@ -125,14 +125,15 @@ class Account:
 
     # -- before a request --------------------------------------------------------------------------------------------
 
-    async def room(self) -> None:
+    async def room(self, *, patient: bool = True) -> None:
         """Reserve what the next request needs, as soon as a budget has room for it.
 
         Raises:
-            BudgetExceeded: it will have none.
+            BudgetExceeded: it will have none, or has none now and the call is not *patient*.
 
         """
-        self._reserved = await self._spending.room(lambda: self._possible(self._spending, self._price))
+        spending, price = self._spending, self._price
+        self._reserved = await spending.room(lambda: self._possible(spending, price), patient=patient)
 
     def cancel(self) -> None:
         """Give back what was reserved for a request that is not sent."""

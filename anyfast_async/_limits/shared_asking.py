@@ -17,6 +17,7 @@ from anyfast_async._limits.shared_scope import SharedScope
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from anyfast_async._core.limits.shared_budget import Draw, DrawReply
     from anyfast_async._core.limits.shared_quota import Question, StoreReply
 
 SOON: Final = 1.0
@@ -35,6 +36,17 @@ class Store(Protocol):
 
     async def news(self, scope: str, client: str, seconds: float) -> None:
         """Return when *client* has been given places, or after so many seconds."""
+
+    async def aclose(self) -> None:
+        """Let go of connections and files."""
+
+
+class BudgetStore(Protocol):
+    """Keeps budgets for many clients."""
+
+    async def draw(self, budget: str, draw: Draw) -> DrawReply:
+        """Answer a question about *budget*, at once and as a whole."""
+        ...
 
     async def aclose(self) -> None:
         """Let go of connections and files."""

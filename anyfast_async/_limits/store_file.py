@@ -14,6 +14,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from anyfast_async._core.limits.shared_budget import Draw, DrawReply, SharedBudget
 from anyfast_async._core.limits.shared_quota import Question, SharedQuota, StoreReply
 from anyfast_async.errors import StoreError
 
@@ -64,6 +65,15 @@ class FileStore:
         """
         return await self._run(self._ask, scope, question)
 
+    async def draw(self, budget: str, draw: Draw) -> DrawReply:
+        """Answer a question about a budget, in one transaction that is on the disk before it is answered.
+
+        Raises:
+            StoreError: the file cannot be opened, read or written.
+
+        """
+        return await self._run(self._draw, budget, draw)
+
     async def news(self, scope: str, client: str, seconds: float) -> None:
         """Return when *client* has been given places, or after so many seconds.
 
@@ -104,6 +114,7 @@ class FileStore:
             database.execute(
                 "CREATE TABLE IF NOT EXISTS news (scope TEXT, client TEXT, PRIMARY KEY (scope, client)) WITHOUT ROWID"
             )
+            database.execute("CREATE TABLE IF NOT EXISTS budget (name TEXT PRIMARY KEY, state TEXT) WITHOUT ROWID")
             self._database, self._files = database, self._which()
         return self._database
 
@@ -116,6 +127,21 @@ class FileStore:
             reply, told = quota.ask(machine_time(), question)
             database.execute("REPLACE INTO quota VALUES (?, ?)", (scope, json.dumps(quota.dump())))
             database.executemany("REPLACE INTO news VALUES (?, ?)", [(scope, client) for client in told])
+        except BaseException:
+            database.execute("ROLLBACK")
+            raise
+        database.execute("COMMIT")
+        return reply
+
+    def _draw(self, name: str, draw: Draw) -> DrawReply:
+        database = self._opened()
+        database.execute("PRAGMA synchronous=FULL")  # what is forgotten is spent twice
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            row = database.execute("SELECT state FROM budget WHERE name = ?", (name,)).fetchone()
+            budget = SharedBudget() if row is None else SharedBudget.load(json.loads(row[0]))
+            reply = budget.ask(machine_time(), draw)
+            database.execute("REPLACE INTO budget VALUES (?, ?)", (name, json.dumps(budget.dump())))
         except BaseException:
             database.execute("ROLLBACK")
             raise

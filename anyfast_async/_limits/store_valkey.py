@@ -12,6 +12,9 @@ import os
 from hashlib import sha1
 from typing import TYPE_CHECKING, Any, Final
 
+from anyfast_async._core.limits.budget_amounts import Amounts
+from anyfast_async._core.limits.budget_script import SCRIPT as BUDGET
+from anyfast_async._core.limits.shared_budget import Draw, DrawReply
 from anyfast_async._core.limits.shared_quota import Question, StoreReply
 from anyfast_async._core.limits.shared_script import SCRIPT
 from anyfast_async.errors import ConfigurationError, StoreError
@@ -25,34 +28,25 @@ CONNECTIONS: Final = 8
 """At once: one asks, the others wait for news; whoever finds none waits for one."""
 
 
-def arguments(question: Question, now: int = 0) -> list[str | int]:
-    """Return a question as the script reads it; *now*: 0 for the server's own clock."""
+def arguments(question: Question, now: int = 0) -> tuple[str, str]:
+    """Return a question as the script reads it: who asks, and all numbers; *now*: 0 for the server's own clock."""
     q = question
-    values: list[str | int] = [q.client, now, q.number]
-    values += -1 if q.requests is None else q.requests, -1 if q.tokens is None else q.tokens, q.places
-    values += (
-        q.interval,
-        q.lease,
-        q.busy,
-        q.want,
-        q.gives,
-        q.born,
-        q.seen,
-        int(q.away),
-        int(q.leaving),
+    values = [
+        *(now, q.number, -1 if q.requests is None else q.requests, -1 if q.tokens is None else q.tokens, q.places),
+        *(q.interval, q.lease, q.busy, q.want, q.gives, q.born, q.seen, int(q.away), int(q.leaving)),
         len(q.wanted),
         *q.wanted,
-    )
+    ]
     for triples in (q.corrections, q.history):
         values.append(len(triples))
         for triple in triples:
             values += triple
-    return values
+    return q.client, " ".join(map(str, values))
 
 
-def reply_of(values: list[int]) -> StoreReply:
+def reply_of(text: bytes) -> StoreReply:
     """Return the answer of the script."""
-    born, opens, held, others, clients, expires, requests, tokens, asked, *permits = values
+    born, opens, held, others, clients, expires, requests, tokens, asked, *permits = map(int, text.split())
     return StoreReply(
         born=born,
         opens=opens,
@@ -67,6 +61,33 @@ def reply_of(values: list[int]) -> StoreReply:
     )
 
 
+def draw_arguments(draw: Draw, now: int = 0) -> tuple[str, str]:
+    """Return a question about a budget as its script reads it; *now*: 0 for the server's own clock."""
+    q = draw
+    values = now, q.number, q.lease, q.born, int(q.leaving), *q.limits, *q.total, *q.held, *q.least, *q.want
+    return q.client, " ".join(map(str, values))
+
+
+def drawn_of(text: bytes) -> DrawReply:
+    """Return the answer of that script."""
+    born, opens, others, short, *rest = map(int, text.split())
+    granted, left, outstanding = (_amounts(rest[at : at + 3]) for at in (0, 3, 6))
+    return DrawReply(
+        born=born,
+        opens=opens,
+        granted=granted,
+        left=left,
+        others=others,
+        outstanding=outstanding,
+        short=bool(short),
+    )
+
+
+def _amounts(values: list[int]) -> Amounts:
+    tokens, nanos, requests = values
+    return tokens, nanos, requests
+
+
 class ValkeyStore:
     """Keeps quotas in Valkey or Redis, under keys that begin with ``anyfast:``."""
 
@@ -78,7 +99,7 @@ class ValkeyStore:
             raise ConfigurationError(message) from None
         self._redis: Any = redis
         self._url = url
-        self._digest: str = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
+        self._digests = {one: sha1(one.encode(), usedforsecurity=False).hexdigest() for one in (SCRIPT, BUDGET)}
         self._client: Any = None
         self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
 
@@ -114,13 +135,24 @@ class ValkeyStore:
             StoreError: the server cannot be reached, or does not do it.
 
         """
-        key, values = f"anyfast:{{{scope}}}", arguments(question)
-        client = self._connected()
+        return reply_of(await self._answer(SCRIPT, scope, arguments(question)))
+
+    async def draw(self, budget: str, draw: Draw) -> DrawReply:
+        """Answer a question about a budget, by one command.
+
+        Raises:
+            StoreError: the server cannot be reached, or does not do it.
+
+        """
+        return drawn_of(await self._answer(BUDGET, budget, draw_arguments(draw)))
+
+    async def _answer(self, script: str, name: str, values: tuple[str, str]) -> Any:
+        key, client = f"anyfast:{{{name}}}", self._connected()
         try:
             try:
-                return reply_of(await client.evalsha(self._digest, 1, key, *values))
+                return await client.evalsha(self._digests[script], 1, key, *values)
             except self._redis.exceptions.NoScriptError:
-                return reply_of(await client.eval(SCRIPT, 1, key, *values))
+                return await client.eval(script, 1, key, *values)
         except (self._redis.exceptions.RedisError, OSError) as error:
             raise self._error(error) from None
 

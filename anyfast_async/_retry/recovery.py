@@ -10,6 +10,7 @@ import attrs
 
 from anyfast_async._core.limits.refusal import Refusal
 from anyfast_async._core.retry.outage import ALONE
+from anyfast_async._limits.budget import NotDrawnError
 from anyfast_async._observers import telling
 from anyfast_async._retry.outage_wait import OutageWait
 from anyfast_async._retry.refused_row import UNAVAILABLE, RefusedRow, weigh_page
@@ -134,6 +135,11 @@ class Recovery:
             AnyFastError: what the last one ended with.
 
         """
+        if isinstance(first, NotDrawnError):
+            try:
+                return await attempt()  # which waits for the answer, now that there is something to wait for
+            except AnyFastError as error:
+                first = error.with_traceback(None)
         return await call_again(first, attempt, self._delay, self._waits.sleep)
 
     def _delay(self, error: AnyFastError) -> float | None:

@@ -84,6 +84,9 @@ class ToolRounds:
         if budget is not None and not isinstance(budget, Budget):
             message = f"budget must be a Budget or None, not {escaped(repr(budget), 80)}"
             raise ConfigurationError(message)
+        if budget is not None and budget.name is not None:
+            message = "budget is of this run alone, and has no name; AnyFast(budget=Budget(name=...)) shares one"
+            raise ConfigurationError(message)
         self._calls = calls
         self._options = {name: value for name, value in options.items() if value is not None}
         # By name they come among the options, where the wire has a field called so.

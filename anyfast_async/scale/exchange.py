@@ -32,8 +32,7 @@ class ShardExchange:
         address: of a folder that is this run's alone.
 
     Raises:
-        ConfigurationError: it is no address, or cannot be used for this.
-        OSError: the store is away.
+        ConfigurationError: it is no address, or cannot be used for this; or the store is away.
 
     """
 
@@ -42,7 +41,11 @@ class ShardExchange:
             message = f"{address!r} is no address in a store, such as s3://bucket/folder"
             raise ConfigurationError(message)
         self._root = Stored(address)
-        self._root.check()
+        try:
+            self._root.check()
+        except OSError as error:
+            message = f"{address} cannot be used, nothing was sent: {error.strerror or error}"
+            raise ConfigurationError(message) from None
 
     @property
     def control(self) -> StoredFile:

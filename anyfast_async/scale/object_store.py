@@ -32,11 +32,15 @@ class Stored:
         address: as fsspec reads it: ``s3://bucket/folder``, ``gs://...``, ``abfs://...``, ``file:///folder``.
 
     Raises:
-        ConfigurationError: fsspec, or what it needs for such an address, is not installed; or it holds a password.
+        ConfigurationError: fsspec, or what it needs for such an address, is not installed; or it holds a password, or
+            names nothing.
 
     """
 
     def __init__(self, address: str) -> None:
+        if not address.partition("://")[2].strip("/"):
+            message = f"{escaped(address, 200)!r} names no folder, such as s3://bucket/folder"
+            raise ConfigurationError(message)
         self.address: str = address.rstrip("/")
         if _PASSWORD.match(self.address):
             message = "an address with a password in it would be seen on the way to workers: leave it out"

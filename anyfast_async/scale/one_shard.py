@@ -67,4 +67,5 @@ def _whole(settings: BatchSettings) -> Turn:
         tokens=None if budget is None else budget.tokens,
         usd=None if budget is None else budget.usd,
         requests=None if budget is None else budget.requests,
+        budget=None if budget is None else budget.name,
     )

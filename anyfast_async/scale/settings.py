@@ -128,6 +128,8 @@ class Turn(Shown):
     """That it may spend beyond what the shard has spent already; None: any number."""
     usd: float | None = None
     requests: int | None = None
+    budget: str | None = None
+    """The name of the budget that these are, if all workers have one together, through the store of the limits."""
     sent: tuple[tuple[float, float, float], ...] | None = None
     """What counts within its limits already: Unix times, requests and tokens; None: what the shard's log says."""
     session: str = ""

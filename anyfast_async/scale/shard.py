@@ -159,7 +159,10 @@ class ShardRun:
             if files.journal.records.past.header is None:
                 files.journal.note("header", header)
             files.journal.guard = lease.check
-            census = files.census(ids_of(found), {row.custom_id for row in found.bad.values()})
+            records = files.journal.records
+            census = Census()
+            if len(records.answered) or len(records.failed):  # else reading every row would find nothing
+                census = files.census(ids_of(found), {row.custom_id for row in found.bad.values()})
             if census.already == found.total:
                 tally = Tally(found.total, census.already, file=census.counts)
                 result = ShardResult(
@@ -288,6 +291,13 @@ def _budget(turn: Turn, before: tuple[float, float, int]) -> Budget | None:
     """Return a budget that leaves what the turn gives: it counts what the shard has spent before, too."""
     if turn.tokens is None and turn.usd is None and turn.requests is None:
         return None
+    if turn.budget is not None:
+        return Budget(
+            tokens=None if turn.tokens is None else int(turn.tokens),
+            usd=turn.usd,
+            requests=turn.requests,
+            name=turn.budget,
+        )
     return Budget(
         tokens=None if turn.tokens is None else int(before[0] + turn.tokens),
         usd=None if turn.usd is None else before[1] + turn.usd,

@@ -19,6 +19,7 @@ from anyfast_async.batch.tally import Tally
 from anyfast_async.errors import AnyFastError, ConfigurationError
 from anyfast_async.scale.exchange import ShardExchange
 from anyfast_async.scale.merge import merge, spread
+from anyfast_async.scale.object_store import is_address
 from anyfast_async.scale.plan import Plan, discard, found_again, kept, look_at, remove
 from anyfast_async.scale.settings import BatchSettings
 from anyfast_async.scale.sharded_run import ShardedRun
@@ -100,6 +101,13 @@ def run_sharded(
         OSError: a file cannot be read or written.
 
     """
+    for name, given in (("input", input), ("output", output)):
+        if is_address(given):
+            message = (
+                f"{name} must be a file that this process sees, not {given!r}: copy it from or to there, or call "
+                "run_shard for parts of it; through= is the way of shards to workers"
+            )
+            raise ConfigurationError(message)
 
     def whole() -> ShardedResult:
         source = open_source(Path(input), template=template, id_column=id_column)

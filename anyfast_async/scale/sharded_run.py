@@ -106,8 +106,7 @@ class ShardedRun:
         self._next_look = 0.0
         self._shares = Shares(settings.limits, settings.concurrency)
         self._allowed, self._max_failures = allowed_failures(max_failures, total), max_failures
-        budget = settings.budget
-        self._purse = Purse() if budget is None else Purse(budget.tokens, budget.usd, budget.requests)
+        self._purse = Purse.of(settings.budget)
         self._states: dict[int, Mapping[str, Any]] = {}
         self._beats: dict[int, Beat] = {}
         self._results: dict[int, ShardResult] = {}
@@ -221,6 +220,7 @@ class ShardedRun:
                 tokens=tokens,
                 usd=usd,
                 requests=requests,
+                budget=self._purse.name,
                 sent=None if self._shares.is_shared else share.sent,
                 session=self.session,
                 control=self._plan.control if self.exchange is None else str(self.exchange.control),
@@ -290,9 +290,8 @@ class ShardedRun:
             self._purse.spent(number, result.spent)
         if result.tally is not None:
             self._states[number] = result.tally
-        stopped_by = result.error
-        if result.status == "stopped" and stopped_by is not None:
-            self._stopped_by(given, stopped_by)
+        if result.status == "stopped" and (why := result.error) is not None:
+            self._stopped_by(given, why)
 
     def _stopped_by(self, given: _Given, error: AnyFastError | OSError) -> None:
         """Decide what an error that ended one shard means for the others."""
@@ -362,6 +361,7 @@ class ShardedRun:
             if beat is not None:
                 said = beat.said.get("sent") or ()
                 self._shares.remember((at, n, tokens) for at, n, tokens in said if at > now - PERIOD)
+        self._purse.share(self._settings.limits, self._settings.budget, self.session)
 
     def _listen(self) -> None:
         if self.exchange is not None:  # each look costs time there, and money

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from fractions import Fraction
+from pathlib import Path
 from typing import Final, TypeAlias
 
 import attrs
 
 from anyfast_async._core.limits.rate_limit import PERIOD
-from anyfast_async.policies import AutoConcurrency, Limits
+from anyfast_async.policies import AutoConcurrency, Budget, Limits
 
 Sent: TypeAlias = "tuple[float, float, float]"
 """Unix time, requests, tokens."""
@@ -121,8 +122,16 @@ class Purse:
     tokens: float | None = None
     usd: float | None = None
     requests: float | None = None
+    name: str | None = None
+    """By which workers share what is left, where a store divides it among them; None: it is divided here."""
+    _common: tuple[float | None, float | None, int | None] = (None, None, None)
     _spent: dict[int, tuple[float, float, float]] = attrs.field(factory=dict)
     _given: dict[int, tuple[float, float, float]] = attrs.field(factory=dict)
+
+    @classmethod
+    def of(cls, budget: Budget | None) -> Purse:
+        """Return all of a budget."""
+        return cls() if budget is None else cls(budget.tokens, budget.usd, budget.requests)
 
     @property
     def is_limited(self) -> bool:
@@ -141,12 +150,34 @@ class Purse:
 
     def give(self, shard: int, part: float) -> tuple[float | None, float | None, int | None]:
         """Give a shard *part* (0 to 1) of what is left: tokens, money, requests; None where that is not limited."""
-        whole = (self.tokens, self.usd, self.requests)
-        left = [None if one is None else max(0.0, one - self._out(place)) for place, one in enumerate(whole)]
-        tokens, usd, requests = (None if one is None else one * part for one in left)
+        if self.name is not None:
+            return self._common
+        tokens, usd, requests = (None if one is None else one * part for one in self._left())
         some = None if requests is None else math.floor(requests)
         self._given[shard] = (tokens or 0.0, usd or 0.0, float(some or 0))
         return tokens, usd, some
+
+    def share(self, limits: Limits, budget: Budget | None, session: str) -> None:
+        """Have a store divide what is left, if the workers have one; to be called when it is known what was spent.
+
+        A budget with a name is not only this run's: the store knows what was spent of it, whoever did.
+        """
+        store = limits.store
+        can_divide = isinstance(store, str | Path) or hasattr(store, "draw")
+        if budget is None or not self.is_limited or not can_divide:
+            return
+        tokens, usd, requests = self._left()
+        self.name = budget.name or session
+        self._common = tokens, usd, None if requests is None else math.floor(requests)
+        if budget.name is not None:
+            self._common = budget.tokens, budget.usd, budget.requests
+
+    def _left(self) -> tuple[float | None, float | None, float | None]:
+        whole = (self.tokens, self.usd, self.requests)
+        tokens, usd, requests = (
+            None if one is None else max(0.0, one - self._out(place)) for place, one in enumerate(whole)
+        )
+        return tokens, usd, requests
 
     def _out(self, place: int) -> float:
         return sum(one[place] for one in (*self._spent.values(), *self._given.values()))

@@ -18,7 +18,7 @@ import pytest
 from anyfast_async import ConfigurationError, Limits, StoreError
 from anyfast_async._core.limits.shared_balance import SharedBalance
 from anyfast_async._core.limits.shared_permit import OwnSlot
-from anyfast_async._limits.gate import Gate
+from anyfast_async._limits.shared_gate import SharedGate
 from anyfast_async._limits.shared_limits import name_of
 from anyfast_async._limits.shared_scope import SharedScope
 from anyfast_async.stores import MemoryStore, Question, SharedQuota, StoreReply
@@ -65,7 +65,7 @@ class Process:
 
     def __init__(self, name: str, store: object, sent: list[tuple[float, str, float]], **limits: Any) -> None:
         self.name, self.sent = name, sent
-        self.gate = Gate(Limits(store=store, **limits))
+        self.gate = SharedGate(Limits(store=store, **limits))
         self.scope = self.gate.scope(SCOPE)
         assert isinstance(self.scope, SharedScope)
         self.balance = self.scope.balance
@@ -572,7 +572,7 @@ def test_a_key_from_a_function_is_refused_in_words() -> None:
     async def key() -> str:
         return "sk-any"
 
-    gate = Gate(Limits(store=MemoryStore(), requests_per_minute=60))
+    gate = SharedGate(Limits(store=MemoryStore(), requests_per_minute=60))
     with pytest.raises(ConfigurationError, match=r"^Limits\(store=\.\.\.\) counts for each key.*pathlib\.Path"):
         gate.scope(("https://gateway", key, "a-model"))
 
@@ -619,3 +619,30 @@ def test_who_goes_on_alone_counts_its_own_minute() -> None:
     for _ in range(2):
         assert 0.0 == ours.wait(500.0, 1.0)
         ours.take(500.0, 1.0)
+
+
+# -- a busy machine --------------------------------------------------------------------------------------------------
+
+
+class Stalling(CountedStore):
+    """Has the process stand still for four seconds after the first answers, before those who wait are woken up."""
+
+    async def ask(self, scope: str, question: Question) -> StoreReply:
+        reply = await super().ask(scope, question)
+        loop: Any = asyncio.get_running_loop()
+        if reply.permits and loop.now < 10:
+            loop.call_soon(lambda: setattr(loop, "now", loop.now + 4))
+        return reply
+
+
+async def test_who_is_woken_up_too_late_asks_again() -> None:
+    """A machine that is busy lets processes stand still between permit and request: no minute has more for it."""
+    sent: list[tuple[float, str, float]] = []
+    store = Stalling()
+    processes = [Process(name, store, sent, requests_per_minute=60) for name in "ab"]
+    for one in processes:
+        one.work(30)
+    await asyncio.sleep(240)
+    assert worst(sent) <= 60
+    assert len(sent) > 3.5 * 60
+    await closed(*processes)

@@ -11,12 +11,18 @@ import time
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
-from anyfast_async import StoreError
+from anyfast_async import AnyFast, Budget, BudgetExceeded, Limits, StoreError
+from anyfast_async._client.shared import spending_of
+from anyfast_async._core.limits.shared_budget import Draw
 from anyfast_async._core.limits.shared_quota import Question
+from anyfast_async._core.usage import Used
 from anyfast_async._limits import store_file
+from anyfast_async._limits.budget import Need
 from anyfast_async._limits.store_file import FileStore, machine_time
+from anyfast_async.simulator import Simulator
 
 
 def asked(client: str, number: int, **fields: Any) -> Question:
@@ -118,8 +124,12 @@ def test_every_loop_and_every_child_may_use_it(tmp_path: Path) -> None:
 KILLED = """
 import asyncio, os, signal, sys
 from pathlib import Path
+from anyfast_async._core.limits.shared_budget import Draw
 from anyfast_async._core.limits.shared_quota import Question
+from anyfast_async._core.usage import Used
 from anyfast_async._limits import store_file
+from anyfast_async._client.shared import spending_of
+from anyfast_async._limits.budget import Need
 
 async def main():
     store = store_file.FileStore(Path(sys.argv[1]))
@@ -197,3 +207,78 @@ def test_clock_is_the_machines(monkeypatch: pytest.MonkeyPatch) -> None:
     before = machine_time()
     monkeypatch.setattr(time, "time", lambda: 0.0)
     assert 0 <= machine_time() - before < 60_000_000
+
+
+SPENDER = """
+import asyncio, os, signal, sys
+from anyfast_async import Budget, Limits
+from anyfast_async._core.usage import Used
+from anyfast_async._client.shared import spending_of
+from anyfast_async._limits.budget import Need
+
+async def main():
+    spending = spending_of(Budget(tokens=3000, name="march"), None, Limits(store=sys.argv[1]))
+    for number in range(1, 30):
+        reserved = await spending.room(lambda: Need(50.0), patient=False)
+        print("sent", flush=True)
+        if number == 29:
+            os.kill(os.getpid(), signal.SIGKILL)
+        spending.reported(reserved, "m", Used(4, 6))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="nothing is killed there as here")
+async def test_processes_spend_one_budget(tmp_path: Path) -> None:
+    """Two at once, one of them killed: together what there is, but for what the dead one had drawn."""
+    url = f"sqlite://{tmp_path}/quota"
+    line = [sys.executable, "-c", SPENDER, url]
+    process = await asyncio.create_subprocess_exec(*line, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    first = await process.stdout.readline()
+    spending, spent = spending_of(Budget(tokens=3000, name="march"), None, Limits(store=url)), 0
+    with pytest.raises(BudgetExceeded):
+        while True:
+            reserved = await spending.room(lambda: Need(50.0), patient=False)
+            spent += 10
+            spending.reported(reserved, "m", Used(4, 6))
+    said, _ = await process.communicate()
+    assert first == b"sent\n"
+    assert 2000 < spent + 10 * said.count(b"sent") <= 3000
+    await spending.aclose()
+
+
+async def test_a_budget_outlasts_its_store(tmp_path: Path) -> None:
+    """What was drawn is on the disk before anybody hears of it, and there for whoever opens the file again."""
+    draw = Draw(client="a", number=1, limits=(100, -1, -1), least=(70, 0, 0), want=(70, 0, 0))
+    for client in ("a", "b"):
+        store = FileStore(tmp_path / "quota")
+        assert (await store.draw("x", attrs.evolve(draw, client=client))).left == (30, 0, 0)
+        await store.aclose()
+
+
+async def test_clients_spend_one_budget(tmp_path: Path) -> None:
+    """Calls, streams and rows of two clients ask for what is not drawn yet, and together end where it does."""
+    budget, limits = Budget(requests=9, name="march"), Limits(store=tmp_path / "quota")
+    async with Simulator() as sim:
+        one, other = (
+            AnyFast(
+                "sk-0123456789abcdef", base_url=sim.base_url, model="gemini-2.5-flash", budget=budget, limits=limits
+            )
+            for _ in range(2)
+        )
+        async with one, other:
+            await one.complete("a")
+            async with other.stream("b") as stream:
+                await stream.drain()
+            results = await other.map([*"cdef"])
+            assert all(result.ok for result in results)
+            sim.fail(429, retry_after=0.01, times=1)
+            await one.complete("g")
+            await one.complete("h")
+            with pytest.raises(BudgetExceeded, match="'march' of 9 requests, shared by all who name it"):
+                await other.complete("i")
+            (last,) = await one.map(["j"])
+            assert isinstance(last.error, BudgetExceeded)
+        assert len(sim.requests) == 9

@@ -20,15 +20,18 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import redis
 import redis.asyncio
 
 from anyfast_async import Limits, StoreError
+from anyfast_async._core.limits.budget_script import SCRIPT as BUDGET
+from anyfast_async._core.limits.shared_budget import Draw, SharedBudget
 from anyfast_async._core.limits.shared_quota import Question, SharedQuota
 from anyfast_async._core.limits.shared_script import SCRIPT
 from anyfast_async._limits.gate import Gate
-from anyfast_async._limits.store_valkey import ValkeyStore, arguments, reply_of
+from anyfast_async._limits.store_valkey import ValkeyStore, arguments, draw_arguments, drawn_of, reply_of
 from anyfast_async._values.store_url import StoreURL
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the servers run on Linux and macOS")
@@ -140,6 +143,51 @@ def test_script_answers_as_the_core_does(seed: int, url: StoreURL, folder: Path)
         assert reply_of(run(keys=["anyfast:{x}"], args=arguments(question, now))) == told
         one["born"] = told.born
         one["had"] += [(slot, most) for (_, slot), most in zip(told.permits, question.wanted, strict=False)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_script_of_budgets_answers_as_the_core_does(seed: int, url: StoreURL, folder: Path) -> None:
+    """Whatever is drawn in whatever order, the server's script and the core say the same, to the last digit."""
+    del url
+    chance, budget, run = random.Random(seed), SharedBudget(), connection(folder).register_script(BUDGET)
+    now, numbers, born = 1_790_000_000_000_000, dict.fromkeys("abc", 0), 0
+    limits = chance.choice([(5_000, -1, -1), (-1, 8 * 10**14, 50), (10**6, 10**9, 10**5)])
+    totals = dict.fromkeys("abc", (0, 0, 0))
+    for _ in range(80):
+        now += chance.choice([0, 1, 300_000, 8_000_000, 20_000_000, 4_000_000_000, -3, -60_000_000])
+        client = chance.choice("abc")
+        numbers[client] += chance.choice([1, 1, 1, 1, 0])
+        least = chance.randrange(900), chance.randrange(10**13), chance.randrange(9)
+        draw = Draw(
+            client=client,
+            number=numbers[client],
+            limits=limits,
+            total=tuple(one - chance.randrange(300) for one in totals[client]),  # type: ignore[arg-type]
+            held=(chance.randrange(900), 10**13 + chance.randrange(9), 3),
+            least=least if chance.random() < 0.7 else (0, 0, 0),
+            want=(least[0] + chance.randrange(99), *least[1:]) if chance.random() < 0.7 else (0, 0, 0),
+            born=chance.choice([0, born, born, born, 7]),
+            leaving=chance.random() < 0.1,
+        )
+        told = budget.ask(now, draw)
+        assert drawn_of(run(keys=["anyfast:{x}"], args=draw_arguments(draw, now))) == told
+        born = told.born
+        totals[client] = tuple(map(sum, zip(draw.total, told.granted, strict=True)))  # type: ignore[assignment]
+
+
+async def test_two_stores_draw_on_one_budget(store: ValkeyStore, url: StoreURL, folder: Path) -> None:
+    """Through two connections; what is kept tells nobody anything, and goes after a year."""
+    other = ValkeyStore(url)
+    draw = Draw(client="a", number=1, limits=(-1, 100, -1), least=(0, 70, 0), want=(0, 70, 0))
+    assert (await store.draw("x", draw)).granted == (0, 70, 0)
+    assert (await other.draw("x", attrs.evolve(draw, client="b"))).outstanding == (0, 70, 0)
+    await other.aclose()
+
+    def ends() -> list[int]:
+        server: Any = connection(folder)
+        return [server.pttl(key) for key in server.scan_iter()]
+
+    assert all(end > 365 * 86_400_000 for end in await asyncio.to_thread(ends))
 
 
 async def test_clock_is_the_servers(store: ValkeyStore) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from anyfast_async import AnyFast, Budget, ConfigurationError
+from anyfast_async import AnyFast, Budget, ConfigurationError, Limits
 from anyfast_async.batch import BatchFiles, BatchRun, MismatchError, ids_of, open_batch, open_source, rows, survey
 from anyfast_async.batch.run_header import header_for
 from anyfast_async.scale import BatchSettings, WorkersLostError, run_sharded
@@ -171,6 +171,18 @@ def test_a_budget_is_one(
         assert (result.exit_code == 3) is stops
 
 
+def test_a_store_divides_the_budget(
+    write_rows: WriteRows, settings_of: SettingsOf, gateway: Simulator, executor: Executor, tmp_path: Path
+) -> None:
+    """With a store for the limits all of it is spent, and no request more, rerun or not."""
+    source, limits = write_rows(20), Limits(store=tmp_path / "limits.db")
+    for most in (7, 12):
+        settings = settings_of(budget=Budget(requests=most), limits=limits, concurrency=4)
+        result = run_sharded(source, tmp_path / "out.jsonl", settings, executor=executor, shards=2)
+        assert len(gateway.requests) == most
+        assert result.exit_code == 3
+
+
 def test_too_many_failures(
     write_rows: WriteRows, settings_of: SettingsOf, gateway: Simulator, executor: Executor, tmp_path: Path
 ) -> None:
@@ -243,6 +255,10 @@ def test_bad_arguments(write_rows: WriteRows, settings_of: SettingsOf, tmp_path:
         for wrong in ({"shards": 0}, {"slots": 0}, {"shards": True}):
             with pytest.raises(ConfigurationError, match="must be"):
                 run_sharded(write_rows(1), tmp_path / "out.jsonl", settings_of(), executor=threads, **wrong)
+        with pytest.raises(ConfigurationError, match="input must be a file"):
+            run_sharded("s3://b/in.jsonl", tmp_path / "out.jsonl", settings_of(), executor=threads)
+        with pytest.raises(ConfigurationError, match="output must be a file"):
+            run_sharded(write_rows(1), "s3://b/out.jsonl", settings_of(), executor=threads)
         with pytest.raises(ConfigurationError, match="name no model"):
             run_sharded(write_rows(1), tmp_path / "out.jsonl", settings_of(model=None), executor=threads)
 

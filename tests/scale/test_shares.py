@@ -7,7 +7,7 @@ from collections import deque
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anyfast_async import Limits
+from anyfast_async import Budget, Limits
 from anyfast_async.policies import AutoConcurrency
 from anyfast_async.scale.shares import Portion, Purse, Shares
 
@@ -108,3 +108,16 @@ def test_a_window_that_is_found_is_divided_by_its_ceiling() -> None:
     parts = [shares.give(4, 0.0) for _ in range(4)]
     windows = [part.limits.concurrency for part in parts if part is not None]
     assert windows == [AutoConcurrency(start=2, least=2, most=2)] * 4
+
+
+def test_what_a_store_divides() -> None:
+    """Each shard may spend all that is left; of a budget with a name the store alone knows how much that is."""
+    for name, left in ((None, (600.0, None, 4)), ("x", (1000, None, 10))):
+        budget = Budget(tokens=1000, requests=10, name=name)
+        purse = Purse(1000, None, 10)
+        purse.spent(0, (400.0, 0.0, 6.0))
+        purse.share(Limits(), budget, "run")
+        assert purse.name is None
+        purse.share(Limits(store="sqlite:///tmp/x"), budget, "run")
+        assert purse.name == (name or "run")
+        assert [purse.give(1, 0.5), purse.give(2, 0.1)] == [left, left]

@@ -14,6 +14,7 @@ pytest.importorskip("fsspec")
 
 from anyfast_async import ConfigurationError
 from anyfast_async.scale import run_shard, run_sharded
+from anyfast_async.scale.exchange import ShardExchange
 from anyfast_async.scale.lease import latest
 from anyfast_async.scale.object_store import Stored
 from anyfast_async.simulator import Simulator
@@ -109,6 +110,12 @@ def test_an_address_that_cannot_be(write_rows: WriteRows, settings_of: SettingsO
         Stored("s3://user:secret@bucket/folder")
     with pytest.raises(ConfigurationError, match="nosuch"):
         Stored("nosuch://bucket/folder")
+    for nothing in ("s3://", "s3:///"):
+        with pytest.raises(ConfigurationError, match="names no folder"):
+            Stored(nothing)
     result = run_shard("nosuch://a/in.jsonl", "nosuch://a/out.jsonl", settings_of())
     assert isinstance(result.error, ConfigurationError)
-    del write_rows, tmp_path
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match="nothing was sent"):
+        ShardExchange(f"file://{tmp_path}/file/folder")
+    del write_rows

@@ -15,11 +15,17 @@ from anyfast_async.scale.workers import OnExecutor, Processes
 pytestmark = pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="needs POSIX signals")
 
 
+IS_LOADED = "'anyfast_async._call.streamed' in __import__('sys').modules"
+
+
 @pytest.mark.slow
 def test_processes_are_replaced_and_ended() -> None:
-    """A pool that lost a process works again after healing; Ctrl-C is not for processes; none is left at the end."""
+    """They load what sending needs at the beginning; one that was lost is replaced; Ctrl-C is not for them; all end."""
     with Processes(1) as processes:
+        processes.begin()
+        processes.begin()
         first = processes.submit(os.getpid).result()
+        assert processes.submit(eval, IS_LOADED).result()
         os.kill(first, signal.SIGINT)
         assert processes.submit(os.getpid).result() == first
         lost = processes.submit(signal.pause)

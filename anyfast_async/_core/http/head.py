@@ -48,12 +48,14 @@ _NAME_BEGUN: Final = re.compile(rf"{_NAME}*(?::[^\r\n\0]*\r?)?".encode())
 _VALUE_BEGUN: Final = re.compile(rb"[^\r\n\0]*\r?")
 
 
-_USUAL: Final = re.compile(rf"HTTP/1\.1 200(?: [^\r\n]*+)?\r(\n(?>(?:{_NAME}++:[^\r]*+\r\n)+))\r\n".encode())
-"""A head as nearly all are: a whole one of a success, its lines ended and its names written as they should be. A value
-may still hold a line feed by itself."""
-_LENGTH: Final = b"\ncontent-length:"
-_CONNECTION: Final = b"\nconnection:"
-_STAYS_OPEN: Final = b"\nconnection: keep-alive\r"
+_USUAL: Final = re.compile(rf"HTTP/1\.1 200(?: [^\r\n]*+)?\r(\n(?>(?:{_NAME}++:[^\n]*+(?<=\r)\n)+))\r\n".encode())
+"""A head as nearly all are: a whole one of a success, its lines ended and its names written as they should be."""
+_FRAMING: Final = re.compile(
+    rb"\n(content-length|connection|transfer-encoding|content-encoding|trailer):[ \t]*([^\r]*)"
+)
+"""In lower case: the fields that say how an answer is read."""
+_STAYS_OPEN: Final[tuple[list[tuple[bytes, bytes]], ...]] = [], [(b"connection", b"keep-alive")]
+"""What they may say besides the length."""
 
 _SOUGHT: Final = {
     name: f"\n{name}:".encode()
@@ -112,6 +114,24 @@ class Fields(Mapping[str, str]):
         return dict, (self._read(),)
 
 
+def read_whole(data: bytes, limit: int = MAX_HEAD) -> tuple[Fields, bytes] | None:
+    """Return the fields and the body of *data*, if that is a whole answer as nearly all are and others may follow it.
+
+    None says nothing: then :class:`HeadReader` is asked. What is taken here, it reads the same.
+    """
+    found = _USUAL.match(data)
+    if found is None:
+        return None
+    start, lines = found.end(), found[1]
+    if start > limit or lines.count(b"\r") + 1 != lines.count(b"\n") or b"\0" in lines:
+        return None
+    lower = lines.lower()
+    framing = sorted(_FRAMING.findall(lower))
+    if not framing or framing.pop() != (b"content-length", b"%d" % (len(data) - start)) or framing not in _STAYS_OPEN:
+        return None
+    return Fields(lines, lower), data[start:]
+
+
 class UnaskedError(ValueError):
     """An answer that came before its request (RFC 9112 9.2)."""
 
@@ -156,29 +176,10 @@ class HeadReader:
         return bool(self._head or self._provisional)
 
     def read_whole(self, data: bytes) -> tuple[Fields, bytes] | None:
-        """Return the fields and the body of *data*, if that is a whole answer as nearly all are, and others may follow.
-
-        None says nothing: then :meth:`feed` is asked, which reads what is taken here the same.
-        """
-        found = None if self._head or self._blank or self._provisional else _USUAL.match(data)
-        if found is None:
+        """Return what the function does, of what comes next; None too if something has come already."""
+        if self._head or self._blank or self._provisional:
             return None
-        start, lines = found.end(), found[1]
-        if start > self._limit or lines.count(b"\r") + 1 != lines.count(b"\n") or b"\0" in lines:
-            return None
-        # One by one, because an expression for all names takes twice as long.
-        lower = lines.lower()
-        at = lower.find(_LENGTH)
-        if at < 0 or at != lower.rfind(_LENGTH) or not lower.startswith(b"%b %d\r" % (_LENGTH, len(data) - start), at):
-            return None
-        at = lower.find(_CONNECTION)
-        if at >= 0 and not (lower.startswith(_STAYS_OPEN, at) and at == lower.rfind(_CONNECTION)):
-            return None
-        if b"\ncontent-encoding:" in lower:
-            return None
-        if b"\ntr" in lower and (b"\ntransfer-encoding:" in lower or b"\ntrailer:" in lower):
-            return None
-        return Fields(lines, lower), data[start:]
+        return read_whole(data, self._limit)
 
     def feed(self, data: bytes) -> tuple[Head, bytes] | None:
         """Return the first head that is not a provisional one, and the bytes after it; None if more are needed.

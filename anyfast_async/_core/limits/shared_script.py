@@ -21,11 +21,9 @@ local WANT, QUEUE = prefix .. ':want', prefix .. ':queue'
 local SAID, NEWS = prefix .. ':said:', prefix .. ':news:'
 local client = ARGV[1]
 
-local position = 1
-local function argument()
-  position = position + 1
-  return tonumber(ARGV[position])
-end
+-- All numbers are one argument, and one result: a client takes a while for each of either.
+local next_one = string.gmatch(ARGV[2], '%S+')
+local function argument() return tonumber(next_one()) end
 
 local now = argument()
 if now == 0 then
@@ -311,5 +309,6 @@ for _, name in ipairs(NAMES) do
   values[#values + 1] = state[name]
 end
 redis.call('HSET', STATE, unpack(values))
-return answer
+for i, one in ipairs(answer) do answer[i] = string.format('%.0f', one) end
+return table.concat(answer, ' ')
 """

@@ -215,7 +215,7 @@ class Options:
             message = f"--files-under {self.files_under}: there is no such folder"
         elif self.preview is not None and (self.dry_run or self.estimate is not None or self.limit is not None):
             message = "--preview sends the first rows and then asks; --dry-run, --estimate or --limit do not go with it"
-        elif (problem := self._contradiction) is not None:
+        elif (problem := self._contradiction or self._far) is not None:
             message = problem
         elif self.input == STDIN and self.key_file == STDIN:
             message = "-i and --key-file cannot both be the standard input"
@@ -226,6 +226,18 @@ class Options:
         else:
             return
         raise click.UsageError(message)
+
+    @property
+    def _far(self) -> str | None:
+        named = {"-i": self.input, "-o": self.output, "--errors": self.errors, "--report": self.report}
+        for option, value in named.items():
+            if value is not None and "://" in value and not Path(value).exists():
+                return (
+                    f"{option} {value} is an address, and a batch has its files on this machine: copy what it reads "
+                    "here before, and what it has written there afterwards; workers of --dask or --processes go "
+                    "--through a store"
+                )
+        return None
 
     @property
     def _contradiction(self) -> str | None:

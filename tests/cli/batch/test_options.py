@@ -54,6 +54,12 @@ def test_defaults(options: Callable[..., Options]) -> None:
         (["-i", "in", "-o", "out", "--errors", "-"], "must be files"),
         (["-i", "in", "-o", "./in"], "three different files"),
         (["-i", "in", "-o", "out", "--errors", "out"], "three different files"),
+        (["-i", "s3://b/in.jsonl", "-o", "out"], "-i s3://b/in.jsonl is an address"),
+        (["-i", "in", "-o", "gs://b/out.jsonl"], "-o gs://b/out.jsonl is an address"),
+        (
+            ["-i", "in", "-o", "out", "--report", "https://host/page.html"],
+            "--report https://host/page.html is an address",
+        ),
     ],
 )
 def test_what_does_not_go_together(options: Callable[..., Options], arguments: list[str], words: str) -> None:

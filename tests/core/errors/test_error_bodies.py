@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from anyfast_async import APIStatusError
 from anyfast_async._core.errors import error_bodies, exceptions
 
 NOW = 1_000_000.0
@@ -103,4 +104,5 @@ def test_a_word_inside_a_success_has_its_status(word: str, status: int) -> None:
     """As google/rpc/code.proto, Anthropic's and OpenAI's pages and the gateway have it, by the code or the type."""
     for name in ("status", "code", "type"):
         found = exceptions.inband_error({"error": {"message": "m", name: word}}, {}, now=NOW)
+        assert isinstance(found, APIStatusError)
         assert status == found.status_code
