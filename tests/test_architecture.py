@@ -110,8 +110,8 @@ CORE_ORDER: Final = (
         "journal/id_index.py",
         "journal/reserved_money.py",
         "json/jsontext.py",
-        "limits/adaptive_window.py",
         "limits/answer_lengths.py",
+        "limits/answer_times.py",
         "limits/fair_share.py",
         "limits/learned_limits.py",
         "limits/rate_limit.py",
@@ -127,6 +127,7 @@ CORE_ORDER: Final = (
         "sse.py",
     },
     {
+        "limits/adaptive_window.py",
         "limits/refusal.py",
         "limits/shared_budget.py",
         "limits/shared_permit.py",

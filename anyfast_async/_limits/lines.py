@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from anyfast_async._core.limits.rate_limit import PERIOD
+from anyfast_async._limits.scope import PACE
 from anyfast_async._values.bases import Shown
 from anyfast_async.errors import QueueFullError
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from anyfast_async._core.limits.tokens_per_minute import Taken
     from anyfast_async._limits.scope import Permit, Scope
 
-PACE: Final = 32
-"""Turns over which it is taken how fast a line gets on."""
 ENOUGH: Final = 8
 """Turns from which on that is known."""
 CERTAIN: Final = 0.75
@@ -95,17 +94,23 @@ class WaitingLine(Shown):
     def expected(self, now: float, tokens: float) -> float:
         """Return the seconds that one more may wait here, as far as is known: 0 if nobody can tell.
 
-        The limits of a minute are certain. How fast the line gets on is seen, once enough went while others waited.
+        Holds and the limits of a minute are certain. How fast the line gets on is seen, once enough went while others
+        waited; not while it gets ever faster, after a hold or with a window that was not found yet.
         """
         scope, ahead = self.scope, self.queued
-        known = max(scope.wait(now, tokens, self.unused) or 0.0, scope.held_until - now)
+        known = stands = max(scope.wait(now, tokens, self.unused) or 0.0, scope.held_until - now)
         if scope.requests is not None:
             minutes, rest = divmod(ahead, int(scope.requests.limit))
             known = max(known, minutes * PERIOD + scope.requests.wait(now, rest + 1))
-        served = self.served
-        if len(served) < ENOUGH or now <= served[0]:
+        window = scope.throttle.window
+        if scope.throttle.ceiling is not None or (window is not None and window.is_growing):
             return known
-        return max(known, ahead * (now - served[0]) / len(served))
+        until = None if stands > 0 else now
+        since = scope.held_until if scope.held_until <= now else -math.inf
+        wait = _gone(ahead, self.served, since, until)
+        if len(scope.lines) > 1:  # once all who wait now are gone its turn has come, whatever its share was until now
+            wait = min(wait, _gone(scope.queued, scope.served, since, until))
+        return max(known, stands + wait)
 
     def check(self, now: float, tokens: float, within: float) -> None:
         """Refuse a call that has not the time to wait here and be answered.
@@ -140,6 +145,17 @@ class WaitingLine(Shown):
         if lane.reserve:
             self.scope.throttle.kept += self.in_flight < lane.reserve
             self.turns.places -= lane.in_flight < lane.reserve
+
+
+def _gone(waiting: int, served: Iterable[float], since: float, until: float | None) -> float:
+    """Return the seconds until so many who are *waiting* are gone, by when the last ones went; 0 if nobody can tell.
+
+    *since*: the end of the last hold, which says nothing of what comes after; *until*: None if nobody goes now.
+    """
+    times = [at for at in served if at >= since]
+    if len(times) < ENOUGH:
+        return 0.0
+    return waiting * ((times[-1] if until is None else until) - times[0]) / len(times)
 
 
 class Turns:
@@ -187,6 +203,8 @@ class Turns:
             if self.fair is None:
                 self._serve()
             else:
+                if line.scope.queued == 1:
+                    line.scope.served.clear()
                 self._look_at(line.scope)
 
     def _abandon(self, line: WaitingLine, waiter: Waiter) -> None:
@@ -297,6 +315,7 @@ class Turns:
     def _charged(self, line: WaitingLine, permit: Permit) -> Permit:
         """Return the permit of a call that has waited, for which its lane is charged."""
         share = line.lane.share
+        line.scope.served.append(permit.at)
         if self.fair is None or share is None:
             return permit
         charged = share.likely if line.scope.tokens is None else permit.tokens

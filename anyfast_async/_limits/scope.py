@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import TYPE_CHECKING, ClassVar
+from collections import deque
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import attrs
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from anyfast_async._core.usage import Used
     from anyfast_async._limits.lines import WaitingLine
     from anyfast_async.observing import Hold
+
+
+PACE: Final = 32
+"""Turns over which it is taken how fast those who wait get on."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -52,6 +57,9 @@ class Scope(Shown):
     """Calls that wait in front of it."""
     lines: list[WaitingLine] = attrs.field(factory=list)
     """Where they wait: a line for each lane, first that of the calls without one."""
+
+    served: deque[float] = attrs.field(factory=lambda: deque(maxlen=PACE), init=False)
+    """When the last of those who waited went, where there are lanes, since anybody waits."""
 
     is_timed: ClassVar[bool] = False
     """Whether it learns from how long answers take."""

@@ -1,7 +1,7 @@
 """anyfast_async, with everything on: checks, typed answers, limits, clocks, retries, the ledger of attempts.
 
-Variants of streams: ``tokens`` (the default), ``chunks``. Of calls: ``auto`` (``concurrency="auto"``, with a window that is
-always full), ``lane``, ``minutes`` (limits per minute).
+Variants of streams: ``tokens`` (the default), ``chunks``. Of calls: ``auto`` (``concurrency="auto"`` with a window that
+is always full), ``lane``, ``minutes`` (limits per minute).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import heapq
 import math
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
@@ -63,6 +63,19 @@ class Taken:
 
     def refused(self) -> None:
         self._window.refused()
+
+
+class Fixed:
+    """As many as somebody has chosen who knew."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def answered(self, seconds: float, in_flight: int, number: int, newest: int) -> None:
+        pass
+
+    def refused(self) -> None:
+        pass
 
 
 class Aimd:
@@ -135,16 +148,41 @@ class Run:
         return sum(since <= at < until for at in self.answers) / (until - since)
 
 
-def run(rule: Rule, capacities: tuple[int, int], server: Server, shape: Shape, *, streams: bool, seconds: float) -> Run:
+def run(
+    rule: Rule,
+    capacities: tuple[int, int],
+    server: Server,
+    shape: Shape,
+    *,
+    streams: bool,
+    seconds: float,
+) -> Run:
     """Send for *seconds*, after half of which the capacity changes."""
-    chance, found = random.Random(1), Run()
+    changes = [(0.0, capacities[0]), (seconds / 2, capacities[1])]
+    return world([rule], changes, server, shape, streams=streams, seconds=seconds)[0]
+
+
+def world(
+    rules: Sequence[Rule],
+    changes: Sequence[tuple[float, int]],
+    server: Server,
+    shape: Shape,
+    *,
+    streams: bool,
+    seconds: float,
+    second_from: float = 0.0,
+) -> list[Run]:
+    """Send for *seconds*, a client by each rule; the *changes* of the capacity by their times, from 0 on."""
+    chance, found = random.Random(1), [Run() for _ in rules]
     now = served = 0.0  # *served*: seconds of work that one request has had since the beginning, where all slow down
-    capacity, change = capacities[0], seconds / 2
+    coming = deque(changes)
+    capacity = coming.popleft()[1]
     events: list[tuple[float, str, int]] = []
     working: list[tuple[float, str, int]] = []
     waiting: deque[int] = deque()
-    jobs: dict[int, tuple[float, float]] = {}
-    in_flight = active = number = 0
+    jobs: dict[int, tuple[float, float, int, int]] = {}
+    in_flight, numbers = [0] * len(rules), [0] * len(rules)
+    active = last = 0
 
     def start(job: int) -> None:
         work = jobs[job][1]
@@ -154,42 +192,48 @@ def run(rule: Rule, capacities: tuple[int, int], server: Server, shape: Shape, *
         heapq.heappush(queue, (at + work, "end", job))
 
     while now < seconds:
-        while in_flight < int(rule.count):
-            number += 1
-            in_flight += 1
-            jobs[number] = now, shape(chance)
-            if server == "refuses" and active >= capacity:
-                heapq.heappush(events, (now + 0.02, "refused", number))
-            elif server == "queues" and active >= capacity:
-                waiting.append(number)
-            else:
-                active += 1
-                start(number)
+        for who, rule in enumerate(rules):
+            while in_flight[who] < int(rule.count) and (who == 0 or now >= second_from):
+                last += 1
+                numbers[who] += 1
+                in_flight[who] += 1
+                jobs[last] = now, shape(chance), who, numbers[who]
+                if server == "refuses" and active >= capacity:
+                    heapq.heappush(events, (now + 0.02, "refused", last))
+                elif server == "queues" and active >= capacity:
+                    waiting.append(last)
+                else:
+                    active += 1
+                    start(last)
         speed = 1.0 if server != "slows" or active <= capacity else capacity / active
         next_event = events[0][0] if events else math.inf
         next_work = now + (working[0][0] - served) / speed if working else math.inf
+        change = coming[0][0] if coming else math.inf
         until = min(next_event, next_work, change, seconds)
-        found.windows.append((now, until, int(rule.count)))
+        for one, rule in zip(found, rules, strict=True):
+            one.windows.append((now, until, int(rule.count)))
         served += (until - now) * speed
         now = until
         if now == change:
-            capacity, change = capacities[1], math.inf
+            capacity = coming.popleft()[1]
         elif now < seconds:
             _, kind, job = heapq.heappop(working if next_work == now else events)
+            began, _, who, number = jobs[job]
+            rule = rules[who]
             if kind == "first":
                 if not isinstance(rule, Taken):
-                    rule.answered(now - jobs[job][0], in_flight, job, number)
+                    rule.answered(now - began, in_flight[who], number, numbers[who])
                 continue
-            began, _ = jobs.pop(job)
+            del jobs[job]
             if kind == "refused":
-                found.refused += 1
+                found[who].refused += 1
                 rule.refused()
             else:
                 active -= 1
-                found.answers.append(now)
+                found[who].answers.append(now)
                 if not streams or isinstance(rule, Taken):
-                    rule.answered(now - began, in_flight, job, number)
-            in_flight -= 1
+                    rule.answered(now - began, in_flight[who], number, numbers[who])
+            in_flight[who] -= 1
         while waiting and active < capacity:
             active += 1
             start(waiting.popleft())
@@ -229,8 +273,22 @@ def table(seconds: float = 300.0) -> None:
                 print(f"| {server}, {name} | {signal} |" + "".join(cells), flush=True)
 
 
+SWEEP: Final = (0.5, 0.75, 0.9, 1.0, 1.05, 1.1, 1.25, 1.5, 2.0)
+"""Fixed windows that are tried, over the capacity."""
+
+
+def best_fixed(capacity: int, server: Server, shape: Shape, seconds: float) -> float:
+    """Return the answers a second of the best of many fixed windows, from 30 answer times on."""
+    rates = []
+    for count in sorted({max(1, round(capacity * times)) for times in SWEEP}):
+        seen = run(Fixed(count), (capacity, capacity), server, shape, streams=False, seconds=seconds)
+        rates.append(seen.rate(30.0, seconds))
+    return max(rates)
+
+
 def capacities(seconds: float = 260.0) -> None:
-    """Print for each capacity, change and server: the mean window, and answers over those that could be."""
+    """Print for each capacity, change and server: the mean window, and answers over those of the best fixed window."""
+    best: dict[tuple[str, int], float] = {}
     print("| it takes at once | refuses | lets them wait | slows down |\n|---|---|---|---|")
     for capacity in (4, 16, 64, 256):
         for change, times in CHANGES.items():
@@ -245,8 +303,38 @@ def capacities(seconds: float = 260.0) -> None:
                     seconds=seconds,
                 )
                 since = seconds / 2 + 30
-                cells.append(f" {seen.window(since, seconds):.1f}, {seen.rate(since, seconds) / after:.0%} |")
+                if (server, after) not in best:
+                    best[server, after] = best_fixed(after, server, SHAPES["0.5 to 1.5 s"], seconds / 2)
+                share = seen.rate(since, seconds) / best[server, after]
+                cells.append(f" {seen.window(since, seconds):.1f}, {share:.1%} |")
             print(f"| {capacity}, {change} ({after}) |" + "".join(cells), flush=True)
+
+
+def beside(seconds: float = 400.0) -> None:
+    """Print how clients that do not know of each other share 64, and how one follows a capacity that wanders."""
+    shape, servers = SHAPES["0.5 to 1.5 s"], ("refuses", "queues", "slows")
+    print("| | refuses | lets them wait | slows down |\n|---|---|---|---|")
+    for late in (0.0, 100.0):
+        cells = []
+        for server in servers:
+            rules, changes = [Taken(streams=False), Taken(streams=False)], [(0.0, 64)]
+            seen = world(rules, changes, server, shape, streams=False, seconds=seconds, second_from=late)
+            first, second = (one.window(seconds / 2, seconds) for one in seen)
+            rate = sum(one.rate(seconds / 2, seconds) for one in seen) / 64
+            cells.append(f" {first:.0f} and {second:.0f}, {rate:.0%} |")
+        print(f"| two clients, the second {late:.0f} s later |" + "".join(cells), flush=True)
+    for share in (0.05, 0.2):
+        chance, capacity, changes = random.Random(5), 64.0, []
+        for at in range(0, int(seconds), 5):
+            changes.append((float(at), round(capacity)))
+            capacity = min(128.0, max(32.0, capacity * math.exp(chance.gauss(0, share))))
+        later, cells = [change for change in changes if change[0] >= 30], []
+        for server in servers:
+            seen = world([Taken(streams=False)], changes, server, shape, streams=False, seconds=seconds)
+            off = sum(abs(seen[0].window(at, at + 5) / count - 1) for at, count in later) / len(later)
+            rate = seen[0].rate(30.0, seconds) / (sum(count for _, count in later) / len(later))
+            cells.append(f" {off:.0%} off, {rate:.0%} |")
+        print(f"| one, {share:.0%} up or down each 5 s |" + "".join(cells), flush=True)
 
 
 def charts(folder: Path) -> None:
@@ -264,9 +352,12 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--charts", type=Path, help="draw into this folder instead")
     parser.add_argument("--capacities", action="store_true", help="the rule that was taken alone, for 4 to 256 at once")
+    parser.add_argument("--beside", action="store_true", help="two clients before one server, and one that wanders")
     given = parser.parse_args()
     if given.capacities:
         capacities()
+    elif given.beside:
+        beside()
     elif given.charts is None:
         table()
     else:

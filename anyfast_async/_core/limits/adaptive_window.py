@@ -19,116 +19,16 @@ demands. The numbers by which this was chosen, and those of the rules that lost,
 from __future__ import annotations
 
 import math
-from operator import mul, truediv
 from typing import ClassVar, Final, Literal
+
+from anyfast_async._core.limits.answer_times import Signal, Tracked
 
 FIRST: Final = 0
 """Times to the first token."""
 EACH: Final = 1
 """Times for each token of whole answers."""
 
-STEADY: Final = 0.0001
-"""Variance that any step has beside chance."""
-
 Phase = Literal["start", "at", "up", "down"]
-
-
-class Tracked:
-    """The logarithm of a figure that is seen again and again, with chance."""
-
-    __slots__ = ("value", "variance")
-
-    JUMP: ClassVar[float] = 2.5
-    """Standard errors that are no chance."""
-    LEAST: ClassVar[float] = 0.1
-    """What is no jump, however sure."""
-
-    def __init__(self) -> None:
-        self.value: float | None = None
-        self.variance = math.inf
-
-    def see(self, found: float, variance: float, drift: float) -> float:
-        """Take in what was *found*; return how far it has jumped, 0 if it may be chance."""
-        if self.value is None:
-            self.value, self.variance = found, variance
-            return 0.0
-        self.variance += drift
-        off = found - self.value
-        if abs(off) > self.LEAST and off * off > self.JUMP**2 * (self.variance + variance):
-            self.value, self.variance = found, variance
-            return off
-        gain = self.variance / (self.variance + variance)
-        self.value += gain * off
-        self.variance *= 1 - gain
-        return 0.0
-
-
-class Signal:
-    """One kind of times: their floor, and those of the step that goes on."""
-
-    __slots__ = ("_scatter", "floor", "seconds", "units", "variance")
-
-    DRIFT: ClassVar[float] = 0.0001
-    """Variance that the floor gains from one look to the next."""
-    ENOUGH: ClassVar[int] = 8
-    """Of them, to say that nothing has changed."""
-
-    def __init__(self) -> None:
-        self.seconds: list[float] = []
-        """What each answer of this step took; reckoned once for all of them."""
-        self.units: list[float] = []
-        self.floor = Tracked()
-        """The logarithm of the seconds that one takes when there are few."""
-        self._scatter: float | None = None
-        """Variance of single ones, relative to their mean."""
-        self.variance = STEADY
-        """That of the step which ended last."""
-
-    def begin(self) -> None:
-        """Begin a step."""
-        self.seconds.clear()
-        self.units.clear()
-
-    @property
-    def count(self) -> int:
-        """Answers in this step."""
-        return len(self.units)
-
-    @property
-    def scatter(self) -> float:
-        """The variance of single ones, relative to their mean."""
-        seconds, units = self.seconds, self.units
-        taken, of = sum(seconds), sum(units)
-        squares = sum(map(truediv, map(mul, seconds, seconds), units))
-        found = max(0.0, squares * of / (taken * taken) - 1) if taken else 0.0
-        return found if self._scatter is None else (found + self._scatter) / 2
-
-    def end(self) -> float:
-        """End a step; return the logarithm of how many times the floor one takes in it, 0 before there is one."""
-        scatter, before = self.scatter, self._scatter
-        # A tail is soon believed, and not soon forgotten.
-        self._scatter = scatter if before is None or scatter > before else before + 0.1 * (scatter - before)
-        self.variance = self._scatter / self.count + STEADY
-        return 0.0 if self.floor.value is None else self.taken - self.floor.value
-
-    @property
-    def taken(self) -> float:
-        """The logarithm of the seconds that one takes in this step."""
-        return math.log(max(1e-9, sum(self.seconds) / sum(self.units)))
-
-    @property
-    def is_usual(self) -> bool:
-        """Whether this step has shown that one takes no longer than the floor."""
-        if self.floor.value is None or self.count < self.ENOUGH:
-            return False
-        return self.taken - self.floor.value < Tracked.LEAST - math.sqrt(self.variance + self.floor.variance)
-
-    def look(self, drift: float) -> tuple[float, float]:
-        """Take this step into the floor; return by how much that has moved it, and how far it has jumped."""
-        before = self.floor.value
-        jumped = self.floor.see(self.taken, self.variance, drift)
-        after = self.floor.value
-        return (0.0 if before is None or after is None else after - before), jumped
 
 
 class AdaptiveWindow:
@@ -158,10 +58,17 @@ class AdaptiveWindow:
     FEWEST: ClassVar[int] = 12
     """Answers in a step."""
     ENOUGH: ClassVar[int] = 64
-    """Answers that a step takes at most, or as many as are in flight if those are more."""
-    EXACT: ClassVar[float] = 0.005
-    """Variance of a step for which no more answers are waited."""
-    SKIPPED: ClassVar[int] = 4
+    """Answers that a step takes at most, or more if so many are in flight."""
+    MOST_ROUNDS: ClassVar[int] = 6
+    """Answers for each of those in flight that a step takes at most if those are more."""
+    ROUNDS: ClassVar[dict[Phase, int]] = {"start": 3, "up": 1}
+    """The same where more are tried than were before: for as short as may be, in case they are too many."""
+    SLOWER: ClassVar[tuple[float, float]] = (0.18, 0.5)
+    """Logarithm of the times that answers take longer at the start while they are not slower for certain: before
+    chance, and with it. Once there are twice as many as are taken it is 0.69."""
+    SETTLED: ClassVar[float] = 0.01
+    """Variance of a floor that is looked at more and more rarely."""
+    SKIPPED: ClassVar[int] = 8
     """Answers for each of those in flight, after which no longer is waited for the older ones."""
     FEW: ClassVar[float] = 3.5
     """Requests in flight of which none can be spared to look down, if nothing has changed."""
@@ -198,6 +105,13 @@ class AdaptiveWindow:
         self.slowed: float = 1.0
         """How many times the floor answers took in the last step."""
         self._set(start, anew=True)
+
+    @property
+    def is_growing(self) -> bool:
+        """Whether it gets ever larger, as nothing has shown yet how many would be too many."""
+        if self.count >= self._most:
+            return False
+        return self._phase == "start" or (self._phase == "up" and self._growth > self.UP[1])
 
     @property
     def _takes(self) -> float:
@@ -251,7 +165,8 @@ class AdaptiveWindow:
 
     def _weigh(self) -> None:
         """End the step, or wait for half of the answers that seem to be missing."""
-        missing = min(max(self.count, self.ENOUGH), self._times.scatter / self.EXACT) - self._times.count
+        times, most = self._times, self.count * self.ROUNDS.get(self._phase, self.MOST_ROUNDS)
+        missing = min(max(most, self.ENOUGH), times.scatter / times.EXACT) - times.count
         if missing > 0:
             self._left = math.ceil(missing / 2)
         else:
@@ -292,7 +207,11 @@ class AdaptiveWindow:
         self._next()
 
     def _started(self, longer: float, own: float, floor: float) -> None:
-        if longer < 0.18 + 2 * math.sqrt(own + floor):
+        times, (sure, most) = self._times, self.SLOWER
+        if times.is_surprised:  # a dozen quick answers were no floor: it is not the gateway that has got slower
+            times.floor.value, times.floor.variance = times.taken, own
+            longer = 0.0
+        if longer < min(most, sure + 2 * math.sqrt(own + floor)):
             self._floor(0.0)
             self._known.value, self._known.variance = math.log(self.count), own
             if self.count < self._most:
@@ -310,7 +229,7 @@ class AdaptiveWindow:
             self._apart = 2
             self._plan = [*self.AFTER]
         else:
-            self._apart = min(8, self._apart * 2)
+            self._apart = min(8, self._apart * 2) if self._times.floor.variance < self.SETTLED else 2
 
     def _floor(self, drift: float) -> bool:
         moved, jumped = self._times.look(drift)
@@ -336,7 +255,8 @@ class AdaptiveWindow:
         jumped = self._known.see(math.log(self.count) - longer, own, self.DRIFT)
         if jumped < 0:
             self._apart = 2
-            self._plan = [*self.AFTER]
+            if self._plan[:1] != ["down"]:
+                self._plan = [*self.AFTER]
         elif jumped > 0:
             self._plan = ["up", "down", "at"]
         if self._phase == "at" and self.count <= self._least:

@@ -123,6 +123,36 @@ def test_a_small_window_looks_one_below() -> None:
     assert {5, 6} == set(sizes)
 
 
+def test_a_dozen_quick_answers_are_no_floor() -> None:
+    """A tenth of the answers is eleven times slower, and none of those came first: the window opens all the same."""
+    chance, window = random.Random(4), AdaptiveWindow(4, 1, 64)
+    sizes = fed(window, lambda _: 0.5, 16)
+
+    sizes += fed(window, lambda _: 0.5 if chance.random() < 0.9 else 5.5, 3000)
+
+    assert min(sizes) >= 4
+    assert sizes.index(64) < 600
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_tail_does_not_close_it(seed: int) -> None:
+    """Nothing gets slower with more, and answers scatter much: a floor that was low by chance shuts nobody out."""
+    chance, window = random.Random(seed), AdaptiveWindow(32, 1, 32)
+    sizes = fed(window, lambda _: 0.5 if chance.random() < 0.9 else 5.5, 20_000)
+
+    assert sum(sizes[2000:]) / len(sizes[2000:]) > 20
+
+
+def test_it_grows_until_something_is_found() -> None:
+    """While it doubles nobody can tell how fast those who wait will get on; at its most, or once found, one can."""
+    window = AdaptiveWindow(4, 1, 1000)
+    assert window.is_growing
+
+    fed(window, slots(16), 3000)
+    assert not window.is_growing
+    assert not AdaptiveWindow(8, 1, 8).is_growing
+
+
 # -- against a gateway with a queue ----------------------------------------------------------------------------------
 
 WORK: dict[str, Callable[[random.Random], float]] = {
