@@ -5,7 +5,9 @@ returned. A fault is noticed if a test fails, or runs for far longer than it sho
 asked, those of its own file first. Those that are not noticed are printed with their places: each is a test that is
 missing, or a change that changes nothing. The latter are kept with reasons in ``benchmarks/mutants.toml``.
 
-    python benchmarks/mutants.py --count 600 --seed 1
+    python benchmarks/mutants.py --count 600 --seed 1 --log outcomes.txt --reach reach.json
+
+With these two files a run can be ended at any time and gone on with: what stands in the log is not tried once more.
 
 Tests are collected once; each fault is tried in a fork, where the function that has it gets the changed code. What only
 an import can change (constants of modules, defaults) is written into a copy, and runs in a process of its own.

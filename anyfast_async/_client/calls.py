@@ -136,7 +136,7 @@ class Calls:
     ) -> Coroutine[Any, Any, ChatCompletion]:
         """Make a call as :meth:`complete` does, for a *prompt* of which a plan has made the *body*."""
         shared, spec = self.shared, plan.spec
-        account = Account(shared.spending, spec.scope, (plan, prompt), spec.price, witness, spec.model)
+        account = Account(shared.spending, spec.scope, prompt, spec.price, witness, spec.model, plan)
         return (_drain_call() if plan.streams else CompletionCall)(shared, spec, account, ending, body).run()
 
     def stream(self, request: ChatRequest, options: Mapping[str, Any]) -> ChatStream:

@@ -71,9 +71,7 @@ def _explained(hint: str, cause: BaseException | None, exchange: Exchange, *, an
     from anyfast_async._http.connection_errors import connection_error  # noqa: PLC0415 - loaded by `_client/shared`
 
     return connection_error(
-        cause,
-        exchange.host,
-        hint,
+        *(cause, exchange.host, hint),
         reused=exchange.reused,
         answering=answering,
         asked=exchange.asked,

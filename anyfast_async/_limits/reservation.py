@@ -47,28 +47,33 @@ class Account:
     Args:
         spending: of the client.
         scope: where answers teach how long answers are.
-        request: what is asked, or a plan with the prompt that it is made of, for when somebody wants to know; None:
-            nothing that costs tokens.
+        request: what is asked, or the prompt that *plan* makes it of when somebody wants to know; None: nothing that
+            costs tokens.
         model: that is asked; None: the request's own.
         price: of it, where a budget is in money.
         witness: is told of each request.
+        plan: of the call.
 
     """
 
-    __slots__ = ("_asked", "_counted", "_model", "_price", "_reserved", "_scope", "_spending", "_witness", "pending")
+    __slots__ = (
+        *("_asked", "_counted", "_model", "_plan", "_price", "_reserved", "_scope", "_spending", "_witness", "pending"),
+    )
 
     def __init__(  # noqa: PLR0917 - made for each call: names cost time
         self,
         spending: Spending,
         scope: Scope,
-        request: ChatRequest | tuple[CallPlan, str] | None,
+        request: ChatRequest | str | None,
         price: Price | None = None,
         witness: Witness | None = None,
         model: str | None = None,
+        plan: CallPlan | None = None,
     ) -> None:
         self._spending = spending
         self._scope = scope
         self._asked = request
+        self._plan = plan
         self._model = model
         self._counted: tuple[Asked, tuple[int | None, int]] | None = None
         self._reserved: Reserved | None = None
@@ -80,10 +85,11 @@ class Account:
     @property
     def request(self) -> ChatRequest | None:
         """What is asked."""
-        if isinstance(self._asked, tuple):
-            plan, prompt = self._asked
-            self._asked = plan.request(prompt)
-        return self._asked
+        given = self._asked
+        if isinstance(given, str):
+            assert self._plan is not None  # noqa: S101 - it comes with the prompt
+            self._asked = given = self._plan.request(given)
+        return given
 
     @property
     def prompt(self) -> Asked:

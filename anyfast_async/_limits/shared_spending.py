@@ -167,7 +167,8 @@ class SharedSpending(Spending):
             self._in_flight = max(0, self._in_flight - 1)
         super()._free(reserved)
         if not self._in_flight and self._is_listed and self._task is None:
-            self._set_timer()
+            with suppress(RuntimeError):  # a call that ends with its loop: then its lease ends, too
+                self._set_timer()
 
     def _serve(self) -> None:
         super()._serve()

@@ -761,3 +761,31 @@ def test_a_usual_answer_may_say_more() -> None:
     found = [usual_completion(200, {}, json.dumps(body | more).encode()) for more in ({}, {"note": 1}, {"error": "no"})]
 
     assert [True, True, False] == [one is not None for one in found]
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"message": {"content": "half"}, "finish_reason": "error"},
+        {"finish_reason": "stop"},
+        {"message": {"content": "a"}, "finish_reason": "stop", "error": {"message": "boom"}},
+    ],
+)
+def test_a_choice_that_says_of_an_error_is_looked_into(choice: dict[str, Any]) -> None:
+    """One beside a whole one, too: no half of an answer is taken for it because it came quickly."""
+    whole = {"message": {"content": "a"}, "finish_reason": "stop"}
+    assert usual_completion(200, {}, json.dumps({"choices": [whole]}).encode()) is not None
+    for choices in ([choice], [whole, choice]):
+        assert usual_completion(200, {}, json.dumps({"choices": choices}).encode()) is None
+
+
+def test_the_choice_that_lacks_its_end_is_named_where_there_are_several() -> None:
+    """Of two, one of which has ended, it is the other; of one there is nothing to name."""
+    fold = Fold()
+    fold.add({"choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": "stop"}]})
+    fold.add({"choices": [{"index": 1, "delta": {"content": "b"}}]})
+    assert "without a finish_reason for choice 1:" in str(verdict(fold))
+
+    fold = Fold()
+    fold.add({"choices": [{"index": 0, "delta": {"content": "a"}}]})
+    assert "without a finish_reason:" in str(verdict(fold))

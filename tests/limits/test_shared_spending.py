@@ -222,7 +222,7 @@ async def test_never_passed_by_all_together(seed: int) -> None:
 
         tasks: list[asyncio.Task[None]] = []
         for _ in range(8):
-            running.append(client(store, budget))
+            running.append(client(store, budget, on_store_error="wait"))
             own = [asyncio.create_task(work(running[-1])) for _ in range(4)]
             await asyncio.sleep(chance.random() * 3)
             store.lost += chance.random() < 0.5

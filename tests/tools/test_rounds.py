@@ -524,6 +524,8 @@ async def test_spend_is_bounded(sim: Simulator, client: AnyFast) -> None:
     """A budget of the run ends it before the request that has no room; the client's own is not touched."""
     sim.reply("", tool_calls=[call("get_time", city="Rome")])
 
+    with pytest.raises(ConfigurationError, match=r"AnyFast\(budget=Budget\(name=\.\.\.\)\) shares one"):
+        await client.run_tools("Go", [get_time], budget=Budget(requests=2, name="march"))
     with pytest.raises(BudgetExceeded, match="the budget of 2 requests is spent") as caught:
         await client.run_tools("Go", [get_time], budget=Budget(requests=2))
     assert caught.value.tool_run is not None

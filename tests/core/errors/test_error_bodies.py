@@ -90,10 +90,14 @@ def test_what_is_no_error(payload: Any) -> None:
         ("invalid_request_error", 400),
         ("overloaded_error", 529),
         ("insufficient_quota", 429),
+        ("insufficient_user_quota", 403),
         ("invalid_api_key", 401),
         ("prompt_blocked", 400),
         ("model_not_found", 503),
-        ("server_error", 500),
+        ("rate_limit_exceeded", 429),
+        *((word, 500) for word in ("server_error", "internal_server_error", "invalid_request", "empty_response")),
+        *((word, 500) for word in ("do_request_failed", "bad_response", "bad_response_body")),
+        ("read_response_body_failed", 500),
     ],
 )
 def test_a_word_inside_a_success_has_its_status(word: str, status: int) -> None:

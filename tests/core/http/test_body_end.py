@@ -151,6 +151,11 @@ def test_a_body_of_a_stated_length_ends_with_its_last_byte() -> None:
     body.end()
 
 
+def test_only_of_a_body_in_chunks_a_chunk_comes_next() -> None:
+    """What looks like one in another body, which may hold any lines, is taken as it comes."""
+    assert [True, False, False] == [body.at_chunk for body in (Chunked(), Sized(9), UntilClose())]
+
+
 def test_line_before_a_chunk() -> None:
     """It is the one line with which a chunk takes just so many bytes; where there is none it is before nothing."""
     for taken in (*range(600), *range(4090, 4110), *range(65_530, 65_550)):

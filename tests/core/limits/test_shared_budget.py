@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 from hypothesis import given, settings
@@ -97,7 +98,7 @@ def test_clock_that_begins_anew() -> None:
 amount = st.integers(0, 60)
 
 
-@settings(max_examples=40)
+@settings(max_examples=200 if os.environ.get("ANYFAST_LONG") else 15)
 @given(st.lists(st.tuples(st.sampled_from("abc"), amount, amount, amount, st.booleans(), st.integers(0, 2 * LEASE))))
 def test_never_more_than_the_whole(steps: list[tuple[str, int, int, int, bool, int]]) -> None:
     """Whoever draws, gives back, loses answers and dies: what clients may spend together is within the budget."""

@@ -48,6 +48,13 @@ def test_one_id_at_two_indices() -> None:
     assert [("same", "f", "{}"), ("same", "g", '{"b":2}')] == found
 
 
+def test_one_id_at_two_indices_goes_on_by_the_index() -> None:
+    """Pieces of two calls with one id, in turns, go to the one at their index."""
+    pieces = [(0, '{"a":'), (1, '{"b":'), (0, "1}"), (1, "2}")]
+    said = [named(index, "f" if place < 2 else "", text, id="x") for place, (index, text) in enumerate(pieces)]
+    assert [("x", "f", '{"a":1}'), ("x", "f", '{"b":2}')] == calls(*said)
+
+
 def test_audio_is_joined() -> None:
     """Pieces of audio and of its transcript are joined, its id stays, its end is taken as it comes."""
     first = {"audio": {"id": "a1", "data": "UklG", "transcript": "Hel"}}
