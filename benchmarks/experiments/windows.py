@@ -312,7 +312,8 @@ def capacities(seconds: float = 260.0) -> None:
 
 def beside(seconds: float = 400.0) -> None:
     """Print how clients that do not know of each other share 64, and how one follows a capacity that wanders."""
-    shape, servers = SHAPES["0.5 to 1.5 s"], ("refuses", "queues", "slows")
+    shape = SHAPES["0.5 to 1.5 s"]
+    servers: tuple[Server, ...] = ("refuses", "queues", "slows")
     print("| | refuses | lets them wait | slows down |\n|---|---|---|---|")
     for late in (0.0, 100.0):
         cells = []
