@@ -148,7 +148,7 @@ def succeeded(call: Call[Any], found: Any) -> None:
         return
     completion = found if isinstance(found, ChatCompletion) else None
     hooks, ledger = call.spec.hooks, call.ledger
-    if hooks is None or completion is None or completion.trace is None or len(ledger) > 1 or hooks.contents:
+    if hooks is None or completion is None or completion.trace is None or len(ledger) != 1 or hooks.contents:
         over(call, completion, None)
         return
     # Nearly every call, which :func:`over` would tell of just so.
