@@ -80,7 +80,7 @@ class Gateway:
         return answer
 
     async def connected(self, *sending: Any) -> Answer:
-        sending[4](now())
+        sending[4].on_sent(now())
         tokens = self.chance.randint(50, 150)
         if self.kind == "refuses" and self.active >= self.capacity(now()):
             self.refused += 1
