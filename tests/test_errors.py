@@ -273,7 +273,7 @@ CAUGHT: dict[str, set[str]] = {
     "_http/folder_file.py": {"ValueError"},
     "_http/local_files.py": {"ValueError"},
     "_http/transport.py": {"ConnectionTimeoutError", "ServerDisconnectedError"},  # aiohttp's
-    "_http/wire.py": {"TruncatedError", "NotDrawnError"},
+    "_http/wire.py": {"TruncatedError", "UnaskedError"},
     "_limits/shared_asking.py": {"TimeoutError"},  # what a StoreError names as its cause
     "_structured/json_in_text.py": {"NoJsonError"},
     "_structured/parsing.py": {"FieldMismatchError"},

@@ -81,10 +81,8 @@ class Gateway:
     async def headed(self, answer: Answer) -> Answer:
         return answer
 
-    async def connected(
-        self, _: Any, __: Any, body: bytes, ___: Any, on_sent: Callable[[float], None], *____: Any
-    ) -> Answer:
-        on_sent(now())
+    async def connected(self, _: Any, __: Any, body: bytes, ___: Any, asker: Any, *____: Any) -> Answer:
+        asker.on_sent(now())
         self.sent.append(now())
         outcome = self.decide(now(), body)
         if isinstance(outcome, Exception):

@@ -274,8 +274,8 @@ class Call(Interruptible, Generic[T]):
         account, scope, is_row = self.account, self.scope, self.ending is not None
         if self._recovery is not None:
             await self._recovery.heard()
-        budget = self.shared.spending.budget
-        if budget is not None and (is_row or budget.name is not None):
+        spending = self.shared.spending
+        if spending.budget is not None and (is_row or spending.is_shared):
             await account.room(patient=is_row)
         try:
             if is_row and scope.outage.since is not None:

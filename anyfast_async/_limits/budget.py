@@ -11,7 +11,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple, TypeAlias
 
 from anyfast_async._core.journal.reserved_money import Amount
 from anyfast_async._core.usage import Used
@@ -58,10 +58,6 @@ class RowBudget(NamedTuple):
     """Whether it waits for what others may give back."""
 
 
-class NotDrawnError(BudgetExceeded):
-    """A budget that is shared has to be asked before the call can go; nothing was sent."""
-
-
 class Spending:
     """What a client has spent and reserved.
 
@@ -70,6 +66,9 @@ class Spending:
         prices: what tokens cost; where the budget is in money and there are none, those of the list.
 
     """
+
+    is_shared: ClassVar[bool] = False
+    """Whether others spend of it, so that the store that keeps it has to be asked."""
 
     def __init__(self, budget: Budget | None, prices: Prices | None = None) -> None:
         self.budget = budget

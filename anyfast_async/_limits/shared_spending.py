@@ -17,12 +17,12 @@ from contextlib import suppress
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from anyfast_async._core.limits.budget_amounts import NANO, NOTHING, Amounts, fits, least, minus, most, plus, shown
 from anyfast_async._core.limits.shared_budget import Draw, DrawReply
 from anyfast_async._core.limits.shared_permit import AT_ONCE, BEAT, MICRO, PAUSE
-from anyfast_async._limits.budget import Earlier, Need, NotDrawnError, Reserved, RowBudget, Spending
+from anyfast_async._limits.budget import Earlier, Need, Reserved, RowBudget, Spending
 from anyfast_async._limits.shared_asking import PATIENCE, SOON, BudgetStore
 from anyfast_async._limits.shared_limits import store_of
 from anyfast_async._values.store_url import StoreURL
@@ -50,6 +50,8 @@ class SharedSpending(Spending):
         limits: say where it is kept, and what happens while that is away.
 
     """
+
+    is_shared: ClassVar[bool] = True
 
     def __init__(self, budget: Budget, prices: Prices | None, limits: Limits) -> None:
         super().__init__(budget, prices)
@@ -149,13 +151,13 @@ class SharedSpending(Spending):
         """Reserve what one request needs of what is drawn.
 
         Raises:
-            NotDrawnError: that is not enough; :meth:`room` has the store asked.
+            BudgetExceeded: that is not enough, which says nothing of the budget; :meth:`room` has the store asked.
 
         """
         found = self._now(need) if not self._waiting else None
         if found is None:
             message = f"the store of the budget {self._name!r} has to be asked first"
-            raise NotDrawnError(message)
+            raise BudgetExceeded(message)
         return found
 
     def _reserve(self, need: Need) -> Reserved:

@@ -10,13 +10,12 @@ import attrs
 
 from anyfast_async._core.limits.refusal import Refusal
 from anyfast_async._core.retry.outage import ALONE
-from anyfast_async._limits.budget import NotDrawnError
 from anyfast_async._observers import telling
 from anyfast_async._retry.outage_wait import OutageWait
 from anyfast_async._retry.refused_row import UNAVAILABLE, RefusedRow, weigh_page
 from anyfast_async._retry.retries import call_again
 from anyfast_async._retry.waits import waits
-from anyfast_async.errors import AnyFastError, APIConnectionError, AuthenticationError
+from anyfast_async.errors import AnyFastError, APIConnectionError, AuthenticationError, BudgetExceeded
 
 if TYPE_CHECKING:
     from anyfast_async._call.call import Call
@@ -135,9 +134,9 @@ class Recovery:
             AnyFastError: what the last one ended with.
 
         """
-        if isinstance(first, NotDrawnError):
+        if isinstance(first, BudgetExceeded) and self._call.shared.spending.is_shared:
             try:
-                return await attempt()  # which waits for the answer, now that there is something to wait for
+                return await attempt()  # which has the store of the budget asked
             except AnyFastError as error:
                 first = error.with_traceback(None)
         return await call_again(first, attempt, self._delay, self._waits.sleep)

@@ -20,7 +20,7 @@ from anyfast_async._client.shared import spending_of
 from anyfast_async._core.limits.budget_amounts import NANO
 from anyfast_async._core.limits.shared_budget import Draw, DrawReply
 from anyfast_async._core.usage import Used
-from anyfast_async._limits.budget import Need, NotDrawnError, Reserved, Spending
+from anyfast_async._limits.budget import Need, Reserved, Spending
 from anyfast_async._limits.shared_spending import SharedSpending
 from anyfast_async.stores import MemoryStore
 
@@ -340,7 +340,7 @@ async def test_a_child_has_nothing_of_what_its_parent_drew(monkeypatch: pytest.M
         monkeypatch.setattr(os, "getpid", lambda: -1)
         one._stop_timer()
         one.begin_anew()
-        with pytest.raises(NotDrawnError):
+        with pytest.raises(BudgetExceeded):
             one.admit(Need(1))
         await room(one, 400)
         assert store.drawn[0] == 1000
