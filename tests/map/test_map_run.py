@@ -158,15 +158,14 @@ async def test_more_at_once_than_there_are_items(kind: str, ordered: bool) -> No
             yield item
 
     source = {"list": range(2500), "generator": (n for n in range(2500)), "async generator": slowly()}[kind]
-    running = run(source, taking(lambda _: 1), concurrency=10**9, ordered=ordered)
-    most = 0
 
-    async with running as results:
-        async for _ in results:
-            most = max(most, len(asyncio.all_tasks()))
+    async with run(source, taking(lambda _: 1), concurrency=10**9, ordered=ordered) as results:
+        await anext(results)
+        workers = len(asyncio.all_tasks()) - 1
+        count = 1 + len([result async for result in results])
 
-    assert asyncio.get_running_loop().time() == 1.0, "all of them were in work at once"
-    assert most <= 3000 + 1
+    assert (count, asyncio.get_running_loop().time()) == (2500, 1.0), "all of them were in work at once"
+    assert workers <= 3000
 
 
 @virtual
