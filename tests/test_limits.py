@@ -19,6 +19,7 @@ from anyfast_async._core.limits.rate_limit import Slot, Window
 from anyfast_async._core.limits.token_estimate import Asked
 from anyfast_async._limits.gate import Gate
 from anyfast_async.errors import APIConnectionError
+from anyfast_async.stores import MemoryStore
 
 pytestmark = pytest.mark.virtual
 
@@ -518,6 +519,33 @@ def picture(number: int) -> list[dict[str, Any]]:
 
 def tokens_within(gateway: Gateway, seconds: float, each: int) -> int:
     return each * sum(at <= seconds for at in gateway.sent)
+
+
+async def test_calls_that_wait_for_their_turn_reserve_nothing_of_a_shared_budget() -> None:
+    """As many go as with a budget of the client's own, one after another as they came."""
+    gateway = Gateway(lambda _, __: Answer(200, completion()), latency=0.2)
+    limits = Limits(concurrency=4, store=MemoryStore())
+    async with client_on(gateway, budget=Budget(tokens=10_000, name="march"), limits=limits) as client:
+        ended: list[int] = []
+
+        async def ask(number: int) -> None:
+            await client.complete("?", max_tokens=1000)
+            ended.append(number)
+
+        await asyncio.gather(*map(ask, range(100)))
+        assert all(abs(number - place) < 4 for place, number in enumerate(ended))
+        assert client._shared.spending.tokens == 3000
+        assert client._shared.gate.in_flight == 0
+
+
+async def test_a_run_without_room_takes_nothing_of_a_shared_budget() -> None:
+    """What a run of tools has found in the budget of all goes back where its own has no room."""
+    gateway = Gateway(lambda _, __: Answer(200, completion()))
+    budget, limits = Budget(tokens=10_000, name="march"), Limits(store=MemoryStore())
+    async with client_on(gateway, budget=budget, limits=limits) as client:
+        with pytest.raises(BudgetExceeded, match="the budget of 100 tokens has no room"):
+            await client.run_tools("?", [], budget=Budget(tokens=100), max_tokens=1000)
+        assert client._shared.spending.reserved == 0
 
 
 async def test_a_budget_counts_every_choice() -> None:

@@ -205,7 +205,7 @@ class Call(Interruptible, Generic[T]):
             self._pause(came)
         permit = self._at_once(came)
         if permit is None:
-            permit = await (self._queue() if self._recovery is None and not is_row else self._let_in())
+            permit = await (self.queue() if self._recovery is None and not is_row else self._let_in())
         self.queued += permit.at - came
         if is_row:
             self._work_on(permit)
@@ -247,13 +247,13 @@ class Call(Interruptible, Generic[T]):
             return None
         return self.spec.gate.admit(scope, 0.0 if scope.tokens is None else self.account.likely(), now)
 
-    def _queue(self, *, first: bool = False) -> Coroutine[Any, Any, Permit]:
+    def queue(self, *, first: bool = False) -> Coroutine[Any, Any, Permit]:
         """Wait for admission."""
-        scope = self.scope
+        scope, counts = self.scope, self.ending is None and not first
         estimate = None if scope.tokens is None else self.account.likely
         tokens = 0.0 if estimate is None else estimate()
         within = None if (deadline := self.deadline) is None else deadline - self._loop.time()
-        return self.spec.gate.queue(scope, tokens, estimate, first=first, counts=self.ending is None, within=within)
+        return self.spec.gate.queue(scope, tokens, estimate, first=first, counts=counts, within=within)
 
     async def admitted(self, now: float) -> Permit:
         """Wait for admission, if there is anything to wait for."""
@@ -262,7 +262,7 @@ class Call(Interruptible, Generic[T]):
             permit = self.spec.gate.admit(scope, 0.0 if scope.tokens is None else self.account.likely(), now)
             if permit is not None:
                 return permit
-        return await self._queue(first=first)
+        return await self.queue(first=first)
 
     @property
     def _has_to_wait(self) -> bool:
@@ -274,15 +274,16 @@ class Call(Interruptible, Generic[T]):
         account, scope, is_row = self.account, self.scope, self.ending is not None
         if self._recovery is not None:
             await self._recovery.heard()
-        spending = self.shared.spending
-        if spending.budget is not None and (is_row or spending.is_shared):
-            await account.room(patient=is_row)
+        if is_row and self.shared.spending.budget is not None:
+            await account.room()
         try:
             if is_row and scope.outage.since is not None:
                 return await self.recovery.patience.admitted(None)
             permit = await self.admitted(self._loop.time())
             if is_row and scope.outage.since is not None:
                 permit = await self.recovery.patience.admitted(permit)
+            elif not is_row and self.shared.spending.is_shared:
+                permit = await self.recovery.afforded(permit)
         except BaseException:
             account.cancel()
             raise

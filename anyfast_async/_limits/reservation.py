@@ -260,6 +260,7 @@ class AccountOfRun(Account):
             self._of_run = run.admit(self._possible(run, self._run_price) if run.is_reserving else _NOTHING)
         except BaseException:
             gate.give_back(permit)
+            self.cancel()  # what room() has found
             raise
         try:
             super().goes_out(gate, permit)

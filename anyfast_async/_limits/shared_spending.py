@@ -26,7 +26,7 @@ from anyfast_async._limits.budget import Earlier, Need, Reserved, RowBudget, Spe
 from anyfast_async._limits.shared_asking import PATIENCE, SOON, BudgetStore
 from anyfast_async._limits.shared_limits import store_of
 from anyfast_async._values.store_url import StoreURL
-from anyfast_async.errors import AnyFastError, BudgetExceeded, ConfigurationError, StoreError, escaped
+from anyfast_async.errors import BudgetExceeded, ConfigurationError, StoreError, escaped
 
 if TYPE_CHECKING:
     from anyfast_async.policies import Budget, Limits
@@ -299,16 +299,16 @@ class SharedSpending(Spending):
         self._is_listed = not draw.leaving
 
     def _refuse_first(self) -> bool:
-        """Refuse the first one that waits, unless somebody may give back what it needs, or serve it; return whether."""
+        """Refuse the first that waits, unless there is room, or may be; return whether there is more to do now."""
         row = next((row for row in self._waiting if not row.granted.done()), None)
         if row is None:
             return False
-        needs, own = self._needs(row.need()), minus(self._granted, self._spent_for_certain())
-        if fits(needs, self._spare()):
+        needs, left = self._needs(row.need()), most(NOTHING, self._left)
+        if fits(needs, plus(left, self._spare())):  # it came after the question, or needs less by what is left now
             self._serve()
             return True
-        rest = plus(most(NOTHING, self._left), own)
-        if row.patient and fits(needs, plus(rest, self._outstanding)):
+        own = plus(minus(self._granted, self._spent_for_certain()), self._outstanding)
+        if row.patient and fits(needs, plus(left, own)):
             return False
         row.granted.set_exception(BudgetExceeded(self._why(needs)))
         self._waiting.remove(row)
@@ -387,12 +387,12 @@ class SharedSpending(Spending):
         """Give back what is not spent, and let go of the store."""
         self._closed = True
         self._stop_timer()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        if self._is_listed and self._away is None:
+        if (task := self._task) is not None:  # the answer that is not waited for may grant something
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        if (self._is_listed or task is not None) and self._away is None:
             self._in_flight = 0
-            with suppress(TimeoutError, AnyFastError, OSError):  # then its lease ends, and it stays spent
+            with suppress(Exception):  # whatever is wrong with the store: then its lease ends, and it stays spent
                 async with asyncio.timeout(PATIENCE):
                     await self._store.draw(self._key, self._question(asyncio.get_running_loop().time()))
         if self._is_own:

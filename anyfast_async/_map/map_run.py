@@ -39,7 +39,7 @@ LISTING: Final = 1.0
 """Seconds after the deadline in which a source is still asked for what was not sent, unless it has a length."""
 
 GROUP: Final = 1000
-"""Workers that begin together; the last of them begins the next ones when there is an item for it."""
+"""Workers that begin together; the next ones begin when all of them are at work, so that none is idle for nothing."""
 
 MOST_ASIDE: Final = 1000
 """Items that stand aside at most while others take their places."""
@@ -272,16 +272,16 @@ class MapRun(Generic[T]):
     def _begin(self, workers: int) -> None:
         """Begin so many workers, as far as there are items for them."""
         self._unbegun = max(0, workers - GROUP)
-        calls = [self._call] * (workers - self._unbegun)
-        if self._unbegun:
-            calls[-1] = self._begin_more_and_call
-        self._running += len(calls)
+        begun = workers - self._unbegun
+        self._running += begun
+        call = self._begin_more_and_call if self._unbegun else self._call
         loop = asyncio.get_running_loop()
-        self._workers += [loop.create_task(self._work(call)) for call in calls]
+        self._workers += [loop.create_task(self._work(call)) for _ in range(begun)]
 
-    async def _begin_more_and_call(self, index: int, item: Any) -> Result[T]:
-        self._begin(self._unbegun)
-        return await self._call(index, item)
+    def _begin_more_and_call(self, index: int, item: Any) -> Awaitable[Result[T]]:
+        if self._unbegun and self._next_index - self._landed >= self._running and not self._closed:
+            self._begin(self._unbegun)
+        return self._call(index, item)
 
     async def _work(self, call: Callable[[int, Any], Awaitable[Result[T]]]) -> None:
         aside, ready, record = self._aside, self._ready, self._record

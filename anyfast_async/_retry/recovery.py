@@ -26,6 +26,9 @@ T = TypeVar("T")
 _WORTH_TELLING: Final = 0.05
 """Seconds by which a hold has to grow before that is told again."""
 
+_PROMPT: Final = 0.1
+"""Seconds after its admission in which a call may still be sent."""
+
 _AWAY = frozenset({"unsent", "refused", "ambiguous", "cut"})
 """Classes of failures that a gateway which is away gives."""
 
@@ -51,6 +54,8 @@ class Recovery:
         """Whether that does not count for a row's total, because the gateway throttles or is away."""
         self.worked = 0.0
         """Of a row: seconds from admission on that count for its total."""
+        self._was_admitted = False
+        """Whether its turn has come already, and it is only to be asked whether a shared budget has room."""
 
     @property
     def patience(self) -> OutageWait:
@@ -62,7 +67,7 @@ class Recovery:
     @property
     def goes_first(self) -> bool:
         """Whether it is admitted before all others of its scope."""
-        return self._standing is not None and self._standing.goes_first
+        return self._was_admitted or (self._standing is not None and self._standing.goes_first)
 
     # -- an attempt has failed ---------------------------------------------------------------------------------------
 
@@ -135,6 +140,7 @@ class Recovery:
 
         """
         if isinstance(first, BudgetExceeded) and self._call.shared.spending.is_shared:
+            self._was_admitted = True
             try:
                 return await attempt()  # which has the store of the budget asked
             except AnyFastError as error:
@@ -168,6 +174,25 @@ class Recovery:
         if delay and call.ledger:
             call.rewrite_last(delay=delay)
         return delay
+
+    async def afforded(self, permit: Permit) -> Permit:
+        """Have the store of a shared budget asked once a call was let in: one that waits for its turn reserves nothing.
+
+        Raises:
+            BudgetExceeded: the budget has no room now.
+
+        """
+        call, gate = self._call, self._call.shared.gate
+        try:
+            await call.account.room(patient=False)
+        except BaseException:
+            gate.give_back(permit)
+            raise
+        self._was_admitted = False
+        if asyncio.get_running_loop().time() <= permit.at + _PROMPT:
+            return permit
+        gate.give_back(permit)  # it was for a moment that is gone
+        return await call.queue(first=True)
 
     async def heard(self) -> None:
         """Wait until it is clear whether, and when, there is to be another attempt.

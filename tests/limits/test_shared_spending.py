@@ -177,6 +177,57 @@ async def test_calls_find_room_that_was_drawn_ahead() -> None:
         assert max(draw.held[0] for draw in store.draws) <= 20 * 100 + 20 * 10 * 50
 
 
+async def test_room_for_one_is_not_refused_because_another_one_has_none() -> None:
+    """A call that comes while the store is asked for a larger one is asked for itself."""
+    store = CountedStore(0.2)
+    async with over() as clients:
+        one, other = client(store), client(store)
+        clients.extend((one, other))
+        await room(other, 500)
+        waits = asyncio.create_task(room(one, 800))
+        await asyncio.sleep(0.05)
+        await room(one, 100, patient=False)
+        waits.cancel()
+
+
+async def test_what_depends_on_the_rest_is_asked_for_anew() -> None:
+    """A call of unknown length reserves a part of what is left, which a client that begins has yet to hear of."""
+    store = CountedStore()
+    async with over() as clients:
+        one, other = client(store), client(store)
+        clients.extend((one, other))
+        one.reported(await room(one, 800), "m", Used(800, 0))
+        reserved = await other.room(lambda: Need(other.left(None) / 4, 0), patient=False)
+        assert reserved is not None
+        assert reserved.need.tokens == 50
+
+
+async def test_what_was_granted_to_who_did_not_wait_for_it_is_given_back() -> None:
+    """Who is closed while the store answers its first question takes nothing along."""
+    store = CountedStore(0.2)
+    async with over() as clients:
+        clients.append(one := client(store))
+        waits = asyncio.create_task(room(one, 800))
+        await asyncio.sleep(0.15)
+        assert store.drawn[0] == 800
+        waits.cancel()
+    assert store.drawn[0] == 0
+
+
+async def test_whatever_is_wrong_with_a_store_a_client_can_be_closed() -> None:
+    """A store of the caller's may raise anything."""
+
+    class Broken(CountedStore):
+        async def draw(self, budget: str, draw: Draw) -> DrawReply:
+            if draw.leaving:
+                raise LookupError(budget)
+            return await super().draw(budget, draw)
+
+    async with over() as clients:
+        clients.append(one := client(Broken()))
+        one.unsent(await room(one, 100))
+
+
 async def test_money_to_the_billionth() -> None:
     """It is drawn in whole billionths of a dollar, rounded up; many small sums come to what they are."""
     store = CountedStore()

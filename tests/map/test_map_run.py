@@ -169,6 +169,23 @@ async def test_more_at_once_than_there_are_items(kind: str, ordered: bool) -> No
 
 
 @virtual
+async def test_no_worker_begins_while_others_are_idle() -> None:
+    """A source that is slower than the answers needs a group of workers, however long it is."""
+
+    async def slowly() -> AsyncIterator[int]:
+        for item in range(5000):
+            await asyncio.sleep(1)
+            yield item
+
+    most = 0
+    async with run(slowly(), concurrency=10**9) as results:
+        async for _ in results:
+            most = max(most, len(asyncio.all_tasks()))
+
+    assert most <= 1000 + 1
+
+
+@virtual
 async def test_source_is_pulled_only_as_results_are_taken() -> None:
     """A reader that takes nothing stops the source: what is in work and what is ready, and no more."""
     source = Source()
