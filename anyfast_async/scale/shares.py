@@ -160,11 +160,12 @@ class Purse:
     def share(self, limits: Limits, budget: Budget | None, session: str) -> None:
         """Have a store divide what is left, if the workers have one; to be called when it is known what was spent.
 
-        A budget with a name is not only this run's: the store knows what was spent of it, whoever did.
+        A budget with a name is not only this run's: the store knows what was spent of it, whoever did. Without a store
+        workers refuse it.
         """
         store = limits.store
         can_divide = isinstance(store, str | Path) or hasattr(store, "draw")
-        if budget is None or not self.is_limited or not can_divide:
+        if budget is None or not self.is_limited or not (can_divide or budget.name):
             return
         tokens, usd, requests = self._left()
         self.name = budget.name or session

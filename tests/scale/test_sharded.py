@@ -184,6 +184,16 @@ def test_a_store_divides_the_budget(
         assert result.exit_code == 3
 
 
+def test_a_budget_with_a_name_needs_a_store(
+    write_rows: WriteRows, settings_of: SettingsOf, gateway: Simulator, executor: Executor, tmp_path: Path
+) -> None:
+    """It is refused: each run would spend all of it."""
+    settings = settings_of(budget=Budget(requests=9, name="march"))
+    result = run_sharded(write_rows(12), tmp_path / "out.jsonl", settings, executor=executor)
+    assert "is kept in a store" in str(result.stopped)
+    assert gateway.requests == []
+
+
 def test_too_many_failures(
     write_rows: WriteRows, settings_of: SettingsOf, gateway: Simulator, executor: Executor, tmp_path: Path
 ) -> None:

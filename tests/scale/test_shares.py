@@ -117,7 +117,7 @@ def test_what_a_store_divides() -> None:
         purse = Purse(1000, None, 10)
         purse.spent(0, (400.0, 0.0, 6.0))
         purse.share(Limits(), budget, "run")
-        assert purse.name is None
+        assert purse.name == name, "workers refuse what has a name, and no store"
         purse.share(Limits(store="sqlite:///tmp/x"), budget, "run")
         assert purse.name == (name or "run")
         assert [purse.give(1, 0.5), purse.give(2, 0.1)] == [left, left]
