@@ -11,6 +11,7 @@ import asyncio
 import math
 import os
 import secrets
+import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -56,7 +57,8 @@ class SharedSpending(Spending):
     def __init__(self, budget: Budget, prices: Prices | None, limits: Limits) -> None:
         super().__init__(budget, prices)
         self._name: str = escaped(budget.name or "", 60)
-        self._key: str = "budget:" + sha256(f"anyfast-async budget 1\n{budget.name}".encode()).hexdigest()[:32]
+        name = (budget.name or "").encode("utf-8", "surrogatepass")
+        self._key: str = "budget:" + sha256(b"anyfast-async budget 1\n" + name).hexdigest()[:32]
         if limits.store is None:
             message = f"Budget(name={self._name!r}) is kept in a store: give Limits(store=...)"
             raise ConfigurationError(message)
@@ -83,8 +85,7 @@ class SharedSpending(Spending):
         self._origin: Amounts = NOTHING
         """Of it: what was drawn by a parent process."""
         self._client: str = secrets.token_hex(8)
-        self._number = 0
-        self._born = 0
+        self._number = self._born = 0
         self._left: Amounts = self._whole
         """What nobody had drawn when the store was asked last."""
         self._others = 0
@@ -93,11 +94,12 @@ class SharedSpending(Spending):
         """Whether others need what is given back."""
         self._opens = 0.0
         self._contact: float | None = None
-        """When the store answered last."""
+        """When the store answered last; ``_heard``: by a clock that no loop has to itself."""
+        self._heard = 0.0
         self._away: Exception | None = None
         self._lost = 0.0
         """When it was first seen to be away."""
-        self._has_said = False
+        self._has_said = self._closed = False
         self._in_flight = 0
         self._was_spent: Amounts = NOTHING
         self._asked = 0.0
@@ -106,7 +108,6 @@ class SharedSpending(Spending):
         """Whether the store counts it among those that may give something back."""
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._closed = False
         self._process = os.getpid()
 
     # -- what is there -----------------------------------------------------------------------------------------------
@@ -292,7 +293,7 @@ class SharedSpending(Spending):
             self._base = self._told = self._origin  # it has forgotten what it was told: all of it is told again
         else:
             self._told = plus(plus(self._base, draw.total), reply.granted)
-        self._born, self._away, self._contact = reply.born, None, now
+        self._born, self._away, self._contact, self._heard = reply.born, None, now, time.monotonic()
         self._granted = plus(self._granted, reply.granted)
         self._left, self._others, self._outstanding = reply.left, reply.others, reply.outstanding
         self._is_short, self._opens = reply.short, now + reply.opens / MICRO
@@ -379,8 +380,8 @@ class SharedSpending(Spending):
             self._granted = self._base = self._told = self._origin = self._used()
             self._was_spent = self._spent_for_certain()
             self._is_listed, self._contact = False, None
-        if self._contact is not None:
-            self._contact = -math.inf  # of the clock of that loop
+        if self._contact is not None:  # by the clock of this loop
+            self._contact = asyncio.get_running_loop().time() - (time.monotonic() - self._heard)
         self._asked = self._opens = self._lost = 0.0
 
     async def aclose(self) -> None:

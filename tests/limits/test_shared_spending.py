@@ -397,6 +397,30 @@ async def test_a_child_has_nothing_of_what_its_parent_drew(monkeypatch: pytest.M
         assert store.drawn[0] == 1000
 
 
+async def test_another_loop_gives_back_what_the_one_before_did_not_hear_of() -> None:
+    """A question that ends with its loop may have been answered; the client keeps its name, and so tells the store."""
+    store = CountedStore(0.2)
+    async with over() as clients:
+        clients.append(one := client(store))
+        one.unsent(await room(one, 100))
+        waits = asyncio.create_task(room(one, 800))
+        await asyncio.sleep(0.15)
+        assert store.drawn[0] == 800
+        assert one._task is not None
+        waits.cancel()
+        one._task.cancel()
+        await asyncio.sleep(0)
+        one._stop_timer()
+        one.begin_anew()
+        await room(one, 900)
+        assert store.drawn[0] == 900
+
+
+def test_any_text_is_a_name() -> None:
+    """Half of a character, too, as comes out of files."""
+    client(MemoryStore(), Budget(tokens=1, name="\ud800"))
+
+
 @pytest.mark.parametrize(
     ("budget", "store", "words"),
     [
