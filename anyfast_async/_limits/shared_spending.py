@@ -391,7 +391,7 @@ class SharedSpending(Spending):
         if (task := self._task) is not None:  # the answer that is not waited for may grant something
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        if (self._is_listed or task is not None) and self._away is None:
+        if self._is_listed or task is not None:
             self._in_flight = 0
             with suppress(Exception):  # whatever is wrong with the store: then its lease ends, and it stays spent
                 async with asyncio.timeout(PATIENCE):

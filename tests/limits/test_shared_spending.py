@@ -214,6 +214,22 @@ async def test_what_was_granted_to_who_did_not_wait_for_it_is_given_back() -> No
     assert store.drawn[0] == 0
 
 
+@pytest.mark.filterwarnings("ignore:the store of the budget")
+async def test_it_is_tried_to_give_back_what_a_store_that_was_away_knows() -> None:
+    """One answer that was lost is no reason to leave the rest spent."""
+    store = CountedStore()
+    async with over() as clients:
+        clients.append(one := client(store, on_store_error="wait"))
+        held = await room(one, 100)
+        store.lost = 1
+        waits = asyncio.create_task(room(one, 700))
+        await asyncio.sleep(0.5)
+        assert store.drawn[0] == 800
+        waits.cancel()
+        one.unsent(held)
+    assert store.drawn[0] == 0
+
+
 async def test_whatever_is_wrong_with_a_store_a_client_can_be_closed() -> None:
     """A store of the caller's may raise anything."""
 
