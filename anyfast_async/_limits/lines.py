@@ -266,6 +266,10 @@ class Turns:
                 line.listed = None
             elif wait > 0:
                 heappush(self._later, (now + wait, entry, line))
+                if scope.requests is not None and scope.requests.wait(now, 1) > 0:
+                    # It stands for a time that is known: that is no pace.
+                    line.served.clear()
+                    scope.served.clear()
                 if fair is not None:
                     self._put_off(line, now + wait)
             else:

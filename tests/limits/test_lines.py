@@ -134,6 +134,16 @@ async def test_a_hold_says_nothing_of_what_comes_after() -> None:
     assert waits < 5.0
 
 
+async def test_a_minute_that_is_used_up_says_nothing_of_what_comes_after() -> None:
+    """Once there is room in the minute again, the line gets on as before: nobody is refused for the time it stood."""
+    gate = Gate(Limits(requests_per_minute=300, concurrency=10))
+    scope = gate.scope("a")
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(1000):
+            tasks.create_task(call(gate, scope, within=20.0))
+            await asyncio.sleep(1 / 5.5)
+
+
 async def test_while_calls_follow_one_by_one_nobody_knows() -> None:
     """After a hold more and more go: that the first few took long is no reason to refuse the next."""
     gate = Gate(Limits(concurrency=64))
