@@ -265,13 +265,7 @@ class Turns:
             if wait is None:
                 line.listed = None
             elif wait > 0:
-                heappush(self._later, (now + wait, entry, line))
-                if scope.requests is not None and scope.requests.wait(now, 1) > 0:
-                    # It stands for a time that is known: that is no pace.
-                    line.served.clear()
-                    scope.served.clear()
-                if fair is not None:
-                    self._put_off(line, now + wait)
+                self._put_off(line, entry, now, now + wait)
             else:
                 line.waiters.popleft()
                 self.queued -= 1
@@ -285,9 +279,14 @@ class Turns:
                 self._list(line)
         self._set_timer(loop)
 
-    def _put_off(self, first: WaitingLine, until: float) -> None:
-        """Have the other lines of a scope wait with the *first*: small calls would go on taking what it needs."""
-        for line in first.scope.lines:
+    def _put_off(self, first: WaitingLine, entry: int, now: float, until: float) -> None:
+        """Have *first* wait, and the other lines of its scope: small calls would go on taking what it needs."""
+        heappush(self._later, (until, entry, first))
+        scope = first.scope
+        if scope.requests is not None and scope.requests.wait(now, 1) > 0:  # for a time that is known: that is no pace
+            first.served.clear()
+            scope.served.clear()
+        for line in scope.lines:
             if line is not first and line.listed is not None:
                 self._entries += 1
                 line.listed = self._entries
