@@ -31,7 +31,7 @@ GREETING = "Grüezi! Ça va? ☕ 你好 🚀"
 FORMS = ("whole", "streamed")
 ERRORS: dict[str, dict[str, Any]] = {
     "throttled": {"kind": RateLimitError, "retry": "throttled", "status": 429},
-    "broken": {"kind": InternalServerError, "retry": "refused", "status": 500},
+    "broken": {"kind": InternalServerError, "retry": "ambiguous", "status": 500},
     "too-long": {"kind": BadRequestError, "retry": "never", "status": 400},
     "no-such-model": {"kind": BadRequestError, "retry": "never", "status": 400},
 }
