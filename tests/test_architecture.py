@@ -116,7 +116,6 @@ CORE_ORDER: Final = (
         "limits/learned_limits.py",
         "limits/rate_limit.py",
         "limits/budget_amounts.py",
-        "limits/budget_script.py",
         "limits/shared_quota.py",
         "limits/shared_script.py",
         "retry/backoff.py",
@@ -127,6 +126,7 @@ CORE_ORDER: Final = (
         "sse.py",
     },
     {
+        "limits/budget_script.py",
         "limits/adaptive_window.py",
         "limits/refusal.py",
         "limits/shared_budget.py",

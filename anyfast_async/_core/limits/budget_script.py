@@ -7,20 +7,15 @@ from __future__ import annotations
 
 from typing import Final
 
-SCRIPT: Final = """
--- Whole numbers only. All digits of one survive as an argument or a result of a command, and in string.format('%.0f');
--- tostring, .. and cjson keep fourteen.
+from anyfast_async._core.limits.shared_script import QUESTION
+
+SCRIPT: Final = (
+    QUESTION
+    + """
 local KEPT, CHOOSY, RETELL, SET_BACK, YEAR = 3600000000, 2000000, 6500000, 10000000, 31622400000
 local STATE, LEASES, CLIENTS = KEYS[1] .. ':state', KEYS[1] .. ':leases', KEYS[1] .. ':clients'
-local client, next_one = ARGV[1], string.gmatch(ARGV[2], '%S+')
-local function argument() return tonumber(next_one()) end
 local function amounts() return {argument(), argument(), argument()} end
 
-local now = argument()
-if now == 0 then
-  local time = redis.call('TIME')
-  now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-end
 local number, lease, born_before, leaving = argument(), argument(), argument(), argument()
 local limits, total, held, least, want = amounts(), amounts(), amounts(), amounts(), amounts()
 
@@ -110,3 +105,4 @@ end
 for i, one in ipairs(answer) do answer[i] = string.format('%.0f', one) end
 return table.concat(answer, ' ')
 """
+)

@@ -8,9 +8,24 @@ from __future__ import annotations
 
 from typing import Final
 
-SCRIPT: Final = """
+QUESTION: Final = """
 -- Whole numbers only. All digits of one survive as an argument or a result of a command, and in string.format('%.0f');
 -- tostring, .. and cjson keep fourteen.
+local client = ARGV[1]
+-- All numbers are one argument, and one result: a client takes a while for each of either.
+local next_one = string.gmatch(ARGV[2], '%S+')
+local function argument() return tonumber(next_one()) end
+local now = argument()
+if now == 0 then
+  local time = redis.call('TIME')
+  now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+end
+"""
+"""How every script begins: who asks, and what. A time of 0 stands for the server's own."""
+
+SCRIPT: Final = (
+    QUESTION
+    + """
 local SLOT, WIDTH, GRAIN, BLOCK = 100000, 612, 250000, 10000
 local SEARCH = 2 * WIDTH
 local GRACE, SILENCE, SET_BACK, POLITE = 3500000, 900000, 10000000, 8
@@ -19,17 +34,6 @@ local prefix = KEYS[1]
 local STATE, LEASES, HELD = prefix .. ':state', prefix .. ':leases', prefix .. ':held'
 local WANT, QUEUE = prefix .. ':want', prefix .. ':queue'
 local SAID, NEWS = prefix .. ':said:', prefix .. ':news:'
-local client = ARGV[1]
-
--- All numbers are one argument, and one result: a client takes a while for each of either.
-local next_one = string.gmatch(ARGV[2], '%S+')
-local function argument() return tonumber(next_one()) end
-
-local now = argument()
-if now == 0 then
-  local time = redis.call('TIME')
-  now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-end
 local number, request_limit, token_limit, places = argument(), argument(), argument(), argument()
 local interval, lease, busy, want, gives = argument(), argument(), argument(), argument(), argument()
 local born_before, seen, away, leaving = argument(), argument(), argument(), argument()
@@ -312,3 +316,4 @@ redis.call('HSET', STATE, unpack(values))
 for i, one in ipairs(answer) do answer[i] = string.format('%.0f', one) end
 return table.concat(answer, ' ')
 """
+)
