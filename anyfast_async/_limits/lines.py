@@ -103,7 +103,7 @@ class WaitingLine(Shown):
             minutes, rest = divmod(ahead, int(scope.requests.limit))
             known = max(known, minutes * PERIOD + scope.requests.wait(now, rest + 1))
         window = scope.throttle.window
-        if scope.throttle.ceiling is not None or (window is not None and window.is_growing):
+        if scope.throttle.ceiling is not None or (window is not None and window.grows(scope.throttle.number)):
             return known
         until = None if stands > 0 else now
         since = scope.held_until if scope.held_until <= now else -math.inf

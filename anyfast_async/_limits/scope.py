@@ -110,12 +110,16 @@ class Scope(Shown):
         if wait is None:
             return None
         if self.requests is not None:
-            if (other := self.requests.wait(now, 1)) > wait:
+            # What was taken by the last call is no less than now: where that leaves room nobody need be asked.
+            requests, pace = self.requests, self.pace
+            if requests.taken + 1 > requests.limit and (other := requests.wait(now, 1)) > wait:
                 wait = other
-            if self.pace is not None and (other := self.pace.wait(now)) > wait:
+            if pace is not None and (other := pace.due - pace.tolerance - now) > wait:
                 wait = other
-        if self.tokens is not None and (other := self.tokens.wait(now, tokens)) > wait:
-            wait = other
+        if self.tokens is not None:
+            counted, window = self.tokens, self.tokens.window
+            if (counted.line or window.taken + tokens > window.limit) and (other := counted.wait(now, tokens)) > wait:
+                wait = other
         return wait
 
     def limit(self, tokens: Tokens) -> None:
@@ -158,9 +162,11 @@ class Scope(Shown):
     def take(self, now: float, tokens: float) -> Permit:
         """Count a call that is admitted."""
         self.reserved += tokens
-        counted = self.requests.take(now, 1) if self.requests is not None else None
-        if self.pace is not None:
-            self.pace.take(now)
+        counted = None
+        if self.requests is not None:
+            counted = self.requests.take(now, 1)
+            if self.pace is not None:
+                self.pace.take(now)
         taken = self.tokens.take(now, tokens) if self.tokens is not None else None
         throttle, first = self.throttle, self.throttle.fresh
         granted = throttle.take(now)

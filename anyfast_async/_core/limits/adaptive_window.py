@@ -36,7 +36,7 @@ class AdaptiveWindow:
 
     __slots__ = (
         *("_apart", "_calm", "_due", "_firsts", "_growth", "_known", "_least", "_left", "_most", "_newest", "_older"),
-        *("_phase", "_plan", "_rounds", "_sure", "_times", "count", "slowed"),
+        *("_phase", "_plan", "_rounds", "_sure", "_times", "count", "heard", "slowed"),
     )
 
     sure: ClassVar[bool] = False
@@ -101,15 +101,19 @@ class AdaptiveWindow:
         self._older = self._due = 0
         self._left = 0
         """Answers after which it is looked whether the step has enough of them."""
+        self.heard: int = 0
+        """The number of the last request that was sent before an answer told how long it took."""
         self.count: int = start
         self.slowed: float = 1.0
         """How many times the floor answers took in the last step."""
         self._set(start, anew=True)
 
-    @property
-    def is_growing(self) -> bool:
-        """Whether it gets ever larger, as nothing has shown yet how many would be too many."""
-        if self.count >= self._most:
+    def grows(self, newest: int) -> bool:
+        """Whether it gets ever larger, as nothing has shown yet how many would be too many.
+
+        Not once the answers that came of the last requests have told nothing; *newest*: the number of the last one.
+        """
+        if self.count >= self._most or not 0 <= newest - self.heard <= self.SKIPPED * self.count:
             return False
         return self._phase == "start" or (self._phase == "up" and self._growth > self.UP[1])
 
@@ -148,6 +152,7 @@ class AdaptiveWindow:
                 self._firsts.seconds.append(seconds)
                 self._firsts.units.append(units)
             return
+        self.heard = newest
         if self._older > 0:
             if self._newest is None:
                 self._newest, self._older, self._due = newest, in_flight, self.SKIPPED * in_flight

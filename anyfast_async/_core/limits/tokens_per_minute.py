@@ -50,7 +50,7 @@ class Tokens(Shown):
 
     limit: float
     window: Window = attrs.field(init=False)
-    _line: deque[Taken] = attrs.field(factory=deque, init=False)
+    line: deque[Taken] = attrs.field(factory=deque, init=False)
     """Calls of which more than the mean may be used, and those sent after them."""
 
     PATIENCE: ClassVar[float] = 20.0
@@ -64,7 +64,7 @@ class Tokens(Shown):
 
     def wait(self, now: float, amount: float) -> float:
         """Return the seconds until *amount* may be taken, 0 if it may be now."""
-        line = self._line
+        line = self.line
         if line:
             self._look(now)
         wait = self.window.wait(now, amount)
@@ -80,14 +80,14 @@ class Tokens(Shown):
         It took what calls like it take on the average; *longest* is what it will hardly exceed.
         """
         taken.longest, taken.lined = longest, True
-        self._line.append(taken)
+        self.line.append(taken)
 
     def settle(self, now: float, taken: Taken, used: float) -> None:
         """Put what a call has really used in place of what it took: at once if that is more, or nothing."""
         taken.used, taken.ended = used, True
         if not taken.lined or used == 0 or used > taken.tokens:
             self._count(now, taken, used)
-        if self._line:
+        if self.line:
             self._look(now)
 
     def _count(self, now: float, taken: Taken, tokens: float) -> None:
@@ -95,7 +95,7 @@ class Tokens(Shown):
         taken.tokens = tokens
 
     def _look(self, now: float) -> None:
-        line = self._line
+        line = self.line
         while line and (line[0].ended or now - line[0].at >= self.PATIENCE - self._EARLY):
             taken = line.popleft()
             taken.lined = False
@@ -105,9 +105,9 @@ class Tokens(Shown):
 
     def disband(self) -> None:
         """Have nobody wait for those in line: they will never end."""
-        for taken in self._line:
+        for taken in self.line:
             taken.lined = False
-        self._line.clear()
+        self.line.clear()
 
     def remember(self, now: float, age: float, amount: float) -> None:
         """Count *amount* that was taken *age* seconds before *now*; the oldest first, before anything is taken."""

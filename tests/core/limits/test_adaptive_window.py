@@ -146,11 +146,24 @@ def test_a_tail_does_not_close_it(seed: int) -> None:
 def test_it_grows_until_something_is_found() -> None:
     """While it doubles nobody can tell how fast those who wait will get on; at its most, or once found, one can."""
     window = AdaptiveWindow(4, 1, 1000)
-    assert window.is_growing
+    assert window.grows(0)
 
     fed(window, slots(16), 3000)
-    assert not window.is_growing
-    assert not AdaptiveWindow(8, 1, 8).is_growing
+    assert not window.grows(3000)
+    assert not AdaptiveWindow(8, 1, 8).grows(0)
+
+
+def test_it_grows_no_more_when_answers_tell_nothing() -> None:
+    """Once eight rounds of requests went, and no answer has said how long it took, it stays what it is."""
+    window = AdaptiveWindow(4, 1, 1000)
+    fed(window, slots(10**6), 100)
+    newest, count = window.heard, window.count
+    assert window.grows(newest + count)
+
+    assert not window.grows(newest + 8 * count + 1)
+    window.answered(count, EACH, 1.0, 1.0, newest + 8 * count, newest + 9 * count)
+    assert window.grows(newest + 9 * count)
+    assert not window.grows(0)  # another loop counts anew
 
 
 # -- against a gateway with a queue ----------------------------------------------------------------------------------
