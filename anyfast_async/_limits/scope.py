@@ -164,9 +164,15 @@ class Scope(Shown):
         self.reserved += tokens
         counted = None
         if self.requests is not None:
-            counted = self.requests.take(now, 1)
-            if self.pace is not None:
-                self.pace.take(now)
+            requests, pace = self.requests, self.pace
+            counted = requests.newest
+            if counted.end > now:
+                counted.amount += 1
+                requests.taken += 1
+            else:
+                counted = requests.take(now, 1)
+            if pace is not None:
+                pace.due = (now if now > pace.due else pace.due) + pace.interval  # noqa: FURB136 - for every request
         taken = self.tokens.take(now, tokens) if self.tokens is not None else None
         throttle, first = self.throttle, self.throttle.fresh
         granted = throttle.take(now)
