@@ -149,13 +149,7 @@ class Throttle(Shown):
         self.fresh = False
         if self.rate is not None:
             self.rate.take(now)
-        granted = self.learned.granted
-        slot = granted.newest
-        if slot.end <= now:
-            return granted.take(now, 1)
-        slot.amount += 1
-        granted.taken += 1
-        return slot
+        return self.learned.granted.take(now, 1)
 
     def left(self, entry: Entry) -> None:
         """Count a request that has ended."""
