@@ -3,6 +3,9 @@
 Its habits are switched off here: it repeats a command that timed out, up to ten times, each time after a longer wait;
 its pool refuses what it has no connection for; and a client belongs to the loop in which it was first used. The server
 runs the script; one that has forgotten it (``SCRIPT FLUSH``, a restart) is sent the whole once more.
+
+Its pool, and its way of a command, take as much time as all of the rest. So one connection is taken out of the pool
+for good, for whoever asks, and what is said over it is one piece of bytes.
 """
 
 from __future__ import annotations
@@ -31,17 +34,23 @@ CONNECTIONS: Final = 8
 def arguments(question: Question, now: int = 0) -> tuple[str, str]:
     """Return a question as the script reads it: who asks, and all numbers; *now*: 0 for the server's own clock."""
     q = question
-    values = [
-        *(now, q.number, -1 if q.requests is None else q.requests, -1 if q.tokens is None else q.tokens, q.places),
-        *(q.interval, q.lease, q.busy, q.want, q.gives, q.born, q.seen, int(q.away), int(q.leaving)),
-        len(q.wanted),
-        *q.wanted,
-    ]
+    requests, tokens = -1 if q.requests is None else q.requests, -1 if q.tokens is None else q.tokens
+    text = (
+        f"{now} {q.number} {requests} {tokens} {q.places} {q.interval} {q.lease} {q.busy} {q.want} {q.gives} {q.born}"
+        f" {q.seen} {int(q.away)} {int(q.leaving)} {len(q.wanted)}"
+    )
+    for amount in q.wanted:
+        text += f" {amount}"
     for triples in (q.corrections, q.history):
-        values.append(len(triples))
-        for triple in triples:
-            values += triple
-    return q.client, " ".join(map(str, values))
+        text += f" {len(triples)}"
+        for first, second, third in triples:
+            text += f" {first} {second} {third}"
+    return q.client, text
+
+
+def _packed(*words: bytes) -> bytes:
+    """Return words as a command has them, each after its length."""
+    return b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words])
 
 
 def reply_of(text: bytes) -> StoreReply:
@@ -99,8 +108,14 @@ class ValkeyStore:
             raise ConfigurationError(message) from None
         self._redis: Any = redis
         self._url = url
-        self._digests = {one: sha1(one.encode(), usedforsecurity=False).hexdigest() for one in (SCRIPT, BUDGET)}
+        self._heads: dict[str, bytes] = {}
+        """How a command begins that runs a script the server has."""
+        for script in (SCRIPT, BUDGET):
+            digest = sha1(script.encode(), usedforsecurity=False).hexdigest()
+            self._heads[script] = b"*6\r\n" + _packed(b"EVALSHA", digest.encode(), b"1")
         self._client: Any = None
+        self._line: Any = None
+        """The connection of whoever asks, unless somebody does; who comes meanwhile has one of the pool."""
         self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
 
     def __repr__(self) -> str:
@@ -125,7 +140,7 @@ class ValkeyStore:
                 protocol=2,
                 driver_info=None,  # else it reads its own version from the disk, for every connection
             )
-            self._client, self._home = redis.asyncio.Redis.from_pool(pool), home
+            self._client, self._home, self._line = redis.asyncio.Redis.from_pool(pool), home, None
         return self._client
 
     async def ask(self, scope: str, question: Question) -> StoreReply:
@@ -147,14 +162,35 @@ class ValkeyStore:
         return drawn_of(await self._answer(BUDGET, budget, draw_arguments(draw)))
 
     async def _answer(self, script: str, name: str, values: tuple[str, str]) -> Any:
-        key, client = f"anyfast:{{{name}}}", self._connected()
+        said = _packed(f"anyfast:{{{name}}}".encode(), values[0].encode(), values[1].encode())
+        client = self._connected()
+        pool, errors = client.connection_pool, self._redis.exceptions
+        line, self._line = self._line, None
         try:
+            is_kept = line is not None
+            if not is_kept:
+                line = await pool.get_connection()
             try:
-                return await client.evalsha(self._digests[script], 1, key, *values)
-            except self._redis.exceptions.NoScriptError:
-                return await client.eval(script, 1, key, *values)
-        except (self._redis.exceptions.RedisError, OSError) as error:
+                try:
+                    return await _said(line, self._heads[script] + said)
+                except errors.ConnectionError:
+                    if not is_kept:
+                        raise
+                    # It was cut since it was used; what has a number counts once, however often it is said.
+                    return await _said(line, self._heads[script] + said)
+            except errors.NoScriptError:
+                return await _said(line, b"*6\r\n" + _packed(b"EVAL", script.encode(), b"1") + said)
+            except errors.ResponseError:
+                await line.disconnect(nowait=True)  # the next one may reach another server, after a failover
+                raise
+        except (errors.RedisError, OSError) as error:
             raise self._error(error) from None
+        finally:
+            if line is not None:
+                if self._line is None and client is self._client:
+                    self._line = line
+                else:
+                    await pool.release(line)
 
     async def news(self, scope: str, client: str, seconds: float) -> None:
         """Return when *client* has been given places, or after so many seconds.
@@ -186,8 +222,14 @@ class ValkeyStore:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        client, self._client = self._client, None
+        client, self._client, self._line = self._client, None, None
         if client is not None and self._home == (os.getpid(), asyncio.get_running_loop()):
             await client.aclose()
             await client.connection_pool.aclose()
         self._home = None
+
+
+async def _said(line: Any, command: bytes) -> Any:
+    """Return the answer to a command; a connection over which none came is closed, and opened with the next one."""
+    await line.send_packed_command(command)
+    return await line.read_response(disable_decoding=True)
