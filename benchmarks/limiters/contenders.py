@@ -17,7 +17,8 @@ class Contender:
     python: str = ""
     speed: float = 0
     """How fast its clock is; 0: alone it jumps, which takes long with one that has threads of its own, and with others
-    it is as fast as the run is asked to be. A call that takes milliseconds of the processor is driven at the world's."""
+    it is as fast as the run is asked to be. Who takes milliseconds of the processor for a call is driven at the world's
+    pace."""
     store: str = ""
     """What its processes share, "" if they share nothing."""
     guess: tuple[float, float] = (1.0, 1.0)

@@ -1,4 +1,4 @@
-"""LiteLLM's Router with ``max_parallel_requests``: as many at once as make the limit, if answers take what they take."""
+"""LiteLLM's Router with ``max_parallel_requests``: as many at once as make the limit at half a second an answer."""
 
 from __future__ import annotations
 
