@@ -41,6 +41,7 @@ from anyfast_async.simulator import Simulator
 if TYPE_CHECKING:
     import ssl
 
+sys.path.append(str(Path(__file__).parent / "helpers"))
 KEY = "sk-test-0123456789-abcdefgh"
 MODEL = "gemini-2.5-pro"
 UVLOOP = bool(os.environ.get("TEST_UVLOOP"))

@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-import attrs
 import pytest
+from standins import Answer, most_in, now
 
 from anyfast_async import AnyFast, Budget, BudgetExceeded, InternalServerError, Limits, NotSentError, RetryPolicy
 from anyfast_async._core.limits.rate_limit import Slot, Window
@@ -25,33 +25,6 @@ pytestmark = pytest.mark.virtual
 
 LONG = bool(os.environ.get("ANYFAST_LONG"))
 KEY = "sk-test-0123456789"
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
-
-
-@attrs.define(eq=False)
-class Answer:
-    """What the client's transport hands up."""
-
-    status: int
-    content: bytes
-    headers: dict[str, str] = attrs.field(factory=dict)
-    connect_seconds: float | None = None
-    whole: bytes | None = None
-
-    async def read(self, *_: Any) -> bytes:
-        return self.content
-
-    async def read_error(self, *_: Any) -> bytes:
-        return self.content
-
-    def close(self) -> None:
-        pass
-
-    def hide(self, text: str) -> str:
-        return text
 
 
 def completion(prompt: int = 10, output: int = 20) -> bytes:
@@ -187,18 +160,6 @@ async def test_limiter_of_a_minute_costs_a_tenth_at_most(
 # -- limits that are stated ------------------------------------------------------------------------------------------
 
 
-def most_in_a_minute(taken: list[tuple[float, float]]) -> float:
-    """Return the largest sum over any 60 seconds."""
-    first, total, most = 0, 0.0, 0.0
-    for at, amount in taken:
-        total += amount
-        while taken[first][0] <= at - 60:
-            total -= taken[first][1]
-            first += 1
-        most = max(most, total)
-    return most
-
-
 @pytest.mark.parametrize("limit", [60, 500, 3000])
 async def test_requests_of_any_minute_stay_within_the_limit(limit: int) -> None:
     """Random arrivals, faster than the limit: in no 60 s more than the limit, and at least 96 % of it is used."""
@@ -214,7 +175,7 @@ async def test_requests_of_any_minute_stay_within_the_limit(limit: int) -> None:
 
     await asyncio.gather(*(call() for _ in range(count)))
 
-    assert most_in_a_minute(taken) <= limit
+    assert most_in(taken) <= limit
     # The first minute's share may go at once, so the last request does not have to wait for its own.
     assert taken[-1][0] <= (count / limit) * 60 / 0.96
 
@@ -574,7 +535,7 @@ async def test_a_minute_holds_from_the_first_second(field: str) -> None:
     async with client_on(gateway, limits=Limits(tokens_per_minute=30_000)) as client:
         await client.map([f"ask {n}" for n in range(9)], **options)
 
-    assert most_in_a_minute([(at, 8010.0) for at in gateway.sent]) <= 30_000
+    assert most_in([(at, 8010.0) for at in gateway.sent]) <= 30_000
     assert len([at for at in gateway.sent if at < 4]) == 3
 
 
@@ -616,7 +577,7 @@ async def test_a_picture_teaches_nothing_about_text() -> None:
         await client.map(["word " * 16_000 + str(n) for n in range(30)], max_tokens=50)
 
     assert tokens_within(gateway, 6, 20_000) - 20_000 <= 100_000
-    assert most_in_a_minute([(at, 20_005.0) for at in gateway.sent[1:]]) <= 100_000
+    assert most_in([(at, 20_005.0) for at in gateway.sent[1:]]) <= 100_000
 
 
 # -- proxies in front of the gateway ---------------------------------------------------------------------------------

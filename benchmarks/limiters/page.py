@@ -109,7 +109,8 @@ def wrong(results: dict[str, Any]) -> list[str]:
 def figures(results: dict[str, Any]) -> str:
     """Return the part of the page that is made of figures."""
     runs = results["runs"]
-    pace = "at the world's pace" if results["speed"] == 1 else f"{results['speed']:g} times as fast"
+    speed = results.get("speed", 1)
+    pace = "at the world's pace" if speed == 1 else f"{speed:g} times as fast (LiteLLM and token-throttle: at its pace)"
     parts = [f"Measured on {results['date']}, the clock of the second table {pace}.", ""]
     parts += [part for note in results.get("notes", []) for part in (note, "")]
     for title, heads, whom, row, load in (

@@ -41,8 +41,8 @@ from judge import figures, read
 from loads import ANSWER, BEGINS, LOADS, MINUTE, Load
 
 HERE = Path(__file__).parent
-WALL = 1_800_000_000
-"""The Unix time at which every run begins; any full minute will do."""
+WALL = 1_800_000_025
+"""The Unix time at which every run begins: programs have the time from here to the loads' beginning to get ready."""
 PATIENCE = 600.0
 
 
@@ -149,6 +149,8 @@ async def alone(who: Contender, load: Load) -> dict[str, Any]:
         said = json.loads(out.splitlines()[-1])
         requests = read(0, log.read_text(), said["begin"])
     found = figures(load, requests, counts_tokens=who.tokens)
+    if who.speed:
+        found["busy"] = said["cpu"] * who.speed / load.seconds
     return {**found, "cpu": said["cpu"] / found["sent"] * 1e6, "versions": said["versions"]}
 
 
@@ -189,7 +191,9 @@ async def shared(who: Contender, load: Load, speed: float) -> dict[str, Any]:
         requests = [one for number, log in enumerate(logs) for one in read(number, log.read_text() + seen, begin)]
     found = figures(load, requests, counts_tokens=who.tokens)
     found["trips"] = trips / found["sent"] if who.store == "Valkey" else None
-    return {**found, "versions": json.loads(said[1][0].splitlines()[-1])["versions"]}
+    ends = [json.loads(one[0].splitlines()[-1]) for one in said[1:]]
+    found["busy"] = max(one["cpu"] for one in ends) * speed / load.seconds
+    return {**found, "versions": ends[0]["versions"]}
 
 
 async def run(given: argparse.Namespace) -> dict[str, Any]:
@@ -205,7 +209,9 @@ async def run(given: argparse.Namespace) -> dict[str, Any]:
     results: dict[str, Any] = {"runs": {}}
     if given.out and given.out.exists():
         results = json.loads(given.out.read_text())
-    results |= {"date": time.strftime("%Y-%m-%d"), "speed": given.speed}
+    results |= {"date": time.strftime("%Y-%m-%d")}
+    if not given.alone:
+        results["speed"] = given.speed
     jobs = asyncio.Semaphore(given.jobs)
 
     async def one(who: Contender, load: Load) -> None:
@@ -220,7 +226,7 @@ async def run(given: argparse.Namespace) -> dict[str, Any]:
         await asyncio.gather(*(one(*cell) for cell in cells))
     for who in chosen if not given.alone else ():
         if who in SHARED:
-            found = await shared(who, LOADS["shared"], given.speed)
+            found = await shared(who, LOADS["shared"], who.speed or given.speed)
             results["runs"].setdefault(who.name, {})["shared"] = found
             print(who.name, "shared", json.dumps(found), flush=True)
     return results

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import attrs
 import pytest
+from standins import Answer, now
 
 from anyfast_async import AnyFast, Limits
 from anyfast_async._limits.auto_scope import AutoScope
@@ -22,33 +23,6 @@ pytestmark = pytest.mark.virtual
 
 LONG = bool(os.environ.get("ANYFAST_LONG"))
 KEY = "sk-test-0123456789"
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
-
-
-@attrs.define(eq=False)
-class Answer:
-    """What the client's transport hands up."""
-
-    status: int
-    content: bytes
-    headers: dict[str, str] = attrs.field(factory=dict)
-    connect_seconds: float | None = None
-    whole: bytes | None = None
-
-    async def read(self, *_: Any) -> bytes:
-        return self.content
-
-    async def read_error(self, *_: Any) -> bytes:
-        return self.content
-
-    def close(self) -> None:
-        pass
-
-    def hide(self, text: str) -> str:
-        return text
 
 
 def completion(tokens: int) -> bytes:

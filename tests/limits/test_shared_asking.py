@@ -14,6 +14,7 @@ from typing import Any
 
 import attrs
 import pytest
+from standins import most_in
 
 from anyfast_async import ConfigurationError, Limits, StoreError
 from anyfast_async._core.limits.shared_balance import SharedBalance
@@ -106,16 +107,7 @@ class Process:
 
 def worst(sent: list[tuple[float, str, float]], amounts: bool = False) -> float:
     """The most requests, or tokens, in any 60 seconds."""
-    uses = sorted((at, amount if amounts else 1) for at, _, amount in sent)
-    most = total = 0.0
-    first = 0
-    for at, amount in uses:
-        total += amount
-        while uses[first][0] <= at - 60:
-            total -= uses[first][1]
-            first += 1
-        most = max(most, total)
-    return most
+    return most_in((at, amount if amounts else 1) for at, _, amount in sent)
 
 
 async def closed(*processes: Process) -> None:

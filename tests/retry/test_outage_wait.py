@@ -11,8 +11,8 @@ from collections.abc import Callable
 from itertools import product
 from typing import Any, Final
 
-import attrs
 import pytest
+from standins import Answer, now
 
 from anyfast_async import AnyFast, APIConnectionError, InternalServerError, Limits, RetryPolicy
 
@@ -33,33 +33,6 @@ GOOD: Final = json.dumps(
         "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3},
     }
 ).encode()
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
-
-
-@attrs.define(eq=False)
-class Answer:
-    """What a transport hands up."""
-
-    status: int
-    content: bytes
-    headers: dict[str, str] = attrs.field(factory=dict)
-    connect_seconds: float | None = None
-    whole: bytes | None = None
-
-    async def read(self, *_: Any) -> bytes:
-        return self.content
-
-    async def read_error(self, *_: Any) -> bytes:
-        return self.content
-
-    def close(self) -> None:
-        pass
-
-    def hide(self, text: str) -> str:
-        return text
 
 
 class Gateway:

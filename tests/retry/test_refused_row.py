@@ -11,8 +11,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection
 from typing import Any, Final
 
-import attrs
 import pytest
+from standins import Answer, now
 
 from anyfast_async import AnyFast, AnyFastError, NotSentError, RateLimitError, RetryPolicy
 from anyfast_async.errors import APIStatusError
@@ -20,33 +20,6 @@ from anyfast_async.errors import APIStatusError
 LONG = os.environ.get("ANYFAST_LONG") == "1"
 
 pytestmark = pytest.mark.virtual
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
-
-
-@attrs.define(eq=False)
-class Answer:
-    """What the client's transport hands up."""
-
-    status: int
-    content: bytes
-    headers: dict[str, str] = attrs.field(factory=dict)
-    connect_seconds: float | None = None
-    whole: bytes | None = None
-
-    async def read(self, *_: Any) -> bytes:
-        return self.content
-
-    async def read_error(self, *_: Any) -> bytes:
-        return self.content
-
-    def close(self) -> None:
-        pass
-
-    def hide(self, text: str) -> str:
-        return text
 
 
 def completion() -> bytes:

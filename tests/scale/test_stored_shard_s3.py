@@ -73,7 +73,10 @@ def test_a_shard(bucket: str, write_rows: WriteRows, settings_of: SettingsOf) ->
 
 
 def test_a_worker_is_killed(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One of two processes is killed: nothing is lost or there twice; sent again is what it had not copied yet."""
+    """One of two processes is killed: nothing is lost or there twice; sent again is what was not copied yet.
+
+    That is what both had answered: the pool ends the other one, too.
+    """
     monkeypatch.setenv("ANYFAST_API_KEY", "sk-made-up-for-the-workers")
     source, out = tmp_path / "in.txt", tmp_path / "out.jsonl"
     source.write_text("".join(f"good {n}\n" for n in range(ROWS)))
@@ -89,11 +92,12 @@ def test_a_worker_is_killed(bucket: str, tmp_path: Path, monkeypatch: pytest.Mon
             beats = [latest(Stored(f"{bucket}/run/outputs/{one}")) for one in leases]
             pids = {beat.said["pid"] for beat in beats if beat is not None and beat.said and not beat.is_over}
             time.sleep(0.1)
+        before = len(gateway.requests)
         os.kill(pids.pop(), signal.SIGKILL)
         _, err = run.communicate()
         assert run.returncode == 0, err
         lines = [json.loads(line)["custom_id"] for line in out.read_text().splitlines()]
         assert Counter(lines) == Counter(f"line-{n + 1}" for n in range(ROWS))
         print(f"{ROWS} rows, {len(gateway.requests) - ROWS} sent again")
-        assert len(gateway.requests) - ROWS <= ROWS // 4
+        assert len(gateway.requests) - ROWS <= before + 32  # what was in flight comes on top
     assert not Stored(f"{bucket}/run").names()

@@ -16,16 +16,19 @@ PACKAGES = ("litellm",)
 
 
 class Adapter(Peer):
-    def shared(self) -> dict[str, Any]:
-        return {}
+    def limits(self) -> dict[str, Any]:
+        return {"optional_pre_call_checks": ["enforce_model_rate_limits"]}
+
+    def deployment(self) -> dict[str, Any]:
+        return {"rpm": self.terms.requests, "tpm": self.terms.tokens}
 
     def __init__(self, terms: Terms) -> None:
         super().__init__(terms)
         deployment = {"model": "openai/m", "api_base": terms.gateway, "api_key": "sk-own"}
         limits: dict[str, Any] = {}
         if terms.limited:
-            deployment |= {"rpm": terms.requests, "tpm": terms.tokens}
-            limits = {"optional_pre_call_checks": ["enforce_model_rate_limits"], **self.shared()}
+            deployment |= self.deployment()
+            limits = self.limits()
         one = {"model_name": "m", "litellm_params": deployment, "model_info": {"id": "1"}}
         self.router = litellm.Router(model_list=[one], num_retries=0, disable_cooldowns=True, **limits)
 

@@ -10,5 +10,5 @@ PACKAGES = ("litellm", "redis")
 
 
 class Adapter(litellm_router.Adapter):
-    def shared(self) -> dict[str, Any]:
-        return {"redis_host": "127.0.0.1", "redis_port": self.terms.port}
+    def limits(self) -> dict[str, Any]:
+        return {**super().limits(), "redis_host": "127.0.0.1", "redis_port": self.terms.port}

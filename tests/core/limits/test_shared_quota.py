@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from standins import most_in
 
 from anyfast_async._core.limits.shared_quota import (
     GRACE,
@@ -44,17 +45,9 @@ def ask(quota: SharedQuota, at: float, question: Question) -> StoreReply:
     return quota.ask(BEGAN + int(at * SECOND), question)[0]
 
 
-def worst(uses: list[tuple[int, int]], width: int = 60 * SECOND) -> int:
+def worst(uses: list[tuple[int, int]], width: int = 60 * SECOND) -> float:
     """The most that was used in any window."""
-    uses = sorted(uses)
-    most = total = first = 0
-    for at, amount in uses:
-        total += amount
-        while uses[first][0] <= at - width:
-            total -= uses[first][1]
-            first += 1
-        most = max(most, total)
-    return most
+    return most_in(uses, width)
 
 
 @settings(max_examples=12)
