@@ -114,7 +114,7 @@ class Scope(Shown):
             requests, pace = self.requests, self.pace
             if requests.taken + 1 > requests.limit and (other := requests.wait(now, 1)) > wait:
                 wait = other
-            if pace is not None and (other := pace.due - pace.tolerance - now) > wait:
+            if pace is not None and (other := pace.wait(now)) > wait:
                 wait = other
         if self.tokens is not None:
             counted, window = self.tokens, self.tokens.window
@@ -162,17 +162,9 @@ class Scope(Shown):
     def take(self, now: float, tokens: float) -> Permit:
         """Count a call that is admitted."""
         self.reserved += tokens
-        counted = None
-        if self.requests is not None:
-            requests, pace = self.requests, self.pace
-            counted = requests.newest
-            if counted.end > now:
-                counted.amount += 1
-                requests.taken += 1
-            else:
-                counted = requests.take(now, 1)
-            if pace is not None:
-                pace.due = (now if now > pace.due else pace.due) + pace.interval  # noqa: FURB136 - for every request
+        counted = self.requests.take(now, 1) if self.requests is not None else None
+        if self.pace is not None:
+            self.pace.take(now)
         taken = self.tokens.take(now, tokens) if self.tokens is not None else None
         throttle, first = self.throttle, self.throttle.fresh
         granted = throttle.take(now)

@@ -39,7 +39,7 @@ class Settling(Window):
     def take(self, now: float, amount: float) -> Slot:
         """Return the permit that tokens are taken with."""
         booked, self.taken_with = self.taken_with, None
-        return Slot(now, amount) if booked is None else booked
+        return super().take(now, amount) if booked is None else booked
 
     def settle(self, now: float, slot: Slot, difference: float) -> None:  # noqa: ARG002 - as of a window
         """Have the store told of the difference."""

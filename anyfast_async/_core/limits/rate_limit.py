@@ -28,15 +28,14 @@ class Slot:
 class Window:
     """A limit over a sliding window of 60 seconds."""
 
-    __slots__ = ("_slots", "limit", "newest", "taken")
+    __slots__ = ("_newest", "_slots", "limit", "taken")
 
     def __init__(self, limit: float) -> None:
         self.limit: float = limit
         self.taken: float = 0.0
         """In the last 60 seconds, as of the last call."""
         self._slots: deque[Slot] = deque()
-        self.newest: Slot = Slot(-math.inf, 0.0)
-        """The slot that is added to until its end."""
+        self._newest = Slot(-math.inf, 0.0)
 
     def _expire(self, now: float) -> None:
         slots = self._slots
@@ -64,10 +63,10 @@ class Window:
 
     def take(self, now: float, amount: float) -> Slot:
         """Take *amount* at *now*; the returned slot is for :meth:`settle`."""
-        slot = self.newest
+        slot = self._newest
         if slot.end <= now:
             self._expire(now)
-            slot = self.newest = Slot(now + SLOT, 0.0)
+            slot = self._newest = Slot(now + SLOT, 0.0)
             self._slots.append(slot)
         slot.amount += amount
         self.taken += amount
@@ -84,8 +83,8 @@ class Window:
 
     def remember(self, now: float, age: float, amount: float) -> None:
         """Count *amount* that was taken *age* seconds before *now*; the oldest first, before anything is taken."""
-        self.newest = Slot(now - age + SLOT, amount)
-        self._slots.append(self.newest)
+        self._newest = Slot(now - age + SLOT, amount)
+        self._slots.append(self._newest)
         self.taken += amount
 
     def settle(self, now: float, slot: Slot, difference: float) -> None:
@@ -103,7 +102,7 @@ class Spacing:
     arithmetic is GCRA's: each request moves the time at which the next one is due.
     """
 
-    __slots__ = ("due", "interval", "per_minute", "tolerance")
+    __slots__ = ("_due", "interval", "per_minute", "tolerance")
 
     AT_ANY_LIMIT: ClassVar[int] = 50
     """Requests a second that go at any limit."""
@@ -116,8 +115,7 @@ class Spacing:
         """Seconds between two requests."""
         self.tolerance: float = max(0.02, (self.AT_ANY_LIMIT - per_minute / PERIOD) * self.interval)
         """Seconds that requests may come early, all together; late timers are made up for out of it."""
-        self.due: float = -math.inf
-        """When the next one would go that comes neither early nor late."""
+        self._due = -math.inf
 
     def tighten(self) -> None:
         """Spread evenly, without bursts: the gateway refused what the limit allowed."""
@@ -125,16 +123,16 @@ class Spacing:
 
     def wait(self, now: float) -> float:
         """Return the seconds until the next request may go, 0 if it may now."""
-        wait = self.due - self.tolerance - now
+        wait = self._due - self.tolerance - now
         return wait if wait > 0 else 0.0
 
     def take(self, now: float) -> None:
         """Count a request at *now*."""
-        self.due = (now if now > self.due else self.due) + self.interval  # noqa: FURB136 - for every request
+        self._due = (now if now > self._due else self._due) + self.interval  # noqa: FURB136 - for every request
 
     def give_back(self) -> None:
         """Count one less."""
-        self.due -= self.interval
+        self._due -= self.interval
 
 
 class Learned:

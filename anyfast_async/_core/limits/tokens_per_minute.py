@@ -72,14 +72,7 @@ class Tokens(Shown):
 
     def take(self, now: float, amount: float) -> Taken:
         """Take *amount* at *now*."""
-        window = self.window
-        slot = window.newest
-        if slot.end > now:
-            slot.amount += amount
-            window.taken += amount
-        else:
-            slot = window.take(now, amount)
-        return Taken(now, slot, amount)
+        return Taken(now, self.window.take(now, amount), amount)
 
     def line_up(self, taken: Taken, longest: float) -> None:
         """Have a call that has just been let in wait for those before it, and those after it wait for it.
