@@ -70,10 +70,11 @@ async def test_a_file_that_was_deleted_is_not_gone_on_with(tmp_path: Path) -> No
     """Whoever had it open meets the others in the new one, and knows that it has forgotten everything."""
     one, other = FileStore(tmp_path / "quota"), FileStore(tmp_path / "quota")
     born = (await one.ask("x", asked("a", 1, wanted=(1, 1)))).born
+    await asyncio.sleep(0.02)  # the clock of the machine counts hundredths
     for path in await asyncio.to_thread(lambda: [*tmp_path.iterdir()]):
         path.unlink()
     first = await other.ask("x", asked("b", 1, wanted=(1,)))
-    await asyncio.sleep(0.02)  # the clock of the machine counts hundredths
+    await asyncio.sleep(0.02)
     reply = await one.ask("x", asked("a", 2, born=born, wanted=(1,)))
     assert (first.requests, reply.requests, reply.permits) == (1, 1, ())
     assert reply.born == first.born != born
