@@ -247,7 +247,7 @@ class AdaptiveWindow:
     def _has_room(self, longer: float, sure: float) -> bool:
         """Whether as many as were tried are taken, too."""
         if self._calm < self.CALM:
-            return longer < self.FAR
+            return longer < self.FAR + 2 * sure
         above = math.log(self.count / self._takes)
         return longer < min(0.5 * above, above - sure)
 

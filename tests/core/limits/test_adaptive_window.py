@@ -198,6 +198,25 @@ def mean(sizes: list[float]) -> float:
     return sum(sizes) / len(sizes)
 
 
+@pytest.mark.parametrize("seed", [10, 28, 39])
+def test_a_limiter_with_a_tail_that_takes_more_than_before_is_followed(seed: int) -> None:
+    """It refuses the 17th, later on the 33rd: slow answers by chance do not keep the window where it was."""
+    window, chance, now = AdaptiveWindow(4, 1, 1000), random.Random(seed), 0.0
+    ends, sizes, number = list[tuple[float, int, float]](), list[int](), 0
+    while now < 300:
+        while len(ends) < window.count:
+            if len(ends) >= (16 if now < 150 else 32):
+                window.refused()
+                continue
+            number += 1
+            heapq.heappush(ends, (now + (0.5 if chance.random() < 0.9 else 5.5), number, now))
+        before, in_flight, (now, ended, began) = now, len(ends), heapq.heappop(ends)
+        sizes += [window.count] * (math.ceil(now) - math.ceil(before))
+        window.answered(in_flight, EACH, now - began, 1.0, ended, number)
+
+    assert mean(sizes[210:]) == pytest.approx(32, rel=0.1)
+
+
 @pytest.mark.parametrize("capacity", [5, 16, 48])
 @pytest.mark.parametrize("kind", WORK)
 def test_of_a_gateway_that_queues_it_finds_what_is_worked_at_at_once(kind: str, capacity: int) -> None:
