@@ -360,6 +360,23 @@ async def test_answers_are_not_mixed_up_after_a_timeout(
     assert (other.requests, len(other.permits)) == (3, 3)
 
 
+@pytest.mark.parametrize("is_connected", [True, False])
+async def test_a_question_given_up_at_any_turn_leaves_no_answer_behind(url: StoreURL, *, is_connected: bool) -> None:
+    """Connecting, asking or waiting: the next one, about something else, is answered by what it asked."""
+    for turns in range(40):
+        store = ValkeyStore(url)
+        if is_connected:
+            await store.ask("x", asked("a", 1, wanted=(1,) * 5))
+        asking = asyncio.create_task(store.ask("x", asked("b", 1, wanted=(1,) * 5)))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait([asking])
+        reply = await store.ask(f"y{turns} {is_connected}", asked("c", 1, wanted=(1,) * 3))
+        assert (reply.requests, len(reply.permits)) == (3, 3)
+        await store.aclose()
+
+
 SEVERAL_RUNS = """
 import asyncio, sys
 from anyfast_async._core.limits.shared_quota import Question

@@ -202,7 +202,7 @@ def mean(sizes: list[float]) -> float:
 def test_a_limiter_with_a_tail_that_takes_more_than_before_is_followed(seed: int) -> None:
     """It refuses the 17th, later on the 33rd: slow answers by chance do not keep the window where it was."""
     window, chance, now = AdaptiveWindow(4, 1, 1000), random.Random(seed), 0.0
-    ends, sizes, number = list[tuple[float, int, float]](), list[int](), 0
+    ends, sizes, number = list[tuple[float, int, float]](), list[float](), 0
     while now < 300:
         while len(ends) < window.count:
             if len(ends) >= (16 if now < 150 else 32):
