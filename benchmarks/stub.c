@@ -129,23 +129,23 @@ static void prepare(void) {
     addf(&body, OPENING, "");
     addf(&body, "\"message\":{\"role\":\"assistant\",\"content\":\"%s\"},\"logprobs\":null,", ANSWER);
     addf(&body, "\"finish_reason\":\"stop\"}],%s", USAGE);
-    /* What a gateway behind a CDN sends beside the type and the length: with these, 20 lines. */
+    /* What a gateway behind a CDN sends beside the type and the length: with these, 20 lines. See add_head(). */
     const char *common =
-        "date: Mon, 27 Apr 2026 11:15:05 GMT\r\n"
+        "date: Mon, 27 Apr 2026 11:15:@@ GMT\r\n"
         "connection: keep-alive\r\n"
         "server: stub\r\n"
-        "x-request-id: 20260427111505260254\r\n"
-        "x-oneapi-request-id: 20260427111505260254000NBdvZFoP\r\n"
+        "x-request-id: 20260427111505######\r\n"
+        "x-oneapi-request-id: 20260427111505######000NBdvZFoP\r\n"
         "x-new-api-version: v0.9.2\r\n"
-        "x-envoy-upstream-service-time: 812\r\n"
-        "openai-processing-ms: 801\r\n"
+        "x-envoy-upstream-service-time: 8##\r\n"
+        "openai-processing-ms: 7##\r\n"
         "access-control-allow-origin: *\r\n"
         "access-control-expose-headers: X-Request-ID\r\n"
         "vary: Origin, Accept-Encoding\r\n"
         "strict-transport-security: max-age=31536000; includeSubDomains; preload\r\n"
         "x-content-type-options: nosniff\r\n"
         "cf-cache-status: DYNAMIC\r\n"
-        "cf-ray: 9f2c1a7b3d4e5f60-FRA\r\n"
+        "cf-ray: 9f2c1a7b3d######-FRA\r\n"
         "report-to: {\"group\":\"nel\",\"max_age\":604800,\"endpoints\":[{\"url\":\"https://reports.invalid/nel\"}]}\r\n"
         "nel: {\"success_fraction\":0,\"report_to\":\"nel\",\"max_age\":604800}\r\n"
         "alt-svc: h3=\":443\"; ma=86400\r\n";
@@ -259,16 +259,29 @@ static int send_event(struct conn *c) {
     return flush(c) && next_turn(c);
 }
 
+/* Add an answer whose head is no other's: # is a digit of the answer's number, @ one of the clock's seconds. */
+static void add_head(struct text *t, const struct text *answer) {
+    size_t from = t->len;
+    add(t, answer->at, answer->len);
+    char *head = t->at + from, *over = memmem(head, answer->len, "content-length", 14);
+    if (!over) over = memmem(head, answer->len, "transfer-encoding", 17);
+    long number = completions + streams, second = now_ns() / 1000000000LL % 60;
+    for (char *at = over; at-- > head;) {
+        if (*at == '#') *at = (char)('0' + number % 10), number = at[-1] == '#' ? number / 10 : completions + streams;
+        else if (*at == '@') *at = (char)('0' + second % 10), second /= 10;
+    }
+}
+
 static int begin_stream(struct conn *c, long long now) {
     long nth = streams++;
     c->streaming = 1;
     if (++open_now > open_most) open_most = open_now;
     if (mode == ONCE) {
-        add(&c->out, whole_stream.at, whole_stream.len);
+        add_head(&c->out, &whole_stream);
         ended(c);
         return flush(c);
     }
-    add(&c->out, stream_head.at, stream_head.len);
+    add_head(&c->out, &stream_head);
     add(&c->out, first_chunk.at, first_chunk.len);
     add(&c->out, tokens[1].at, tokens[1].len); /* content, at once: with it the stream counts as open */
     c->event = 2;
@@ -303,7 +316,7 @@ static void repeat(struct conn *c) {
     addf(&body, "\"message\":{\"role\":\"assistant\",\"content\":\"");
     add(&body, c->said.at, c->said.len);
     addf(&body, "\"},\"logprobs\":null,\"finish_reason\":\"stop\"}],%s", USAGE);
-    add(&c->out, before_length.at, before_length.len);
+    add_head(&c->out, &before_length);
     addf(&c->out, "%zu\r\n\r\n", body.len);
     add(&c->out, body.at, body.len);
     free(body.at);
@@ -311,7 +324,7 @@ static void repeat(struct conn *c) {
 
 static int reply(struct conn *c) {
     if (c->said.len) repeat(c);
-    else add(&c->out, completion.at, completion.len);
+    else add_head(&c->out, &completion);
     completions++;
     c->busy = 0;
     return flush(c);
