@@ -107,6 +107,7 @@ CORE_ORDER: Final = (
         "histogram.py",
         "http/body_end.py",
         "http/connection_trust.py",
+        "http/usual_head.py",
         "journal/id_index.py",
         "journal/reserved_money.py",
         "json/jsontext.py",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from anyfast_async._core.http.connection_trust import Trust
+    from anyfast_async._core.http.usual_head import UsualHeads
 
 KEEPALIVE: Final = 55.0
 """Seconds an idle connection is kept: below the 60 s after which common proxies drop it."""
@@ -36,7 +37,7 @@ class Kept(asyncio.BaseProtocol):
         idle: where it waits between two exchanges.
         buffer: where asyncio puts what it reads.
         trust: in the origin that it leads to.
-        max_head: the largest head of an answer in bytes.
+        usual: the heads of its answers.
 
     """
 
@@ -50,7 +51,7 @@ class Kept(asyncio.BaseProtocol):
         *,
         buffer: memoryview,
         trust: Trust,
-        max_head: int,
+        usual: UsualHeads,
     ) -> None:
         self._connection = connection
         self._idle = idle
@@ -59,7 +60,7 @@ class Kept(asyncio.BaseProtocol):
         self.early: bytes = getattr(self._before, "_tail", b"")
         """What the server said before it was asked."""
         self.trust = trust
-        self.wire = Wire(transport, self, buffer, trust, max_head)
+        self.wire = Wire(transport, self, buffer, trust, usual)
         transport.set_protocol(self.wire)
 
     def release(self) -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import aiohttp
 
 from anyfast_async._core.http.connection_trust import Trust
+from anyfast_async._core.http.usual_head import UsualHeads
 from anyfast_async._http.keepalive import KEEPALIVE, Idle
 from anyfast_async._http.wire import Wire, looking_at
 
@@ -50,14 +51,24 @@ class Target(aiohttp.ClientRequest):
         proxy: if they go through one.
         tls: if they use it.
         trust: in the origin.
+        max_head: the largest head of an answer in bytes.
 
     """
 
     def __init__(
-        self, url: URL, loop: asyncio.AbstractEventLoop, *, proxy: URL | None, tls: ssl.SSLContext | bool, trust: Trust
+        self,
+        url: URL,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        proxy: URL | None,
+        tls: ssl.SSLContext | bool,
+        trust: Trust,
+        max_head: int,
     ) -> None:
         super().__init__("GET", url, loop=loop, proxy=proxy, ssl=tls)
         self.trust = trust
+        self.usual = UsualHeads(max_head)
+        """The heads of its answers."""
         self.idle = Idle(loop)
         """The connections that wait."""
 

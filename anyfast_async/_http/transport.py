@@ -266,7 +266,7 @@ class Transport:
             connection.close()
             raise aiohttp.ServerDisconnectedError
         kept = connection, transport, target.idle
-        return Kept(*kept, buffer=self._read_into, trust=target.trust, max_head=self._max_head)
+        return Kept(*kept, buffer=self._read_into, trust=target.trust, usual=target.usual)
 
     async def _asked(  # noqa: PLR0917 - what a request consists of
         self,
@@ -307,9 +307,9 @@ class Transport:
     def _new_target(self, route: Route) -> Target:
         proxy = URL(self._proxy) if self._proxy is not None else None
         trust, loop = self._trust.setdefault(route.origin, Trust()), asyncio.get_running_loop()
-        target = Target(route.url.origin(), loop, proxy=proxy, tls=self._ssl or True, trust=trust)
-        self._targets[route.origin] = target
-        return target
+        origin, tls, most = route.url.origin(), self._ssl or True, self._max_head
+        made = Target(origin, loop, proxy=proxy, tls=tls, trust=trust, max_head=most)
+        return self._targets.setdefault(route.origin, made)
 
     async def _session_for(self, route: Route) -> aiohttp.ClientSession:
         """Return the session, made now, with TLS if *route* wants it."""

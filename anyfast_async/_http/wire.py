@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from anyfast_async._core.http.body_end import Body, MalformedError, TruncatedError, line_before
 from anyfast_async._core.http.compression import BombError
 from anyfast_async._core.http.head import HeadReader, UnaskedError, is_farewell
-from anyfast_async._size_limits import MAX_HEAD
 
 if TYPE_CHECKING:
     from anyfast_async._core.http.connection_trust import Trust
+    from anyfast_async._core.http.usual_head import UsualHeads
     from anyfast_async._http.api_key import Secret
     from anyfast_async._http.exchange import Exchange, Take
     from anyfast_async._http.request_headers import Route
@@ -66,7 +66,7 @@ class Wire(asyncio.BufferedProtocol):
         transport: the connection's.
         before: the protocol that it had, which still has to be told when the connection is lost.
         trust: in the origin that it leads to.
-        max_head: the largest head of an answer in bytes.
+        usual: the heads of its answers.
         buffer: where asyncio puts what it reads; wires of one loop may share it. The other kind of protocol costs many
             times as much: for each read asyncio then takes 256 KiB from the system, and gives them back.
 
@@ -74,7 +74,7 @@ class Wire(asyncio.BufferedProtocol):
 
     __slots__ = (
         *("_before", "_body", "_buffer", "_cut", "_direct", "_exchange", "_full", "_heads", "_is_last", "_look"),
-        *("_loop", "_paused", "_place", "_reusable", "_trust", "_upload", "_waits", "transport"),
+        *("_loop", "_paused", "_place", "_reusable", "_trust", "_upload", "_usual", "_waits", "transport"),
     )
 
     def __init__(
@@ -83,7 +83,7 @@ class Wire(asyncio.BufferedProtocol):
         before: asyncio.BaseProtocol,
         buffer: memoryview,
         trust: Trust,
-        max_head: int = MAX_HEAD,
+        usual: UsualHeads,
     ) -> None:
         self.transport = transport
         self._before = before
@@ -93,7 +93,8 @@ class Wire(asyncio.BufferedProtocol):
         self._place: Place | None = None
         self._look = looking_at(transport)
         self._trust = trust
-        self._heads = HeadReader(max_head)
+        self._usual = usual
+        self._heads = HeadReader(usual.limit)
         self._reusable = False
         self._body: Body | None = None
         self._direct: Take | None = None
@@ -188,7 +189,7 @@ class Wire(asyncio.BufferedProtocol):
                 return
         exchange = self._exchange
         if exchange is not None and exchange.in_one and exchange.asked and self._body is None and not self._waits:
-            found = self._heads.read_whole(data)
+            found = self._usual.read(data) if self._heads.is_fresh else None
             if found is not None:
                 self._end(keep=not self._is_last and (not self._trust.until or self._is_trusted()))
                 exchange.came(200, *found)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from anyfast_async._core.http.connection_trust import Trust
+from anyfast_async._core.http.usual_head import UsualHeads
 from anyfast_async._http.keepalive import KEEPALIVE, Idle, Kept
 
 pytestmark = pytest.mark.virtual
@@ -51,7 +52,7 @@ def kept(idle: Idle) -> tuple[Kept, Connection, Pipe]:
     """A connection that *idle* may keep."""
     connection, pipe = Connection(), Pipe()
     buffer = memoryview(bytearray(64))
-    return Kept(connection, pipe, idle, buffer=buffer, trust=Trust(), max_head=1024), connection, pipe
+    return Kept(connection, pipe, idle, buffer=buffer, trust=Trust(), usual=UsualHeads(1024)), connection, pipe
 
 
 async def test_the_last_one_goes_first() -> None:

@@ -17,6 +17,7 @@ from yarl import URL
 
 from anyfast_async import Timeouts
 from anyfast_async._core.http.connection_trust import WINDOW, Trust
+from anyfast_async._core.http.usual_head import UsualHeads
 from anyfast_async._core.stream.chunk_template import payload_of
 from anyfast_async._core.stream.reader import AnswerReader
 from anyfast_async._http.api_key import Secret
@@ -122,7 +123,7 @@ async def before() -> Before:
 
 @pytest.fixture
 async def wire(pipe: Pipe, before: Before, trust: Trust) -> Wire:
-    return Wire(pipe, before, memoryview(bytearray(2**16)), trust)
+    return Wire(pipe, before, memoryview(bytearray(2**16)), trust, UsualHeads())
 
 
 def begun(wire: Wire, place: Place, *, asked: bool = True) -> Exchange:
@@ -512,7 +513,7 @@ FRAMES = [b"%x\r\n%b\r\n", b"%X\r\n%b\r\n", b"0%x\r\n%b\r\n", b"%x;a=b\r\n%b\r\n
 
 def streaming() -> tuple[Wire, Exchange, Receiver]:
     """A connection on which a chunked answer has begun, and who receives it."""
-    wire = Wire(Pipe(), Before(), memoryview(bytearray(2**16)), Trust())
+    wire = Wire(Pipe(), Before(), memoryview(bytearray(2**16)), Trust(), UsualHeads())
     exchange = begun(wire, Place())
     receive(wire, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     permit: Any = None

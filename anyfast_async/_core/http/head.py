@@ -7,13 +7,13 @@ about where an answer ends.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
 from anyfast_async._core.http.body_end import Body, Chunked, MalformedError, Sized, UntilClose, end_of_lines
 from anyfast_async._core.http.compression import PACKED, unpacked
+from anyfast_async._core.http.usual_head import EMPTY_LINE, NAME, OWS
 from anyfast_async._size_limits import MAX_HEAD
 from anyfast_async._values.bases import Shown
 
@@ -22,18 +22,14 @@ MAX_PROVISIONAL: Final = 32
 MAX_DIGITS: Final = 18
 SWITCHING: Final = 101
 FINAL: Final = 200
-EMPTY_LINE: Final = b"\r\n\r\n"
 NO_BODY: Final = (204, 304)
-OWS: Final = " \t"
-"""White space in fields (RFC 9110 5.6.3); what Unicode calls so besides is none."""
 NO_STATUS: Final = "it does not begin with a status line of HTTP/1"
 NO_FIELD: Final = "a line in the head that is no header"
 NO_TRANSFER: Final = "a Transfer-Encoding that is not known"
 NO_LENGTH: Final = "more than one Content-Length, or one that is no number"
 
-_NAME: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 _STATUS: Final = re.compile(r"HTTP/1\.([0-9]) ([1-9][0-9]{2})(?: [^\r\n]*)?\r?\n")
-_FIELD: Final = re.compile(rf"^({_NAME}++):[ \t]*+([^\r\n\0]*+)\r?\n", re.MULTILINE)
+_FIELD: Final = re.compile(rf"^({NAME}++):[ \t]*+([^\r\n\0]*+)\r?\n", re.MULTILINE)
 _FOLD: Final = re.compile(r"\r?\n[ \t]++")
 _LISTS: Final = ("connection", "content-encoding", "content-length", "transfer-encoding")
 """Fields that say how an answer is read, and may stand there more than once: a list in several lines."""
@@ -42,94 +38,10 @@ _LISTS: Final = ("connection", "content-encoding", "content-length", "transfer-e
 # Python's re may lose what such a group has matched (gh-106052).
 _DIGITS: Final = b"0123456789"
 _STATUS_BEGUN: Final = (*(b"%c" % byte for byte in b"HTTP/1."), _DIGITS, b" ", _DIGITS[1:], _DIGITS, _DIGITS, b" \r\n")
-_LINES: Final = re.compile(rf"(?:(?>(?:{_NAME}++:|[ \t])[^\r\n\0]*+\r?\n))*".encode())
-_LINE_BEGUN: Final = re.compile(rf"{_NAME}+|(?:(?:{_NAME}+:|[ \t])[^\r\n\0]*)?\r?".encode())
-_NAME_BEGUN: Final = re.compile(rf"{_NAME}*(?::[^\r\n\0]*\r?)?".encode())
+_LINES: Final = re.compile(rf"(?:(?>(?:{NAME}++:|[ \t])[^\r\n\0]*+\r?\n))*".encode())
+_LINE_BEGUN: Final = re.compile(rf"{NAME}+|(?:(?:{NAME}+:|[ \t])[^\r\n\0]*)?\r?".encode())
+_NAME_BEGUN: Final = re.compile(rf"{NAME}*(?::[^\r\n\0]*\r?)?".encode())
 _VALUE_BEGUN: Final = re.compile(rb"[^\r\n\0]*\r?")
-
-
-_USUAL: Final = re.compile(rf"HTTP/1\.1 200(?: [^\r\n]*+)?\r(\n(?>(?:{_NAME}++:[^\n]*+(?<=\r)\n)+))\r\n".encode())
-"""A head as nearly all are: a whole one of a success, its lines ended and its names written as they should be."""
-_FRAMING: Final = re.compile(
-    rb"\n(content-length|connection|transfer-encoding|content-encoding|trailer):[ \t]*([^\r]*)"
-)
-"""In lower case: the fields that say how an answer is read."""
-_STAYS_OPEN: Final[tuple[list[tuple[bytes, bytes]], ...]] = [], [(b"connection", b"keep-alive")]
-"""What they may say besides the length."""
-
-_SOUGHT: Final = {
-    name: f"\n{name}:".encode()
-    for name in ("x-oneapi-request-id", "x-request-id", "cf-ray", "content-type", "retry-after", "server", "date")
-}
-"""Names that are asked for alone, as they stand in a head: for these nothing else of it is read."""
-
-
-class Fields(Mapping[str, str]):
-    """The fields of a head, read when somebody asks for them: by lower-case names, of equal names the last.
-
-    Args:
-        lines: the fields as they came, each with its line's end, a line feed before the first one.
-        lower: the same in lower case.
-
-    """
-
-    __slots__ = ("_all", "_lines", "_lower")
-
-    def __init__(self, lines: bytes, lower: bytes) -> None:
-        self._lines = lines
-        self._lower = lower
-        self._all: dict[str, str] | None = None
-
-    def _read(self) -> dict[str, str]:
-        if self._all is None:
-            text = self._lines.decode("utf-8", "surrogateescape")
-            self._all = {name.lower(): value.rstrip(OWS) for name, value in _FIELD.findall(text, 1)}
-        return self._all
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """Return the value of a field, *default* if there is none."""
-        sought = _SOUGHT.get(name)
-        if sought is None or self._all is not None:
-            return self._read().get(name, default)
-        at = self._lower.rfind(sought)
-        if at < 0:
-            return default
-        start = at + len(sought)
-        value = self._lines[start : self._lines.index(b"\r", start)]
-        return value.decode("utf-8", "surrogateescape").strip(OWS)
-
-    def __getitem__(self, name: str) -> str:
-        return self._read()[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._read())
-
-    def __len__(self) -> int:
-        return len(self._read())
-
-    def __repr__(self) -> str:
-        return repr(self._read())
-
-    def __reduce__(self) -> tuple[type[dict[str, str]], tuple[dict[str, str]]]:
-        return dict, (self._read(),)
-
-
-def read_whole(data: bytes, limit: int = MAX_HEAD) -> tuple[Fields, bytes] | None:
-    """Return the fields and the body of *data*, if that is a whole answer as nearly all are and others may follow it.
-
-    None says nothing: then :class:`HeadReader` is asked. What is taken here, it reads the same.
-    """
-    found = _USUAL.match(data)
-    if found is None:
-        return None
-    start, lines = found.end(), found[1]
-    if start > limit or lines.count(b"\r") + 1 != lines.count(b"\n") or b"\0" in lines:
-        return None
-    lower = lines.lower()
-    framing = sorted(_FRAMING.findall(lower))
-    if not framing or framing.pop() != (b"content-length", b"%d" % (len(data) - start)) or framing not in _STAYS_OPEN:
-        return None
-    return Fields(lines, lower), data[start:]
 
 
 class UnaskedError(ValueError):
@@ -175,11 +87,10 @@ class HeadReader:
         """Whether an answer has begun whose head is not there yet."""
         return bool(self._head or self._provisional)
 
-    def read_whole(self, data: bytes) -> tuple[Fields, bytes] | None:
-        """Return what the function does, of what comes next; None too if something has come already."""
-        if self._head or self._blank or self._provisional:
-            return None
-        return read_whole(data, self._limit)
+    @property
+    def is_fresh(self) -> bool:
+        """Whether nothing has come yet of what comes next."""
+        return not (self._head or self._blank or self._provisional)
 
     def feed(self, data: bytes) -> tuple[Head, bytes] | None:
         """Return the first head that is not a provisional one, and the bytes after it; None if more are needed.
@@ -190,7 +101,7 @@ class HeadReader:
         """
         whole: bytes | bytearray = data
         try:
-            if not (self._head or self._blank or self._provisional) and (found := self._read_at_once(data)) is not None:
+            if self.is_fresh and (found := self._read_at_once(data)) is not None:
                 return found
             while True:
                 start = len(self._head)
