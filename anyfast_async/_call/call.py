@@ -18,7 +18,7 @@ import attrs
 from anyfast_async._clocks.clocks import Interruptible, Wait, late
 from anyfast_async._core.json.codec import maker, put
 from anyfast_async._core.usage import used_by
-from anyfast_async._http.request_headers import new_idempotency_key
+from anyfast_async._http.request_headers import UNUSED_KEYS, new_idempotency_key
 from anyfast_async._observers import telling
 from anyfast_async._observers.log import DEBUG, KNOWN
 from anyfast_async.completions import ChatCompletion, Trace, Usage
@@ -165,7 +165,7 @@ class Call(Interruptible, Generic[T]):
         shared = self.shared
         if shared.closed or shared.loop is not self._loop:
             await shared.enter()
-        shared.retry_budget.first_attempt()
+        shared.retry_budget.uncounted += 1
         shared.in_flight.add(self)
         self.begin()
         over: AnyFastError | None = None
@@ -367,7 +367,7 @@ class Call(Interruptible, Generic[T]):
         """
         spec = self.spec
         if self.idempotency_key is None and self._content is not None:
-            self.idempotency_key = new_idempotency_key()
+            self.idempotency_key = UNUSED_KEYS.pop() if UNUSED_KEYS else new_idempotency_key()
         route = spec.route if spec.hooks is None else telling.starts(self)
         return self.shared.transport.at_once(route, spec.key.fixed, self._content, self.idempotency_key, self, in_one)
 

@@ -57,13 +57,14 @@ _MISSING: Final = (
 class Secret:
     """A key that does not show: not in repr, str, format, pickles or tracebacks with locals."""
 
-    __slots__ = ("_bytes", "_line", "_tail", "_value")
+    __slots__ = ("_bytes", "_tail", "_value", "line")
 
     def __init__(self, value: str) -> None:
         self._value = value
         self._tail = value[-_TAIL:]
         self._bytes = value.encode()
-        self._line = b"Authorization: Bearer %b\r\n" % self._bytes
+        self.line: bytes = b"Authorization: Bearer %b\r\n" % self._bytes
+        """The header that shows the key to the server, as it stands in a request's head."""
 
     def __repr__(self) -> str:
         return "Secret('***')"
@@ -73,12 +74,8 @@ class Secret:
         raise TypeError(message)
 
     def headers(self) -> dict[str, str]:
-        """Return the header that shows the key to the server, for the one place that sends it."""
+        """Return the same, for the one place that sends it by aiohttp."""
         return {"Authorization": f"Bearer {self._value}"}
-
-    def line(self) -> bytes:
-        """Return the same as it stands in a request's head."""
-        return self._line
 
     def digest(self) -> bytes:
         """Return a hash of the key."""
@@ -108,12 +105,10 @@ class _NoSecret(Secret):
 
     def __init__(self) -> None:
         super().__init__("")
+        self.line = b""
 
     def headers(self) -> dict[str, str]:
         return {}
-
-    def line(self) -> bytes:
-        return b""
 
     def may_be_in(self, text: str) -> bool:  # noqa: ARG002 - there is none
         return False

@@ -74,8 +74,8 @@ class Route:
         if idempotency_key is None or self._own_key or body is None:
             given = b"" if idempotency_key is None or self._own_key else _KEY_LINE % idempotency_key.encode()
             length = b"" if body is None else b"Content-Length: %d\r\n" % len(body)
-            return b"%b%b%b%b\r\n" % (self._lines, given, secret.line(), length)
-        return _HEAD % (self._lines, idempotency_key.encode(), secret.line(), len(body))
+            return b"%b%b%b%b\r\n" % (self._lines, given, secret.line, length)
+        return _HEAD % (self._lines, idempotency_key.encode(), secret.line, len(body))
 
     def fields(self, secret: Secret, idempotency_key: str | None) -> dict[str, str]:
         """Return the headers of one request, without those that HTTP needs."""
@@ -85,13 +85,13 @@ class Route:
 
 def new_idempotency_key() -> str:
     """Return the key of a new call, the same on all of its attempts; the gateway promises nothing for it."""
-    if not _UNUSED:
+    if not UNUSED_KEYS:
         found = os.urandom(16 * 64).hex()
-        _UNUSED.extend([found[at : at + 32] for at in range(0, len(found), 32)])
-    return _UNUSED.pop()
+        UNUSED_KEYS.extend([found[at : at + 32] for at in range(0, len(found), 32)])
+    return UNUSED_KEYS.pop()
 
 
-_UNUSED: Final[list[str]] = []
+UNUSED_KEYS: Final[list[str]] = []
 """Keys of calls to come: asking the system for chance costs as much for many as for one."""
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_UNUSED.clear)  # two processes must not use the same
+    os.register_at_fork(after_in_child=UNUSED_KEYS.clear)  # two processes must not use the same

@@ -32,13 +32,14 @@ def _is_own(method: object) -> bool:
 
 
 _request: object = aiohttp.ClientSession._request  # noqa: SLF001 - where they hook in
-_OWN: Final = _request if _is_own(_request) else None
+OWN_REQUEST: Final = _request if _is_own(_request) else None
+"""The method that stood there when aiohttp was loaded, None if something had hooked in by then."""
 
 
 def is_hooked() -> bool:
     """Whether a mock or a tracer stands in for the method of aiohttp that every request of a session goes through."""
     method: object = aiohttp.ClientSession._request  # noqa: SLF001 - where they hook in
-    return method is not _OWN and not _is_own(method)
+    return method is not OWN_REQUEST and not _is_own(method)
 
 
 class SessionTrace:

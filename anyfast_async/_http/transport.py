@@ -35,7 +35,7 @@ from anyfast_async._http.exchange import Asker, Exchange, Explain, Link
 from anyfast_async._http.keepalive import Kept
 from anyfast_async._http.pool import Target, abandon, clear, is_known, new_session
 from anyfast_async._http.request_headers import Route
-from anyfast_async._http.session import Reading, SentHeaders, SessionTrace, is_hooked, tracing
+from anyfast_async._http.session import OWN_REQUEST, Reading, SentHeaders, SessionTrace, is_hooked, tracing
 from anyfast_async._http.tls import default_context
 from anyfast_async._http.wire import LARGE_BODY, REFUSED
 from anyfast_async._size_limits import MAX_HEAD
@@ -139,7 +139,9 @@ class Transport:
         *asker* is told when a piece of the request is sent. *in_one*: only the whole answer is of use.
         """
         target = self._targets.get(route.origin)
-        if target is None or secret is None or self._closed or is_hooked():
+        if target is None or secret is None or self._closed:
+            return None
+        if aiohttp.ClientSession._request is not OWN_REQUEST and is_hooked():  # noqa: SLF001 - most need not look closer
             return None
         kept = target.idle.take()
         if kept is None:

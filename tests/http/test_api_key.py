@@ -35,7 +35,7 @@ def value_of(secret: Secret) -> str:
 def test_white_space_around_a_key_is_stripped(value: str) -> None:
     """A key copied with white space or a line end around it is the key."""
     assert VALUE == value_of(checked(value, "api_key"))
-    assert f"Authorization: Bearer {VALUE}\r\n".encode() == checked(value, "api_key").line()
+    assert f"Authorization: Bearer {VALUE}\r\n".encode() == checked(value, "api_key").line
 
 
 @pytest.mark.parametrize("value", ["x", "!~", "a" * 512, "a/b+c=", "sk-a-1", "bearer", "Bearerx"])
@@ -134,7 +134,7 @@ async def test_no_key_on_purpose() -> None:
     key = Key(NO_KEY, {"ANYFAST_API_KEY": VALUE})
     secret = await key.get()
     assert ({}, b"", "a text", True, False) == (
-        secret.headers(), secret.line(), secret.hide("a text"), key.absent, key.renewable
+        secret.headers(), secret.line, secret.hide("a text"), key.absent, key.renewable
     )  # fmt: skip
     assert secret is key.fixed
     assert "NO_KEY" == repr(NO_KEY)

@@ -15,7 +15,7 @@ class RetryBudget:
 
     """
 
-    __slots__ = ("_at", "_most", "_saved", "per_second", "ratio", "reserve")
+    __slots__ = ("_at", "_most", "_saved", "per_second", "ratio", "reserve", "uncounted")
 
     def __init__(self, ratio: float, per_second: float = 1.0, reserve: float = 10.0) -> None:
         self.ratio: float = ratio
@@ -24,15 +24,15 @@ class RetryBudget:
         self._saved = reserve
         self._most = max(reserve, 1000 * ratio)
         self._at: float | None = None
-
-    def first_attempt(self) -> None:
-        """Count a call: it earns its share of a retry."""
-        # Ten seconds' worth of earnings at most, as in Finagle: an hour of success must not buy a storm.
-        saved = self._saved + self.ratio
-        self._saved = min(self._most, saved)
+        self.uncounted = 0
+        """First attempts that were made since a retry was last asked for: each earns its share of one."""
 
     def withdraw(self, now: float) -> bool:
         """Take one retry out at *now*; False if there is none."""
+        if self.uncounted:
+            # Ten seconds' worth of earnings at most, as in Finagle: an hour of success must not buy a storm.
+            saved = self._saved + self.ratio * self.uncounted
+            self._saved, self.uncounted = min(self._most, saved), 0
         if self._at is not None and now > self._at and self._saved < self.reserve:
             self._saved = min(self.reserve, self._saved + (now - self._at) * self.per_second)
         self._at = now

@@ -38,7 +38,7 @@ def test_retry_budget_is_never_exceeded(steps: list[tuple[str, float]], ratio: f
     for what, passed in steps:
         now += passed
         if what == "call":
-            budget.first_attempt()
+            budget.uncounted += 1
             calls += 1
         else:
             retries += budget.withdraw(now)
@@ -65,6 +65,6 @@ def test_retry_budget_earns_from_calls() -> None:
     """Calls earn their share beyond the reserve, up to a ceiling: an hour of success does not buy a storm."""
     budget = RetryBudget(0.2)
     for _ in range(100_000):
-        budget.first_attempt()
+        budget.uncounted += 1
     assert 200 == sum(budget.withdraw(0.0) for _ in range(1000))
     assert 0 == sum(RetryBudget(0.0, per_second=0.0, reserve=0.0).withdraw(t) for t in range(100))
