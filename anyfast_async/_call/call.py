@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import copy
 from abc import abstractmethod
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import attrs
 
 from anyfast_async._clocks.clocks import Interruptible, Wait, late
 from anyfast_async._core.json.codec import maker, put
-from anyfast_async._core.usage import used_by
+from anyfast_async._core.usage import used_by, worst
 from anyfast_async._http.request_headers import UNUSED_KEYS, new_idempotency_key
 from anyfast_async._observers import telling
 from anyfast_async._observers.log import DEBUG, KNOWN
@@ -121,11 +121,6 @@ class Call(Interruptible, Generic[T]):
         return self.spec.policy
 
     @property
-    def patient(self) -> bool:
-        """Whether it waits for a gateway that throttles or is away."""
-        return self.ending is not None
-
-    @property
     def deadline(self) -> float | None:
         """When ``Timeouts.total`` runs out; None for a row: its clock stands still at times."""
         total = self.spec.timeouts.total
@@ -141,8 +136,8 @@ class Call(Interruptible, Generic[T]):
         return self._recovery
 
     @abstractmethod
-    async def attempt(self, permit: Permit) -> T:
-        """Make one try.
+    async def attempt(self, permit: Permit, asked: Exchange | None) -> T:
+        """Make one try, unless it is the usual one: *asked* is what :meth:`ask` gave.
 
         Raises:
             AnyFastError: it failed.
@@ -198,62 +193,87 @@ class Call(Interruptible, Generic[T]):
 
     async def _once(self) -> T:
         """Make an attempt when the gate lets it."""
-        shared, account = self.shared, self.account
+        shared = self.shared
         came = self.began if self._recovery is None else self._loop.time()
-        is_row = self.ending is not None
-        if is_row:
-            self._pause(came)
         permit = self._at_once(came)
         if permit is None:
-            permit = await (self.queue() if self._recovery is None and not is_row else self._let_in())
+            permit = await (self.queue() if self._recovery is None and self.ending is None else self._let_in())
         self.queued += permit.at - came
-        if is_row:
+        if self.ending is not None:
             self._work_on(permit)
         is_kept = False
         try:
-            account.goes_out(shared.gate, permit)
+            self.account.goes_out(shared.gate, permit)
             self.trying_since = self._tried_at = permit.at
-            self._is_out, self.status = False, None
+            self._is_out, self.status, exchange = False, None, None
             try:
-                result = await self.attempt(permit)
+                exchange = self.ask()
+                if exchange is not None and exchange.in_one:
+                    await exchange.begun
+                result = self._usual(exchange)
+                if result is None:
+                    result = await self.attempt(permit, exchange)
             except BaseException as error:
-                failure = self._failed(error, permit)
+                failure = self._failed(error, permit, exchange)
                 if failure is None:
                     raise
             else:
-                shared.gate.succeeded(permit)
-                if self.keeps_permit:
-                    is_kept = self._streaming = True
-                else:
-                    self._done(permit, "ok", "yes")
-                result = self.told(result)
-                if self.spec.hooks is not None or self._recovery is not None or KNOWN(DEBUG) is not False:
-                    telling.succeeded(self, result)
-                return result
+                is_kept = self.keeps_permit
+                return self._succeeded(permit, result)
             finally:
-                self._rest()
+                if self._error is not None:
+                    self.forget(whole=False)
+                self._limit = self.trying_since = None
+                self.sent = self.sent or self._is_out
         finally:
             if not is_kept:
                 shared.gate.release(permit)
         # The frames below hold what the server sent, which may name the key.
         raise failure.with_traceback(None)
 
+    def _usual(self, exchange: Exchange | None) -> T | None:
+        """Return the answer if all of it is there and as it should be, None if there is more to do for it."""
+        spec = self.spec
+        if exchange is None or exchange.whole is None or (spec.hooks is not None and spec.hooks.head):
+            return None
+        self.connect, self.status = None, exchange.status
+        result: T | None = spec.endpoint.usual(exchange.status, exchange.headers, exchange.whole)
+        return result
+
+    def _succeeded(self, permit: Permit, result: T) -> T:
+        """Take in what came of an attempt; return it as it is given out."""
+        spec = self.spec
+        self._streaming = self.keeps_permit
+        if not self.keeps_permit:
+            self._done(permit, "ok", "yes")
+            result = self.told(result)
+            if spec.endpoint.usage_of is not None:
+                self.settle(permit, spec.endpoint.usage_of(result))
+        self.shared.gate.succeeded(permit)
+        if spec.hooks is not None or self._recovery is not None or KNOWN(DEBUG) is not False:
+            telling.succeeded(self, result)
+        return result
+
     # -- admission ---------------------------------------------------------------------------------------------------
 
     def _at_once(self, now: float) -> Permit | None:
         """Return a permit, None if anything has to be waited for."""
         scope = self.scope
-        if self._recovery is not None or (self.ending is not None and self._has_to_wait):
+        if self.ending is not None:
+            self._pause(now)
+            if self.shared.spending.budget is not None or scope.outage.since is not None:
+                return None  # it waits for room in the budget, or for a gateway that is away
+        if self._recovery is not None:
             return None
         return self.spec.gate.admit(scope, 0.0 if scope.tokens is None else self.account.likely(), now)
 
     def queue(self, *, first: bool = False) -> Coroutine[Any, Any, Permit]:
         """Wait for admission."""
         scope, counts = self.scope, self.ending is None and not first
-        estimate = None if scope.tokens is None else self.account.likely
-        tokens = 0.0 if estimate is None else estimate()
+        likely = self.account.likely
+        estimate = None if scope.tokens is None else likely
         within = None if (deadline := self.deadline) is None else deadline - self._loop.time()
-        return self.spec.gate.queue(scope, tokens, estimate, first=first, counts=counts, within=within)
+        return self.spec.gate.queue(scope, likely(), estimate, first=first, counts=counts, within=within)
 
     async def admitted(self, now: float) -> Permit:
         """Wait for admission, if there is anything to wait for."""
@@ -263,11 +283,6 @@ class Call(Interruptible, Generic[T]):
             if permit is not None:
                 return permit
         return await self.queue(first=first)
-
-    @property
-    def _has_to_wait(self) -> bool:
-        """Whether a row waits for room in the budget, or for a gateway that is away."""
-        return self.shared.spending.budget is not None or self.scope.outage.since is not None
 
     async def _let_in(self) -> Permit:
         """Wait until it is clear that there is to be an attempt, and for all that it needs."""
@@ -353,25 +368,22 @@ class Call(Interruptible, Generic[T]):
             last = "; the answer had begun"
         elif not self.ledger and self.trying_since is None:
             last = "; the call was still queued"
-        limit = self.spec.timeouts.total
-        error = DeadlineExceeded(f"the call took longer than {limit:g} s (Timeouts.total){last}")
+        error = DeadlineExceeded(f"the call took longer than {self.spec.timeouts.total:g} s (Timeouts.total){last}")
         error.billed = "no"
         return self._told(error)
 
     # -- what attempts are made of -----------------------------------------------------------------------------------
 
-    def ask(self, *, in_one: bool = False) -> Exchange | None:
-        """Send the request on a connection that waits, None if there is none; :meth:`answered` goes on from there.
-
-        *in_one*: the answer is of use only whole.
-        """
+    def ask(self) -> Exchange | None:
+        """Send the request on a connection that waits, None if there is none; :meth:`answered` goes on from there."""
         spec = self.spec
         if self.idempotency_key is None and self._content is not None:
             self.idempotency_key = UNUSED_KEYS.pop() if UNUSED_KEYS else new_idempotency_key()
         route = spec.route if spec.hooks is None else telling.starts(self)
-        return self.shared.transport.at_once(route, spec.key.fixed, self._content, self.idempotency_key, self, in_one)
+        sending = route, spec.key.fixed, self._content, self.idempotency_key, self
+        return self.shared.transport.at_once(*sending, not self.streams)
 
-    async def answered(self, asked: Exchange | None, *, in_one: bool = False) -> Exchange:
+    async def answered(self, asked: Exchange | None) -> Exchange:
         """Send the request if it was not *asked* yet; return when the head of the answer is there, and taken in.
 
         Raises:
@@ -382,7 +394,7 @@ class Call(Interruptible, Generic[T]):
         if asked is None:
             route = spec.route if self.story is None else self.story.route
             sending = route, spec.key, self._content, self.idempotency_key, self
-            asked = await transport.connected(*sending, spec.timeouts.connect, in_one)
+            asked = await transport.connected(*sending, spec.timeouts.connect, not self.streams)
         exchange = await transport.headed(asked)
         self.connect, self.status = exchange.connect_seconds, exchange.status
         self.head = exchange.headers, "", exchange.hide
@@ -418,8 +430,10 @@ class Call(Interruptible, Generic[T]):
             self.scope.quickest = first
         self.shared.phases.add(self.queued, self.connect, self.first_token, self.took)
 
-    def _failed(self, found: BaseException, permit: Permit) -> AnyFastError | None:
+    def _failed(self, found: BaseException, permit: Permit, asked: Exchange | None) -> AnyFastError | None:
         """Write down an attempt that *found* ended; return our error for it, None if somebody else ended the call."""
+        if asked is not None:
+            asked.close()  # which does nothing if its answer has ended
         error = found if isinstance(found, AnyFastError) else None
         if isinstance(found, asyncio.CancelledError):
             error = self.taken(whole=False)
@@ -437,14 +451,6 @@ class Call(Interruptible, Generic[T]):
         self._write(permit, error.kind, status, error.billed)
         error.attempts = self.ledger
         return error
-
-    def _rest(self) -> None:
-        """Be between two attempts."""
-        if self._error is not None:
-            self.forget(whole=False)
-        self._limit = None
-        self.sent = self.sent or self._is_out
-        self.trying_since = None
 
     def _count(self, permit: Permit, billed: Billed, *, sent: bool) -> None:
         """Count what an attempt that has ended without an answer may have used."""
@@ -482,9 +488,3 @@ class Call(Interruptible, Generic[T]):
         )
         put(result, "trace", trace)
         return result
-
-
-def worst(billed: Iterable[Billed]) -> Billed:
-    """Return what several attempts amount to."""
-    found = set(billed)
-    return "yes" if "yes" in found else "maybe" if "maybe" in found else "no"

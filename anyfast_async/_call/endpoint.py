@@ -18,6 +18,12 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
+class Usual(Protocol[T_co]):
+    """Makes an answer of what came if that is as it should be, None if it takes a closer look."""
+
+    def __call__(self, status: int, headers: Mapping[str, str], body: bytes) -> T_co | None: ...
+
+
 class Decode(Protocol[T_co]):
     """Makes an answer of what came, or raises the right exception."""
 
@@ -35,17 +41,16 @@ class Endpoint(Shown, Generic[T]):
     """What observers call it."""
     decode: Decode[T]
     """Reads an answer that came in one piece; raises ``AnyFastError``."""
+    usual: Usual[T] = lambda *_: None
+    """Reads one that is as it should be."""
     usage_of: Callable[[T], Usage | None] | None = None
     """Gives what an answer says that it used; None: it costs nothing."""
 
 
 def _completion(status: int, headers: Mapping[str, str], body: bytes, hide: Hide) -> ChatCompletion:
-    completion = usual_completion(status, headers, body)
-    if completion is None:
-        from anyfast_async._core import answer  # noqa: PLC0415 - loaded by `_client/shared`
+    from anyfast_async._core import answer  # noqa: PLC0415 - loaded by `_client/shared`
 
-        completion = answer.completion_of(status, headers, body, now=time.time(), hide=hide)
-    return completion
+    return answer.completion_of(status, headers, body, now=time.time(), hide=hide)
 
 
 def _models(status: int, headers: Mapping[str, str], body: bytes, hide: Hide) -> list[Model]:
@@ -54,5 +59,7 @@ def _models(status: int, headers: Mapping[str, str], body: bytes, hide: Hide) ->
     return answer.models_of(status, headers, body, now=time.time(), hide=hide)
 
 
-CHAT: Final[Endpoint[ChatCompletion]] = Endpoint("chat/completions", "POST", "chat", _completion, attrgetter("usage"))
+CHAT: Final[Endpoint[ChatCompletion]] = Endpoint(
+    "chat/completions", "POST", "chat", _completion, usual_completion, attrgetter("usage")
+)
 MODELS: Final[Endpoint[list[Model]]] = Endpoint("models", "GET", "models", _models)

@@ -22,6 +22,7 @@ from anyfast_async.errors import AnyFastError, Attempt, ClientStateError
 
 if TYPE_CHECKING:
     from anyfast_async._core.retry.hedging import Hedging, Unanswered
+    from anyfast_async._http.exchange import Exchange
     from anyfast_async._limits.scope import Permit
     from anyfast_async._stream.receiver import Receiver
     from anyfast_async.completions import Usage
@@ -104,11 +105,11 @@ class HedgedCall(StreamCall):
             raise
         return receiver
 
-    async def attempt(self, permit: Permit) -> Receiver:
+    async def attempt(self, permit: Permit, asked: Exchange | None) -> Receiver:
         """Send the request; return the receiver with the first content in it."""
         self._context = copy_context()
         try:
-            receiver = await super().attempt(permit)
+            receiver = await super().attempt(permit, asked)
         except BaseException:
             self._known(self._loop.time() - self.sent_at if self._is_overtaken else None)
             raise
@@ -321,10 +322,14 @@ class Rival(StreamCall):
         permit, self._permit = self._permit, None
         return permit
 
-    async def attempt(self, permit: Permit) -> Receiver:
-        """Send the request; return the receiver with the first content in it."""
+    def ask(self) -> Exchange | None:
+        """Send the request, as one of the call that it is made for."""
         self.began, self.queued = self._first.began, self._first.queued
-        receiver = await super().attempt(permit)
+        return super().ask()
+
+    async def attempt(self, permit: Permit, asked: Exchange | None) -> Receiver:
+        """Send the request; return the receiver with the first content in it."""
+        receiver = await super().attempt(permit, asked)
         self._count_head_start()
         self._first.overtake(self)
         return receiver

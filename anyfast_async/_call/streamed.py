@@ -8,12 +8,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, ClassVar
 
-from anyfast_async._call.call import Call, worst
+from anyfast_async._call.call import Call
 from anyfast_async._core import answer
 from anyfast_async._core.json import codec
 from anyfast_async._core.stream.chunk_template import payload_of
 from anyfast_async._core.stream.completeness import verdict
 from anyfast_async._core.stream.fold import Fold
+from anyfast_async._core.usage import worst
 from anyfast_async._observers import telling
 from anyfast_async._observers.log import DEBUG, LOGGER
 from anyfast_async._stream.receiver import Receiver
@@ -52,9 +53,9 @@ class StreamCall(Call[Receiver]):
         self.is_dropped = False
         """Whether its reader is gone, and tells nobody of its end."""
 
-    async def attempt(self, permit: Permit) -> Receiver:
+    async def attempt(self, permit: Permit, asked: Exchange | None) -> Receiver:
         """Send the request; return the receiver with the first content in it."""
-        exchange = await self.answered(self.ask())
+        exchange = await self.answered(asked)
         receiver = Receiver(exchange, permit, self.spec.timeouts, self.began if self.deadline else None, self)
         try:
             await _start(self, exchange, receiver)
@@ -161,10 +162,10 @@ class DrainCall(Call[ChatCompletion]):
             error.partial = self._partial() or error.partial
             raise
 
-    async def attempt(self, permit: Permit) -> ChatCompletion:
+    async def attempt(self, permit: Permit, asked: Exchange | None) -> ChatCompletion:
         """Send the request, read the stream to its end."""
         self._fold = Fold()
-        exchange = await self.answered(self.ask())
+        exchange = await self.answered(asked)
         self._request_id = answer.request_id(exchange.headers)
         receiver = Receiver(exchange, permit, self.spec.timeouts)  # the call keeps the time of the whole
         try:
@@ -184,7 +185,6 @@ class DrainCall(Call[ChatCompletion]):
             raise answer.paid(error, self._fold)
         completion = codec.filled(self._fold.completion(), request_id=self._request_id, headers=exchange.headers)
         codec.filled(completion, trace=Trace(ignored=receiver.ignored))
-        self.settle(permit, completion.usage)
         return completion
 
     async def _drain(self, receiver: Receiver) -> None:

@@ -35,25 +35,12 @@ class UnaryCall(Call[T]):
 
     __slots__ = ()
 
-    async def attempt(self, permit: Permit) -> T:
+    async def attempt(self, permit: Permit, asked: Exchange | None) -> T:  # noqa: ARG002 - streams keep it
         """Send the request, read the answer."""
         endpoint: Endpoint[T] = self.spec.endpoint
-        exchange = self.ask(in_one=True)
-        if exchange is not None:
-            try:
-                await exchange.news()
-            except BaseException:
-                exchange.close()
-                raise
-        if exchange is None or exchange.whole is None or (self.spec.hooks is not None and self.spec.hooks.head):
-            exchange = await self.answered(exchange, in_one=True)
-            content = await content_of(self, exchange)
-        else:
-            content, self.connect, self.status = exchange.whole, None, exchange.status
-        found = endpoint.decode(exchange.status, exchange.headers, content, exchange.hide)
-        if endpoint.usage_of is not None:
-            self.settle(permit, endpoint.usage_of(found))
-        return found
+        exchange = await self.answered(asked)
+        content = await content_of(self, exchange)
+        return endpoint.decode(exchange.status, exchange.headers, content, exchange.hide)
 
 
 class CompletionCall(UnaryCall[ChatCompletion]):

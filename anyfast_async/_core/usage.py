@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from anyfast_async.completions import Usage
+from anyfast_async.errors import Billed
 
 
 class Used(NamedTuple):
@@ -58,3 +60,9 @@ def used_by(usage: Usage | None) -> Used | None:
     if (cached or audio or image) and (cached > prompt or audio > prompt or image > completion):
         cached, audio, image = min(cached, prompt), min(audio, prompt), min(image, completion)
     return Used(prompt, completion, cached, audio, image)
+
+
+def worst(billed: Iterable[Billed]) -> Billed:
+    """Return what several attempts amount to."""
+    found = set(billed)
+    return "yes" if "yes" in found else "maybe" if "maybe" in found else "no"

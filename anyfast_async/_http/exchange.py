@@ -98,7 +98,7 @@ class Exchange:
     """
 
     __slots__ = (
-        *("asked", "asker", "connect_seconds", "framed", "headers", "host", "in_one", "link", "reused"),
+        *("asked", "asker", "begun", "connect_seconds", "framed", "headers", "host", "in_one", "link", "reused"),
         *("sent_at", "status", "whole"),
         *("_broken", "_enough", "_explain", "_limit", "_loop", "_over", "_paused", "_pieces", "_secret", "_sink"),
         *("_size", "_take", "_waiter"),
@@ -147,7 +147,9 @@ class Exchange:
         self._paused = False
         self._over = False
         self._broken: APIConnectionError | ResponseShapeError | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self.begun: asyncio.Future[None] = self._loop.create_future()
+        """Done when the head of the answer is there, or there will be none."""
+        self._waiter = self.begun
 
     @property
     def hide(self) -> Callable[[str], str]:
@@ -175,9 +177,8 @@ class Exchange:
         """The whole answer is there."""
         self.status, self.headers, self.whole = status, headers, body
         self._over = True
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        if not self.begun.done():
+            self.begun.set_result(None)
 
     def arrived(self, data: bytes) -> bool:
         """The next bytes of the body are there; return whether the next chunk may be told to :meth:`chunk`."""
@@ -245,17 +246,17 @@ class Exchange:
             APIConnectionError: there is none.
 
         """
-        while not self.status and not self._over:
-            await self.news()
+        await self.begun
         if not self.status and self._broken is not None:
             raise self._broken
 
     def news(self) -> asyncio.Future[None]:
         """Return what is done when something has come, or nothing does any more; to be awaited at once."""
-        self._waiter = waiter = self._loop.create_future()
-        if self._over:
-            waiter.set_result(None)
-        return waiter
+        if self.begun.done():
+            self._waiter = self._loop.create_future()
+            if self._over:
+                self._waiter.set_result(None)
+        return self._waiter
 
     async def read(self, limit: int = MAX_BODY) -> bytes:
         """Read the whole body.
@@ -359,7 +360,7 @@ class Exchange:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
+        if not self._waiter.done():
             self._waiter.set_result(None)
 
 

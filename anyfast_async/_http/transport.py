@@ -139,12 +139,10 @@ class Transport:
         *asker* is told when a piece of the request is sent. *in_one*: only the whole answer is of use.
         """
         target = self._targets.get(route.origin)
-        if target is None or secret is None or self._closed:
+        is_own = aiohttp.ClientSession._request is OWN_REQUEST  # noqa: SLF001 - else it takes a closer look
+        if target is None or secret is None or self._closed or (not is_own and is_hooked()):
             return None
-        if aiohttp.ClientSession._request is not OWN_REQUEST and is_hooked():  # noqa: SLF001 - most need not look closer
-            return None
-        kept = target.idle.take()
-        if kept is None:
+        if (kept := target.idle.take()) is None:
             return None
         link = kept.wire
         exchange = Exchange(link, route.host, asker, secret, self._explain, self._loop, reused=True, in_one=in_one)

@@ -40,7 +40,7 @@ class Recovery:
         self._call = call
         self._waits = waits()
         self._retries = self._waits.retries(
-            call.policy, call.shared.retry_budget, patient=call.patient, deadline=call.deadline
+            call.policy, call.shared.retry_budget, patient=call.ending is not None, deadline=call.deadline
         )
         self._renewed = False
         """Whether the key was asked for anew."""
@@ -101,7 +101,7 @@ class Recovery:
             asked = getattr(error, "retry_after", None)
             self._held_until = self._stands().throttled(gate, permit, asked, rand)
         elif kind in _AWAY and not self._waits.skipped:
-            if call.patient:
+            if call.ending is not None:  # it is patient
                 self.patience.failed(reached=kind != "unsent", rand=rand)
             else:
                 gate.failed(scope, call, reached=kind != "unsent", longest=call.policy.backoff[1], rand=rand)

@@ -7,6 +7,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeAlias
 
+import attrs
 import pytest
 from yarl import URL
 
@@ -33,6 +34,7 @@ from anyfast_async._call.spec import Spec
 from anyfast_async._client.shared import Shared
 from anyfast_async._core.retry.retry_budget import RetryBudget
 from anyfast_async._http.api_key import Key
+from anyfast_async._http.exchange import Exchange
 from anyfast_async._http.request_headers import Route
 from anyfast_async._limits.budget import Spending
 from anyfast_async._limits.reservation import Account
@@ -69,7 +71,7 @@ class Scripted(Call[Any]):
         self._steps = list(steps)
         self._sent_times = sent
 
-    async def attempt(self, permit: Permit) -> Any:
+    async def attempt(self, permit: Permit, _: Exchange | None = None) -> Any:
         self._sent_times.append(now())
         self.on_sent(now())
         while self._steps:
@@ -123,7 +125,7 @@ class Rig:
             Timeouts(total=total, response=None),
             Key(asked if renewable else "sk-0123456789abcdef"),
             ROUTE,
-            CHAT,
+            attrs.evolve(CHAT, usage_of=None),
         )
         account = Account(self.spending, spec.scope, ChatRequest("x" * 84, max_tokens=100))
         return Scripted(steps, self.sent, self.shared, spec, account, Ending() if patient else None)

@@ -43,6 +43,7 @@ from anyfast_async._core.answer import completion_of
 from anyfast_async._core.journal.row_ids import id_of
 from anyfast_async._core.retry.retry_budget import RetryBudget
 from anyfast_async._http.api_key import Key
+from anyfast_async._http.exchange import Exchange
 from anyfast_async._http.request_headers import Route
 from anyfast_async._limits.budget import Spending
 from anyfast_async._limits.reservation import Account
@@ -55,6 +56,8 @@ from anyfast_async.errors import AnyFastError
 
 virtual = pytest.mark.virtual
 ROUTE: Final = Route("POST", URL("http://127.0.0.1/v1/chat/completions"))
+FREE: Final = attrs.evolve(CHAT, usage_of=None)
+"""An endpoint that costs nothing."""
 ANSWER: Final = completion_of(
     200,
     {},
@@ -117,7 +120,7 @@ class Rig:
         async def send(request: ChatRequest, _: bytes, __: object) -> ChatCompletion:
             scope = self.shared.gate.scope(request.model)
             key = Key("sk-0123456789abcdef")
-            spec = Spec(scope, self.shared.gate, self.policy, Timeouts(total=total, response=None), key, ROUTE, CHAT)
+            spec = Spec(scope, self.shared.gate, self.policy, Timeouts(total=total, response=None), key, ROUTE, FREE)
             call = Scripted(self, str(request.user), spec, Account(self.shared.spending, scope, request), ending)
             return call.traced(await call.run())
 
@@ -154,7 +157,7 @@ class Scripted(Call[ChatCompletion]):
         self._rig = rig
         self._item = item
 
-    async def attempt(self, _: Permit) -> ChatCompletion:
+    async def attempt(self, _: Permit, __: Exchange | None = None) -> ChatCompletion:
         self.on_sent(now())
         return await self._rig.attempt(self._item)
 
