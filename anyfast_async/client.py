@@ -268,7 +268,7 @@ class AnyFast:
 
         """
         calls = self._calls
-        plan = calls.plan(options)
+        plan = calls.plans.get(options) or calls.plan(options)
         if plan is not None and (body := plan.body(messages)) is not None:
             return await calls.planned(plan, messages, body)  # type: ignore[arg-type]  # a text
         return await calls.complete(calls.request(messages, options), options)
@@ -492,7 +492,7 @@ class AnyFast:
             from anyfast_async._structured.repair import MOST  # noqa: PLC0415
 
             return await parsed(calls, messages, kind, options, whole_in("repair", repair, 0, MOST))
-        plan = calls.plan(options, kind)
+        plan = calls.plans.get(options, kind) or calls.plan(options, kind)
         if plan is not None and (body := plan.body(messages)) is not None:
             return (await calls.planned(plan, messages, body)).parse(kind)  # type: ignore[arg-type]  # a text
         return (await calls.complete(calls.request(messages, options, kind), options)).parse(kind)

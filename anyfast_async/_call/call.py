@@ -380,8 +380,8 @@ class Call(Interruptible, Generic[T]):
         if self.idempotency_key is None and self._content is not None:
             self.idempotency_key = UNUSED_KEYS.pop() if UNUSED_KEYS else new_idempotency_key()
         route = spec.route if spec.hooks is None else telling.starts(self)
-        sending = route, spec.key.fixed, self._content, self.idempotency_key, self
-        return self.shared.transport.at_once(*sending, not self.streams)
+        transport, secret, in_one = self.shared.transport, spec.key.fixed, not self.streams
+        return transport.at_once(route, secret, self._content, self.idempotency_key, self, in_one)
 
     async def answered(self, asked: Exchange | None) -> Exchange:
         """Send the request if it was not *asked* yet; return when the head of the answer is there, and taken in.

@@ -85,18 +85,18 @@ class Plans:
         self._plans: dict[Hashable, CallPlan] = {}
         self._seen: set[int] = set()
 
-    def get(self, key: Hashable) -> CallPlan | None:
-        """Return the plan for *key*, None if there is none, or it holds something that can change."""
+    def get(self, options: Mapping[str, Any], into: type[Any] | None = None) -> CallPlan | None:
+        """Return the plan for such calls, None if there is none, or the options hold something that can change."""
         try:
-            return self._plans.get(key)
+            return self._plans.get(_key_of(options, into))
         except TypeError:
             return None
 
-    def is_due(self, key: Hashable, options: Mapping[str, Any]) -> bool:
-        """Return whether one is to be made for *options*, for which there was none."""
+    def is_due(self, options: Mapping[str, Any], into: type[Any] | None) -> bool:
+        """Return whether one is to be made for such calls, for which there was none."""
         if not can_plan(options) or not _EACH.isdisjoint(options):
             return False
-        found = hash(key)
+        found = hash(_key_of(options, into))
         if found in self._seen:
             return True
         if len(self._seen) >= _SEEN:
@@ -104,14 +104,14 @@ class Plans:
         self._seen.add(found)
         return False
 
-    def add(self, key: Hashable, plan: CallPlan) -> None:
-        """Keep a plan, in place of the oldest if there are too many."""
+    def add(self, options: Mapping[str, Any], into: type[Any] | None, plan: CallPlan) -> None:
+        """Keep a plan for such calls, in place of the oldest if there are too many."""
         if len(self._plans) >= MOST:
             del self._plans[next(iter(self._plans))]
-        self._plans[key] = plan
+        self._plans[_key_of(options, into)] = plan
 
 
-def key_of(options: Mapping[str, Any], into: type[Any] | None) -> Hashable:
+def _key_of(options: Mapping[str, Any], into: type[Any] | None) -> Hashable:
     """Return what options and the class of the answer are known by: equal numbers of two types are two."""
     return (into, *options, *options.values(), *map(type, options.values()))
 

@@ -15,7 +15,7 @@ import attrs
 
 from anyfast_async._call.call import Call
 from anyfast_async._call.endpoint import CHAT, MODELS, Endpoint
-from anyfast_async._call.plan import PLACE, CallPlan, Plans, can_plan, key_of
+from anyfast_async._call.plan import PLACE, CallPlan, Plans, can_plan
 from anyfast_async._call.spec import Spec
 from anyfast_async._call.unary import CompletionCall, UnaryCall
 from anyfast_async._core.json import codec
@@ -99,7 +99,8 @@ class Calls:
         self.shared = shared
         self.setup = setup
         self._origin = setup.base_url.origin()
-        self._plans = Plans()
+        self.plans = Plans()
+        """What calls have in common whose options came before."""
         self._specs: dict[tuple[str, str, bool], Spec] = {}
         """Of calls without settings of their own: by path, model, and whether they are streamed."""
 
@@ -212,13 +213,10 @@ class Calls:
         return spec
 
     def plan(self, options: Mapping[str, Any], into: type[Any] | None = None) -> CallPlan | None:
-        """Return what calls with these options have in common that ask one text each, None if there is no such plan."""
-        key = key_of(options, into)
-        plan = self._plans.get(key)
-        if plan is None and self._plans.is_due(key, options):
-            plan = self._new_plan(options, into)
-            if plan is not None:
-                self._plans.add(key, plan)
+        """Make a plan of calls with these options, which ask one text each, if it is due; return it, else None."""
+        plan = self._new_plan(options, into) if self.plans.is_due(options, into) else None
+        if plan is not None:
+            self.plans.add(options, into, plan)
         return plan
 
     def plan_of_run(self, options: Mapping[str, Any], into: type[Any] | None) -> CallPlan | None:
