@@ -100,6 +100,20 @@ async def test_head_is_waited_for(link: Link) -> None:
     assert "stale" == caught.value.phase
 
 
+async def test_the_beginning_is_one_for_all_who_wait(link: Link) -> None:
+    """Who reads before the head is there, and who waits for the head, wait for the same; later waits are others."""
+    exchange = Exchange(link, "host", NOBODY, Secret("sk-0123456789abcdef"), explained)
+    assert exchange.news() is exchange.begun
+    body, head = asyncio.create_task(exchange.read()), asyncio.create_task(exchange.opened())
+    await asyncio.sleep(0)
+    exchange.began(200, {})
+    await head
+    exchange.arrived(b"x")
+    exchange.ended()
+    assert await body == b"x"
+    assert exchange.news() is not exchange.begun
+
+
 async def test_body_is_read_in_one_wait(exchange: Exchange, link: Link) -> None:
     """A body in many pieces wakes its reader once, and comes as it was sent, the key included."""
     task = asyncio.create_task(exchange.read())
