@@ -137,7 +137,7 @@ class Call(Interruptible, Generic[T]):
 
     @abstractmethod
     async def attempt(self, permit: Permit, asked: Exchange | None) -> T:
-        """Make one try, unless it is the usual one: *asked* is what :meth:`ask` gave.
+        """Go on where an answer is not the usual one yet: *asked* is what :meth:`ask` gave.
 
         Raises:
             AnyFastError: it failed.

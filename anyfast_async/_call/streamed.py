@@ -54,7 +54,7 @@ class StreamCall(Call[Receiver]):
         """Whether its reader is gone, and tells nobody of its end."""
 
     async def attempt(self, permit: Permit, asked: Exchange | None) -> Receiver:
-        """Send the request; return the receiver with the first content in it."""
+        """Send the request if it was not *asked* yet; return the receiver with the first content in it."""
         exchange = await self.answered(asked)
         receiver = Receiver(exchange, permit, self.spec.timeouts, self.began if self.deadline else None, self)
         try:
@@ -163,7 +163,7 @@ class DrainCall(Call[ChatCompletion]):
             raise
 
     async def attempt(self, permit: Permit, asked: Exchange | None) -> ChatCompletion:
-        """Send the request, read the stream to its end."""
+        """Send the request if it was not *asked* yet, read the stream to its end."""
         self._fold = Fold()
         exchange = await self.answered(asked)
         self._request_id = answer.request_id(exchange.headers)

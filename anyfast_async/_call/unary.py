@@ -36,7 +36,7 @@ class UnaryCall(Call[T]):
     __slots__ = ()
 
     async def attempt(self, permit: Permit, asked: Exchange | None) -> T:  # noqa: ARG002 - streams keep it
-        """Send the request, read the answer."""
+        """Send the request if it was not *asked* yet, read the answer."""
         endpoint: Endpoint[T] = self.spec.endpoint
         exchange = await self.answered(asked)
         content = await content_of(self, exchange)
