@@ -216,7 +216,7 @@ class _Shapes:
                 self._seen.clear()
             self._seen.add(shape)
             return None
-        self._seen.remove(shape)
+        self._seen.discard(shape)
         hook = self._hooks[shape] = self._written(shape)
         return hook
 
@@ -448,9 +448,11 @@ def _exact_converter() -> Converter:
 
 
 @functools.cache
-def _exact_hook(kind: Any) -> Hook:
-    hook: Hook = _exact_converter().get_structure_hook(kind)
-    return hook
+def _exact_hooks(kind: Any) -> list[Hook]:
+    """Return where the hook of the shape that *kind* came in last stands."""
+    shapes: Any = _exact_converter().get_structure_hook(kind)
+    latest: list[Hook] = shapes.latest
+    return latest
 
 
 def load() -> None:
@@ -476,5 +478,5 @@ def structure_exactly(value: JSON, kind: type[T]) -> T:
         RoundedError: a number in it may have been rounded.
 
     """
-    made: T = _exact_hook(kind)(value, kind)  # type: ignore[arg-type]  # classes have a hash
+    made: T = _exact_hooks(kind)[0](value)  # type: ignore[arg-type]  # classes have a hash
     return made

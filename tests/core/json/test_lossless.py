@@ -1,8 +1,9 @@
-"""JSON objects to answers: the usual hook and the general one are one and the same to the eye."""
+"""JSON objects to answers: the function of a shape and the general hook are one and the same to the eye."""
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from typing import Any, TypeVar
 
 import attrs
 import cattrs
@@ -14,6 +15,7 @@ from anyfast_async._core.json import lossless
 from anyfast_async.completions import ChatCompletion, ChatCompletionChunk, Choice, ChunkChoice, Model, Trace, Usage
 from anyfast_async.messages import AssistantMessage, FunctionCall, ToolCall
 
+T = TypeVar("T")
 KINDS: list[type[Any]] = [
     ChatCompletion,
     ChatCompletionChunk,
@@ -28,44 +30,119 @@ KINDS: list[type[Any]] = [
 VALUES: st.SearchStrategy[Any] = st.deferred(
     lambda: (
         st.none()
-        | st.sampled_from(["a", "", 1, 0, True, 1.5, [], {}])
+        | st.sampled_from(["a", "", 1, 0, True, 1.5, 1e30, [], {}])
         | st.lists(OBJECTS, max_size=2)
         | OBJECTS
         | st.lists(st.integers(), max_size=2)
     )
 )
-NAMES = st.sampled_from(sorted({a.name for kind in KINDS for a in attrs.fields(kind)} | {"x"}))
+NAMES = st.sampled_from(sorted({a.name for kind in KINDS for a in attrs.fields(kind)} | {"x", "y", '"]\n\ud800'}))
 OBJECTS: st.SearchStrategy[dict[str, Any]] = st.dictionaries(NAMES, VALUES, max_size=6)
-
-
-def general(value: dict[str, Any], kind: type[Any]) -> Any:
-    """Return what the general hook makes of *value*, with the general one for what is in it."""
-    converter = cattrs.Converter()
-
-    def hook(inner: type[Any]) -> lossless.Hook:
-        return lossless._general_hook(inner, lossless._fields(inner, converter, _same), _same)
-
-    converter.register_structure_hook_factory(lossless._is_lossless, hook)
-    return converter.get_structure_hook(kind)(value, kind)
 
 
 def _same(value: Any) -> Any:
     return value
 
 
+def _fitting() -> dict[str, st.SearchStrategy[Any]]:
+    """Return values of the types that fields have, by name; null is one of them."""
+    of_type = {str: st.just("a"), int: st.just(1), dict: OBJECTS, list: st.lists(OBJECTS, max_size=2)}
+    fields = [f for kind in KINDS for f in lossless._fields(kind, lossless._make_converter(_same), _same)]
+    return {field.name: of_type[field.types[0]] | st.none() for field in fields}
+
+
+FITTING = _fitting()
+
+
+@st.composite
+def alike(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Return objects with the same keys in any order, most of whose values have the types of the fields."""
+    names = draw(st.lists(NAMES, unique=True, max_size=6))
+    of_name = {name: FITTING[name] | FITTING[name] | VALUES if name in FITTING else VALUES for name in names}
+    orders = draw(st.lists(st.permutations(names), min_size=1, max_size=3))
+    return [draw(st.fixed_dictionaries({name: of_name[name] for name in order})) for order in orders]
+
+
+@functools.cache
+def general(kind: type[Any], keep: lossless.Keep) -> lossless.Hook:
+    """Return the general hook, with the general one for what is in an object."""
+    converter = cattrs.Converter()
+
+    def hook(inner: type[Any]) -> lossless.Hook:
+        return lossless._general_hook(inner, lossless._fields(inner, converter, keep), keep)
+
+    converter.register_structure_hook_factory(lossless._is_lossless, hook)
+    return converter.get_structure_hook(kind)
+
+
+def told(answer: Any) -> str:
+    """Return all that an answer holds, the order of what it does not know, and the classes."""
+    if not attrs.has(type(answer)):
+        return f"({', '.join(map(told, answer))})" if type(answer) is tuple else repr(answer)
+    fields = {a.name: getattr(answer, a.name) for a in attrs.fields(type(answer))}
+    return f"{type(answer)} {sorted(fields.pop('blank').items())!r} {[(n, told(v)) for n, v in fields.items()]}"
+
+
+def told_or_rounded(hook: lossless.Hook, value: dict[str, Any]) -> str:
+    """Return what the answer of *hook* holds, or that a number may have been rounded."""
+    try:
+        return told(hook(value))
+    except lossless.RoundedError:
+        return "rounded"
+
+
+def third(value: Any, kind: type[T]) -> T:
+    """Return what is made of the third object of a shape: by then it has a function, which is the latest."""
+    converter = lossless._make_converter(_same)
+    return [converter.structure(value, kind) for _ in range(3)][-1]
+
+
+@pytest.mark.parametrize("keep", [_same, lossless._exact], ids=["as it is", "exact"])
 @pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.__name__)
-@settings(max_examples=30, deadline=None)
-@given(value=OBJECTS)
-def test_usual_is_general(kind: type[Any], value: dict[str, Any]) -> None:
-    """Whatever an object holds, it becomes the same answer by either hook, of the same class, field by field."""
-    found, wanted = lossless.structure(value, kind), general(value, kind)
-    assert wanted == found
-    assert (type(wanted), wanted.blank, repr(wanted)) == (type(found), found.blank, repr(found))
+@settings(max_examples=25, deadline=None)
+@given(values=alike(), others=alike())
+def test_shapes_are_general(
+    kind: type[Any], keep: lossless.Keep, values: list[dict[str, Any]], others: list[dict[str, Any]]
+) -> None:
+    """Whatever objects hold, and whatever shapes came before, each becomes what the general hook makes of it."""
+    converter = lossless._make_converter(keep)
+    hook = converter.get_structure_hook(kind)
+    for value in [*values, *others] * 3:
+        before = repr(value)
+        wanted = told_or_rounded(general(kind, keep), value)
+        assert wanted == told_or_rounded(hook, value)
+        assert before == repr(value)
+        if wanted != "rounded":
+            assert value == lossless.as_dict(hook(value))
+
+
+def test_a_shape_is_written_for_when_it_comes_again() -> None:
+    """The first object of a shape says nothing about the next; the second does, and its keys may be any text."""
+    shapes: Any = lossless._make_converter(_same).get_structure_hook(Model)
+    value = {"id": "m", '"]\nraise SystemExit #': 1, "key0": 2}
+    assert Model(id="m", extra={'"]\nraise SystemExit #': 1, "key0": 2}) == shapes(value)
+    assert {} == shapes._hooks
+    assert shapes(value) == shapes(value)
+    assert [tuple(value)] == list(shapes._hooks)
+    assert shapes.latest == list(shapes._hooks.values())
+
+
+def test_shapes_are_bounded() -> None:
+    """A gateway that sends ever new keys, or large ones, fills no memory, and its answers are whole all the same."""
+    shapes: Any = lossless._make_converter(_same).get_structure_hook(Model)
+    wide = {str(number): number for number in range(1000)}
+    for value in (wide, {"x" * 100_000: 1}, *({f"x{number}": 1} for number in range(300))):
+        assert all(Model(extra=value) == shapes(value) for _ in range(3))
+    assert lossless._SHAPES == len(shapes._hooks)
+    for number in range(300):
+        shapes({f"y{number}": 1})
+    assert len(shapes._seen) <= lossless._SHAPES
+    assert all(sum(map(len, shape)) < 10 for shape in shapes._hooks)
 
 
 def test_what_is_made_is_frozen() -> None:
     """An answer is of the class itself, cannot be changed, and equals one that was made by hand, hash aside."""
-    found = lossless.structure({"id": "m", "x": 1}, Model)
+    found = third({"id": "m", "x": 1}, Model)
     assert (Model, Model(id="m", extra={"x": 1})) == (type(found), found)
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         found.id = "n"  # type: ignore[misc]
@@ -75,7 +152,7 @@ def test_what_is_made_is_frozen() -> None:
 
 def test_fields_beside_the_wire_have_their_defaults() -> None:
     """What is no part of the JSON is as if the answer had been made by hand, also where it depends on the rest."""
-    bare, used = lossless.structure({}, ChatCompletion), lossless.structure({"usage": {"x": 1}}, ChatCompletion)
+    bare, used = third({}, ChatCompletion), third({"usage": {"x": 1}}, ChatCompletion)
     assert (None, "gateway") == (bare.usage_source, used.usage_source)
     assert (None, {}, None) == (bare.request_id, bare.headers, bare.trace)
     assert bare.headers is not used.headers
@@ -129,7 +206,7 @@ def test_with_text() -> None:
 )
 def test_numbers_of_a_usage(usage: dict[str, Any], read: tuple[Any, ...]) -> None:
     """RFC 8259 6: 9.0 is the number 9; digits are read too; what is no whole number stays unknown. Nothing is lost."""
-    completion = lossless.structure({"usage": usage}, ChatCompletion)
+    completion = third({"usage": usage}, ChatCompletion)
     found = completion.usage
     assert found is not None
     assert read == (found.prompt_tokens, found.completion_tokens, found.total_tokens)
@@ -140,7 +217,7 @@ def test_numbers_of_a_usage(usage: dict[str, Any], read: tuple[Any, ...]) -> Non
 @pytest.mark.parametrize("usage", [{}, {"prompt_tokens": None, "completion_tokens": None, "total_tokens": None}])
 def test_a_usage_without_numbers_is_none(usage: dict[str, Any]) -> None:
     """A usage that says nothing is unknown, not a usage of nothing; it goes back out all the same."""
-    completion = lossless.structure({"usage": usage}, ChatCompletion)
+    completion = third({"usage": usage}, ChatCompletion)
     assert (None, None) == (completion.usage, completion.usage_source)
     assert {"usage": usage} == lossless.as_dict(completion)
 
@@ -148,5 +225,5 @@ def test_a_usage_without_numbers_is_none(usage: dict[str, Any]) -> None:
 def test_an_id_that_is_a_number_can_be_answered() -> None:
     """The id of a tool call that is a number is read as text, and goes back out as the number."""
     call = {"id": 7, "function": {"name": "f", "arguments": "{}"}}
-    message = lossless.structure({"tool_calls": [call]}, AssistantMessage)
+    message = third({"tool_calls": [call]}, AssistantMessage)
     assert ("7", {"tool_calls": [call]}) == ((message.tool_calls or ())[0].id, lossless.as_dict(message))
