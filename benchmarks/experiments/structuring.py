@@ -77,7 +77,7 @@ def ways(data: bytes, kind: type[Any]) -> dict[str, Callable[[], object]]:
     for name, way in (("cattrs, generated (loses fields)", by_cattrs), ("loop and constructor", by_constructors)):
         build = way(kind)
         found[name] = lambda build=build: build(value)  # type: ignore[misc]
-    found["source from the fields, drafts"] = lambda: lossless.structure(value, kind)
+    found["a function for each shape, drafts"] = lambda: lossless.structure(value, kind)
     if kind is ChatCompletionChunk:
         template = ChunkTemplate.of(data, value)
         assert template is not None

@@ -2,9 +2,10 @@
 
 What a class does not know, or knows with another type, goes into ``extra`` and comes out again.
 
-Each class gets two hooks. The *usual* one is written from the class's attrs fields, as source, as attrs and cattrs
-write theirs: it takes objects whose known fields have their types, or are null or absent, which is nearly every one.
-At the first thing that does not fit it leaves the object to the *general* one, which takes anything.
+Each class gets two hooks. The *usual* one has a function for each shape that objects came in, written as source from
+the class's attrs fields, as attrs and cattrs write theirs: it takes objects whose known fields have their types, or
+are null, which is nearly every one. What does not fit, or has a new shape, it leaves to the *general* one, which takes
+anything.
 """
 
 from __future__ import annotations
