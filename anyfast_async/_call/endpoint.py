@@ -21,7 +21,7 @@ T_co = TypeVar("T_co", covariant=True)
 class Usual(Protocol[T_co]):
     """Makes an answer of what came if that is as it should be, None if it takes a closer look."""
 
-    def __call__(self, status: int, headers: Mapping[str, str], body: bytes) -> T_co | None: ...
+    def __call__(self, status: int, headers: Mapping[str, str], body: bytes, /) -> T_co | None: ...
 
 
 class Decode(Protocol[T_co]):
