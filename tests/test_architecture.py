@@ -111,6 +111,7 @@ CORE_ORDER: Final = (
         "journal/id_index.py",
         "journal/reserved_money.py",
         "json/jsontext.py",
+        "json/shapes.py",
         "limits/answer_lengths.py",
         "limits/answer_times.py",
         "limits/fair_share.py",

@@ -1,14 +1,16 @@
-"""What bytes amount to, read as a connection does; cuts of them, and made-up answers."""
+"""What bytes and objects amount to, read as a connection does; cuts of them, and made-up answers."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from anyfast_async._core.http.body_end import MalformedError, TruncatedError
 from anyfast_async._core.http.head import HeadReader
+from anyfast_async._core.json import lossless
 
+T = TypeVar("T")
 JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 
@@ -126,3 +128,9 @@ ODD = (
     b"1",
 )
 """Bytes that mean something to a reader."""
+
+
+def third(value: Any, kind: type[T]) -> T:
+    """Return what is made of the third object of a shape: by then it has a function, which is the latest."""
+    converter = lossless._make_converter(lambda value: value)
+    return [converter.structure(value, kind) for _ in range(3)][-1]

@@ -24,12 +24,11 @@ from anyfast_async._core.json.lossless import (
     as_dict,
     filled,
     load,
-    maker,
     put,
     structure,
     structure_exactly,
-    texter,
 )
+from anyfast_async._core.json.shapes import maker, texter
 from anyfast_async._values.json_reading import map_strings, mended, mended_value
 from anyfast_async.completions import ChatCompletion, ChatCompletionChunk, Model
 from anyfast_async.messages import (

@@ -12,8 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anyfast_async._core.json import lossless
+from anyfast_async._core.json import shapes as written
 from anyfast_async.completions import ChatCompletion, ChatCompletionChunk, Choice, ChunkChoice, Model, Trace, Usage
 from anyfast_async.messages import AssistantMessage, FunctionCall, ToolCall
+
+from ..reading import third
 
 T = TypeVar("T")
 KINDS: list[type[Any]] = [
@@ -64,15 +67,15 @@ def alike(draw: st.DrawFn) -> list[dict[str, Any]]:
 
 
 @functools.cache
-def general(kind: Any, keep: lossless.Keep) -> lossless.Hook:
+def general(kind: Any, keep: written.Keep) -> written.Hook:
     """Return the general hook, with the general one for what is in an object."""
     converter = cattrs.Converter()
 
-    def hook(inner: type[Any]) -> lossless.Hook:
+    def hook(inner: type[Any]) -> written.Hook:
         return lossless._general_hook(inner, lossless._fields(inner, converter, keep), keep)
 
     converter.register_structure_hook_factory(lossless._is_lossless, hook)
-    made: lossless.Hook = converter.get_structure_hook(kind)
+    made: written.Hook = converter.get_structure_hook(kind)
     return made
 
 
@@ -84,7 +87,7 @@ def told(answer: Any) -> str:
     return f"{type(answer)} {sorted(fields.pop('blank').items())!r} {[(n, told(v)) for n, v in fields.items()]}"
 
 
-def told_or_rounded(hook: lossless.Hook, value: dict[str, Any]) -> str:
+def told_or_rounded(hook: written.Hook, value: dict[str, Any]) -> str:
     """Return what the answer of *hook* holds, or that a number may have been rounded."""
     try:
         return told(hook(value))
@@ -92,21 +95,15 @@ def told_or_rounded(hook: lossless.Hook, value: dict[str, Any]) -> str:
         return "rounded"
 
 
-def third(value: Any, kind: type[T]) -> T:
-    """Return what is made of the third object of a shape: by then it has a function, which is the latest."""
-    converter = lossless._make_converter(_same)
-    return [converter.structure(value, kind) for _ in range(3)][-1]
-
-
 @pytest.mark.parametrize("keep", [_same, lossless._exact], ids=["as it is", "exact"])
 @pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.__name__)
 @settings(max_examples=25, deadline=None)
 @given(values=alike(), others=alike())
 def test_shapes_are_general(
-    kind: type[Any], keep: lossless.Keep, values: list[dict[str, Any]], others: list[dict[str, Any]]
+    kind: type[Any], keep: written.Keep, values: list[dict[str, Any]], others: list[dict[str, Any]]
 ) -> None:
     """Whatever objects hold, and whatever shapes came before, each becomes what the general hook makes of it."""
-    hook: lossless.Hook = lossless._make_converter(keep).get_structure_hook(kind)
+    hook: written.Hook = lossless._make_converter(keep).get_structure_hook(kind)
     for value in [*values, *others] * 3:
         before = repr(value)
         wanted = told_or_rounded(general(kind, keep), value)  # type: ignore[arg-type]  # classes have a hash
@@ -114,48 +111,6 @@ def test_shapes_are_general(
         assert before == repr(value)
         if wanted != "rounded":
             assert value == lossless.as_dict(hook(value))
-
-
-def test_a_shape_is_written_for_when_it_comes_again() -> None:
-    """The first object of a shape says nothing about the next; the second does, and its keys may be any text."""
-    shapes: Any = lossless._make_converter(_same).get_structure_hook(Model)
-    value = {"id": "m", '"]\nraise SystemExit #': 1, "key0": 2}
-    assert Model(id="m", extra={'"]\nraise SystemExit #': 1, "key0": 2}) == shapes(value)
-    assert {} == shapes._hooks
-    assert shapes(value) == shapes(value)
-    assert [tuple(value)] == list(shapes._hooks)
-    assert shapes.latest == list(shapes._hooks.values())
-
-
-def test_shapes_are_bounded() -> None:
-    """A gateway that sends ever new keys, or large ones, fills no memory, and its answers are whole all the same."""
-    shapes: Any = lossless._make_converter(_same).get_structure_hook(Model)
-    wide = {str(number): number for number in range(1000)}
-    for value in (wide, {"x" * 100_000: 1}, *({f"x{number}": 1} for number in range(300))):
-        assert all(Model(extra=value) == shapes(value) for _ in range(3))
-    assert lossless._SHAPES == len(shapes._hooks)
-    for number in range(300):
-        shapes({f"y{number}": 1})
-    assert len(shapes._seen) <= lossless._SHAPES
-    assert all(sum(map(len, shape)) < 10 for shape in shapes._hooks)
-
-
-def test_what_is_made_is_frozen() -> None:
-    """An answer is of the class itself, cannot be changed, and equals one that was made by hand, hash aside."""
-    found = third({"id": "m", "x": 1}, Model)
-    assert (Model, Model(id="m", extra={"x": 1})) == (type(found), found)
-    with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        found.id = "n"  # type: ignore[misc]
-    with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        del found.id
-
-
-def test_fields_beside_the_wire_have_their_defaults() -> None:
-    """What is no part of the JSON is as if the answer had been made by hand, also where it depends on the rest."""
-    bare, used = third({}, ChatCompletion), third({"usage": {"x": 1}}, ChatCompletion)
-    assert (None, "gateway") == (bare.usage_source, used.usage_source)
-    assert (None, {}, None) == (bare.request_id, bare.headers, bare.trace)
-    assert bare.headers is not used.headers
 
 
 def test_rounded_numbers_are_told() -> None:
@@ -173,23 +128,6 @@ def test_filled() -> None:
     wanted = attrs.evolve(made, id="d", trace=Trace(total=1.0))
     assert lossless.filled(made, id="d", trace=wanted.trace) is made
     assert made == wanted
-
-
-def test_with_text() -> None:
-    """A chunk with another text shares nothing that could be changed with the one that it was made of."""
-    value = {"id": "c", "x": 1, "usage": None, "choices": [{"index": 0, "y": 2, "delta": {"content": "a"}}]}
-    first = lossless.structure(value, ChatCompletionChunk)
-    texted = lossless.texter(first)
-    second, third = texted("b"), texted("b")
-    value["choices"] = [{"index": 0, "y": 2, "delta": {"content": "b"}}]
-    assert value == lossless.as_dict(second)
-    assert lossless.structure(value, ChatCompletionChunk) == second
-    assert ("a", "b") == (first.text, second.text)
-    assert first.extra is not second.extra
-    assert first.choices[0].extra is not second.choices[0].extra
-    parts = [(one, one.choices[0], one.choices[0].delta) for one in (second, third)]
-    assert second == third
-    assert all(a is not b and a.extra is not b.extra and a.blank is not b.blank for a, b in zip(*parts, strict=True))
 
 
 @pytest.mark.parametrize(
