@@ -1,8 +1,10 @@
 """Counts the machine instructions of a call and of an event: ``python benchmarks/instructions.py [CHECKOUT ...]``.
 
 CPU time on shared cores is noise; instructions are not. Each state of the package runs under valgrind with few and with
-many calls, one at a time, and what the longer run has more is divided by its calls: start and import fall out. The stub
-gateway runs outside of valgrind. Without arguments this checkout is counted; with several, each is set against the
+many calls, one at a time, and what the longer run has more is divided by its calls: start and import fall out, since
+each client has run once before, so that all of its files are compiled. Garbage collections are counted as they come:
+frozen or not, what was there before the calls changes no figure by a hundredth. The stub gateway runs outside of
+valgrind. Without arguments this checkout is counted; with several, each is set against the
 first (``python benchmarks/instructions.py ../before .``). It needs valgrind (Debian: ``valgrind``).
 """
 
@@ -77,9 +79,9 @@ def main() -> None:
             message = f"{one} is no checkout of the package"
             raise SystemExit(message)
     stub.build()
-    for one in checkouts:  # what is compiled now is compiled for good
-        run.measure(run.Entry(f"ours@{one}"), WORKLOADS["await-1"], calls=1)
     for title, (name, workload, few, many) in LENGTHS.items():
+        for one in checkouts:  # what each loads is compiled now, not in the longer of two runs that are compared
+            run.measure(run.Entry(f"{name}@{one}"), WORKLOADS[workload], calls=1)
         figures = [apiece(f"{name}@{one}", WORKLOADS[workload], few, many) for one in checkouts]
         shown = [f"{figures[0]:12,.0f}", *(f"{x:12,.0f} {x / figures[0] - 1:+7.2%}" for x in figures[1:])]
         print(f"{title:18}{' '.join(shown)}", flush=True)
