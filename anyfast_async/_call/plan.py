@@ -10,7 +10,9 @@ from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from anyfast_async._core.json import codec
+from anyfast_async._core.limits.token_estimate import Asked, asked
 from anyfast_async._http.request_body import OFF_LOOP
+from anyfast_async._limits.reservation import limits_of
 from anyfast_async.messages import UserMessage
 from anyfast_async.policies import Timeouts
 from anyfast_async.requests import ChatRequest
@@ -47,7 +49,7 @@ class CallPlan:
 
     """
 
-    __slots__ = ("_after", "_before", "_fields", "_first", "spec", "streams")
+    __slots__ = ("_after", "_before", "_counted", "_fields", "_first", "spec", "streams")
 
     def __init__(self, request: ChatRequest, spec: Spec, *, streams: bool, says_whole: bool) -> None:
         self.spec: Spec = spec
@@ -55,6 +57,8 @@ class CallPlan:
         self._fields = {name: value for name, value in vars(request).items() if name != "messages"}
         self._first = request.messages[:-1]
         """The system's message, if there is one."""
+        self._counted: tuple[Asked, tuple[int | None, int]] | None = None
+        """What they ask beside the prompt, and how much they may answer; once somebody wanted to know."""
         body = codec.encode(request, stream=streams)
         self._before, _, self._after = (body if says_whole else codec.unsaid(body)).partition(codec.dumps(PLACE))
         if body.count(codec.dumps(PLACE)[1:-1]) != 1 or len(body) > LARGEST:
@@ -69,11 +73,22 @@ class CallPlan:
 
     def request(self, prompt: str) -> ChatRequest:
         """Return that request."""
+        return self._request(*self._first, UserMessage(prompt))
+
+    def _request(self, *messages: Any) -> ChatRequest:
         request = _new(ChatRequest)
         fields = vars(request)
         fields.update(self._fields)
-        fields["messages"] = (*self._first, UserMessage(prompt))
+        fields["messages"] = messages
         return request
+
+    def counted(self, prompt: str) -> tuple[Asked, tuple[int | None, int]]:
+        """Return what that request asks, the longest answer that it allows and how many; see ``limits_of``."""
+        if self._counted is None:
+            rest = self._request(*self._first)
+            self._counted = asked(rest), limits_of(rest)
+        others, bounds = self._counted
+        return others.and_message(prompt), bounds
 
 
 class Plans:

@@ -94,17 +94,21 @@ class Account:
     @property
     def prompt(self) -> Asked:
         """What is asked."""
-        return self._count()[0]
+        return (self._counted or self._count())[0]
 
     @property
     def bounds(self) -> tuple[int | None, int]:
         """The longest answer that is allowed, None if it is not said, and how many are asked for."""
-        return self._count()[1]
+        return (self._counted or self._count())[1]
 
     def _count(self) -> tuple[Asked, tuple[int | None, int]]:
         """Count what is asked, when somebody wants to know."""
-        if self._counted is None:
-            self._counted = asked(self.request), limits_of(self.request)
+        given = self._asked
+        if isinstance(given, str):
+            assert self._plan is not None  # noqa: S101 - it comes with the prompt
+            self._counted = self._plan.counted(given)
+        else:
+            self._counted = asked(given), limits_of(given)
         return self._counted
 
     def likely(self) -> float:
@@ -112,7 +116,8 @@ class Account:
         scope = self._scope
         if scope.tokens is None or self._asked is None:
             return 0.0
-        return scope.expected.likely(self.prompt, *self.bounds, scope.tokens.limit)
+        prompt, (max_tokens, n) = self._counted or self._count()
+        return scope.expected.likely(prompt, max_tokens, n, scope.tokens.limit)
 
     def _possible(self, spending: Spending, price: Price | None) -> Need:
         """Return what to reserve of a budget."""
@@ -172,10 +177,10 @@ class Account:
             spending.unsent(self._reserved)
             raise
         if self._asked is not None and (is_reserving or scope.tokens is not None):
-            max_tokens, n = self.bounds
+            prompt, (max_tokens, n) = self._counted or self._count()
             self.pending = scope.expected.begin(max_tokens, permit.at)
             if scope.tokens is not None and permit.taken is not None:
-                longest = scope.expected.longest(self.prompt, max_tokens, n)
+                longest = scope.expected.longest(prompt, max_tokens, n)
                 if longest is not None:
                     scope.tokens.line_up(permit.taken, longest)
 
@@ -216,10 +221,10 @@ class Account:
         pending, self.pending = self.pending, None
         if pending is None:
             return
-        expected, (max_tokens, n) = self._scope.expected, self.bounds
+        expected, (prompt, (max_tokens, n)) = self._scope.expected, self._counted or self._count()
         expected.end(pending, max_tokens, n, now, None if used is None else used.completion)
         if used is not None and used.prompt:
-            expected.asked(self.prompt, used.prompt)
+            expected.asked(prompt, used.prompt)
 
     def estimated(self, completion: ChatCompletion) -> Usage:
         """Return what a stream that was left has used, as far as it can be told from the text."""

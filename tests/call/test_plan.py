@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from anyfast_async import AnyFast, RequestValidationError, Timeouts
 from anyfast_async._call.plan import MOST, PLACE, CallPlan, Plans
 from anyfast_async._core.json import codec
+from anyfast_async._core.limits.token_estimate import asked
+from anyfast_async._limits.reservation import limits_of
 from anyfast_async.requests import ChatRequest
 from anyfast_async.simulator import Simulator
 
@@ -56,6 +58,7 @@ def test_body_and_request_are_the_same_as_without(name: str, prompt: str) -> Non
 
     assert plan.body(prompt) == codec.encode(request, stream=bool(options.get("via_stream")))
     assert attrs.asdict(plan.request(prompt)) == attrs.asdict(request)
+    assert plan.counted(prompt) == (asked(request), limits_of(request))
 
 
 @given(prompt=st.text(min_size=1), system=st.text())

@@ -26,7 +26,7 @@ class Lengths:
     ones arrive.
     """
 
-    __slots__ = ("_last", "_pending", "_sorted", "_squares", "_sum", "seen")
+    __slots__ = ("_last", "_pending", "_sorted", "_squares", "_sum", "known", "seen")
 
     KEPT: ClassVar[int] = 512
     QUANTILE: ClassVar[float] = 0.97
@@ -39,7 +39,9 @@ class Lengths:
     """Seconds after which a call that hangs is not waited for: it counts as one of the longest."""
 
     def __init__(self) -> None:
-        self.seen = 0
+        self.seen: int = 0
+        self.known: bool = False
+        """Whether enough answers were seen."""
         self._last: deque[float] = deque()
         self._sorted: list[float] = []
         self._sum = 0.0
@@ -71,6 +73,8 @@ class Lengths:
 
     def _learn(self, length: float) -> None:
         self.seen += 1
+        if self.seen == self.KNOWN:
+            self.known = True
         self._count(length, 1)
         self._last.append(length)
         insort(self._sorted, length)
@@ -82,11 +86,6 @@ class Lengths:
     def _count(self, length: float, times: int) -> None:
         self._sum += times * length
         self._squares += times * length * length
-
-    @property
-    def known(self) -> bool:
-        """Whether enough answers were seen."""
-        return self.seen >= self.KNOWN
 
     def upper(self) -> float:
         """Return the length that few answers are above."""

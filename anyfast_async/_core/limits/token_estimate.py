@@ -102,6 +102,13 @@ class Asked(Value):
         """What is likely, all in all."""
         return round(sum(self.likely.values()))
 
+    def and_message(self, text: str) -> Asked:
+        """Return it with one more message, of *text* alone."""
+        likely, possible = {**self.likely}, {**self.possible}
+        _count_message(likely, possible)
+        _count_text(likely, possible, text)
+        return Asked(likely, possible)
+
 
 def asked(request: ChatRequest | None) -> Asked:
     """Count the prompt of a request; None asks nothing."""
@@ -109,32 +116,36 @@ def asked(request: ChatRequest | None) -> Asked:
         return _NOTHING
     likely: dict[str, float] = {TEXT: 0.0}
     possible: dict[str, float] = {TEXT: float(MOST_PER_MESSAGE)}
-
-    def count(text: str) -> None:
-        size = _size(text)
-        likely[TEXT] += -(-size // BYTES_PER_TOKEN)
-        possible[TEXT] += size
-
     for message in request.messages:
-        likely[TEXT] += TOKENS_PER_MESSAGE
-        possible[TEXT] += MOST_PER_MESSAGE
+        _count_message(likely, possible)
         plain = plain_text(message)
         if plain is not None:
-            count(plain)
+            _count_text(likely, possible, plain)
             continue
         for kind, value in _pieces(_field(message, "content")):
             if kind == TEXT:
-                count(value)
+                _count_text(likely, possible, value)
                 continue
             media, size = MEDIA[kind], _base64(value)
             likely[kind] = likely.get(kind, 0.0) + media.tokens(size)
             possible[kind] = possible.get(kind, 0.0) + media.bound(size)
         if calls := _calls_of(message):
-            count(codec.dumps(calls).decode())
+            _count_text(likely, possible, codec.dumps(calls).decode())
     for described in (request.tools, request.response_format):
         if described:
-            count(codec.dumps(described).decode())
+            _count_text(likely, possible, codec.dumps(described).decode())
     return Asked(likely, possible)
+
+
+def _count_message(likely: dict[str, float], possible: dict[str, float]) -> None:
+    likely[TEXT] += TOKENS_PER_MESSAGE
+    possible[TEXT] += MOST_PER_MESSAGE
+
+
+def _count_text(likely: dict[str, float], possible: dict[str, float], text: str) -> None:
+    size = _size(text)
+    likely[TEXT] += -(-size // BYTES_PER_TOKEN)
+    possible[TEXT] += size
 
 
 def _calls_of(message: Any) -> Any:
@@ -248,9 +259,11 @@ class Expected:
 
     def longest(self, prompt: Asked, max_tokens: int | None, n: int) -> float | None:
         """Return the tokens that a call by itself will hardly exceed; None if :meth:`likely` is no less than that."""
-        if self._known(max_tokens) is None:
+        lengths = self._known(max_tokens)
+        if lengths is None:
             return None
-        return self._prompt(prompt) + self._answer(max_tokens, n, 0.0, Lengths.upper)
+        answer = n * lengths.upper()
+        return self._prompt(prompt) + (answer if max_tokens is None else min(answer, max_tokens * n))
 
     def _prompt(self, prompt: Asked) -> float:
         total = 0.0
@@ -284,10 +297,12 @@ class Expected:
     def _known(self, max_tokens: int | None) -> Lengths | None:
         """Return the lengths to go by: of calls with such a ``max_tokens``, else of those with the next larger one."""
         own = _size_of(max_tokens)
-        if own and ((found := self._lengths.get(own)) is None or not found.known):
-            larger = sorted(size for size, lengths in self._lengths.items() if size > own and lengths.known)
-            own = larger[0] if larger else 0
         found = self._lengths.get(own)
+        if found is not None and found.known:
+            return found
+        if own:
+            larger = [size for size, lengths in self._lengths.items() if size > own and lengths.known]
+            found = self._lengths.get(min(larger, default=0))
         return found if found is not None and (found.known or (max_tokens is None and found.seen)) else None
 
     def begin(self, max_tokens: int | None, now: float) -> Pending:
