@@ -190,16 +190,18 @@ class Asking:
             self._timer = None
 
     async def _run(self, loop: asyncio.AbstractEventLoop) -> None:
-        balance = self._balance
+        balance, now = self._balance, loop.time()
         try:
             while not self._closed:
                 self._again = False
-                question = self._next(loop.time())
-                if question is None or not await self._put(loop, question):
+                question = self._next(now)
+                if question is None or not await self._put(loop, question, now):
                     break
                 self._look()
-                if balance.opens > loop.time() and balance.told:
-                    await asyncio.sleep(balance.opens - loop.time())
+                now = loop.time()
+                if balance.opens > now and balance.told:
+                    await asyncio.sleep(balance.opens - now)
+                    now = loop.time()
         finally:
             self._task = None
             if not self._closed:
@@ -220,10 +222,10 @@ class Asking:
             return balance.news(now, waits=scope.queued > 0, leaving=self._is_idle)
         return question
 
-    async def _put(self, loop: asyncio.AbstractEventLoop, question: Question) -> bool:
-        """Ask; return whether there was an answer."""
+    async def _put(self, loop: asyncio.AbstractEventLoop, question: Question, sent: float) -> bool:
+        """Ask at loop time *sent*; return whether there was an answer."""
         balance = self._balance
-        sent, state = loop.time(), balance.state
+        state = balance.state
         why: Exception = TimeoutError()
         reply = None
         self._until = sent + PATIENCE

@@ -81,7 +81,7 @@ class SharedScope(Scope):
         wait = self.throttle.wait(now, own)
         if wait is None:
             return None
-        if self.tokens is not None:
+        if self.tokens is not None and self.tokens.line:
             self.tokens.wait(now, 0)  # counts what has ended
         other = self.balance.wait(now, tokens)
         if other is None:
