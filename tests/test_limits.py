@@ -212,7 +212,7 @@ async def test_tokens_of_any_minute_stay_within_the_limit(shape: str, monkeypatc
         used.append((permit.at, prompt + output))
         await asyncio.sleep(lengths.uniform(1, 6))
         gate.settle(permit, prompt + output)
-        scope.expected.end(pending, None, 1, now(), output)
+        scope.expected.end(pending, 1, now(), output)
         scope.expected.asked(asked, prompt)
         gate.release(permit)
 

@@ -198,22 +198,17 @@ class Gate(Turns):
         """Give the place back and let the next one in. Calling it again does nothing."""
         if permit.released:
             return
-        permit.released = True
-        permit.scope.left(permit)
-        self._left(permit.scope)
-
-    def _left(self, scope: Scope) -> None:
+        permit.released, scope = True, permit.scope
+        scope.left(permit)
         self.in_flight -= 1
         if self.queued:
             self._look_at(scope)
 
     def give_back(self, permit: Permit) -> None:
         """Take a permit back that was not used: nothing was sent, so nothing counts."""
-        if permit.released:
-            return
-        permit.released = True
-        permit.scope.give_back(permit, asyncio.get_running_loop().time())
-        self._left(permit.scope)
+        if not permit.released:
+            permit.scope.give_back(permit, asyncio.get_running_loop().time())
+            self.release(permit)
 
     def settle(self, permit: Permit, used: float) -> None:
         """Put the tokens that a call really used in place of those reserved for it."""

@@ -221,8 +221,8 @@ class Account:
         pending, self.pending = self.pending, None
         if pending is None:
             return
-        expected, (prompt, (max_tokens, n)) = self._scope.expected, self._counted or self._count()
-        expected.end(pending, max_tokens, n, now, None if used is None else used.completion)
+        expected, (prompt, (_, n)) = self._scope.expected, self._counted or self._count()
+        expected.end(pending, n, now, None if used is None else used.completion)
         if used is not None and used.prompt:
             expected.asked(prompt, used.prompt)
 

@@ -203,10 +203,11 @@ class Scope(Shown):
         self.throttle.left(permit)
         if not permit.settled:
             self.known(permit)
-        if permit.taken is not None:
-            permit.taken.ended = True
-            if permit.taken.line is not None:
-                permit.taken.line.left()
+        taken = permit.taken
+        if taken is not None:
+            taken.ended = True
+            if taken.line is not None:
+                taken.line.left()
 
     def begun(self, permit: Permit) -> None:
         """Take in the first content of a stream, where it is timed."""
@@ -215,7 +216,7 @@ class Scope(Shown):
         """Take in that all of an answer is there, where it is timed; None: it does not say what it used."""
 
     def give_back(self, permit: Permit, now: float) -> None:
-        """Count a call that was admitted, and is not sent, as if it had never been."""
+        """Count a call that was admitted, and is not sent, as if it had never been; then it is over."""
         if self.requests is not None and permit.counted is not None:
             self.requests.settle(now, permit.counted, -1)
         if self.tokens is not None and permit.taken is not None:
@@ -225,7 +226,6 @@ class Scope(Shown):
         if self.pace is not None:
             self.pace.give_back()
         self.throttle.give_back(permit, now)
-        self.left(permit)
 
     def known(self, permit: Permit) -> None:
         """Count that what a call has used needs no estimate any more."""

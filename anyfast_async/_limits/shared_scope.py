@@ -140,7 +140,7 @@ class SharedScope(Scope):
             self.ask()
 
     def give_back(self, permit: Permit, now: float) -> None:
-        """Count a call that was admitted, and is not sent, as if it had never been."""
+        """Count a call that was admitted, and is not sent, as if it had never been; then it is over."""
         if permit.counted is not None:
             self.balance.correct(permit.counted, -1, 0)  # type: ignore[arg-type]  # it is what take() put there
         Scope.give_back(self, permit, now)

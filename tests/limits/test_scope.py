@@ -94,7 +94,9 @@ def test_what_is_given_back_never_was() -> None:
     """A call that was let in and is not sent counts nowhere: no request, no token, no hold's first."""
     one = scope(requests=1, tokens=100)
     one.throttle.hold()
-    one.give_back(one.take(0.0, 100), 0.0)
+    permit = one.take(0.0, 100)
+    one.give_back(permit, 0.0)
+    one.left(permit)
 
     assert one.wait(0.0, 100) == 0.0
     assert (one.reserved, one.throttle.in_flight, one.throttle.learned.granted.taken) == (0, 0, 0)

@@ -9,12 +9,13 @@ from typing import ClassVar
 
 
 class Pending:
-    """A call whose answer is not there yet."""
+    """A call whose answer is not there yet, among those whose *lengths* it is one of."""
 
-    __slots__ = ("began", "length")
+    __slots__ = ("began", "length", "lengths")
 
-    def __init__(self, began: float) -> None:
+    def __init__(self, began: float, lengths: Lengths) -> None:
         self.began: float = began
+        self.lengths: Lengths = lengths
         self.length: float | None = None
         """Of its answer, once it has ended; negative: that cannot be told."""
 
@@ -50,7 +51,7 @@ class Lengths:
 
     def begin(self, now: float) -> Pending:
         """Take in that a call is sent."""
-        pending = Pending(now)
+        pending = Pending(now, self)
         self._pending.append(pending)
         return pending
 

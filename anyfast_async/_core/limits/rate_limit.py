@@ -89,8 +89,10 @@ class Window:
 
     def settle(self, now: float, slot: Slot, difference: float) -> None:
         """Correct what was taken in *slot* by *difference*, once it is known what was really used."""
-        self._expire(now)
-        if self._slots and slot.end >= self._slots[0].end:
+        slots = self._slots
+        if slots and slots[0].end + PERIOD <= now:
+            self._expire(now)
+        if slots and slot.end >= slots[0].end:
             slot.amount += difference
             self.taken += difference
 

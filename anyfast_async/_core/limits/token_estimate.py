@@ -313,10 +313,9 @@ class Expected:
             lengths = self._lengths[size] = Lengths()
         return lengths.begin(now)
 
-    def end(self, pending: Pending, max_tokens: int | None, n: int, now: float, output: int | None) -> None:
-        """Take in how long its answer was, all choices together; None if that cannot be told."""
-        length = None if output is None else output / n
-        self._lengths[_size_of(max_tokens)].end(now, pending, length)
+    def end(self, pending: Pending, n: int, now: float, output: int | None) -> None:
+        """Take in how long its answer was, all *n* choices together; None if that cannot be told."""
+        pending.lengths.end(now, pending, None if output is None else output / n)
 
     def asked(self, prompt: Asked, used: int) -> None:
         """Take in how many tokens a prompt was counted for. What was asked in pictures says nothing about text."""

@@ -110,7 +110,7 @@ def test_what_is_possible_is_never_less_than_a_token_a_byte(texts: list[str], to
 
 def learn(expected: Expected, length: int, times: int, max_tokens: int | None = None, n: int = 1) -> None:
     for _ in range(times):
-        expected.end(expected.begin(max_tokens, 0.0), max_tokens, n, 0.0, length)
+        expected.end(expected.begin(max_tokens, 0.0), n, 0.0, length)
         expected.asked(TEXT, 100)
 
 

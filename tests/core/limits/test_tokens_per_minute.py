@@ -148,7 +148,7 @@ def simulated(limit: int, cap: int, median: float, seed: int, latency: str, *, g
         while ends and ends[0][0] <= now:
             _, _, taken, length, pending = heapq.heappop(ends)
             tokens.settle(now, taken, 10 + length)
-            expected.end(pending, max_tokens, 1, now, length)
+            expected.end(pending, 1, now, length)
             expected.asked(prompt, 10)
         need = expected.likely(prompt, max_tokens, 1, limit)
         wait = tokens.wait(now, need)
