@@ -78,15 +78,16 @@ class SharedScope(Scope):
 
     def wait(self, now: float, tokens: float, own: int = 0) -> float | None:
         """Return the seconds until the next call may go; None if only the end of another, or the store, can tell."""
-        wait = self.throttle.wait(now, own)
-        if wait is None:
-            return None
         if self.tokens is not None and self.tokens.line:
             self.tokens.wait(now, 0)  # counts what has ended
         other = self.balance.wait(now, tokens)
+        if other is None and not self.queued:
+            return None  # whoever wants to know will queue, and ask again
+        wait = self.throttle.wait(now, own)
+        if wait is None:
+            return None
         if other is None:
-            if self.queued:  # else whoever wants to know will queue, and ask again
-                self.ask()
+            self.ask()
             return None
         return max(wait, other)
 
