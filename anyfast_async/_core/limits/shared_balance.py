@@ -199,7 +199,9 @@ class SharedBalance(Shown):
         want = busy + (min(more, self._most) if is_rated else more)  # more than there are: who waits, listens
         wanted: list[int] = []
         if is_rated:
-            amounts, enough = [*waiting], permits > ahead // 2
+            # Whose last one is for later waits for the limit: if the faster ones held more in line, they would stay so.
+            later = self.clients > 1 and permits > 0 and self.permits[-1].since > now + PREFETCH / 5
+            amounts, enough = [*waiting], later or permits > ahead // 2
             if amounts and permits and self._fitting(now, amounts[0]) is None:
                 permits, enough = 0, False  # what there is was booked for others, whom the first one comes before
             if not enough:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import pytest
 
 from anyfast_async._core.limits.shared_balance import SharedBalance
-from anyfast_async._core.limits.shared_quota import StoreReply
+from anyfast_async._core.limits.shared_quota import Question, SharedQuota, StoreReply
 
 
 def test_a_new_client_goes_as_soon_as_a_store_has_granted_it() -> None:
@@ -125,3 +127,45 @@ def test_how_many_go_is_known_within_a_second() -> None:
 
     assert ours.rate(1.9) == pytest.approx(10, rel=0.15)
     assert ours.rate(3.9) < 0.3
+
+
+class Worker:
+    """A client with more calls than may go, each of which takes half a second; a store answers within a moment."""
+
+    WAY, CALLS = 0.002, 30
+
+    def __init__(self, name: str) -> None:
+        self.balance = SharedBalance(requests=600, tokens=None, places=400, client=name)
+        self.in_flight = deque[float]()
+        self.went: list[float] = []
+        self.asked: tuple[float, Question, StoreReply] | None = None
+
+    def turn(self, now: float, quota: SharedQuota) -> None:
+        balance = self.balance
+        while self.in_flight and self.in_flight[0] <= now:
+            self.in_flight.popleft()
+            balance.left()
+        if self.asked is not None and self.asked[0] + self.WAY <= now:
+            sent, question, reply = self.asked
+            balance.take_in(sent, now, question, reply)
+            self.asked = None
+        while (waiting := self.CALLS - len(self.in_flight)) and balance.wait(now, 0.0) == 0.0:
+            balance.take(now, 0.0)
+            self.in_flight.append(now + 0.5)
+            self.went.append(now)
+        if self.asked is None and (wanted := balance.question(now, [0.0] * waiting, waiting)) is not None:
+            self.asked = now, wanted, quota.ask(10**8 + int(now * 1e6), wanted)[0]
+
+
+@pytest.mark.parametrize("count", [3, 4, 6])
+def test_who_came_first_goes_no_faster_than_those_who_wait_as_well(count: int) -> None:
+    """A second after they all are there each has its part, and together they use what may go."""
+    quota, workers = SharedQuota(), [Worker(str(number)) for number in range(count)]
+    for millisecond in range(0, 8000, 2):
+        now = millisecond / 1000
+        for worker in workers[: 1 if now < 1 else count]:
+            worker.turn(now, quota)
+    parts = [sum(at >= 2 for at in worker.went) for worker in workers]
+
+    assert min(parts) >= 0.8 * max(parts)
+    assert sum(parts) >= 6 * 48
