@@ -5,11 +5,12 @@ long an answer takes is the time for each token of it: the whole time would grow
 the reader who takes it; so if their first tokens come as soon as when there were few, it is not the gateway.
 
 A gateway that takes C at once answers within a *floor* as long as there are no more than C, and takes n / C of it when
-there are n. So each step of answers measures C: by how many times longer they took than the floor. The floor is
-measured by *down* steps, in which fewer are in flight; that more would go is shown by *up* steps, which go on in larger
-ones while all is well. Both figures are averages, weighted by how sure each step is (a scalar Kalman filter); a step
-that is off by more than chance allows begins them anew. Where the gateway has got slower rather than fuller, the down
-step that follows shows it, and the window is back. A refusal shows one too many.
+there are n. Steps of answers with more, as many and fewer in flight tell both figures together, each step as far as its
+scatter allows (``capacity_estimate``). *Down* steps, in which fewer are in flight, tell a gateway that has got slower from
+one that is fuller; *up* steps show that more would go, and go on in larger ones while all is well. What is aimed at lies
+where few of the likely capacities are above: a window too large by a fifth makes answers wait, one too small by a fifth
+loses as many of them, and the answers it gets cannot tell it. So the less sure the figures are, the more are in flight,
+and of a surer one only a little more than it takes. A refusal shows one too many.
 
 A step is counted in answers, so there is no clock. It begins when those that were sent before have ended: quick answers
 come first, and a step without slow ones would be taken for a fast gateway. It takes as many answers as their scatter
@@ -22,6 +23,7 @@ import math
 from typing import ClassVar, Final, Literal
 
 from anyfast_async._core.limits.answer_times import Signal, Tracked
+from anyfast_async._core.limits.capacity_estimate import CapacityEstimate
 
 FIRST: Final = 0
 """Times to the first token."""
@@ -35,14 +37,19 @@ class AdaptiveWindow:
     """How many requests may be in flight."""
 
     __slots__ = (
-        *("_apart", "_calm", "_due", "_firsts", "_growth", "_known", "_least", "_left", "_most", "_newest", "_older"),
-        *("_phase", "_plan", "_rounds", "_sure", "_times", "count", "heard", "slowed"),
+        *("_apart", "_calm", "_due", "_estimate", "_firsts", "_granted", "_growth", "_least", "_left", "_most", "_newest"),
+        *("_older", "_phase", "_plan", "_rounds", "_times", "count", "heard", "slowed"),
     )
 
     sure: ClassVar[bool] = False
     """That it was found says nothing of a rate that the limiter may have, too."""
-    AIM: ClassVar[float] = 1.04
-    """Times what was found that is aimed at: a place that waits for work costs more than a request that waits."""
+    AIM: ClassVar[tuple[float, float]] = (0.85, 1.02)
+    """Probability that no more are taken than are aimed at, and times that: a place that waits for work costs more than
+    a request that waits."""
+    FAR_OUT: ClassVar[float] = 2.0
+    """Times what is as likely too much as too little, which is aimed at at most."""
+    TRY: ClassVar[float] = 0.95
+    """Probability that no more are taken than are tried."""
     UP: ClassVar[tuple[float, float]] = (0.12, 0.25)
     """Share by which a try is above what was found, at least and (where answers scatter) at most; it doubles while all
     is well."""
@@ -50,8 +57,6 @@ class AdaptiveWindow:
     """The same for a limiter that refuses."""
     DOWN: ClassVar[float] = 0.2
     """Share by which a look is below it."""
-    DRIFT: ClassVar[float] = 0.0004
-    """Variance that what was found gains from one step to the next."""
     FAR: ClassVar[float] = 0.3
     """Logarithm of the times that answers take longer at least to tell anything of a limiter that refuses: it has no
     queue."""
@@ -63,9 +68,6 @@ class AdaptiveWindow:
     """Answers for each of those in flight that a step takes at most if those are more."""
     ROUNDS: ClassVar[dict[Phase, int]] = {"start": 3, "up": 1}
     """The same where more are tried than were before: for as short as may be, in case they are too many."""
-    SLOWER: ClassVar[tuple[float, float]] = (0.18, 0.5)
-    """Logarithm of the times that answers take longer at the start while they are not slower for certain: before
-    chance, and with it. Once there are twice as many as are taken it is 0.69."""
     SETTLED: ClassVar[float] = 0.01
     """Variance of a floor that is looked at more and more rarely."""
     SKIPPED: ClassVar[int] = 8
@@ -83,9 +85,9 @@ class AdaptiveWindow:
         self._most = most
         self._times, self._firsts = Signal(), Signal()
         self._phase: Phase = "start"
-        self._known = Tracked()
-        """What it takes at once."""
-        self._known.value = math.log(start)
+        self._estimate = CapacityEstimate(least, most)
+        self._granted: float = start
+        """What a limiter that refuses takes at once."""
         self._growth = self.UP[0]
         self._plan: list[Phase] = []
         self._rounds = 0
@@ -94,8 +96,6 @@ class AdaptiveWindow:
         """Plans from one look to the next."""
         self._calm = self.CALM
         """Steps since the last refusal."""
-        self._sure = 0.1
-        """Standard error of the last step."""
         self._newest: int | None = None
         """The number of the last request that was sent before the step began; None while nothing was answered since."""
         self._older = self._due = 0
@@ -119,8 +119,12 @@ class AdaptiveWindow:
 
     @property
     def _takes(self) -> float:
-        """How many it takes at once, as far as is known."""
-        return min(max(self._least, math.exp(self._known.value or 0.0)), self._most)
+        """How many it takes at once, as far as is known: rather too many than too few."""
+        if self._calm < self.CALM:
+            return self._granted
+        estimate = self._estimate
+        found = min(estimate.quantile(self.AIM[0]), self.FAR_OUT * estimate.quantile(0.5))
+        return min(max(self._least, found), self._most)
 
     def _set(self, wanted: float, *, anew: bool = False) -> None:
         before = self.count
@@ -179,93 +183,76 @@ class AdaptiveWindow:
 
     def refused(self, places: int = 1) -> None:
         """Take in that a request was refused while others were in flight: so many were too many, a quarter at most."""
-        self._calm = 0
-        fewer = min(places, max(1, self.count // 4))
         known = self.count if self._phase in {"start", "up"} else self._takes
-        self._known.value, self._known.variance = math.log(max(self._least, known - fewer)), self.DRIFT
+        self._calm = 0
+        self._grants(known - min(places, max(1, self.count // 4)))
         self._plan = ["at", *self.USUAL]
         self._go("at", anew=True)
+
+    def _grants(self, count: float) -> None:
+        self._granted = min(max(self._least, count), self._most)
+        self._estimate.is_at(self._granted)
 
     # -- the end of a step -------------------------------------------------------------------------------------------
 
     def _end(self) -> None:
-        times, firsts = self._times, self._firsts
-        longer = times.end()
+        times, firsts, estimate = self._times, self._firsts, self._estimate
+        times.end()
         if firsts.count:
             firsts.end()
-        own, floor = times.variance, min(1.0, times.floor.variance)
-        self.slowed, self._sure = math.exp(longer), math.sqrt(own)
+            if self._phase in {"start", "down"} or self.count <= self._least:
+                firsts.look(Signal.DRIFT)
         self._calm += 1
-        if self._phase == "start":
-            self._started(longer, own, floor)
-            return
+        if times.surprise > 1 and self._phase == "start":  # a dozen quick answers were no floor
+            estimate.begin()
+        elif times.surprise > 1:
+            estimate.doubt(times.surprise)
+        has_room = self._calmly() if self._calm >= self.CALM else self._refusing()
+        self.slowed = math.exp(times.taken - estimate.floor)
         if self._phase == "down":
-            self._looked()
-        elif self._phase == "up" and self._has_room(longer, math.sqrt(own + floor)):
-            self._known.value, self._known.variance = math.log(self.count), own
+            self._rounds = 0
+            self._apart = min(8, self._apart * 2)
+        if estimate.variance >= self.SETTLED:
+            self._apart = 2
+        if not has_room or self.count >= self._most:
+            if self._phase == "start":
+                self._plan = [*self.AFTER]
+            self._next()
+        elif self._phase == "start":
+            self._set(self.count * 2)
+        else:
             self._growth = min(1.0, self._growth * 2)
-            if self.count < self._most:
-                self._set(max(self.count * (1 + self._growth), self.count + 1))
-                return
-        elif self._calm >= self.CALM or longer > self.FAR + 2 * self._sure:
-            self._counted(longer, own)
-        self._next()
+            self._set(max(self.count * (1 + self._growth), self.count + 1))
 
-    def _started(self, longer: float, own: float, floor: float) -> None:
-        times, (sure, most) = self._times, self.SLOWER
-        if times.is_surprised:  # a dozen quick answers were no floor: it is not the gateway that has got slower
-            times.floor.value, times.floor.variance = times.taken, own
-            longer = 0.0
-        if longer < min(most, sure + 2 * math.sqrt(own + floor)):
-            self._floor(0.0)
-            self._known.value, self._known.variance = math.log(self.count), own
-            if self.count < self._most:
-                self._set(self.count * 2)
-                return
-        else:
-            self._known.value, self._known.variance = math.log(self.count) - longer, own
-            self._plan = [*self.AFTER]
-        self._next()
+    def _calmly(self) -> bool:
+        """Take in a step; return whether more than as many were tried are worth a try at once."""
+        times, estimate, count = self._times, self._estimate, self.count
+        full = max(0.0, math.log(count / estimate.quantile(0.5)))
+        if not estimate.is_empty and self._firsts.is_usual:
+            longer = times.taken - estimate.floor
+            if longer - full > Tracked.LEAST + 2 * math.sqrt(times.variance):
+                estimate.slower(count, times.taken, times.variance)
+                return False
+        estimate.see(count, times.taken, times.variance, 1 + times.count / count)
+        if self._phase == "start":
+            return estimate.quantile(0.75) > 1.4 * count
+        return self._phase == "up" and self._takes >= count
 
-    def _looked(self) -> None:
-        """Take a look below for the floor; what was found by the floor before moves with it."""
-        self._rounds = 0
-        if self._floor(Signal.DRIFT):
-            self._apart = 2
-            self._plan = [*self.AFTER]
-        else:
-            self._apart = min(8, self._apart * 2) if self._times.floor.variance < self.SETTLED else 2
-
-    def _floor(self, drift: float) -> bool:
-        moved, jumped = self._times.look(drift)
-        if self._phase != "start":
-            self._known.value = (self._known.value or 0.0) + moved
-        if self._firsts.count:
-            self._firsts.look(drift)
-        return jumped != 0
-
-    def _has_room(self, longer: float, sure: float) -> bool:
-        """Whether as many as were tried are taken, too."""
-        if self._calm < self.CALM:
-            return longer < self.FAR + 2 * sure
-        above = math.log(self.count / self._takes)
-        return longer < min(0.5 * above, above - sure)
-
-    def _counted(self, longer: float, own: float) -> None:
-        """Take in what a step says of how many are taken."""
-        full = max(0.0, math.log(self.count / self._takes))
-        if longer - full > Tracked.LEAST + 2 * self._sure and self._firsts.is_usual:
-            self._times.floor.value = self._times.taken - full
-            return
-        jumped = self._known.see(math.log(self.count) - longer, own, self.DRIFT)
-        if jumped < 0:
-            self._apart = 2
+    def _refusing(self) -> bool:
+        """The same for a limiter that refuses: it has no queue."""
+        times, estimate = self._times, self._estimate
+        if estimate.is_empty or self._phase == "down":
+            estimate.see(self.count, times.taken, times.variance, 1)
+        longer = times.taken - estimate.floor
+        if self._phase == "up" and longer < self.FAR + 2 * math.sqrt(times.variance + estimate.variance):
+            self._grants(self.count)
+            return True
+        if self._phase != "down" and longer > self.FAR + 2 * math.sqrt(times.variance):
+            estimate.see(self.count, times.taken, times.variance, 1)
+            self._granted = min(max(self._least, estimate.quantile(0.5)), self._most)
             if self._plan[:1] != ["down"]:
                 self._plan = [*self.AFTER]
-        elif jumped > 0:
-            self._plan = ["up", "down", "at"]
-        if self._phase == "at" and self.count <= self._least:
-            self._floor(Signal.DRIFT)
+        return False
 
     def _next(self) -> None:
         if not self._plan:
@@ -278,13 +265,13 @@ class AdaptiveWindow:
 
     def _go(self, phase: Phase, *, anew: bool = False) -> None:
         self._phase = phase
-        takes = self._takes
-        is_calm = self._calm >= self.CALM
-        at = round(takes * self.AIM + (0.2 if takes < self.FEW else 0.0)) if is_calm else round(takes)
+        takes, is_calm = self._takes, self._calm >= self.CALM
+        at = round(takes * self.AIM[1]) if is_calm else round(takes)
         if phase == "at":
             self._set(at, anew=anew)
         elif phase == "up":
-            self._growth = min(self.UP[1], max(self.UP[0], 1.5 * self._sure)) if is_calm else self.UP_REFUSING
+            more = self._estimate.quantile(self.TRY) / takes - 1
+            self._growth = min(self.UP[1], max(self.UP[0], more)) if is_calm else self.UP_REFUSING
             self._set(max(takes * (1 + self._growth), at + 1), anew=anew)
         else:
             self._set(min(takes * (1 - self.DOWN), round(takes) - 1), anew=anew)

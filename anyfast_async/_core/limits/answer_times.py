@@ -47,7 +47,7 @@ class Tracked:
 class Signal:
     """One kind of times: their floor, and those of the step that goes on."""
 
-    __slots__ = ("_behind", "_scatter", "floor", "is_surprised", "seconds", "units", "variance")
+    __slots__ = ("_behind", "_scatter", "floor", "seconds", "surprise", "units", "variance")
 
     DRIFT: ClassVar[float] = 0.0001
     """Variance that the floor gains from one look to the next."""
@@ -73,8 +73,9 @@ class Signal:
         """The logarithm of the seconds that one takes when there are few."""
         self._scatter: float | None = None
         """Variance of single ones, relative to their mean."""
-        self.is_surprised: bool = False
-        """Whether the step which ended last has shown far more scatter than those before: they knew no slow answer."""
+        self.surprise = 1.0
+        """How many times less sure those before were than was thought, if the step which ended last has shown far more
+        scatter: they knew no slow answer."""
         self._behind = 0
         """Answers in the step before."""
         self.variance = STEADY
@@ -108,12 +109,13 @@ class Signal:
     def end(self) -> float:
         """End a step; return the logarithm of how many times the floor one takes in it, 0 before there is one."""
         scatter, before = self.scatter, self._scatter
-        self.is_surprised = before is not None and scatter > self.SURPRISE * (before + self.SMALL)
+        self.surprise = 1.0
+        if before is not None and scatter > self.SURPRISE * (before + self.SMALL):
+            self.surprise = (scatter / self._behind + STEADY) / (before / self._behind + STEADY)
         # A tail is soon believed, and not soon forgotten.
         self._scatter = scatter if before is None or scatter > before else before + 0.1 * (scatter - before)
-        if before is not None and self.is_surprised:
-            # The floor is no surer than its answers would be with the scatter that is known now.
-            self.floor.variance *= (scatter / self._behind + STEADY) / (before / self._behind + STEADY)
+        # The floor is no surer than its answers would be with the scatter that is known now.
+        self.floor.variance *= self.surprise
         self._behind = self.count
         self.variance = self._scatter / self.count + STEADY
         return 0.0 if self.floor.value is None else self.taken - self.floor.value
@@ -130,11 +132,8 @@ class Signal:
             return False
         return self.taken - self.floor.value < Tracked.LEAST - math.sqrt(self.variance + self.floor.variance)
 
-    def look(self, drift: float) -> tuple[float, float]:
-        """Take this step into the floor; return by how much that has moved it, and how far it has jumped."""
-        before = self.floor.value
+    def look(self, drift: float) -> None:
+        """Take this step into the floor."""
         if drift:
             drift = max(drift, self.DOUBT * (self.variance - self.LITTLE))
-        jumped = self.floor.see(self.taken, self.variance, drift)
-        after = self.floor.value
-        return (0.0 if before is None or after is None else after - before), jumped
+        self.floor.see(self.taken, self.variance, drift)
