@@ -43,14 +43,14 @@ class AdaptiveWindow:
 
     sure: ClassVar[bool] = False
     """That it was found says nothing of a rate that the limiter may have, too."""
-    AIM: ClassVar[tuple[float, float]] = (0.85, 1.02)
-    """Probability that no more are taken than are aimed at, and times that: a place that waits for work costs more than
-    a request that waits."""
+    AIM: ClassVar[float] = 0.85
+    """Probability that no more are taken than are aimed at: a place that waits for work costs more than a request that
+    waits."""
     FAR_OUT: ClassVar[float] = 2.0
     """Times what is as likely too much as too little, which is aimed at at most."""
-    TRY: ClassVar[float] = 0.95
+    TRY: ClassVar[float] = 0.9
     """Probability that no more are taken than are tried."""
-    UP: ClassVar[tuple[float, float]] = (0.12, 0.25)
+    UP: ClassVar[tuple[float, float]] = (0.06, 0.25)
     """Share by which a try is above what was found, at least and (where answers scatter) at most; it doubles while all
     is well."""
     UP_REFUSING: ClassVar[float] = 0.1
@@ -123,7 +123,7 @@ class AdaptiveWindow:
         if self._calm < self.CALM:
             return self._granted
         estimate = self._estimate
-        found = min(estimate.quantile(self.AIM[0]), self.FAR_OUT * estimate.quantile(0.5))
+        found = min(estimate.quantile(self.AIM), self.FAR_OUT * estimate.quantile(0.5))
         return min(max(self._least, found), self._most)
 
     def _set(self, wanted: float, *, anew: bool = False) -> None:
@@ -266,7 +266,7 @@ class AdaptiveWindow:
     def _go(self, phase: Phase, *, anew: bool = False) -> None:
         self._phase = phase
         takes, is_calm = self._takes, self._calm >= self.CALM
-        at = round(takes * self.AIM[1]) if is_calm else round(takes)
+        at = math.floor(takes) if is_calm else round(takes)
         if phase == "at":
             self._set(at, anew=anew)
         elif phase == "up":

@@ -22,7 +22,7 @@ class CapacityEstimate:
 
     APART: ClassVar[float] = 0.1
     """Logarithm of one capacity over the one before."""
-    OPTIMISM: ClassVar[float] = 0.5
+    OPTIMISM: ClassVar[float] = 1.0
     """Power of a capacity to which it is likely, before anything is known."""
     CHANGES: ClassVar[float] = 0.03
     """Part of the likelihood that moves on with each round of answers, and the most that does with a step."""
