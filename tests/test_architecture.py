@@ -114,6 +114,7 @@ CORE_ORDER: Final = (
         "json/shapes.py",
         "limits/answer_lengths.py",
         "limits/answer_times.py",
+        "limits/capacity_estimate.py",
         "limits/fair_share.py",
         "limits/learned_limits.py",
         "limits/rate_limit.py",

@@ -5,12 +5,11 @@ long an answer takes is the time for each token of it: the whole time would grow
 the reader who takes it; so if their first tokens come as soon as when there were few, it is not the gateway.
 
 A gateway that takes C at once answers within a *floor* as long as there are no more than C, and takes n / C of it when
-there are n. Steps of answers with more, as many and fewer in flight tell both figures together, each step as far as its
-scatter allows (``capacity_estimate``). *Down* steps, in which fewer are in flight, tell a gateway that has got slower from
-one that is fuller; *up* steps show that more would go, and go on in larger ones while all is well. What is aimed at lies
-where few of the likely capacities are above: a window too large by a fifth makes answers wait, one too small by a fifth
-loses as many of them, and the answers it gets cannot tell it. So the less sure the figures are, the more are in flight,
-and of a surer one only a little more than it takes. A refusal shows one too many.
+there are n. Steps of answers with more, as many and fewer in flight tell both together (``capacity_estimate``): *down*
+steps tell a gateway that has got slower from one that is fuller, *up* steps show that more would go, and go on in
+larger ones while all is well. A window that is a fifth too large makes answers wait; one that is a fifth too small
+loses as many of them, and cannot show it. So it is aimed at a capacity that is hardly too small: the less is sure, the
+more are in flight. A refusal shows one too many.
 
 A step is counted in answers, so there is no clock. It begins when those that were sent before have ended: quick answers
 come first, and a step without slow ones would be taken for a fast gateway. It takes as many answers as their scatter
@@ -37,8 +36,8 @@ class AdaptiveWindow:
     """How many requests may be in flight."""
 
     __slots__ = (
-        *("_apart", "_calm", "_due", "_estimate", "_firsts", "_granted", "_growth", "_least", "_left", "_most", "_newest"),
-        *("_older", "_phase", "_plan", "_rounds", "_times", "count", "heard", "slowed"),
+        *("_apart", "_calm", "_due", "_estimate", "_firsts", "_granted", "_growth", "_least", "_left", "_most"),
+        *("_newest", "_older", "_phase", "_plan", "_rounds", "_times", "count", "heard", "slowed"),
     )
 
     sure: ClassVar[bool] = False

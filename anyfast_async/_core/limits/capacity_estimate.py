@@ -1,12 +1,12 @@
 """How many requests a gateway takes at once, and how long it takes for one: what many steps of answers say of both.
 
-For every capacity that it may have, from the least to the most that are asked for, it is kept how likely that is, and how
-long one answer would take then: where there are no more in flight, a step shows that time; where there are more, it shows
-so many times as much. So each step counts for what it can tell. One with few in flight cannot say that more would be too
-many; it can say that the time with few was believed too short. With a capacity and a time each averaged by itself, a time
-believed too short would close the window step by step, and below what the gateway takes nothing would contradict it.
+For every capacity that a gateway may have it is kept how likely that is, and how long one answer would take then. A
+step with no more in flight than are taken shows that time, one with n times as many shows n times as much. So each step
+counts for what it can tell: one with few in flight cannot say that more would be too many, only that the time of an
+answer was believed too short. With capacity and time each averaged by itself, a time believed too short would close the
+window step by step, and below what the gateway takes nothing would contradict it.
 
-Capacity and time may change at any moment, so a part of the likelihood moves on before each step.
+Both may change at any moment, so before each step a part of the likelihood moves on to other capacities.
 """
 
 from __future__ import annotations

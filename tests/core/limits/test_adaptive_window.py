@@ -222,13 +222,15 @@ def test_a_limiter_with_a_tail_that_takes_more_than_before_is_followed(seed: int
 def test_of_a_gateway_that_queues_it_finds_what_is_worked_at_at_once(kind: str, capacity: int) -> None:
     """From the second minute on within a fifth or one, and half to twice of it at any time.
 
-    Within half a minute it is near, but where answers are spread widely: there a step takes more of them.
+    Within half a minute it is near. Where answers are spread widely a step takes more of them, and more are in flight
+    for not being sure: a quarter, and up to two and a half times as many.
     """
     sizes = windows(lambda _: capacity, WORK[kind], 400.0)
+    is_spread = kind == "exponential"
 
-    assert kind == "exponential" or sizes[30] >= 0.75 * capacity
-    assert capacity / 2 <= min(sizes[60:]) <= max(sizes[60:]) <= 2 * capacity
-    assert mean(sizes[60:]) == pytest.approx(capacity, rel=0.2, abs=1)
+    assert is_spread or sizes[30] >= 0.75 * capacity
+    assert capacity / 2 <= min(sizes[60:]) <= max(sizes[60:]) <= (2.5 if is_spread else 2) * capacity
+    assert mean(sizes[60:]) == pytest.approx(capacity, rel=0.25 if is_spread else 0.2, abs=1)
 
 
 @pytest.mark.parametrize("kind", WORK)
