@@ -221,7 +221,10 @@ class AdaptiveWindow:
             self._set(self.count * 2)
         else:
             self._growth = min(1.0, self._growth * 2)
-            self._set(max(self.count * (1 + self._growth), self.count + 1))
+            more = self.count * (1 + self._growth)
+            if self._calm >= self.CALM:
+                more = min(more, estimate.quantile(self.TRY))
+            self._set(max(more, self.count + 1))
 
     def _calmly(self) -> bool:
         """Take in a step; return whether more than as many were tried are worth a try at once."""
