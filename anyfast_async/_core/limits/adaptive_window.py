@@ -217,14 +217,19 @@ class AdaptiveWindow:
             if self._phase == "start":
                 self._plan = [*self.AFTER]
             self._next()
-        elif self._phase == "start":
-            self._set(self.count * 2)
         else:
-            self._growth = min(1.0, self._growth * 2)
-            more = self.count * (1 + self._growth)
-            if self._calm >= self.CALM:
-                more = min(more, estimate.quantile(self.TRY))
-            self._set(max(more, self.count + 1))
+            self._try_more()
+
+    def _try_more(self) -> None:
+        """Go up further at once."""
+        if self._phase == "start":
+            self._set(self.count * 2)
+            return
+        self._growth = min(1.0, self._growth * 2)
+        more = self.count * (1 + self._growth)
+        if self._calm >= self.CALM:
+            more = min(more, self._estimate.quantile(self.TRY))
+        self._set(max(more, self.count + 1))
 
     def _calmly(self) -> bool:
         """Take in a step; return whether more than as many were tried are worth a try at once."""
