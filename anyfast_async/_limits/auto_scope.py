@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, ClassVar
 import attrs
 
 from anyfast_async._core.limits.adaptive_window import EACH, FIRST, AdaptiveWindow
-from anyfast_async._limits.followed import Nothing
-from anyfast_async._limits.scope import Permit, Scope, limits_of
+from anyfast_async._limits.scope import Scope, limits_of
 
 if TYPE_CHECKING:
     from anyfast_async._core.usage import Used
+    from anyfast_async._limits.scope import Permit
     from anyfast_async.policies import AutoConcurrency
 
 
@@ -23,7 +23,6 @@ class AutoScope(Scope):
     window: AdaptiveWindow = attrs.field(kw_only=True)
     tells_tokens: bool = attrs.field(default=False, init=False)
     """Whether any answer has said how many tokens it has; until then each counts as one."""
-    nothing: Nothing = attrs.field(factory=lambda: Nothing.of(None), init=False)
 
     is_timed: ClassVar[bool] = True
 
@@ -33,13 +32,6 @@ class AutoScope(Scope):
         scope = cls(*limits_of(requests, tokens), window=AdaptiveWindow(auto.start, auto.least, auto.most))
         scope.throttle.adapt(scope.window)
         return scope
-
-    def take(self, now: float, tokens: float) -> Permit:
-        """Count a call that is admitted."""
-        permit = Scope.take(self, now, tokens)
-        if permit.taken is None:
-            permit.taken = self.nothing
-        return permit
 
     def begun(self, permit: Permit) -> None:
         """Take in the first content of a stream, when nobody knows yet how long it will be."""

@@ -56,14 +56,14 @@ class Nothing(Taken):
     """What calls have taken that went at once, where tokens are not limited; one stands for all of a *line*."""
 
     is_nothing: ClassVar[bool] = True
-    line: WaitingLine | None = None  # type: ignore[misc]  # others have none
+    line: WaitingLine = attrs.field(kw_only=True)  # type: ignore[misc]  # others have none
 
     @classmethod
-    def of(cls, line: WaitingLine | None) -> Self:
-        """Return it for the calls that come from a *line*, None if that does not matter."""
+    def of(cls, line: WaitingLine) -> Self:
+        """Return it for the calls that come from a *line*."""
         return cls(0.0, _NOWHERE, 0.0, line=line)
 
     def end(self, used: float | None) -> None:
         """Let the lane learn what its calls use: it was charged nothing."""
-        if used and self.line is not None and self.line.lane.share is not None:
+        if used and self.line.lane.share is not None:
             self.line.lane.share.learn(used)
