@@ -413,8 +413,10 @@ class Call(Interruptible, Generic[T]):
         *estimated*: it is not the gateway that says so, as for a stream that was left.
         """
         used = used_by(usage)
-        if permit.taken is not None or permit.scope.is_timed:
-            self.shared.gate.answered_whole(permit, used)
+        if permit.taken is not None and used is not None:
+            self.shared.gate.used(permit, used)
+        if permit.scope.is_timed:
+            permit.scope.answered(permit, used)
         now = 0.0 if self.account.pending is None else self._loop.time()
         self.account.answered(now, None if estimated else used)
 

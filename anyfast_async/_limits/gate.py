@@ -224,16 +224,13 @@ class Gate(Turns):
             if scope.queued:
                 self._look_at(scope)
 
-    def answered_whole(self, permit: Permit, used: Used | None) -> None:
-        """Take in that all of an answer is there, and what it says that it used; None: it does not say it."""
-        taken, scope = permit.taken, permit.scope
-        if taken is not None and used is not None:
-            if not taken.is_nothing:
-                self.settle(permit, used.tokens)
-            elif taken.line is not None:
-                taken.end(used.tokens)
-        if scope.is_timed:
-            scope.answered(permit, used)
+    def used(self, permit: Permit, used: Used) -> None:
+        """Take in what an answer to a call that is followed says that it used."""
+        taken = permit.taken
+        if taken is not None and taken.is_nothing:
+            taken.end(used.tokens)
+        else:
+            self.settle(permit, used.tokens)
 
     # -- what the gateway's answers say ------------------------------------------------------------------------------
 

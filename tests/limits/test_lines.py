@@ -260,7 +260,7 @@ def serving(gate: Gate, scope: Scope, capacity: int) -> Callable[[float | None],
         active += 1
         await asyncio.sleep(chance.uniform(0.5, 1.5) * max(1.0, active / capacity))
         active -= 1
-        gate.answered_whole(permit, Used(10, 100))
+        scope.answered(permit, Used(10, 100))
         gate.succeeded(permit)
         gate.release(permit)
         return waited
