@@ -237,8 +237,7 @@ class Call(Interruptible, Generic[T]):
         if exchange is None or exchange.whole is None or (spec.hooks is not None and spec.hooks.head):
             return None
         self.connect, self.status = None, exchange.status
-        result: T | None = spec.endpoint.usual(exchange.status, exchange.headers, exchange.whole)
-        return result
+        return spec.endpoint.usual(exchange.status, exchange.headers, exchange.whole)
 
     def _succeeded(self, permit: Permit, result: T) -> T:
         """Take in what came of an attempt; return it as it is given out."""
@@ -270,10 +269,9 @@ class Call(Interruptible, Generic[T]):
     def queue(self, *, first: bool = False) -> Coroutine[Any, Any, Permit]:
         """Wait for admission."""
         scope, counts = self.scope, self.ending is None and not first
-        likely = self.account.likely
-        estimate = None if scope.tokens is None else likely
+        estimate, tokens = None if scope.tokens is None else self.account.likely, self.account.likely()
         within = None if (deadline := self.deadline) is None else deadline - self._loop.time()
-        return self.spec.gate.queue(scope, likely(), estimate, first=first, counts=counts, within=within)
+        return self.spec.gate.queue(scope, tokens, estimate, first=first, counts=counts, within=within)
 
     async def admitted(self, now: float) -> Permit:
         """Wait for admission, if there is anything to wait for."""
