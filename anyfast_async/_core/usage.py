@@ -31,20 +31,23 @@ class Used(NamedTuple):
 SAME_AS: Final = "same_as"
 """In the usage of an answer that was given to more than one row: the row that was sent. The others used nothing."""
 _NOTHING: Final = Used(0, 0)
+_MOST: Final = 10**15
+"""Above this, a number counts no tokens: it is an accident, and what adds it up may hold no such number."""
 
 
 def used_by(usage: Usage | None) -> Used | None:
     """Return what *usage* says was used, None if it does not say: without a number, or with zeros, it says nothing.
 
-    Nor does it with one number of the two and no total. A number below zero is none.
+    Nor does it with one number of the two and no total, or with one that is too large for any answer. A number below
+    zero is none.
     What the total has beyond prompt and completion is thinking, which is billed as completion.
     """
     if usage is None:
         return None
     prompt, completion, total = usage.prompt_tokens, usage.completion_tokens, usage.total_tokens
-    if not (prompt and completion and prompt > 0 < completion and total == prompt + completion):  # as it should be
-        total = total or 0
-        if total <= 0 and None in {prompt, completion}:
+    if not (prompt and completion and prompt > 0 < completion and total == prompt + completion <= _MOST):
+        total = total or 0  # it is not as it should be
+        if max(prompt or 0, completion or 0, total) > _MOST or (total <= 0 and None in {prompt, completion}):
             return None
         prompt, completion = max(0, prompt or 0), max(0, completion or 0)
         if total > prompt + completion:
