@@ -21,6 +21,8 @@ FORMS: Final = 4
 """Forms that are kept of an origin: of several servers that answer in turn, say."""
 LESSONS: Final = 16
 """Heads that are learned from at first."""
+FIELDS: Final = 100
+"""The most fields of a head that is learned: a pattern is compiled for each form, which takes that much longer."""
 RARELY: Final = 128
 """Of so many heads one more is: learning costs more than it brings where each head is another."""
 
@@ -165,6 +167,8 @@ class UsualHeads:
         if lines.count(b"\r") + 1 != lines.count(b"\n") or b"\0" in lines:
             return None
         self._lessons += 1
+        if lines.count(b"\r") > FIELDS:
+            return None
         fields: list[_Field] = _FIELD.findall(lines)
         framing = sorted((name.lower(), value.lower()) for _, name, value in fields if name.lower() in _FRAMING)
         if not framing or framing.pop()[0] != b"content-length" or framing not in _STAYS_OPEN:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from anyfast_async._core.http.body_end import MalformedError
 from anyfast_async._core.http.head import HeadReader
-from anyfast_async._core.http.usual_head import FORMS, LESSONS, RARELY, UsualHeads
+from anyfast_async._core.http.usual_head import FIELDS, FORMS, LESSONS, RARELY, UsualHeads
 from anyfast_async._size_limits import MAX_HEAD
 
 from ..reading import BODIES, FIRST, JSON, LINES, ODD, made, mutated
@@ -194,6 +194,16 @@ def test_several_servers_answer_in_turn() -> None:
     assert (heads._lessons, forms_of(heads)) == (2 * FORMS, FORMS)
     assert check(head(1, names=("Other",)), heads=heads)
     assert (heads._lessons, forms_of(heads)) == (2 * FORMS + 1, FORMS)
+
+
+def test_a_head_of_very_many_fields_is_left_to_the_reader() -> None:
+    """Its pattern would take as long to compile as hundreds of heads to read."""
+    heads = UsualHeads()
+    most = tuple(f"X-{one}" for one in range(FIELDS - 2))
+    assert check(head(1, names=most), heads=heads)
+    for number in range(LESSONS):
+        assert not check(head(number, names=(*most, "More")), heads=heads)
+    assert forms_of(heads) == 1
 
 
 def test_an_origin_that_always_sends_others_is_left_to_the_reader() -> None:
