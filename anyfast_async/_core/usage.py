@@ -60,8 +60,10 @@ def used_by(usage: Usage | None) -> Used | None:
         cached, audio = asked.cached_tokens or 0, asked.audio_tokens or 0
     if answered is not None:
         image = answered.image_tokens or 0
-    if (cached or audio or image) and (cached > prompt or audio > prompt or image > completion):
-        cached, audio, image = min(cached, prompt), min(audio, prompt), min(image, completion)
+    if (cached or audio or image) and not (0 <= cached <= prompt and 0 <= audio <= prompt and 0 <= image <= completion):
+        cached, audio, image = (
+            max(0, min(part, most)) for part, most in ((cached, prompt), (audio, prompt), (image, completion))
+        )
     return Used(prompt, completion, cached, audio, image)
 
 

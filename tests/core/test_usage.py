@@ -36,6 +36,19 @@ def test_what_total_has_beyond_is_completion(usage: Usage | None, used: Used | N
     assert used == used_by(usage)
 
 
+def test_no_part_is_below_zero() -> None:
+    """Else a part that cannot be would make the rest dearer; nor is it of any size."""
+    asked = PromptTokensDetails(cached_tokens=-(10**400), audio_tokens=-5)
+    answered = CompletionTokensDetails(image_tokens=-5)
+    usage = Usage(
+        prompt_tokens=10,
+        completion_tokens=5,
+        prompt_tokens_details=asked,
+        completion_tokens_details=answered,
+    )
+    assert Used(10, 5) == used_by(usage)
+
+
 def test_an_answer_that_was_given_to_more_than_one_row_costs_once() -> None:
     """The others name the row that was sent, and have used nothing."""
     shared = Usage(prompt_tokens=0, completion_tokens=0, total_tokens=0, extra={SAME_AS: "row-1"})
