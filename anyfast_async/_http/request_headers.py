@@ -85,10 +85,12 @@ class Route:
 
 def new_idempotency_key() -> str:
     """Return the key of a new call, the same on all of its attempts; the gateway promises nothing for it."""
-    if not UNUSED_KEYS:
-        found = os.urandom(16 * 64).hex()
-        UNUSED_KEYS.extend([found[at : at + 32] for at in range(0, len(found), 32)])
-    return UNUSED_KEYS.pop()
+    if UNUSED_KEYS:
+        return UNUSED_KEYS.pop()
+    found = os.urandom(16 * 64).hex()
+    own, *others = [found[at : at + 32] for at in range(0, len(found), 32)]
+    UNUSED_KEYS.extend(others)  # clients in other threads may have taken them all by the next line
+    return own
 
 
 UNUSED_KEYS: Final[list[str]] = []

@@ -24,7 +24,7 @@ from anyfast_async import (
     VideoPart,
 )
 from anyfast_async._core.json import codec
-from anyfast_async._http import request_body
+from anyfast_async._http import request_body, request_headers
 from anyfast_async._http.api_key import Secret
 from anyfast_async._http.local_files import content_of
 from anyfast_async._http.request_body import OFF_LOOP, encoded
@@ -176,6 +176,19 @@ def test_idempotency_keys_differ() -> None:
 
     assert first != new_idempotency_key()
     assert re.fullmatch("[0-9a-f]{32}", first)
+
+
+def test_an_idempotency_key_is_there_though_other_threads_take_those_made_in_advance(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever makes them has one of its own."""
+
+    class Taken(list[str]):
+        def extend(self, _: object) -> None:
+            """Have them gone by the next line."""
+
+    monkeypatch.setattr(request_headers, "UNUSED_KEYS", Taken())
+    assert len({new_idempotency_key() for _ in range(3)}) == 3
 
 
 async def test_size_counts_all_text_of_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
