@@ -99,7 +99,7 @@ class Calls:
         self.shared = shared
         self.setup = setup
         self._origin = setup.base_url.origin()
-        self.plans = Plans()
+        self.plans: Plans = Plans()
         """What calls have in common whose options came before."""
         self._specs: dict[tuple[str, str, bool], Spec] = {}
         """Of calls without settings of their own: by path, model, and whether they are streamed."""

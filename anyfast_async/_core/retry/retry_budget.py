@@ -24,7 +24,7 @@ class RetryBudget:
         self._saved = reserve
         self._most = max(reserve, 1000 * ratio)
         self._at: float | None = None
-        self.uncounted = 0
+        self.uncounted: int = 0
         """First attempts that were made since a retry was last asked for: each earns its share of one."""
 
     def withdraw(self, now: float) -> bool:
