@@ -30,18 +30,18 @@ NO_LENGTH: Final = "more than one Content-Length, or one that is no number"
 
 _STATUS: Final = re.compile(r"HTTP/1\.([0-9]) ([1-9][0-9]{2})(?: [^\r\n]*)?\r?\n")
 _FIELD: Final = re.compile(rf"^({NAME}++):[ \t]*+([^\r\n\0]*+)\r?\n", re.MULTILINE)
-_FOLD: Final = re.compile(r"\r?\n[ \t]++")
+_FOLD: Final = r"\r?\n[ \t]++"
 _LISTS: Final = ("connection", "content-encoding", "content-length", "transfer-encoding")
 """Fields that say how an answer is read, and may stand there more than once: a list in several lines."""
 
-# What a head that has not come whole can begin with. Possessive is what stands in a group, not the group: before 3.11.5
-# Python's re may lose what such a group has matched (gh-106052).
+# What a head that has not come whole can begin with, compiled when the first one comes. Possessive is what stands in a
+# group, not the group: before 3.11.5 Python's re may lose what such a group has matched (gh-106052).
 _DIGITS: Final = b"0123456789"
 _STATUS_BEGUN: Final = (*(b"%c" % byte for byte in b"HTTP/1."), _DIGITS, b" ", _DIGITS[1:], _DIGITS, _DIGITS, b" \r\n")
-_LINES: Final = re.compile(rf"(?:(?>(?:{NAME}++:|[ \t])[^\r\n\0]*+\r?\n))*".encode())
-_LINE_BEGUN: Final = re.compile(rf"{NAME}+|(?:(?:{NAME}+:|[ \t])[^\r\n\0]*)?\r?".encode())
-_NAME_BEGUN: Final = re.compile(rf"{NAME}*(?::[^\r\n\0]*\r?)?".encode())
-_VALUE_BEGUN: Final = re.compile(rb"[^\r\n\0]*\r?")
+_LINES: Final = rf"(?:(?>(?:{NAME}++:|[ \t])[^\r\n\0]*+\r?\n))*".encode()
+_LINE_BEGUN: Final = rf"{NAME}+|(?:(?:{NAME}+:|[ \t])[^\r\n\0]*)?\r?".encode()
+_NAME_BEGUN: Final = rf"{NAME}*(?::[^\r\n\0]*\r?)?".encode()
+_VALUE_BEGUN: Final = rb"[^\r\n\0]*\r?"
 
 
 class UnaskedError(ValueError):
@@ -183,11 +183,11 @@ class HeadReader:
         if white and head.find(b"\n") + 1 == self._line:  # there is no line that it could continue
             raise MalformedError.at(NO_FIELD, head[self._line :].partition(b"\n")[0])
         if head.find(b"\n", self._seen) >= 0:
-            self._line = self._seen = _LINES.match(head, self._line).end()  # type: ignore[union-attr]  # it may be empty
+            self._line = self._seen = re.compile(_LINES).match(head, self._line).end()  # type: ignore[union-attr]  # it may be empty
             self._named = False
             white = head.startswith((b" ", b"\t"), self._line)
         allowed = _LINE_BEGUN if self._seen == self._line else _VALUE_BEGUN if self._named else _NAME_BEGUN
-        if not allowed.fullmatch(head, self._seen):
+        if not re.compile(allowed).fullmatch(head, self._seen):
             raise MalformedError.at(NO_FIELD, head[self._line :].partition(b"\n")[0])
         self._named = self._named or white or head.find(b":", self._seen) >= 0
         self._seen = len(head) - head.endswith(b"\r")
@@ -219,7 +219,7 @@ def _lines(text: str) -> tuple[re.Match[str], list[tuple[str, str]]]:
     fields = _FIELD.findall(text)
     if len(fields) == text.count("\n") - 1:
         return first, fields
-    text = _FOLD.sub(" ", text)  # a line may go on in the next one (RFC 9112 5.2)
+    text = re.sub(_FOLD, " ", text)  # a line may go on in the next one (RFC 9112 5.2)
     fields = _FIELD.findall(text)
     lines = text.split("\n")[:-2]
     if len(fields) != len(lines):
