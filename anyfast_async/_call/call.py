@@ -18,7 +18,7 @@ import attrs
 from anyfast_async._clocks.clocks import Interruptible, Wait, late
 from anyfast_async._core.json.codec import maker, put
 from anyfast_async._core.usage import used_by, worst
-from anyfast_async._http.request_headers import UNUSED_KEYS, new_idempotency_key
+from anyfast_async._http.request_headers import new_idempotency_key
 from anyfast_async._observers import telling
 from anyfast_async._observers.log import DEBUG, KNOWN
 from anyfast_async.completions import ChatCompletion, Trace, Usage
@@ -376,7 +376,7 @@ class Call(Interruptible, Generic[T]):
         """Send the request on a connection that waits, None if there is none; :meth:`answered` goes on from there."""
         spec = self.spec
         if self.idempotency_key is None and self._content is not None:
-            self.idempotency_key = UNUSED_KEYS.pop() if UNUSED_KEYS else new_idempotency_key()
+            self.idempotency_key = new_idempotency_key()
         route = spec.route if spec.hooks is None else telling.starts(self)
         transport, secret, in_one = self.shared.transport, spec.key.fixed, not self.streams
         return transport.at_once(route, secret, self._content, self.idempotency_key, self, in_one)

@@ -85,15 +85,16 @@ class Route:
 
 def new_idempotency_key() -> str:
     """Return the key of a new call, the same on all of its attempts; the gateway promises nothing for it."""
-    if UNUSED_KEYS:
-        return UNUSED_KEYS.pop()
-    found = os.urandom(16 * 64).hex()
-    own, *others = [found[at : at + 32] for at in range(0, len(found), 32)]
-    UNUSED_KEYS.extend(others)  # clients in other threads may have taken them all by the next line
-    return own
+    try:
+        return _UNUSED.pop()
+    except IndexError:  # they may have been taken by clients in other threads
+        found = os.urandom(16 * 64).hex()
+        own, *others = [found[at : at + 32] for at in range(0, len(found), 32)]
+        _UNUSED.extend(others)
+        return own
 
 
-UNUSED_KEYS: Final[list[str]] = []
+_UNUSED: Final[list[str]] = []
 """Keys of calls to come: asking the system for chance costs as much for many as for one."""
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=UNUSED_KEYS.clear)  # two processes must not use the same
+    os.register_at_fork(after_in_child=_UNUSED.clear)  # two processes must not use the same

@@ -187,7 +187,7 @@ def test_an_idempotency_key_is_there_though_other_threads_take_those_made_in_adv
         def extend(self, _: object) -> None:
             """Have them gone by the next line."""
 
-    monkeypatch.setattr(request_headers, "UNUSED_KEYS", Taken())
+    monkeypatch.setattr(request_headers, "_UNUSED", Taken())
     assert len({new_idempotency_key() for _ in range(3)}) == 3
 
 
